@@ -1,0 +1,44 @@
+"""Section `eval`: how detections are made from predictions and judged."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from configs.schema.settings import Settings
+
+
+class EvalSettings(Settings):
+    """Postprocessing and judge of validation, the same in training and in val.py."""
+
+    score_threshold: float = Field(default=0.001, ge=0, lt=1)
+    """Detections below this score are dropped, 0 to 1; low, because AP needs the whole curve."""
+
+    iou_threshold: float = Field(default=0.6, gt=0, le=1)
+    """Boxes of a class that overlap a better one by more than this IoU are dropped, 0 to 1."""
+
+    max_detections: int = Field(default=300, ge=1)
+    """Most detections kept per image, best first; images that reach it are counted."""
+
+    max_candidates: int = Field(default=30000, ge=1)
+    """Most candidates per image that enter NMS, best first; images that reach it are counted."""
+
+    multi_label: bool = True
+    """One cell may be a detection of several classes; false takes its best class only."""
+
+    class_agnostic: bool = False
+    """Boxes of different classes suppress each other too."""
+
+    batch_size: int = Field(default=16, ge=1)
+    """Most images per forward pass; has no influence on the result."""
+
+    rectangular: bool = True
+    """Pad each image to its own shape, in steps of the stride, instead of to a square."""
+
+    judge: Literal["hotcoco", "pycocotools"] = "hotcoco"
+    """Library that computes COCO AP; both give the same numbers, hotcoco about 100 times faster."""
+
+    report_threshold: float = Field(default=0.25, ge=0, lt=1)
+    """Score at which precision, recall and the confusion matrix are also reported, 0 to 1."""
+
+    interval: int = Field(default=1, ge=1)
+    """Validate every this many epochs, and after the last."""

@@ -1,0 +1,50 @@
+"""The whole configuration of a training."""
+
+from pydantic import Field
+
+from configs.schema.augment import AugmentSettings
+from configs.schema.data import Dataset
+from configs.schema.evaluation import EvalSettings
+from configs.schema.loss import LossSettings
+from configs.schema.model import ModelSettings
+from configs.schema.settings import Settings
+from configs.schema.train import TrainSettings
+
+
+class RunSettings(Settings):
+    """Where results go."""
+
+    folder: str = "runs"
+    """Folder that holds the run folders, relative to the working directory."""
+
+    name: str | None = Field(default=None, pattern=r"^[\w.-]+$")
+    """Name of the run's folder; null names it after the configuration file, its hash and the seed.
+    A folder is never overwritten: a taken name gets a number."""
+
+    checkpoint_minutes: float = Field(default=10.0, gt=0)
+    """Longest time between two checkpoints, minutes; one is written after each epoch too."""
+
+
+class Experiment(Settings):
+    """One training: data, network, loss, optimisation, evaluation."""
+
+    data: Dataset
+    """The data set: a mapping, or the name of a YAML that holds it."""
+
+    model: ModelSettings = ModelSettings()
+    """The network."""
+
+    loss: LossSettings = LossSettings()
+    """The training loss."""
+
+    train: TrainSettings = TrainSettings()
+    """The optimisation."""
+
+    augment: AugmentSettings = AugmentSettings()
+    """Augmentation of training images."""
+
+    eval: EvalSettings = EvalSettings()
+    """Evaluation."""
+
+    run: RunSettings = RunSettings()
+    """Where results go."""

@@ -1,0 +1,168 @@
+"""Section `train`: the optimisation: length, batch, optimizer, schedule, precision, machine."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from configs.schema.settings import Settings
+
+
+class SgdSettings(Settings):
+    """Stochastic gradient descent with Nesterov momentum."""
+
+    name: Literal["sgd"] = "sgd"
+
+    lr: float = Field(default=0.01, gt=0)
+    """Peak learning rate, for nominal_batch images per optimizer step."""
+
+    momentum: float = Field(default=0.937, ge=0, lt=1)
+    """Momentum after warm-up."""
+
+    weight_decay: float = Field(default=5e-4, ge=0)
+    """L2 decay of convolution weights, for nominal_batch images per step; biases and norms have none."""
+
+
+class AdamSettings(Settings):
+    """Adam; weight decay is added to the gradient."""
+
+    name: Literal["adam"]
+
+    lr: float = Field(default=0.001, gt=0)
+    """Peak learning rate, for nominal_batch images per optimizer step."""
+
+    beta1: float = Field(default=0.937, ge=0, lt=1)
+    """Decay of the first moment, after warm-up."""
+
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Decay of the second moment."""
+
+    weight_decay: float = Field(default=5e-4, ge=0)
+    """L2 decay of convolution weights; biases and norms have none."""
+
+
+class AdamWSettings(Settings):
+    """AdamW; weight decay is apart from the gradient."""
+
+    name: Literal["adamw"]
+
+    lr: float = Field(default=0.001, gt=0)
+    """Peak learning rate, for nominal_batch images per optimizer step."""
+
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    """Decay of the first moment, after warm-up."""
+
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Decay of the second moment."""
+
+    weight_decay: float = Field(default=0.05, ge=0)
+    """Decay of convolution weights per unit of learning rate; biases and norms have none."""
+
+
+Optimizer = Annotated[SgdSettings | AdamSettings | AdamWSettings, Field(discriminator="name")]
+
+
+class DecaySchedule(Settings):
+    """A learning rate that falls over the training."""
+
+    name: Literal["linear", "cosine"] = "linear"
+    """Shape of the fall."""
+
+    final: float = Field(default=0.01, gt=0, le=1)
+    """Learning rate at the end, as a share of the peak."""
+
+
+class ConstantSchedule(Settings):
+    """The same learning rate throughout."""
+
+    name: Literal["constant"]
+
+
+Schedule = Annotated[DecaySchedule | ConstantSchedule, Field(discriminator="name")]
+
+
+class WarmupSettings(Settings):
+    """The first steps, at small but growing rates."""
+
+    epochs: float = Field(default=3.0, ge=0)
+    """Length, in epochs; 0 switches warm-up off."""
+
+    min_iterations: int = Field(default=100, ge=0)
+    """Shortest length, in batches; never more than half of the training."""
+
+    momentum: float = Field(default=0.8, ge=0, lt=1)
+    """Momentum (or beta1) at the first batch."""
+
+    bias_lr: float = Field(default=0.1, ge=0)
+    """Learning rate of biases at the first batch, from where it falls to the common one."""
+
+
+class EmaSettings(Settings):
+    """Running average of the weights, which is what is validated and saved."""
+
+    decay: float = Field(default=0.9999, ge=0, lt=1)
+    """Largest decay per optimizer step; 0 switches averaging off."""
+
+    ramp_steps: float = Field(default=2000.0, gt=0)
+    """Steps over which the decay grows: decay * (1 - exp(-step / ramp_steps))."""
+
+
+class TrainSettings(Settings):
+    """How the network is trained."""
+
+    epochs: int = Field(default=100, ge=1)
+    """Passes over the training images."""
+
+    image_size: int = Field(default=640, ge=32, multiple_of=32)
+    """Side of the square network input, pixels, multiple of 32."""
+
+    batch_size: int = Field(default=16, ge=1)
+    """Images per forward pass and process."""
+
+    nominal_batch: int = Field(default=64, ge=1)
+    """Images per optimizer step: gradients of round(nominal_batch / batch_size) batches are added up."""
+
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of initial weights, order and augmentation; the same seed gives the same weights on CPU."""
+
+    optimizer: Optimizer = SgdSettings()
+    """Optimizer and its numbers."""
+
+    schedule: Schedule = DecaySchedule()
+    """Learning rate over the training."""
+
+    warmup: WarmupSettings = WarmupSettings()
+    """The first steps."""
+
+    ema: EmaSettings = EmaSettings()
+    """Running average of the weights."""
+
+    clip_norm: float = Field(default=10.0, ge=0)
+    """Largest norm of the gradient of one optimizer step; 0 does not clip."""
+
+    patience: int = Field(default=100, ge=0)
+    """Epochs without a better validation mAP50-95 before training stops; 0 never stops early."""
+
+    multi_scale: float = Field(default=0.0, ge=0, lt=1)
+    """Random image size per batch between 1 - this and 1 + this times image_size, in steps of 32 px."""
+
+    precision: Literal["float32", "bf16", "fp16", "auto"] = "float32"
+    """Arithmetic of the network: auto takes fp16 on CUDA and bf16 on CPUs that compute it natively,
+    else float32. Losses and weights are float32 always."""
+
+    channels_last: bool = True
+    """Memory order NHWC, which is faster on most CPUs and GPUs."""
+
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda|cuda:\d+|mps)$")
+    """auto (CUDA, else CPU), cpu, cuda, cuda:N or mps."""
+
+    workers: int = Field(default=2, ge=0, le=256)
+    """Processes that load images; 0 loads in the training process."""
+
+    threads: int = Field(default=0, ge=0, le=1024)
+    """Compute threads; 0 takes the cores that are left beside the workers, at least one."""
+
+    deterministic: bool = True
+    """Use deterministic algorithms where there is a choice (matters on CUDA)."""
+
+    tensorboard: bool = False
+    """Also write TensorBoard events (needs the tensorboard package)."""

@@ -1,0 +1,1 @@
+"""From files to batches: readers, records, images, augmentation, loaders; never imports models."""

@@ -1,0 +1,27 @@
+"""Fixtures shared by all tests: where the reference data lies, one compute thread."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+SHARED = Path(os.environ.get("FOCALDET_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["FOCALDET_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of reference numbers and data sets; absent in a user's clone."""
+    if not SHARED.is_dir():
+        pytest.skip(f"reference data not found at {SHARED}; set FOCALDET_SHARED")
+    return SHARED

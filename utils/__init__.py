@@ -1,0 +1,1 @@
+"""Everything that is neither settings, data nor network; only subpackages, each with one charter."""

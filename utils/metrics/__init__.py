@@ -1,0 +1,1 @@
+"""From detections to numbers: COCO AP, operating points, confusion matrix."""

@@ -1,0 +1,1 @@
+"""Shows a result to a person; computes no metric."""

@@ -1,0 +1,5 @@
+"""Mistakes of the user that are found after the configuration was read."""
+
+
+class UserError(Exception):
+    """Something the user can mend; the text says what, where and what to do. Never shown with a traceback."""

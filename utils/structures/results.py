@@ -1,0 +1,87 @@
+"""What is found in an image (`Detections`) and how good it is (`EvalResult`)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from utils.structures.boxes import check_boxes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detections:
+    """Objects found in one image, best score first; the variable's name tells the frame.
+
+    boxes (K, 4) float32 xyxy pixels; scores (K,) float32 in [0, 1]; labels (K,) int64 class indices.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        check_boxes(self.boxes, "Detections.boxes")
+        if self.scores.shape != (len(self.boxes),) or self.labels.shape != (len(self.boxes),):
+            raise ValueError(
+                f"Detections: {len(self.boxes)} boxes but scores {tuple(self.scores.shape)}, "
+                f"labels {tuple(self.labels.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @classmethod
+    def empty(cls) -> "Detections":
+        """Return detections of nothing."""
+        return cls(
+            boxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.int64)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassResult:
+    """Quality on one class; AP is None where the split has no object of the class."""
+
+    ap: float | None
+    ap50: float | None
+    num_truths: int
+    num_detections: int
+    precision: float | None = None
+    """At the score threshold that gives this class its best F1, IoU 0.5."""
+    recall: float | None = None
+    f1: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalResult:
+    """The numbers of one evaluation; the only thing reports read.
+
+    AP and AR are COCO's (pycocotools' definition), in [0, 1]; None where nothing of that size or
+    class exists in the data.
+    """
+
+    map50_95: float
+    map50: float
+    map75: float
+    by_size: Mapping[str, Mapping[str, float | None]]
+    """small, medium, large -> {"ap": ..., "ar": ...}."""
+    average_recall: Mapping[str, float]
+    """"1", "10", "100" -> average recall with that many detections per image."""
+    per_class: Mapping[str, ClassResult]
+    operating_points: Mapping[str, Mapping[str, float]]
+    """"best_f1" and "given" -> {"threshold", "precision", "recall", "f1"} over all classes, IoU 0.5."""
+    confusion: tuple[tuple[int, ...], ...]
+    """(C + 1, C + 1) counts, row = true class, column = found class; the last of each is background."""
+    counts: Mapping[str, int]
+    """images, truths, ignored, detections, images_at_candidate_cap, images_at_detection_cap."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time per stage, in seconds."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dictionaries, lists and numbers."""
+        from dataclasses import asdict
+
+        return asdict(self)
