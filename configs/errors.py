@@ -2,4 +2,4 @@
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be used; the text says what, where and what to do, in one line a fault."""
+    """A configuration that cannot be used; one line a fault: what, where, what to do."""

@@ -1,1 +1,1 @@
-"""Everything that is neither settings, data nor network; only subpackages, each with one charter."""
+"""Everything that is neither settings, data nor network: subpackages with one charter each."""

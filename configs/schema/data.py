@@ -95,8 +95,8 @@ class VocDataset(DatasetSettings):
     """Names of the test images."""
 
     first_pixel: Literal[0, 1] = 1
-    """Coordinate of the first pixel: 1 as in Pascal VOC (xmin 1 and xmax = width cover the image: 1 is
-    taken from xmin and ymin), 0 where xmin and xmax are edges counted from 0."""
+    """Coordinate of the first pixel: 1 as in Pascal VOC (xmin 1 and xmax = width cover the image:
+    1 is taken from xmin and ymin), 0 where xmin and xmax are edges counted from 0."""
 
     difficult: Literal["ignore", "keep", "reject"] = "ignore"
     """Objects flagged difficult: ignore (not trained on, neutral in evaluation), keep (as any
@@ -112,7 +112,7 @@ class SyntheticDataset(DatasetSettings):
     """Folder the files are written to on first use, relative to the working directory."""
 
     class_names: tuple[str, ...] = ("disc", "ring", "box", "cross", "triangle", "star")
-    """Names of the generated shapes, from the most to the least frequent; any leading part of the default list."""
+    """Names of the generated shapes, most frequent first; any leading part of the default list."""
 
     train_images: int = Field(default=400, ge=1)
     """Images in the training split."""

@@ -51,8 +51,8 @@ class FocalLossSettings(BranchLoss):
     """Focusing exponent, 0 to 10; 0 is plain BCE, 1.5 to 2 is usual. Must be stated."""
 
     alpha: float | None = Field(ge=0, le=1)
-    """Weight of positives, negatives get 1 - alpha; null weights neither. Must be stated: 0.25, the usual
-    value, makes positives three times weaker than negatives."""
+    """Weight of positives, negatives get 1 - alpha; null weights neither. Must be stated: 0.25,
+    the usual value, makes positives three times weaker than negatives."""
 
     form: Literal["linear", "exp", "quality"] = "quality"
     """How far a prediction p is from a soft target t: linear 1 - (t p + (1-t)(1-p)), as in YOLOv5,
@@ -65,7 +65,8 @@ class FocalLossSettings(BranchLoss):
     def _one_weight_of_positives(self) -> "FocalLossSettings":
         if self.alpha is not None and self.pos_weight != 1.0:
             raise ValueError(
-                "alpha and pos_weight both weight the positives; set alpha: null or leave pos_weight out"
+                "alpha and pos_weight both weight the positives; "
+                "set alpha: null or leave pos_weight out"
             )
         return self
 
@@ -83,7 +84,8 @@ class LossSettings(Settings):
     """Box term, over matched cells."""
 
     objectness: Branch = BceLoss(gain=1.0)
-    """Objectness term, over all cells; the target of a matched cell is its box's CIoU with the truth."""
+    """Objectness term, over all cells; the target of a matched cell is its box's CIoU with the
+    truth."""
 
     classification: Branch = BceLoss(gain=0.5)
     """Class term, over matched cells, one sigmoid a class; absent with a single class."""

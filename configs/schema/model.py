@@ -18,8 +18,8 @@ class ModelSettings(Settings):
     name and shape fit are taken, the rest is reported."""
 
     anchors: Literal["graph", "auto"] | tuple[tuple[float, ...], ...] = "graph"
-    """graph: as the graph states; auto: fitted to the training boxes, kept as given where they are no
-    worse; or one list w, h, w, h, ... per level, in pixels at train.image_size."""
+    """graph: as the graph states; auto: fitted to the training boxes, kept as given where they
+    are no worse; or one list w, h, w, h, ... per level, in pixels at train.image_size."""
 
     prior: Literal["fixed", "counted"] = "fixed"
     """Start value of objectness and class biases: fixed by formula (8 objects a 640 px image), or

@@ -13,4 +13,5 @@ class Settings(BaseModel):
     )
 
     carried: ClassVar[frozenset[str]] = frozenset()
-    """Keys that keep an inherited value when `name` switches to another variant of the same choice."""
+    """Keys that keep an inherited value when `name` switches to another variant of the same
+    choice."""

@@ -19,7 +19,8 @@ class SgdSettings(Settings):
     """Momentum after warm-up."""
 
     weight_decay: float = Field(default=5e-4, ge=0)
-    """L2 decay of convolution weights, for nominal_batch images per step; biases and norms have none."""
+    """L2 decay of convolution weights, for nominal_batch images per step; biases and norms have
+    none."""
 
 
 class AdamSettings(Settings):
@@ -119,10 +120,12 @@ class TrainSettings(Settings):
     """Images per forward pass and process."""
 
     nominal_batch: int = Field(default=64, ge=1)
-    """Images per optimizer step: gradients of round(nominal_batch / batch_size) batches are added up."""
+    """Images per optimizer step: gradients of round(nominal_batch / batch_size) batches are
+    added up."""
 
     seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of initial weights, order and augmentation; the same seed gives the same weights on CPU."""
+    """Seed of initial weights, order and augmentation; the same seed gives the same weights on
+    CPU."""
 
     optimizer: Optimizer = SgdSettings()
     """Optimizer and its numbers."""
@@ -143,7 +146,8 @@ class TrainSettings(Settings):
     """Epochs without a better validation mAP50-95 before training stops; 0 never stops early."""
 
     multi_scale: float = Field(default=0.0, ge=0, lt=1)
-    """Random image size per batch between 1 - this and 1 + this times image_size, in steps of 32 px."""
+    """Random image size per batch between 1 - this and 1 + this times image_size, in steps of 32
+    px."""
 
     precision: Literal["float32", "bf16", "fp16", "auto"] = "float32"
     """Arithmetic of the network: auto takes fp16 on CUDA and bf16 on CPUs that compute it natively,

@@ -1,1 +1,1 @@
-"""Weights and training state on disk, atomic and never pickled; knows tensors, names, metadata, not models."""
+"""Weights and training state on disk: atomic, never pickled; knows tensors, not models."""

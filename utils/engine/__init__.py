@@ -1,1 +1,1 @@
-"""Runs a training: loop, optimizer, schedule, EMA, stopping; gets models and data through protocols."""
+"""Runs a training: loop, optimizer, schedule, EMA; gets models and data through protocols."""

@@ -1,1 +1,1 @@
-"""The process: threads, seeds, devices, signals, run folders, progress; knows nothing of boxes or models."""
+"""The process: threads, seeds, devices, run folders; knows nothing of boxes or models."""

@@ -1,4 +1,4 @@
-"""Geometry of boxes held as tensors: float32 xyxy, absolute pixels, in the frame the variable names.
+"""Geometry of boxes held as tensors: float32 xyxy pixels, in the frame the variable names.
 
 Overlaps of two sets of boxes are in `iou.py`. Normalised coordinates exist only in the YOLO
 reader and writer (`data/formats/yolo.py`).

@@ -1,4 +1,4 @@
-"""What is known about one image: its labels (`Record`), its pixels (`Sample`), its frame (`ImageMeta`).
+"""One image: its labels (`Record`), its frame (`ImageMeta`), its pixels (`Sample`).
 
 These live in loader workers, so they hold numpy arrays; batches of tensors are in `batch.py`.
 """
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
+
+from utils.structures.boxes import clip_boxes
 
 FloatArray = npt.NDArray[np.float32]
 LabelArray = npt.NDArray[np.int64]
@@ -69,14 +71,12 @@ class ImageMeta:
 
     def to_original(self, boxes: Tensor) -> Tensor:
         """Map boxes (..., 4) from the network frame to the original image and clip them to it."""
-        from utils.structures.boxes import clip_boxes
-
         offset = boxes.new_tensor([self.pad[1], self.pad[0], self.pad[1], self.pad[0]])
         scale = boxes.new_tensor([self.scale[1], self.scale[0], self.scale[1], self.scale[0]])
         return clip_boxes((boxes - offset) / scale, self.original_size)
 
     def to_network(self, boxes: Tensor) -> Tensor:
-        """Map boxes (..., 4) of the original image to the network frame: inverse of `to_original`."""
+        """Map boxes (..., 4) of the original image to the network frame."""
         offset = boxes.new_tensor([self.pad[1], self.pad[0], self.pad[1], self.pad[0]])
         scale = boxes.new_tensor([self.scale[1], self.scale[0], self.scale[1], self.scale[0]])
         return boxes * scale + offset
@@ -86,7 +86,8 @@ class ImageMeta:
 class Sample:
     """One image with its boxes on the way into a batch; every transform maps Sample to Sample.
 
-    image (H, W, 3) uint8 RGB; boxes (N, 4) float32 xyxy pixels of `image`; labels (N,); ignore (N,).
+    image (H, W, 3) uint8 RGB; boxes (N, 4) float32 xyxy pixels of `image`; labels (N,); ignore
+    (N,).
     """
 
     image: ImageArray

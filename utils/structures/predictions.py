@@ -75,10 +75,10 @@ class DecodedPredictions:
 class LevelAssignment:
     """Which cells of one level answer for which targets; no gradient.
 
-    All tensors have the fixed length M = slots per target and anchor times targets, whatever matched,
-    so that no step waits for the device to count: `valid` (M,) bool says which entries count; entries
-    that do not are 0. image, anchor, row, column, target (M,) int64: the cell and the index into Targets.
-    A cell may be claimed by several targets.
+    All tensors have the fixed length M = slots per target and anchor times targets, whatever
+    matched, so that no step waits for the device to count: `valid` (M,) bool says which entries
+    count; those that do not are 0. image, anchor, row, column, target (M,) int64: the cell and the
+    index into Targets. A cell may be claimed by several targets.
     """
 
     image: Tensor

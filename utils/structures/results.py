@@ -1,7 +1,7 @@
 """What is found in an image (`Detections`) and how good it is (`EvalResult`)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from utils.structures.boxes import check_boxes
 class Detections:
     """Objects found in one image, best score first; the variable's name tells the frame.
 
-    boxes (K, 4) float32 xyxy pixels; scores (K,) float32 in [0, 1]; labels (K,) int64 class indices.
+    boxes (K, 4) float32 xyxy pixels; scores (K,) float32 in [0, 1]; labels (K,) int64 class
+    indices.
     """
 
     boxes: Tensor
@@ -72,9 +73,11 @@ class EvalResult:
     """"1", "10", "100" -> average recall with that many detections per image."""
     per_class: Mapping[str, ClassResult]
     operating_points: Mapping[str, Mapping[str, float]]
-    """"best_f1" and "given" -> {"threshold", "precision", "recall", "f1"} over all classes, IoU 0.5."""
+    """"best_f1" and "given" -> {"threshold", "precision", "recall", "f1"} over all classes, IoU
+    0.5."""
     confusion: tuple[tuple[int, ...], ...]
-    """(C + 1, C + 1) counts, row = true class, column = found class; the last of each is background."""
+    """(C + 1, C + 1) counts, row = true class, column = found class; the last of each is
+    background."""
     counts: Mapping[str, int]
     """images, truths, ignored, detections, images_at_candidate_cap, images_at_detection_cap."""
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -82,6 +85,4 @@ class EvalResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries, lists and numbers."""
-        from dataclasses import asdict
-
         return asdict(self)
