@@ -1,0 +1,167 @@
+"""The rules of the architecture, checked on the source itself."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ENTRY_POINTS = ("train", "val", "predict", "export", "compare", "check_data", "focaldet")
+LAYERS: dict[str, frozenset[str]] = {
+    "configs": frozenset(),
+    "utils.runtime": frozenset(),
+    "utils.structures": frozenset(),
+    "utils.checkpoint": frozenset({"utils.runtime"}),
+    "utils.metrics": frozenset({"utils.structures"}),
+    "data": frozenset({"configs", "utils.structures", "utils.runtime"}),
+    "models": frozenset({"configs", "utils.structures"}),
+    "utils.engine": frozenset(
+        {"configs", "utils.structures", "utils.metrics", "utils.checkpoint", "utils.runtime"}
+    ),
+    "utils.comparison": frozenset(
+        {"configs", "utils.structures", "utils.metrics", "utils.runtime"}
+    ),
+    "utils.report": frozenset({"utils.structures", "utils.metrics"}),
+}
+"""Package -> packages of ours that it may import besides itself."""
+BANNED_NAMES = {"general", "misc", "helpers", "common", "util", "tools"}
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 60
+
+
+def sources() -> list[Path]:
+    packages = ("configs", "data", "models", "utils")
+    return sorted(path for package in packages for path in (ROOT / package).rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def package_of(module: str) -> str | None:
+    """Return the architectural package of a module of ours, None for foreign modules."""
+    for package in LAYERS:
+        if module == package or module.startswith(package + "."):
+            return package
+    return module if module.split(".")[0] in ENTRY_POINTS else None
+
+
+def imported_modules(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def import_violations(module: str, tree: ast.AST) -> list[str]:
+    own = package_of(module)
+    if own is None:
+        return []
+    found = []
+    for imported in imported_modules(tree):
+        package = package_of(imported)
+        if package is not None and package != own and package not in LAYERS[own]:
+            found.append(f"{module} imports {imported}")
+    return found
+
+
+def test_import_direction() -> None:
+    violations = []
+    for path in sources():
+        violations += import_violations(module_name(path), ast.parse(path.read_text()))
+    assert violations == []
+
+
+def test_import_rule_notices_a_shortcut() -> None:
+    shortcut = ast.parse("def f():\n    from data.loader import TrainBatches")
+    assert import_violations("models.neck", shortcut) == ["models.neck imports data.loader"]
+    assert import_violations("utils.engine.x", ast.parse("import train")) != []
+
+
+def test_utils_holds_only_subpackages_with_a_charter() -> None:
+    loose = [path.name for path in (ROOT / "utils").glob("*.py") if path.name != "__init__.py"]
+    assert loose == []
+    for package in (path for path in (ROOT / "utils").iterdir() if (path / "__init__.py").exists()):
+        charter = ast.get_docstring(ast.parse((package / "__init__.py").read_text()))
+        assert charter, f"{package.name} has no charter"
+        assert f"utils.{package.name}" in LAYERS, f"{package.name} is not in the architecture"
+
+
+def test_no_banned_module_names() -> None:
+    assert [str(path) for path in sources() if path.stem in BANNED_NAMES] == []
+
+
+def test_files_and_functions_are_short() -> None:
+    long = []
+    for path in sources():
+        text = path.read_text()
+        if len(text.splitlines()) > MAX_FILE_LINES:
+            long.append(f"{module_name(path)}: {len(text.splitlines())} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > MAX_FUNCTION_LINES:
+                    long.append(f"{module_name(path)}.{node.name}: {length} lines")
+    assert long == []
+
+
+def test_configs_does_not_import_torch() -> None:
+    for path in (ROOT / "configs").rglob("*.py"):
+        assert "torch" not in {
+            name.split(".")[0] for name in imported_modules(ast.parse(path.read_text()))
+        }, path
+
+
+def test_pickle_is_imported_nowhere() -> None:
+    for path in sources():
+        names = set(imported_modules(ast.parse(path.read_text())))
+        assert not names & {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve"}, path
+
+
+SIDE_EFFECTS = """
+import importlib, os, sys, random
+import cv2, numpy, torch
+def state():
+    return (dict(os.environ), torch.get_num_threads(), torch.get_default_dtype(),
+            torch.initial_seed(), random.getstate(), cv2.getNumThreads(),
+            torch.are_deterministic_algorithms_enabled(), numpy.get_printoptions())
+before = state()
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+assert state() == before, "importing changed the process"
+print("unchanged")
+"""
+
+
+@pytest.mark.slow
+def test_importing_changes_nothing() -> None:
+    modules = [module_name(path) for path in sources()]
+    result = subprocess.run(
+        [sys.executable, "-c", SIDE_EFFECTS, *modules],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stdout.strip() == "unchanged", result.stderr[-2000:]
+
+
+def test_docstrings_of_functions_on_tensors_state_shapes() -> None:
+    """A public function with a Tensor argument says the shape of something, in parentheses."""
+    silent = []
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+                continue
+            annotations = [ast.unparse(a.annotation) for a in node.args.args if a.annotation]
+            takes_tensor = any(text == "Tensor" for text in annotations)
+            # A method of a class may rely on the class docstring; forward() always does.
+            docstring = ast.get_docstring(node) or ""
+            if takes_tensor and "(" not in docstring and node.col_offset == 0:
+                silent.append(f"{module_name(path)}.{node.name}")
+    assert silent == []
