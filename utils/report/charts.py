@@ -1,0 +1,115 @@
+"""Line charts as inline SVG: no plotting library, no script, colours follow the page's theme.
+
+A chart is one string that stands in a page on its own; series colours are the CSS classes
+`series-0` ... `series-5` that the page defines for light and dark.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 520, 260
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 34
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A linear axis from `low` to `high`, drawn from pixel `start` to pixel `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def pixel(self, value: float) -> float:
+        """Return where `value` lies."""
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+    def ticks(self, about: int = 5) -> list[float]:
+        """Return round values within the axis, about `about` of them, 1, 2 or 5 times 10^k apart."""
+        raw = (self.high - self.low) / about
+        magnitude = 10.0 ** math.floor(math.log10(raw))
+        step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= raw)
+        first = math.ceil(self.low / step - 1e-9)
+        last = math.floor(self.high / step + 1e-9)
+        return [index * step for index in range(first, last + 1)]
+
+
+def line_chart(
+    title: str,
+    x: Sequence[float],
+    series: Mapping[str, Sequence[float | None]],
+    *,
+    x_label: str = "epoch",
+    y_range: tuple[float, float] | None = None,
+) -> str:
+    """Return an SVG with one line per series over common `x`; None and NaN leave a gap.
+
+    A single point is drawn as a dot, so that a training of one epoch shows something too. Without
+    any finite value the chart says so.
+    """
+    values = [v for line in series.values() for v in line if v is not None and math.isfinite(v)]
+    if not values or not x:
+        return f'<p class="empty">{escape(title)}: nothing was recorded.</p>'
+    low, high = y_range or _padded(min(values), max(values))
+    horizontal = Axis(*_padded(min(x), max(x), share=0.0), LEFT, WIDTH - RIGHT)
+    vertical = Axis(low, high, HEIGHT - BOTTOM, TOP)
+    lines = [
+        _polyline(index, x, line, horizontal, vertical)
+        for index, line in enumerate(series.values())
+    ]
+    legend = "".join(
+        f'<span class="key series-{index}">{escape(name)}</span>'
+        for index, name in enumerate(series)
+    )
+    return (
+        f'<figure><figcaption>{escape(title)} <span class="legend">{legend}</span></figcaption>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
+        f"{_grid(horizontal, vertical, x_label)}{''.join(lines)}</svg></figure>"
+    )
+
+
+def _padded(low: float, high: float, share: float = 0.05) -> tuple[float, float]:
+    if low == high:
+        return low - 0.5, high + 0.5
+    margin = (high - low) * share
+    return low - margin, high + margin
+
+
+def _polyline(
+    index: int, x: Sequence[float], y: Sequence[float | None], horizontal: Axis, vertical: Axis
+) -> str:
+    runs: list[list[str]] = [[]]
+    for position, value in zip(x, y, strict=True):
+        if value is None or not math.isfinite(value):
+            runs.append([])
+            continue
+        runs[-1].append(f"{horizontal.pixel(position):.1f},{vertical.pixel(value):.1f}")
+    parts = []
+    for run in filter(None, runs):
+        if len(run) == 1:
+            across, down = run[0].split(",")
+            parts.append(f'<circle class="series-{index}" cx="{across}" cy="{down}" r="3"/>')
+        else:
+            parts.append(f'<polyline class="series-{index}" points="{" ".join(run)}"/>')
+    return "".join(parts)
+
+
+def _grid(horizontal: Axis, vertical: Axis, x_label: str) -> str:
+    parts = []
+    for value in vertical.ticks():
+        y = vertical.pixel(value)
+        parts.append(
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>')
+    for value in horizontal.ticks(about=6):
+        x = horizontal.pixel(value)
+        parts.append(
+            f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{value:g}</text>'
+        )
+    parts.append(
+        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 3}" text-anchor="end">{escape(x_label)}</text>'
+    )
+    return "".join(parts)
