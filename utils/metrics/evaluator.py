@@ -1,0 +1,225 @@
+"""Collects detections image by image and turns them into an `EvalResult`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+import numpy as np
+
+from utils.metrics.confusion import confusion_matrix
+from utils.metrics.judges import JUDGES, MAX_DETECTIONS, SIZES, CocoNumbers
+from utils.metrics.matching import Matching, match, overlapping_pairs
+from utils.metrics.operating_points import OperatingPoint, best_point, point_at
+from utils.metrics.rows import (
+    Booleans,
+    DetectionRows,
+    detection_rows,
+    join_detections,
+    truth_rows,
+)
+from utils.structures.images import Record
+from utils.structures.results import ClassResult, Detections, EvalResult
+
+
+class DetectionEvaluator:
+    """Judges the detections of one split; `update` per batch, `compute` at the end.
+
+    Every image of `truths` must be given to `update` exactly once, in any order, with whatever was
+    found in it: a forgotten or doubled image would change the numbers without a sign.
+
+    AP and AR are those of the judge. Operating points, confusion matrix and counts use IoU 0.5 and
+    all detections, not only the 100 per image and class that COCO's AP looks at.
+    """
+
+    def __init__(
+        self,
+        *,
+        truths: Sequence[Record],
+        class_names: Sequence[str],
+        judge: Literal["hotcoco", "pycocotools"],
+        report_threshold: float,
+    ) -> None:
+        """Prepare for the images of `truths`.
+
+        Args:
+            truths: records of the split, each with an `image_id` of its own; may be empty.
+            class_names: names in order of class index.
+            judge: library that computes AP and AR.
+            report_threshold: score, 0 to 1, of the operating point "given" and of the confusion
+                matrix.
+
+        Raises:
+            ValueError: an image id occurs twice, or a label is no class.
+        """
+        records = sorted(truths, key=lambda record: record.image_id)
+        self._image_ids = [record.image_id for record in records]
+        self._positions = {image_id: index for index, image_id in enumerate(self._image_ids)}
+        if len(self._positions) < len(records):
+            raise ValueError("truths: an image_id occurs more than once")
+        self._class_names = tuple(class_names)
+        self._truths = truth_rows(records, num_classes=len(self._class_names))
+        self._check_labels(self._truths.labels, "truths")
+        self._judge = JUDGES[judge]
+        self._report_threshold = report_threshold
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all detections; the truths stay."""
+        self._found: dict[int, DetectionRows] = {}
+        self._at_candidate_cap = 0
+        self._at_detection_cap = 0
+
+    def update(
+        self,
+        image_ids: Sequence[int],
+        detections: Sequence[Detections],
+        *,
+        at_candidate_cap: Sequence[bool] = (),
+        at_detection_cap: Sequence[bool] = (),
+    ) -> None:
+        """Take in what was found in some images.
+
+        Args:
+            image_ids: the images.
+            detections: of each, boxes in the frame of the original image.
+            at_candidate_cap: whether each image had more candidates than NMS may look at.
+            at_detection_cap: whether each image had more detections than are kept.
+
+        Raises:
+            ValueError: an image is unknown or came before, or a detection is not finite or of no
+                class.
+        """
+        for image_id, found in zip(image_ids, detections, strict=True):
+            if image_id not in self._positions:
+                raise ValueError(f"image {image_id} is not among the truths")
+            position = self._positions[image_id]
+            if position in self._found:
+                raise ValueError(f"image {image_id} was given twice")
+            rows = detection_rows(position, found)
+            self._check_labels(rows.labels, f"detections of image {image_id}")
+            if not (np.isfinite(rows.boxes).all() and np.isfinite(rows.scores).all()):
+                raise ValueError(f"detections of image {image_id} are not finite")
+            self._found[position] = rows
+        self._at_candidate_cap += sum(map(bool, at_candidate_cap))
+        self._at_detection_cap += sum(map(bool, at_detection_cap))
+
+    def compute(self) -> EvalResult:
+        """Return all numbers.
+
+        Headline AP and AR are 0.0 where the data have no object at all, so that results can always
+        be compared; `counts["truths"]` tells. By size and per class such entries are None.
+
+        Raises:
+            ValueError: images of the split were never given to `update`.
+        """
+        missing = len(self._image_ids) - len(self._found)
+        if missing:
+            raise ValueError(f"{missing} of {len(self._image_ids)} images were never evaluated")
+        detections = self._all_detections()
+        coco = self._judge(self._truths, detections)
+        ranked = detections.best_first()
+        pairs = overlapping_pairs(self._truths, ranked)
+        per_class = match(self._truths, ranked, pairs, across_classes=False)
+        across = match(self._truths, ranked, pairs, across_classes=True)
+        confusion = confusion_matrix(self._truths, ranked, across, threshold=self._report_threshold)
+        stats = [_zero_if_absent(value) for value in coco.stats]
+        return EvalResult(
+            map50_95=stats[0],
+            map50=stats[1],
+            map75=stats[2],
+            by_size={
+                size: {"ap": _known(coco.stats[3 + row]), "ar": _known(coco.stats[9 + row])}
+                for row, size in enumerate(SIZES)
+            },
+            average_recall={str(limit): stats[6 + row] for row, limit in enumerate(MAX_DETECTIONS)},
+            per_class=self._class_results(coco, ranked, per_class),
+            operating_points=self._operating_points(ranked, per_class),
+            confusion=tuple(tuple(row) for row in confusion.tolist()),
+            counts=self._counts(len(detections)),
+        )
+
+    def to_coco_results(self, category_ids: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the detections so far in COCO's result format, images by ascending id.
+
+        Args:
+            category_ids: category id of each class index in the data's own JSON.
+        """
+        rows = self._all_detections()
+        columns = (rows.image_index, rows.labels, rows.boxes, rows.scores)
+        return [
+            {
+                "image_id": self._image_ids[image],
+                "category_id": category_ids[label],
+                "bbox": box,
+                "score": score,
+            }
+            for image, label, box, score in zip(*(c.tolist() for c in columns), strict=True)
+        ]
+
+    def _all_detections(self) -> DetectionRows:
+        return join_detections([self._found[position] for position in sorted(self._found)])
+
+    def _check_labels(self, labels: Any, owner: str) -> None:
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(self._class_names):
+            raise ValueError(
+                f"{owner}: labels must be 0 to {len(self._class_names) - 1}, "
+                f"got {labels.min()} to {labels.max()}"
+            )
+
+    def _counts(self, num_detections: int) -> dict[str, int]:
+        num_ignored = int(self._truths.ignore.sum())
+        return {
+            "images": len(self._image_ids),
+            "truths": len(self._truths.labels) - num_ignored,
+            "ignored": num_ignored,
+            "detections": num_detections,
+            "images_at_candidate_cap": self._at_candidate_cap,
+            "images_at_detection_cap": self._at_detection_cap,
+        }
+
+    def _operating_points(
+        self, detections: DetectionRows, matching: Matching
+    ) -> dict[str, dict[str, float]]:
+        judged = ~matching.neutral
+        scores, right = detections.scores[judged], matching.truth[judged] >= 0
+        num_truths = int((~self._truths.ignore).sum())
+        given = point_at(scores, right, num_truths=num_truths, threshold=self._report_threshold)
+        best = best_point(scores, right, num_truths=num_truths) or given
+        return {"best_f1": asdict(best), "given": asdict(given)}
+
+    def _class_results(
+        self, coco: CocoNumbers, detections: DetectionRows, matching: Matching
+    ) -> dict[str, ClassResult]:
+        truth_labels = self._truths.labels[~self._truths.ignore]
+        num_truths = np.bincount(truth_labels, minlength=len(self._class_names)).tolist()
+        results = {}
+        for label, name in enumerate(self._class_names):
+            of_class = detections.labels == label
+            point = _class_point(detections, matching, of_class, num_truths[label])
+            results[name] = ClassResult(
+                ap=_known(coco.class_ap[label]),
+                ap50=_known(coco.class_ap50[label]),
+                num_truths=num_truths[label],
+                num_detections=int(of_class.sum()),
+                precision=point.precision if point else None,
+                recall=point.recall if point else None,
+                f1=point.f1 if point else None,
+                threshold=point.threshold if point else None,
+            )
+        return results
+
+
+def _class_point(
+    detections: DetectionRows, matching: Matching, of_class: Booleans, num_truths: int
+) -> OperatingPoint | None:
+    judged = of_class & ~matching.neutral
+    right = matching.truth[judged] >= 0
+    return best_point(detections.scores[judged], right, num_truths=num_truths)
+
+
+def _known(value: float) -> float | None:
+    return float(value) if value >= 0 else None
+
+
+def _zero_if_absent(value: float) -> float:
+    return max(0.0, float(value))

@@ -1,0 +1,157 @@
+"""Who computes COCO AP and AR: hotcoco for daily work, pycocotools as the reference.
+
+Both give the same arrays, bit for bit (tested); `CocoNumbers` sums them up as pycocotools does.
+Ignored truths, whether crowds or difficult objects, are COCO crowds: a detection that lies to at
+least the IoU threshold *within* one, and has no better match, counts neither for nor against.
+"""
+
+import contextlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from utils.metrics.rows import DetectionRows, Floats, TruthRows
+
+SIZES = ("small", "medium", "large")
+"""Object area up to 32^2, between, and from 96^2 square pixels; edges belong to both."""
+MAX_DETECTIONS = (1, 10, 100)
+"""Detections per image and class that recall is stated for; AP uses the last."""
+_ABSENT = -1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CocoNumbers:
+    """COCO's summary; -1 where the data have nothing to judge, as in pycocotools.
+
+    stats (12,): AP, AP50, AP75, AP small, medium, large, AR with 1, 10, 100 detections, AR small,
+    medium, large. class_ap (C,) and class_ap50 (C,) over all sizes.
+    """
+
+    stats: Floats
+    class_ap: Floats
+    class_ap50: Floats
+
+    @classmethod
+    def from_curves(cls, precision: Floats, recall: Floats) -> "CocoNumbers":
+        """Sum up the arrays of `COCOeval.accumulate`.
+
+        Args:
+            precision: (10 IoU thresholds, 101 recalls, C, 4 areas, 3 detection limits).
+            recall: (10, C, 4, 3).
+        """
+        overall = precision[..., 0, -1]
+        return cls(
+            stats=np.array(
+                [
+                    _mean(overall),
+                    _mean(overall[0]),
+                    _mean(overall[5]),
+                    *(_mean(precision[..., size, -1]) for size in (1, 2, 3)),
+                    *(_mean(recall[..., 0, limit]) for limit in (0, 1, 2)),
+                    *(_mean(recall[..., size, -1]) for size in (1, 2, 3)),
+                ]
+            ),
+            class_ap=np.array([_mean(overall[:, :, label]) for label in range(overall.shape[2])]),
+            class_ap50=np.array([_mean(overall[0, :, label]) for label in range(overall.shape[2])]),
+        )
+
+
+class Judge(Protocol):
+    """Computes COCO's numbers; images and classes are counted from 0 in the rows."""
+
+    def __call__(self, truths: TruthRows, detections: DetectionRows) -> CocoNumbers:
+        """Return AP and AR of `detections` against `truths`."""
+        ...
+
+
+def judge_with_hotcoco(truths: TruthRows, detections: DetectionRows) -> CocoNumbers:
+    """Judge with hotcoco: columns go in as they are, no dictionary per box."""
+    from hotcoco import COCO, COCOeval
+
+    truth_set = COCO.from_arrays(
+        _images(truths),
+        _categories(truths),
+        truths.image_index,
+        truths.labels + 1,
+        truths.boxes,
+        area=truths.area,
+        iscrowd=truths.ignore,
+    )
+    rows = np.column_stack(
+        (detections.image_index, detections.boxes, detections.scores, detections.labels + 1)
+    )
+    evaluation = COCOeval(truth_set, truth_set.load_res(rows.astype(np.float64)), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return _summary(evaluation.eval)
+
+
+def judge_with_pycocotools(truths: TruthRows, detections: DetectionRows) -> CocoNumbers:
+    """Judge with pycocotools: about a hundred times slower, the definition of the number."""
+    from pycocotools.cocoeval import COCOeval
+
+    truth_annotations = _annotations(truths)
+    for annotation, area, ignore in zip(
+        truth_annotations, truths.area.tolist(), truths.ignore.tolist(), strict=True
+    ):
+        annotation.update(area=area, iscrowd=int(ignore))
+    found = _annotations(detections)
+    for annotation, score in zip(found, detections.scores.tolist(), strict=True):
+        width, height = annotation["bbox"][2:]
+        annotation.update(area=width * height, iscrowd=0, score=score)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(
+            _pycoco(truths, truth_annotations), _pycoco(truths, found), iouType="bbox"
+        )
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return _summary(evaluation.eval)
+
+
+JUDGES: Mapping[str, Judge] = {
+    "hotcoco": judge_with_hotcoco,
+    "pycocotools": judge_with_pycocotools,
+}
+
+
+def _summary(curves: Any) -> CocoNumbers:
+    return CocoNumbers.from_curves(np.asarray(curves["precision"]), np.asarray(curves["recall"]))
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    present = values[values > _ABSENT]
+    return float(np.mean(present)) if len(present) else _ABSENT
+
+
+def _images(truths: TruthRows) -> list[dict[str, Any]]:
+    return [{"id": index} for index in range(truths.num_images)]
+
+
+def _categories(truths: TruthRows) -> list[dict[str, Any]]:
+    return [{"id": label + 1, "name": str(label)} for label in range(truths.num_classes)]
+
+
+def _annotations(rows: TruthRows | DetectionRows) -> list[dict[str, Any]]:
+    """COCO annotations; ids count from 1, because pycocotools takes a match with id 0 for none."""
+    columns = (rows.image_index.tolist(), rows.labels.tolist(), rows.boxes.tolist())
+    return [
+        {"id": row, "image_id": image, "category_id": label + 1, "bbox": box}
+        for row, (image, label, box) in enumerate(zip(*columns, strict=True), start=1)
+    ]
+
+
+def _pycoco(truths: TruthRows, annotations: list[dict[str, Any]]) -> Any:
+    from pycocotools.coco import COCO
+
+    coco = COCO()
+    coco.dataset = {
+        "images": _images(truths),
+        "categories": _categories(truths),
+        "annotations": annotations,
+    }
+    coco.createIndex()
+    return coco

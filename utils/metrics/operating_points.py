@@ -1,0 +1,59 @@
+"""Precision, recall and F1 at chosen score thresholds, IoU 0.5.
+
+Precision is the share of right ones among the detections that are not neutral; recall the share of
+the truths, ignored ones left out, that were found. Pooled numbers count every object alike, so a
+frequent class weighs more than a rare one; the per-class numbers say how each fares.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.metrics.rows import Booleans, Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatingPoint:
+    """What a user gets who keeps detections of at least `threshold`; 0 where nothing is counted."""
+
+    threshold: float
+    precision: float
+    recall: float
+    f1: float
+
+
+def point_at(
+    scores: Floats, right: Booleans, *, num_truths: int, threshold: float
+) -> OperatingPoint:
+    """Return the operating point of detections with a score of at least `threshold`.
+
+    Args:
+        scores: (K,) of the detections that are not neutral, any order.
+        right: (K,) whether each found a truth.
+        num_truths: truths that are not ignored.
+        threshold: score, 0 to 1.
+    """
+    kept = right[scores >= threshold]
+    hits = int(kept.sum())
+    return OperatingPoint(
+        threshold=threshold,
+        precision=hits / len(kept) if len(kept) else 0.0,
+        recall=hits / num_truths if num_truths else 0.0,
+        f1=2 * hits / (len(kept) + num_truths) if len(kept) + num_truths else 0.0,
+    )
+
+
+def best_point(scores: Floats, right: Booleans, *, num_truths: int) -> OperatingPoint | None:
+    """Return the point of highest F1, of equals the one with the highest threshold.
+
+    Arguments as in `point_at`. None where no detection is right: then no threshold is better than
+    another. Only scores that occur are thresholds, and equal scores stand or fall together.
+    """
+    if not right.any():
+        return None
+    order = np.argsort(-scores, kind="stable")
+    falling, hits = scores[order], np.cumsum(right[order])
+    last_of_equals = np.append(falling[1:] != falling[:-1], True)
+    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + num_truths)
+    best = int(np.argmax(np.where(last_of_equals, f1, -1.0)))
+    return point_at(scores, right, num_truths=num_truths, threshold=float(falling[best]))
