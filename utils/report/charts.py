@@ -27,7 +27,7 @@ class Axis:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
     def ticks(self, about: int = 5) -> list[float]:
-        """Return round values within the axis, about `about` of them, 1, 2 or 5 times 10^k apart."""
+        """Return round values within the axis, about `about` of them: 1, 2 or 5 times 10^k."""
         raw = (self.high - self.low) / about
         magnitude = 10.0 ** math.floor(math.log10(raw))
         step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= raw)
