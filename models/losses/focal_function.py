@@ -39,7 +39,7 @@ class FocalFunction(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, logits: Tensor, targets: Tensor, pos_weight: Tensor | None, shape: FocalShape
     ) -> Tensor:
         """Return the loss (...,) and keep its slope for the backward pass.
@@ -52,14 +52,13 @@ class FocalFunction(torch.autograd.Function):
             shape: exponent, class weight and form.
         """
         x, t = logits.reshape(-1), targets.reshape(-1)
-        if pos_weight is not None and pos_weight.numel() > 1:
-            pos_weight = pos_weight.expand_as(logits).reshape(-1)
+        weights = None if pos_weight is None else pos_weight.expand_as(logits).reshape(-1)
         loss = torch.empty_like(x)
         slope = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         block = _BLOCK if x.device.type == "cpu" else max(1, x.numel())
         for start in range(0, x.numel(), block):
             part = slice(start, start + block)
-            weight = pos_weight if pos_weight is None or pos_weight.numel() == 1 else pos_weight[part]
+            weight = None if weights is None else weights[part]
             loss[part], part_slope = _value_and_slope(x[part], t[part], weight, shape)
             if slope is not None:
                 slope[part] = part_slope
@@ -69,7 +68,7 @@ class FocalFunction(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
         """Return upstream (...,) times the kept slope; nothing for targets, weight and shape."""
         (slope,) = ctx.saved_tensors
         return upstream * slope, None, None, None
