@@ -1,0 +1,1 @@
+"""Readers and writers of label formats: YOLO txt, COCO JSON, Pascal VOC XML."""

@@ -1,0 +1,97 @@
+"""Find and read the files of a data set, with errors that say which file is missing."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from data.formats.rows import RawSplit
+from data.image_io import IMAGE_SUFFIXES
+from utils.runtime.errors import UserError
+
+_READING_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitFiles:
+    """Everything that the reading of a split depends on, apart from the settings.
+
+    images: paths of the image files at hand, sorted; labels: contents of every label and list file.
+    """
+
+    images: tuple[str, ...]
+    labels: Mapping[str, bytes]
+
+
+class Reader(Protocol):
+    """One split in one format: `find` its files, then `read` their contents."""
+
+    def find(self) -> SplitFiles:
+        """Return the files of the split; raises UserError where one that must be there is not."""
+
+    def read(self, files: SplitFiles) -> RawSplit:
+        """Return the images and label rows that the files hold; opens no image."""
+
+
+def list_files(folder: Path) -> Iterator[str]:
+    """Yield the path of every file under `folder`, hidden files and folders apart; any order."""
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith("."):
+                yield f"{root}{os.sep}{name}"
+
+
+def list_images(folder: Path) -> list[str]:
+    """Return the paths of the images under `folder`, told by their names, sorted."""
+    return sorted(path for path in list_files(folder) if is_image_name(path))
+
+
+def is_image_name(path: str) -> bool:
+    """Return whether the name ends like an image's."""
+    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
+
+
+def without_suffix(path: str) -> str:
+    """Return the path without its last suffix: `a.b.jpg` gives `a.b`."""
+    return os.path.splitext(path)[0]
+
+
+def require_folder(path: Path, key: str) -> Path:
+    """Return `path`; raises UserError naming the settings key if it is no folder."""
+    if not path.is_dir():
+        what = "is not a folder" if path.exists() else "does not exist"
+        raise UserError(f"{key}: {path} {what}")
+    return path
+
+
+def read_required(path: Path, key: str) -> bytes:
+    """Return the content of a file that must be there; raises UserError naming the settings key."""
+    if not path.is_file():
+        what = "is not a file" if path.exists() else "does not exist"
+        raise UserError(f"{key}: {path} {what}")
+    return _read(str(path)) or b""
+
+
+def read_present(paths: Iterable[str]) -> dict[str, bytes]:
+    """Return the contents of those of the files that exist; raises UserError for unreadable ones."""
+    with ThreadPoolExecutor(_READING_THREADS) as pool:
+        contents = zip(paths := list(paths), pool.map(_read, paths), strict=True)
+        return {path: content for path, content in contents if content is not None}
+
+
+def to_text(content: bytes) -> str:
+    """Return bytes as text with plain line ends; bytes that are no UTF-8 become replacement signs."""
+    text = content.decode("utf-8-sig", errors="replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        return Path(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error

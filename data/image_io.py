@@ -1,0 +1,190 @@
+"""Read images as a viewer shows them: uint8 RGB, EXIF rotation applied; files are never written to.
+
+JPEG, PNG, BMP, TIFF and WebP. Ordinary 8-bit JPEG and PNG go through OpenCV, which is faster; grey,
+16-bit, palette, transparent, CMYK and all other images through Pillow. Both give the same pixels.
+"""
+
+import io
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from data.image_header import PlainHeader, read_plain_header
+from utils.runtime.errors import UserError
+from utils.structures.images import ImageArray
+
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"))
+"""Lower-case file name endings that are taken for images in a folder."""
+
+_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "TIFF", "WEBP")
+_DECODE_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+_ORIENTATION = 0x0112
+_HEADER_BYTES = 1 << 16
+# What Pillow raises on files that are not what they claim to be.
+_DECODER_ERRORS = (
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    MemoryError,
+    ZeroDivisionError,
+    Image.DecompressionBombError,
+)
+
+
+class ImageError(UserError):
+    """A file that cannot be used as an image; the text starts with its path."""
+
+
+def read_image(path: str | Path) -> ImageArray:
+    """Return the image as uint8 (H, W, 3) RGB, contiguous, rotated as its EXIF data says.
+
+    16-bit values keep their upper 8 bits, so full scale stays full scale; transparent pixels are
+    laid over white; grey is repeated in three channels; of several frames the first is taken.
+
+    Raises:
+        ImageError: the file is missing, truncated, not an image or has pixels without a clear
+            meaning as 8 bits (32-bit and floating-point).
+    """
+    data = _read_bytes(path)
+    header = read_plain_header(data)
+    if header is not None:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE_FLAGS)
+        if pixels is not None:
+            return _turn_upright(cast(ImageArray, pixels), header.orientation)
+    return _read_with_pillow(path, data)
+
+
+def read_image_size(path: str | Path) -> tuple[int, int]:
+    """Return (height, width) in pixels as a viewer shows the image, from the file's header alone.
+
+    Raises:
+        ImageError: the file is missing or not an image.
+    """
+    header = _read_jpeg_start(path)
+    if header is not None:
+        return header.shown_size
+    data = _read_bytes(path)
+    header = read_plain_header(data)
+    if header is not None:
+        return header.shown_size
+    try:
+        with _open(data) as image:
+            return _shown_size(image)
+    except _DECODER_ERRORS as error:
+        raise ImageError(f"{path}: {_explain(error)}") from error
+
+
+def check_image(path: str | Path) -> str | None:
+    """Decode the whole file and return why it cannot be used, or None if it can.
+
+    Pillow decodes, whatever `read_image` would choose: it tells truncated files apart in every
+    version and prints nothing.
+    """
+    return inspect_image(path)[1]
+
+
+def inspect_image(path: str | Path) -> tuple[tuple[int, int], str | None]:
+    """Return what `read_image_size` and `check_image` say, reading the file once.
+
+    Returns:
+        ((height, width), None), or ((0, 0), reason) for a file that cannot be used.
+    """
+    try:
+        data = _read_bytes(path)
+        pixels = _read_with_pillow(path, data)
+        header = read_plain_header(data)
+    except ImageError as error:
+        return (0, 0), str(error).removeprefix(f"{path}: ")
+    return (header.shown_size if header else (pixels.shape[0], pixels.shape[1])), None
+
+
+def _read_bytes(path: str | Path) -> bytes:
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise ImageError(f"{path}: no such file") from error
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be opened ({error.strerror})") from error
+    if not data:
+        raise ImageError(f"{path}: the file is empty")
+    return data
+
+
+def _read_jpeg_start(path: str | Path) -> PlainHeader | None:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(_HEADER_BYTES)
+    except OSError:
+        return None
+    return read_plain_header(start) if start.startswith(b"\xff\xd8") else None
+
+
+def _open(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=_FORMATS)
+
+
+def _shown_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    if image.format == "TIFF":
+        # Pillow versions differ in whether `size` of an unread TIFF is already rotated.
+        tags = cast(Any, image).tag_v2
+        width, height = int(tags[256]), int(tags[257])
+    is_turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    return (width, height) if is_turned else (height, width)
+
+
+def _read_with_pillow(path: str | Path, data: bytes) -> ImageArray:
+    try:
+        with _open(data) as image:
+            image.load()
+            header = read_plain_header(data)
+            if header is None:
+                return _to_rgb(ImageOps.exif_transpose(image))
+            return _turn_upright(_to_rgb(image), header.orientation)
+    except _DECODER_ERRORS as error:
+        raise ImageError(f"{path}: {_explain(error)}") from error
+
+
+def _to_rgb(image: Image.Image) -> ImageArray:
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise ValueError(
+            "32-bit pixels have no agreed full scale: convert to 8 or 16 bits"
+        )
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.array(image.convert("RGB"))
+
+
+def _turn_upright(pixels: ImageArray, orientation: int) -> ImageArray:
+    if orientation == 1:
+        return pixels
+    rotated: npt.NDArray[Any] = pixels.swapaxes(0, 1) if orientation >= 5 else pixels
+    if orientation in (3, 4, 7, 8):
+        rotated = rotated[::-1]
+    if orientation in (2, 3, 6, 7):
+        rotated = rotated[:, ::-1]
+    return np.ascontiguousarray(rotated)
+
+
+def _explain(error: BaseException) -> str:
+    text = str(error)
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image in JPEG, PNG, BMP, TIFF or WebP format"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels"
+    if "truncated" in text.lower():
+        return f"truncated image ({text})"
+    return f"damaged or unsupported image ({text or type(error).__name__})"

@@ -1,0 +1,151 @@
+"""What was decided about every label row and image that could not be taken as it is.
+
+Nothing is judged here; that is `data/formats/rows.py`.
+"""
+
+import csv
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from utils.runtime.errors import UserError
+
+COLUMNS = ("file", "location", "value", "reason", "action")
+Action = Literal["repaired", "rejected", "noted"]
+_ACTIONS: tuple[Action, ...] = ("rejected", "repaired", "noted")
+_LONGEST_VALUE = 200
+_REASONS_SHOWN = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One decision: what was found where, why it matters and what was done about it.
+
+    `location` is "line 3", "annotation 17" or "object 2" for a row of labels, "image" or "file" for
+    the whole of `file`. repaired: changed and used; rejected: not used; noted: nothing was changed.
+    """
+
+    file: str
+    location: str
+    value: str
+    reason: str
+    action: Action
+
+    @property
+    def place(self) -> str:
+        """File name and location, short enough for the screen."""
+        name = Path(self.file).name
+        return name if self.location in ("image", "file") else f"{name} {self.location}"
+
+
+def decide(
+    file: str | Path, location: str, value: object, reason: str, action: Action
+) -> Decision:
+    """Return a decision; a value too long to read is cut."""
+    text = str(value)
+    if len(text) > _LONGEST_VALUE:
+        text = text[:_LONGEST_VALUE] + "..."
+    return Decision(file=str(file), location=location, value=text, reason=reason, action=action)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelReport:
+    """The decisions about one split and the counts they must add up to.
+
+    num_rows counts every label row that was found for the split's images, num_rejected those that are
+    not used, the rows of unusable images among them: used rows = num_rows - num_rejected.
+    num_images counts images in use, num_background those of them without any used row,
+    num_unlabelled those without a label file, num_left_out images that could not be used.
+    """
+
+    split: str
+    decisions: tuple[Decision, ...]
+    num_rows: int
+    num_rejected: int
+    num_images: int
+    num_background: int
+    num_unlabelled: int
+    num_left_out: int
+
+    @property
+    def num_used(self) -> int:
+        """Rows that became boxes."""
+        return self.num_rows - self.num_rejected
+
+    def write_csv(self, path: str | Path) -> None:
+        """Write all decisions, one a line under a header of `COLUMNS`; folders are made."""
+        write_csv(path, (self,))
+
+    def summary(self, csv_path: str | Path | None = None) -> list[str]:
+        """Return a few lines for the screen: totals, reasons with an example, where the rest is."""
+        lines = [self._totals()]
+        for action in _ACTIONS:
+            lines += self._reasons(action)
+        if self.decisions and csv_path is not None:
+            lines.append(f"  every decision: {csv_path}")
+        return lines
+
+    def require_usable(self, max_rejected: float) -> None:
+        """Raise UserError if more than the share `max_rejected`, 0 to 1, of the rows was rejected."""
+        if self.num_rejected <= max_rejected * self.num_rows:
+            return
+        share = self.num_rejected / self.num_rows
+        enough = min(1.0, math.ceil(share * 1000) / 1000)
+        raise UserError(
+            f"{self.split}: {self.num_rejected} of {self.num_rows} label rows ({share:.1%}) cannot be "
+            f"used, more than data.max_rejected = {max_rejected:g} allows: {self._why_rejected()}; "
+            f"mend them, or set data.max_rejected={enough:g} to train without them"
+        )
+
+    def _totals(self) -> str:
+        images = [f"{self.num_background} without objects"] if self.num_background else []
+        if self.num_unlabelled:
+            images.append(f"{self.num_unlabelled} without label file")
+        details = f" ({', '.join(images)})" if images else ""
+        left_out = f", {self.num_left_out} left out" if self.num_left_out else ""
+        return (
+            f"{self.split}: {self.num_images} images{details}{left_out}; "
+            f"{self.num_used} of {self.num_rows} label rows used"
+        )
+
+    def _reasons(self, action: Action) -> list[str]:
+        chosen = [decision for decision in self.decisions if decision.action == action]
+        counts = Counter(decision.reason for decision in chosen)
+        first = {decision.reason: decision for decision in reversed(chosen)}
+        lines = [
+            f"  {action} {count}: {reason}, e.g. {_example(first[reason])}"
+            for reason, count in counts.most_common(_REASONS_SHOWN)
+        ]
+        if len(counts) > _REASONS_SHOWN:
+            rest = len(chosen) - sum(count for _, count in counts.most_common(_REASONS_SHOWN))
+            lines.append(f"  {action} {rest}: {len(counts) - _REASONS_SHOWN} more reasons")
+        return lines
+
+    def _why_rejected(self) -> str:
+        rejected = [decision for decision in self.decisions if decision.action == "rejected"]
+        counts = Counter(decision.reason for decision in rejected)
+        first = {decision.reason: decision for decision in reversed(rejected)}
+        return ", ".join(
+            f"{count} x {reason} ({first[reason].place})" for reason, count in counts.most_common(3)
+        )
+
+
+def write_csv(path: str | Path, reports: Iterable[LabelReport]) -> None:
+    """Write the decisions of several splits into one file; the header stands even without any."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # File names that are not valid UTF-8 must not stop a report.
+    with target.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for report in reports:
+            for row in report.decisions:
+                writer.writerow((row.file, row.location, row.value, row.reason, row.action))
+
+
+def _example(decision: Decision) -> str:
+    value = decision.value if len(decision.value) <= 60 else decision.value[:57] + "..."
+    return f"{decision.place}: {value}" if value else decision.place
