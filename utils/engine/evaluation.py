@@ -1,0 +1,146 @@
+"""The one evaluation: training and val.py both call `evaluate`, so they give the same numbers.
+
+What detects and what delivers batches comes in through protocols; the numbers are made in
+`utils/metrics`.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from dataclasses import replace
+from time import perf_counter
+from typing import Any, Protocol, TextIO, cast
+
+import torch
+from tqdm import tqdm
+
+from utils.metrics.evaluator import DetectionEvaluator
+from utils.structures.batch import Batch
+from utils.structures.images import ImageMeta
+from utils.structures.results import Detections, EvalResult
+
+_SECONDS_BETWEEN_LOG_LINES = 30
+
+
+class DetectorOutput(Protocol):
+    """What was found in a batch, one entry per image, and where a limit may have cut something."""
+
+    @property
+    def detections(self) -> Sequence[Detections]:
+        """Boxes in the network frame, on any device."""
+        ...
+
+    @property
+    def at_candidate_cap(self) -> Sequence[bool]:
+        """Whether the image had more candidates than NMS may look at."""
+        ...
+
+    @property
+    def at_detection_cap(self) -> Sequence[bool]:
+        """Whether the image had more detections than are kept."""
+        ...
+
+
+def evaluate(
+    detect: Callable[[Batch], DetectorOutput],
+    batches: Iterable[Batch],
+    evaluator: DetectionEvaluator,
+    *,
+    device: torch.device,
+    progress: bool,
+    description: str,
+) -> EvalResult:
+    """Detect in all batches and judge the detections in the frame of the original images.
+
+    Args:
+        detect: maps a batch on `device` to what is found in it; called without gradient. Whoever
+            passes a model sees to its being in evaluation mode.
+        batches: the images of the evaluator's truths, each once, in any order.
+        evaluator: is reset first, and keeps the detections afterwards (`to_coco_results`).
+        device: where `detect` wants its batch.
+        progress: show a bar on a terminal; where stderr is a file, a line now and then.
+        description: what the bar says, such as "validate".
+
+    Returns:
+        The numbers, with wall seconds of loading (waiting for batches), inference (transfer,
+        network, postprocessing) and judging.
+
+    Raises:
+        ValueError: from the evaluator, such as images that are missing or came twice.
+    """
+    evaluator.reset()
+    seconds = {"load": 0.0, "inference": 0.0, "judge": 0.0}
+    shown = _with_progress(_timed(batches, seconds), batches, progress, description)
+    # no_grad, not inference_mode: a tensor that the model keeps, such as a grid of cells, must
+    # still be usable by the training that goes on afterwards.
+    with torch.no_grad():
+        for batch in shown:
+            start = perf_counter()
+            output = detect(batch.to(device))
+            found = _in_original_frame(output.detections, batch.metas)
+            seconds["inference"] += perf_counter() - start
+            evaluator.update(
+                [meta.image_id for meta in batch.metas],
+                found,
+                at_candidate_cap=output.at_candidate_cap,
+                at_detection_cap=output.at_detection_cap,
+            )
+    start = perf_counter()
+    result = evaluator.compute()
+    seconds["judge"] = perf_counter() - start
+    return replace(result, seconds=seconds)
+
+
+def _in_original_frame(
+    detections: Sequence[Detections], metas: Sequence[ImageMeta]
+) -> list[Detections]:
+    """Map on the CPU, in float32, so that a result does not depend on the device's division."""
+    mapped = []
+    for found, meta in zip(detections, metas, strict=True):
+        boxes, scores, labels = found.boxes.cpu(), found.scores.cpu(), found.labels.cpu()
+        mapped.append(Detections(boxes=meta.to_original(boxes), scores=scores, labels=labels))
+    return mapped
+
+
+def _timed(batches: Iterable[Batch], seconds: dict[str, float]) -> Iterator[Batch]:
+    """Yield the batches and add up in seconds["load"] how long each let us wait."""
+    start = perf_counter()
+    for batch in batches:
+        seconds["load"] += perf_counter() - start
+        yield batch
+        start = perf_counter()
+
+
+def _with_progress(
+    timed: Iterable[Batch], batches: Iterable[Batch], progress: bool, description: str
+) -> Iterable[Batch]:
+    if not progress:
+        return timed
+    total = len(batches) if isinstance(batches, Sized) else None
+    options: dict[str, Any] = {"total": total, "desc": description, "unit": "batch"}
+    if sys.stderr.isatty():
+        options |= {"dynamic_ncols": True, "leave": False}
+    else:
+        options |= {
+            "file": cast(TextIO, _Lines(sys.stderr)),
+            "bar_format": "{desc}: {n_fmt} of {total_fmt} batches, {elapsed}, {remaining} left",
+            "delay": _SECONDS_BETWEEN_LOG_LINES,
+            "mininterval": _SECONDS_BETWEEN_LOG_LINES,
+            "maxinterval": 2 * _SECONDS_BETWEEN_LOG_LINES,
+        }
+    bar: Iterable[Batch] = tqdm(timed, **options)
+    return bar
+
+
+class _Lines:
+    """Turns the carriage returns of a bar into whole lines, for a log file."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        line = text.strip()
+        if line:
+            self._stream.write(line + "\n")
+
+    def flush(self) -> None:
+        self._stream.flush()
