@@ -1,0 +1,82 @@
+"""Draw the visible tiles of a layout into one square output and bring their boxes along."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from data.augment.affine import Affine, map_boxes, survivors
+from data.augment.layout import Layout, Tile
+from data.augment.warp import draw_tile, outline, pixel_bounds
+from data.letterbox import PAD_COLOUR
+from utils.structures.images import FloatArray, ImageArray, ImageMeta, Record, Sample
+
+ReadRecord = Callable[[Record], ImageArray]
+"""Pixels (H, W, 3) uint8 RGB of a record, of the size the record states."""
+
+
+def compose(
+    layout: Layout,
+    records: Sequence[Record],
+    affine: Affine,
+    image_size: int,
+    read: ReadRecord,
+    meta: ImageMeta,
+) -> Sample:
+    """Return one sample of `image_size` made of the layout's tiles.
+
+    Only tiles of which something is visible are read. Boxes are clipped to their tile, mapped,
+    clipped to the output, and dropped where too little is left.
+
+    Args:
+        layout: the tiles on their canvas.
+        records: all records; a tile's `index` counts in them.
+        affine: canvas to output.
+        image_size: side of the square output, pixels.
+        read: gives the pixels of a record.
+        meta: names the sample.
+    """
+    output = np.full((image_size, image_size, 3), PAD_COLOUR, np.uint8)
+    visible = []
+    for tile in layout.tiles:
+        if _is_visible(tile, affine, image_size):
+            record = records[tile.index]
+            draw_tile(output, read(record), tile, affine.matrix)
+            visible.append((tile, record))
+    before = _concatenate([canvas_boxes(tile, record) for tile, record in visible])
+    after = map_boxes(before, affine.matrix).clip(0, image_size)
+    keep = survivors(before, after, affine.zoom)
+    labels = [record.labels for _, record in visible]
+    ignore = [record.ignore for _, record in visible]
+    return Sample(
+        image=output,
+        boxes=after[keep],
+        labels=np.concatenate([np.zeros(0, np.int64), *labels])[keep],
+        ignore=np.concatenate([np.zeros(0, np.bool_), *ignore])[keep],
+        meta=meta,
+    )
+
+
+def canvas_boxes(tile: Tile, record: Record) -> FloatArray:
+    """Return the record's boxes (N, 4) in canvas pixels, clipped to the tile's region.
+
+    A box outside the region becomes one without area.
+    """
+    (vertical, horizontal), (left, top) = tile.scale, tile.offset
+    x1, y1, x2, y2 = tile.region
+    scale = np.array([horizontal, vertical, horizontal, vertical], np.float32)
+    boxes = record.boxes * scale + np.array([left, top, left, top], np.float32)
+    return boxes.clip(
+        np.array([x1, y1, x1, y1], np.float32), np.array([x2, y2, x2, y2], np.float32)
+    )
+
+
+def _is_visible(tile: Tile, affine: Affine, image_size: int) -> bool:
+    x1, y1, x2, y2 = tile.region
+    if x2 <= x1 or y2 <= y1:
+        return False
+    left, top, right, bottom = pixel_bounds(outline(tile, affine.matrix), image_size)
+    return left < right and top < bottom
+
+
+def _concatenate(parts: list[FloatArray]) -> FloatArray:
+    return np.concatenate([np.zeros((0, 4), np.float32), *parts])

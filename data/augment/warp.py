@@ -1,0 +1,104 @@
+"""Drawing one source image into the output by a single warp.
+
+OpenCV's coordinates are pixel centres, ours are edges: a point (x, y) here is (x - 0.5, y - 0.5)
+there. `_to_centres` is the only place that knows.
+"""
+
+from typing import cast
+
+import cv2
+import numpy as np
+
+from data.augment.affine import Points, map_points, translation
+from data.augment.layout import Matrix, Tile
+from utils.structures.images import ImageArray
+
+_SUBPIXEL_BITS = 4
+
+
+def outline(tile: Tile, matrix: Matrix) -> Points:
+    """Return the corners (4, 2) of the tile's region in output pixels, in order around it."""
+    x1, y1, x2, y2 = tile.region
+    return map_points(np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], np.float64), matrix)
+
+
+def pixel_bounds(corners: Points, image_size: int) -> tuple[int, int, int, int]:
+    """Return x1, y1, x2, y2 (end exclusive) of the pixels whose centres lie around `corners`.
+
+    Outlines that share an edge share no pixel and leave none between them. Empty where the outline
+    is outside a square image of `image_size`.
+    """
+    low = np.ceil(corners.min(axis=0) - 0.5).clip(0, image_size).astype(int)
+    high = np.ceil(corners.max(axis=0) - 0.5).clip(0, image_size).astype(int)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def draw_tile(output: ImageArray, image: ImageArray, tile: Tile, matrix: Matrix) -> None:
+    """Draw `image` (H, W, 3) on the square `output` (S, S, 3), in place, inside the tile's outline.
+
+    Args:
+        output: (S, S, 3); pixels outside the outline stay as they are.
+        image: (H, W, 3) the tile's original image.
+        tile: where the image lies on the canvas.
+        matrix: (3, 3) canvas to output.
+    """
+    corners = outline(tile, matrix)
+    x1, y1, x2, y2 = pixel_bounds(corners, output.shape[0])
+    if x2 <= x1 or y2 <= y1:
+        return
+    image, to_canvas = _shrink(image, tile, corners)
+    region = output[y1:y2, x1:x2]
+    to_region = _to_centres(translation(-x1, -y1) @ matrix @ to_canvas)
+    if _is_upright(matrix):
+        _warp(image, to_region, region)
+        return
+    patch = np.empty_like(region)
+    _warp(image, to_region, patch)
+    cv2.copyTo(patch, _mask(corners - (x1, y1), region.shape[:2]), region)
+
+
+def _shrink(image: ImageArray, tile: Tile, corners: Points) -> tuple[ImageArray, Matrix]:
+    """Average blocks of pixels first where a warp would skip pixels; return the matrix that fits.
+
+    A bilinear warp looks at 2 x 2 pixels, so below half size it aliases. Blocks of whole pixels
+    are several times faster than a general area resize; the rest of the last block, less than an
+    output pixel, is filled by the border rule.
+    """
+    x1, y1, x2, y2 = tile.region
+    source_area = (x2 - x1) * (y2 - y1) / (tile.scale[0] * tile.scale[1])
+    zoom = np.sqrt(cv2.contourArea(corners.astype(np.float32)) / source_area)
+    height, width = image.shape[:2]
+    block = min(int(1 / max(zoom, 1e-6)), height, width)
+    if block < 2:
+        return image, tile.matrix
+    rows, columns = height // block, width // block
+    blocks = image[: rows * block, : columns * block]
+    shrunk = cv2.resize(blocks, (columns, rows), interpolation=cv2.INTER_AREA)
+    return cast(ImageArray, shrunk), tile.matrix @ np.diag([block, block, 1.0])
+
+
+def _to_centres(matrix: Matrix) -> Matrix:
+    return translation(-0.5, -0.5) @ matrix @ translation(0.5, 0.5)
+
+
+def _is_upright(matrix: Matrix) -> bool:
+    """Tell whether the map keeps rectangles rectangles, so that a region needs no mask."""
+    return not (matrix[0, 1] or matrix[1, 0] or matrix[2, 0] or matrix[2, 1])
+
+
+def _warp(image: ImageArray, matrix: Matrix, target: ImageArray) -> None:
+    """Fill `target` (h, w, 3) in place; `matrix` maps pixel centres of `image` to its own."""
+    size_wh = (target.shape[1], target.shape[0])
+    how = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
+    if matrix[2, 0] or matrix[2, 1]:
+        cv2.warpPerspective(image, matrix, size_wh, dst=target, **how)
+    else:
+        cv2.warpAffine(image, matrix[:2], size_wh, dst=target, **how)
+
+
+def _mask(corners: Points, shape: tuple[int, int]) -> ImageArray:
+    """Return uint8 (h, w), not 0 inside the convex outline `corners` (4, 2)."""
+    mask = np.zeros(shape, np.uint8)
+    fixed = np.round((corners - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
+    cv2.fillConvexPoly(mask, fixed, 255, shift=_SUBPIXEL_BITS)
+    return mask

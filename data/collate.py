@@ -1,0 +1,31 @@
+"""From samples to a batch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from utils.structures.batch import Batch, Targets
+from utils.structures.images import Sample
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Return one batch of `samples`, whose images (H, W, 3) have one shape.
+
+    Images are stacked as they lie, (B, H, W, 3), and only viewed as (B, 3, H, W): channels-last
+    memory, no transposed copy. Ignored boxes are left out of the targets.
+    """
+    kept = [~sample.ignore for sample in samples]
+    counts = np.array([int(mask.sum()) for mask in kept])
+    boxes = [sample.boxes[mask] for sample, mask in zip(samples, kept, strict=True)]
+    labels = [sample.labels[mask] for sample, mask in zip(samples, kept, strict=True)]
+    images = torch.from_numpy(np.stack([sample.image for sample in samples]))
+    return Batch(
+        images=images.permute(0, 3, 1, 2),
+        targets=Targets(
+            boxes=torch.from_numpy(np.concatenate(boxes)),
+            labels=torch.from_numpy(np.concatenate(labels)),
+            image_index=torch.from_numpy(np.repeat(np.arange(len(samples)), counts)),
+        ),
+        metas=tuple(sample.meta for sample in samples),
+    )

@@ -1,0 +1,157 @@
+"""From a key to a sample: read, augment (training) or letterbox (evaluation).
+
+A key says everything that varies, so a dataset holds no state that could differ between workers.
+Which keys make an epoch is in `samplers.py`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from configs.schema.augment import AugmentSettings
+from data.augment.affine import draw_affine
+from data.augment.compose import compose
+from data.augment.draws import Stream, generator
+from data.augment.flip import flip_horizontal, flip_vertical
+from data.augment.hsv import change_colours, draw_gains
+from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
+from data.augment.mixup import mixup
+from data.image_io import read_image
+from data.letterbox import fit_into, rectangular_shape
+from data.record_table import RecordTable
+from utils.runtime.errors import UserError
+from utils.structures.images import ImageArray, ImageMeta, Record, Sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleKey:
+    """Which sample: record `index` as it is drawn in `epoch`, `image_size` pixels square.
+
+    `mosaic` allows mosaic and mixup; false in the last epochs.
+    """
+
+    epoch: int
+    index: int
+    image_size: int
+    mosaic: bool = True
+
+
+def read_record(record: Record) -> ImageArray:
+    """Return the pixels (H, W, 3) uint8 RGB of `record`.
+
+    Raises:
+        UserError: the file cannot be read, or its size is no longer the record's.
+    """
+    image = read_image(record.path)
+    if image.shape[:2] != record.size:
+        raise UserError(
+            f"{record.path}: is {image.shape[0]} x {image.shape[1]} pixels (height x width) but "
+            f"was {record.size[0]} x {record.size[1]} when its labels were read; start again"
+        )
+    return image
+
+
+class TrainDataset(Dataset[Sample]):
+    """Augmented samples; every draw comes from (seed, epoch, index)."""
+
+    def __init__(self, records: Sequence[Record], *, augment: AugmentSettings, seed: int) -> None:
+        self._records = RecordTable(records)
+        self._augment = augment
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, key: SampleKey) -> Sample:
+        """Return the sample of `key`.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        augment = self._augment
+        rng = generator(self._seed, Stream.SAMPLE, key.epoch, key.index)
+        sample = self._scene(key, rng)
+        gains = draw_gains(augment, rng)
+        flip_x, flip_y = rng.random(2) < (augment.flip_horizontal, augment.flip_vertical)
+        if gains is not None:
+            change_colours(sample.image, gains)
+        if flip_x:
+            sample = flip_horizontal(sample)
+        return flip_vertical(sample) if flip_y else sample
+
+    def _scene(self, key: SampleKey, rng: np.random.Generator) -> Sample:
+        """Return mosaic, blend of two mosaics or single image, with geometry but true colours."""
+        if not key.mosaic or rng.random() >= self._augment.mosaic:
+            size = self._records.size(key.index)
+            return self._warped(single(key.index, size, key.image_size), key, rng)
+        sample = self._warped(self._mosaic(key.index, key.image_size, rng), key, rng)
+        if rng.random() >= self._augment.mixup:
+            return sample
+        partner = int(rng.integers(len(self)))
+        second = self._warped(self._mosaic(partner, key.image_size, rng), key, rng)
+        return mixup(sample, second, rng)
+
+    def _mosaic(self, index: int, image_size: int, rng: np.random.Generator) -> Layout:
+        """Lay image `index` and random others out; it is the middle one of nine."""
+        if rng.random() < self._augment.mosaic_nine:
+            others = rng.integers(len(self), size=8).tolist()
+            indices = [*others[:4], index, *others[4:]]
+            lay = mosaic_nine
+        else:
+            indices = rng.permutation([index, *rng.integers(len(self), size=3)]).tolist()
+            lay = mosaic_four
+        return lay(indices, [self._records.size(i) for i in indices], image_size, rng)
+
+    def _warped(self, layout: Layout, key: SampleKey, rng: np.random.Generator) -> Sample:
+        affine = draw_affine(self._augment, layout.side, key.image_size, rng)
+        record = self._records[key.index]
+        meta = ImageMeta(
+            path=record.path,
+            image_id=record.image_id,
+            original_size=record.size,
+            # An augmented image has no way back to the original: its frame is its own.
+            scale=(1.0, 1.0),
+            pad=(0, 0),
+        )
+        return compose(layout, self._records, affine, key.image_size, read_record, meta)
+
+
+class EvalDataset(Dataset[Sample]):
+    """Letterboxed samples; keys are positions in `records`."""
+
+    def __init__(
+        self, records: Sequence[Record], *, image_size: int, stride: int, rectangular: bool
+    ) -> None:
+        self._records = RecordTable(records)
+        self._image_size = image_size
+        self._stride = stride
+        self._rectangular = rectangular
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def shape(self, index: int) -> tuple[int, int]:
+        """Return (height, width) of the network frame of image `index`."""
+        if not self._rectangular:
+            return self._image_size, self._image_size
+        return rectangular_shape(self._records.size(index), self._image_size, self._stride)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return image `index` in its network frame.
+
+        Raises:
+            UserError: the image cannot be read.
+        """
+        record = self._records[index]
+        frame = fit_into(record.size, self._image_size, self.shape(index))
+        (vertical, horizontal), (top, left) = frame.scale, frame.pad
+        scale = np.array([horizontal, vertical, horizontal, vertical], np.float32)
+        return Sample(
+            image=frame.apply(read_record(record)),
+            boxes=record.boxes * scale + np.array([left, top, left, top], np.float32),
+            labels=record.labels,
+            ignore=record.ignore,
+            meta=frame.meta(record.path, record.image_id),
+        )

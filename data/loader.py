@@ -1,0 +1,224 @@
+"""Batches of a training and of an evaluation, loaded by worker processes.
+
+Workers receive keys and return uint8 batches. What a batch holds does not depend on the number of
+workers.
+"""
+
+import signal
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from configs.schema.evaluation import EvalSettings
+from configs.schema.experiment import Experiment
+from data.collate import collate
+from data.dataset import EvalDataset, TrainDataset
+from data.samplers import TrainPlan, TrainSampler, group_by_shape
+from utils.runtime.errors import UserError
+from utils.structures.batch import Batch
+from utils.structures.images import Record, Sample
+
+
+class TrainBatches:
+    """The batches of every epoch of a training; `close` ends the workers."""
+
+    def __init__(self, dataset: TrainDataset, plan: TrainPlan, *, workers: int) -> None:
+        self._plan = plan
+        self._sampler = TrainSampler(plan)
+        self._loader = _Loader(dataset, self._sampler, workers=workers)
+
+    @property
+    def num_images(self) -> int:
+        """Images per epoch."""
+        return self._plan.num_images
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        return self._plan.num_batches
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of `epoch`, counted from 0, from batch `start` on.
+
+        One epoch at a time: a new call ends the one before.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        self._sampler.select(epoch, start)
+        yield from self._loader
+
+    def close(self) -> None:
+        """End the worker processes; a later `epoch` starts new ones."""
+        self._loader.close()
+
+
+class EvalBatches:
+    """Letterboxed images in batches of equal shape, in a fixed order; iterable any number of times.
+
+    The order is by shape, then by position in the records; `ImageMeta.image_id` tells which is
+    which.
+    """
+
+    def __init__(self, dataset: EvalDataset, *, batch_size: int, workers: int) -> None:
+        shapes = [dataset.shape(index) for index in range(len(dataset))]
+        self._batches = group_by_shape(shapes, batch_size)
+        self._num_images = len(dataset)
+        self._loader = _Loader(dataset, self._batches, workers=workers)
+
+    @property
+    def num_images(self) -> int:
+        """Images in all batches."""
+        return self._num_images
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield every batch once.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        yield from self._loader
+
+    def close(self) -> None:
+        """End the worker processes; a later iteration starts new ones."""
+        self._loader.close()
+
+
+def build_train_batches(
+    records: Sequence[Record], experiment: Experiment, *, stride: int
+) -> TrainBatches:
+    """Return the training batches of an experiment.
+
+    Args:
+        records: the training split.
+        experiment: sections train and augment are read.
+        stride: coarsest stride of the network, pixels.
+
+    Raises:
+        UserError: there are no images, or the image size is no multiple of `stride`.
+    """
+    train, augment = experiment.train, experiment.augment
+    if not records:
+        raise UserError("the training split has no usable image; see labels_report.csv")
+    _check_size(train.image_size, stride)
+    plan = TrainPlan(
+        num_images=len(records),
+        batch_size=train.batch_size,
+        image_size=train.image_size,
+        seed=train.seed,
+        epochs=train.epochs,
+        stride=stride,
+        multi_scale=train.multi_scale,
+        close_mosaic=augment.close_mosaic,
+    )
+    dataset = TrainDataset(records, augment=augment, seed=train.seed)
+    return TrainBatches(dataset, plan, workers=train.workers)
+
+
+def build_eval_batches(
+    records: Sequence[Record],
+    *,
+    image_size: int,
+    stride: int,
+    settings: EvalSettings,
+    workers: int,
+) -> EvalBatches:
+    """Return the batches of an evaluation.
+
+    Args:
+        records: the split to judge on.
+        image_size: long side of the resized images, pixels, a multiple of `stride`.
+        stride: coarsest stride of the network, pixels.
+        settings: batch_size and rectangular are read.
+        workers: processes that load images; 0 loads in this one.
+
+    Raises:
+        UserError: the image size is no multiple of `stride`.
+    """
+    _check_size(image_size, stride)
+    dataset = EvalDataset(
+        records, image_size=image_size, stride=stride, rectangular=settings.rectangular
+    )
+    return EvalBatches(dataset, batch_size=settings.batch_size, workers=workers)
+
+
+def _check_size(image_size: int, stride: int) -> None:
+    if image_size % stride:
+        below = image_size // stride * stride
+        raise UserError(
+            f"image size {image_size} is not a multiple of the network's largest stride {stride}; "
+            f"take {max(below, stride)} or {below + stride}"
+        )
+
+
+class _Loader:
+    """torch's DataLoader with workers that live across epochs, end quietly, report in one line."""
+
+    def __init__(self, dataset: Dataset[Sample], batch_sampler: Any, *, workers: int) -> None:
+        workers = min(workers, len(batch_sampler))
+        if workers == 0:
+            # OpenCV's own threads compete with torch's in this process and slow both down.
+            cv2.setNumThreads(0)
+        self._loader: DataLoader[Any] = DataLoader(
+            _Reported(dataset),
+            batch_sampler=batch_sampler,
+            num_workers=workers,
+            collate_fn=_collate_reported,
+            worker_init_fn=_start_worker,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            # Otherwise the loader takes its seed from torch's global generator, and every later
+            # draw in the process depends on how often a loader was started.
+            generator=torch.Generator(),
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+    def close(self) -> None:
+        """End the workers. torch has no public way to do so while a traceback refers to them."""
+        shutdown = getattr(self._loader._iterator, "_shutdown_workers", None)
+        self._loader._iterator = None
+        if shutdown is not None:
+            shutdown()
+
+
+class _Reported(Dataset[Any]):
+    """A dataset that returns a user's mistake instead of raising it.
+
+    DataLoader would wrap the text of an exception in the traceback of the worker.
+    """
+
+    def __init__(self, dataset: Dataset[Sample]) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, key: Any) -> "Sample | UserError":
+        try:
+            return self._dataset[key]
+        except UserError as error:
+            return error
+
+
+def _collate_reported(samples: "list[Sample | UserError]") -> "Batch | UserError":
+    good: list[Sample] = []
+    for sample in samples:
+        if isinstance(sample, UserError):
+            return sample
+        good.append(sample)
+    return collate(good)
+
+
+def _start_worker(_worker: int) -> None:
+    # Ctrl-C reaches every process of the terminal; the main process decides what happens.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
