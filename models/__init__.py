@@ -1,1 +1,1 @@
-"""From images to predictions to loss: graph, blocks, heads, assigners, losses; never imports data."""
+"""From images to predictions to loss: graph, blocks, heads, assigners, losses; never data."""

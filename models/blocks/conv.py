@@ -1,0 +1,129 @@
+"""Convolutions with batch normalisation, and the join of branches.
+
+Legend: B images, C channels, H W height and width of a feature map.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+BATCH_NORM_EPS = 1e-3
+BATCH_NORM_MOMENTUM = 0.03
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Return batch normalisation with the constants all published weights were trained with."""
+    return nn.BatchNorm2d(channels, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
+
+
+class Conv(nn.Module):
+    """Convolution without bias, batch normalisation, activation (SiLU).
+
+    `activation` is true for SiLU, false for none, or a module. Padding defaults to the one that
+    keeps the size at stride 1. (B, in, H, W) -> (B, out, H / stride, W / stride).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 1,
+        stride: int = 1,
+        padding: int | None = None,
+        groups: int = 1,
+        dilation: int = 1,
+        activation: bool | nn.Module = True,
+    ) -> None:
+        super().__init__()
+        if padding is None:
+            padding = (dilation * (kernel - 1) + 1) // 2
+        self.conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel,
+            stride,
+            padding,
+            dilation=dilation,
+            groups=groups,
+            bias=False,
+        )
+        self.bn: nn.Module = batch_norm(out_channels)
+        self.act: nn.Module = _activation(activation)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (B, in, H, W) to (B, out, H', W')."""
+        result: Tensor = self.act(self.bn(self.conv(features)))
+        return result
+
+
+def _activation(choice: bool | nn.Module) -> nn.Module:
+    if isinstance(choice, nn.Module):
+        return choice
+    return nn.SiLU() if choice else nn.Identity()
+
+
+class DWConv(Conv):
+    """Depth-wise `Conv`: as many groups as both channel counts allow."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 1,
+        stride: int = 1,
+        dilation: int = 1,
+        activation: bool | nn.Module = True,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel,
+            stride,
+            groups=math.gcd(in_channels, out_channels),
+            dilation=dilation,
+            activation=activation,
+        )
+
+
+class Focus(nn.Module):
+    """Moves each 2 x 2 patch of pixels into channels, then `Conv`: the stem before version 6."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 1,
+        stride: int = 1,
+        padding: int | None = None,
+        groups: int = 1,
+        activation: bool | nn.Module = True,
+    ) -> None:
+        super().__init__()
+        self.conv = Conv(
+            4 * in_channels,
+            out_channels,
+            kernel,
+            stride,
+            padding,
+            groups,
+            activation=activation,
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (B, in, H, W), H and W even, to (B, out, H / 2, W / 2)."""
+        corners = [features[..., row::2, column::2] for column in (0, 1) for row in (0, 1)]
+        result: Tensor = self.conv(torch.cat(corners, dim=1))
+        return result
+
+
+class Concat(nn.Module):
+    """Joins feature maps along one dimension, by default the channels."""
+
+    def __init__(self, dimension: int = 1) -> None:
+        super().__init__()
+        self.dimension = dimension
+
+    def forward(self, *features: Tensor) -> Tensor:
+        """Join maps (B, C_i, H, W) to (B, sum of C_i, H, W)."""
+        return torch.cat(features, dim=self.dimension)

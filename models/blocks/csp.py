@@ -1,0 +1,118 @@
+"""Residual bottlenecks and the cross-stage-partial blocks made of them.
+
+Source: CSPNet (arXiv 1911.11929); C3 is its form with three convolutions.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from models.blocks.conv import Conv, batch_norm
+from models.blocks.pooling import SPP
+
+
+class Bottleneck(nn.Module):
+    """1 x 1 then 3 x 3 convolution; adds its input if `shortcut` is set and channels agree."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        shortcut: bool = True,
+        groups: int = 1,
+        expansion: float = 0.5,
+    ) -> None:
+        super().__init__()
+        hidden = int(out_channels * expansion)
+        self.cv1 = Conv(in_channels, hidden, 1)
+        self.cv2 = Conv(hidden, out_channels, 3, groups=groups)
+        self.has_shortcut = shortcut and in_channels == out_channels
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (B, in, H, W) to (B, out, H, W)."""
+        result: Tensor = self.cv2(self.cv1(features))
+        return features + result if self.has_shortcut else result
+
+
+class BottleneckCSP(nn.Module):
+    """CSP block with plain convolutions on both branches and one normalisation after their join."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        repeats: int = 1,
+        shortcut: bool = True,
+        groups: int = 1,
+        expansion: float = 0.5,
+    ) -> None:
+        super().__init__()
+        hidden = int(out_channels * expansion)
+        self.cv1 = Conv(in_channels, hidden, 1)
+        self.cv2 = nn.Conv2d(in_channels, hidden, 1, bias=False)
+        self.cv3 = nn.Conv2d(hidden, hidden, 1, bias=False)
+        self.cv4 = Conv(2 * hidden, out_channels, 1)
+        self.bn = batch_norm(2 * hidden)
+        self.act: nn.Module = nn.SiLU()
+        self.m = bottlenecks(hidden, repeats, shortcut, groups)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (B, in, H, W) to (B, out, H, W)."""
+        branches = self.cv3(self.m(self.cv1(features))), self.cv2(features)
+        result: Tensor = self.cv4(self.act(self.bn(torch.cat(branches, dim=1))))
+        return result
+
+
+class C3(nn.Module):
+    """CSP block with three convolutions: a deep branch and a short one, joined by a third.
+
+    Subclasses choose another deep branch in `deep_branch`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        repeats: int = 1,
+        shortcut: bool = True,
+        groups: int = 1,
+        expansion: float = 0.5,
+    ) -> None:
+        super().__init__()
+        hidden = int(out_channels * expansion)
+        self.cv1 = Conv(in_channels, hidden, 1)
+        self.cv2 = Conv(in_channels, hidden, 1)
+        self.cv3 = Conv(2 * hidden, out_channels, 1)
+        self.m = self.deep_branch(hidden, repeats, shortcut, groups)
+
+    def deep_branch(self, channels: int, repeats: int, shortcut: bool, groups: int) -> nn.Module:
+        """Return the module that maps (B, channels, H, W) to the same shape."""
+        return bottlenecks(channels, repeats, shortcut, groups)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (B, in, H, W) to (B, out, H, W)."""
+        branches = self.m(self.cv1(features)), self.cv2(features)
+        result: Tensor = self.cv3(torch.cat(branches, dim=1))
+        return result
+
+
+class C3SPP(C3):
+    """C3 whose deep branch is spatial pyramid pooling with the given kernels."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernels: tuple[int, ...] = (5, 9, 13),
+        expansion: float = 0.5,
+    ) -> None:
+        super().__init__(in_channels, out_channels, repeats=0, expansion=expansion)
+        hidden = int(out_channels * expansion)
+        self.m = SPP(hidden, hidden, kernels)
+
+
+def bottlenecks(channels: int, repeats: int, shortcut: bool, groups: int) -> nn.Sequential:
+    """Return a row of bottlenecks of constant width, (B, channels, H, W) to the same shape."""
+    blocks = (
+        Bottleneck(channels, channels, shortcut, groups, expansion=1.0) for _ in range(repeats)
+    )
+    return nn.Sequential(*blocks)

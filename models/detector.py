@@ -1,0 +1,148 @@
+"""The detector: images to raw predictions.
+
+Legend: B images, A anchors per cell, C classes, L levels, H W height and width.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from models.build import build_modules, default_anchors, measure_strides, order_anchors
+from models.graph import IMAGE, Graph, parse_graph
+from models.heads import Detect
+from utils.structures.predictions import Predictions
+
+Anchors = Sequence[Sequence[float]]
+"""One list w, h, w, h, ... in input pixels per level."""
+
+
+class Detector(nn.Module):
+    """A one-stage detector built from a graph.
+
+    Entries of `state_dict()` are `model.<row>.<...>`, as in released weights of this family.
+    `mapping` is the description it was built from, kept so that a checkpoint can rebuild it.
+    """
+
+    _stride_column: Tensor
+
+    def __init__(self, graph: Graph, *, strides: Sequence[int], mapping: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.graph = graph
+        self.mapping = mapping
+        self.strides = tuple(strides)
+        self.model = build_modules(graph)
+        self.register_buffer(
+            "_stride_column", torch.tensor(strides, dtype=torch.float32).view(-1, 1, 1), False
+        )
+        self._finished = _last_readers(graph)
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of classes."""
+        return self.graph.num_classes
+
+    @property
+    def head(self) -> Detect:
+        """The last row."""
+        return cast(Detect, self.model[-1])
+
+    @property
+    def anchors(self) -> Tensor:
+        """(L, A, 2) width and height in input pixels."""
+        return self.head.anchors * self._stride_column
+
+    @torch.no_grad()
+    def set_anchors(self, anchors: Tensor) -> None:
+        """Replace the anchors by (L, A, 2) width and height in input pixels, fine to coarse."""
+        if anchors.shape != self.head.anchors.shape:
+            raise ValueError(
+                f"anchors must be {tuple(self.head.anchors.shape)}, got {tuple(anchors.shape)}"
+            )
+        self.head.anchors.copy_(anchors.to(self._stride_column) / self._stride_column)
+
+    def forward(self, images: Tensor) -> Predictions:
+        """Return the raw predictions of images (B, 3, H, W), float in [0, 1], RGB.
+
+        Raises:
+            ValueError: H or W is not a multiple of the largest stride.
+        """
+        self._check_images(images)
+        features: dict[int, Any] = {IMAGE: images}
+        for row, module in zip(self.graph.rows, self.model, strict=True):
+            features[row.index] = module(*(features[source] for source in row.sources))
+            for source in self._finished[row.index]:
+                del features[source]
+        return Predictions(
+            levels=features[len(self.model) - 1], anchors=self.anchors, strides=self.strides
+        )
+
+    def _check_images(self, images: Tensor) -> None:
+        stride = max(self.strides)
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"images must be (B, 3, H, W), got {tuple(images.shape)}")
+        if images.shape[2] % stride or images.shape[3] % stride:
+            raise ValueError(
+                f"image height and width must be multiples of {stride}, the largest stride of the "
+                f"network, got {images.shape[2]}x{images.shape[3]}"
+            )
+
+
+def build_detector(
+    mapping: Mapping[str, Any],
+    *,
+    num_classes: int,
+    anchors: Anchors | None = None,
+    source: str = "graph",
+) -> Detector:
+    """Return the detector a graph describes, levels fine to coarse, weights as torch draws them.
+
+    `init_weights` sets the priors of the head; without it training starts with wrong scores.
+
+    Args:
+        mapping: the graph, see `parse_graph`.
+        num_classes: number of classes of the data.
+        anchors: one list w, h, w, h, ... in input pixels per level, instead of the graph's; None
+            takes the graph's, or `default_anchors` where the graph only counts them.
+        source: name of the graph's file, for messages.
+
+    Raises:
+        ConfigError: the graph cannot be built.
+    """
+    if anchors is not None:
+        mapping = {**mapping, "anchors": [list(level) for level in anchors]}
+    graph = parse_graph(mapping, num_classes=num_classes, source=source)
+    strides = measure_strides(graph)
+    graph, strides = _fine_to_coarse(graph, strides)
+    detector = Detector(graph, strides=strides, mapping=mapping)
+    stated = graph.anchors or default_anchors(strides, graph.num_anchors)
+    detector.set_anchors(torch.tensor(order_anchors(stated), dtype=torch.float32))
+    return detector
+
+
+def _fine_to_coarse(graph: Graph, strides: tuple[int, ...]) -> tuple[Graph, tuple[int, ...]]:
+    """Return the graph with the head's levels sorted by stride, as `Predictions` promises."""
+    order = sorted(range(len(strides)), key=lambda level: strides[level])
+    if order == list(range(len(strides))):
+        return graph, strides
+    head = replace(graph.rows[-1], sources=tuple(graph.rows[-1].sources[level] for level in order))
+    ordered = replace(
+        graph,
+        rows=(*graph.rows[:-1], head),
+        head_channels=tuple(graph.head_channels[level] for level in order),
+        anchors=None if graph.anchors is None else tuple(graph.anchors[level] for level in order),
+    )
+    return ordered, tuple(strides[level] for level in order)
+
+
+def _last_readers(graph: Graph) -> tuple[tuple[int, ...], ...]:
+    """Return for each row the sources nobody reads after it, so that their memory is given back."""
+    last: dict[int, int] = {}
+    for row in graph.rows:
+        last.update(dict.fromkeys(row.sources, row.index))
+    return tuple(
+        tuple(source for source, reader in last.items() if reader == row.index)
+        for row in graph.rows
+    )
