@@ -215,12 +215,11 @@ def _named_tensors(root: Any, source: str) -> Iterator[tuple[str, Tensor]]:
         if id(value) in entered:
             continue
         entered.add(id(value))
-        children: dict[Any, Any] = {}
-        if isinstance(value, Call) and isinstance(value.state, dict):
+        # A state dict is a recorded OrderedDict with items; a module has its parts in its state.
+        children = dict(_as_mapping(value))
+        if not children and isinstance(value, Call) and isinstance(value.state, dict):
             for group in ("_parameters", "_buffers", "_modules"):
                 children.update(_as_mapping(value.state.get(group)))
-        else:
-            children = _as_mapping(value)
         pending += [
             (f"{prefix}{name}.", child)
             for name, child in reversed(children.items())
