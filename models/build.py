@@ -1,6 +1,7 @@
 """Modules from a graph: building the blocks, measuring strides, choosing anchors."""
 
 from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 

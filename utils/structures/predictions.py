@@ -40,22 +40,45 @@ class Predictions:
         )
         return DecodedPredictions(boxes=boxes, objectness=objectness, class_scores=scores)
 
+    def decode_cells(self, level: int, image: int, cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return boxes, objectness and class scores of chosen cells of one level and image.
+
+        Args:
+            level: index of the level.
+            image: index of the image.
+            cells: (N, 3) int64 anchor, row and column of each cell.
+
+        Returns:
+            boxes (N, 4) float32 xyxy pixels; objectness (N,); class scores (N, C), as in `decode`.
+        """
+        anchor, row, column = cells.unbind(-1)
+        raw = self.levels[level][image, anchor, row, column].float()
+        cells_xy = torch.stack((column, row), dim=-1)
+        return _decode(raw, cells_xy, self.anchors[level].to(raw)[anchor], self.strides[level])
+
     def _decode_level(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        raw, stride = self.levels[index].float(), self.strides[index]
+        raw = self.levels[index].float()
         height, width = raw.shape[2:4]
-        activated = raw.sigmoid()
         columns = torch.arange(width, device=raw.device, dtype=torch.float32)
         rows = torch.arange(height, device=raw.device, dtype=torch.float32)
-        cells = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)  # (H, W, 2)
-        centers = (activated[..., :2] * 2 - 0.5 + cells) * stride
+        cells_xy = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)  # (H, W, 2)
         anchors = self.anchors[index].to(raw).view(1, -1, 1, 1, 2)
-        half_sizes = (activated[..., 2:4] * 2).square() * anchors / 2
-        boxes = torch.cat((centers - half_sizes, centers + half_sizes), dim=-1)
-        return (
-            boxes.flatten(1, 3),
-            activated[..., 4].flatten(1, 3),
-            activated[..., 5:].flatten(1, 3),
-        )
+        boxes, objectness, scores = _decode(raw, cells_xy, anchors, self.strides[index])
+        return boxes.flatten(1, 3), objectness.flatten(1, 3), scores.flatten(1, 3)
+
+
+def _decode(
+    raw: Tensor, cells_xy: Tensor, anchors: Tensor, stride: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return boxes (..., 4), objectness (...) and class scores (..., C) of raw output (..., 5 + C).
+
+    cells_xy (..., 2) column and row, anchors (..., 2) pixels; both broadcast against `raw`.
+    """
+    activated = raw.sigmoid()
+    centers = (activated[..., :2] * 2 - 0.5 + cells_xy) * stride
+    half_sizes = (activated[..., 2:4] * 2).square() * anchors / 2
+    boxes = torch.cat((centers - half_sizes, centers + half_sizes), dim=-1)
+    return boxes, activated[..., 4], activated[..., 5:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
