@@ -1,6 +1,6 @@
 """Section `data`: where images and labels lie and how their formats are read."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -9,6 +9,8 @@ from configs.schema.settings import Settings
 
 class DatasetSettings(Settings):
     """What all formats share."""
+
+    carried: ClassVar[frozenset[str]] = frozenset({"path", "class_names", "max_rejected", "cache"})
 
     path: str
     """Root folder of the data set. A relative path is tried against the YAML that states it, then

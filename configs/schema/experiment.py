@@ -18,8 +18,9 @@ class RunSettings(Settings):
     """Folder that holds the run folders, relative to the working directory."""
 
     name: str | None = Field(default=None, pattern=r"^[\w.-]+$")
-    """Name of the run's folder; null names it after the configuration file, its hash and the seed.
-    A folder is never overwritten: a taken name gets a number."""
+    """Name of the run's folder, of letters, digits, _ . and -; null names it after the
+    configuration file, its hash and the seed. A folder is never overwritten: a taken name gets a
+    number."""
 
     checkpoint_minutes: float = Field(default=10.0, gt=0)
     """Longest time between two checkpoints, minutes; one is written after each epoch too."""

@@ -1,0 +1,43 @@
+"""The identity of a configuration: equal where the result must be equal."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from configs.schema import Experiment
+
+WITHOUT_INFLUENCE = (
+    "run",
+    "train.workers",
+    "train.threads",
+    "train.device",
+    "train.tensorboard",
+    "data.cache",
+    "eval.batch_size",
+    "model.graph",
+)
+"""Keys that say where and how fast, not what; of the graph its content counts, not its name."""
+
+
+def fingerprint(experiment: Experiment, graph: Mapping[str, object]) -> str:
+    """Return 12 hex digits of a SHA-256 over settings and graph."""
+    settings = experiment.model_dump(mode="json")
+    for key in WITHOUT_INFLUENCE:
+        _remove(settings, key)
+    text = json.dumps({"settings": settings, "graph": _text_keys(graph)}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _remove(settings: dict[str, Any], key: str) -> None:
+    *groups, name = key.split(".")
+    for group in groups:
+        settings = settings[group]
+    del settings[name]
+
+
+def _text_keys(value: object) -> object:
+    """Return nested data whose keys are text: keys of different types cannot be sorted."""
+    if isinstance(value, Mapping):
+        return {str(key): _text_keys(inner) for key, inner in value.items()}
+    return [_text_keys(item) for item in value] if isinstance(value, list) else value
