@@ -16,11 +16,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from configs.schema.data import SyntheticDataset, YoloDataset
 from data.scenes import CLASS_NAMES, Scene, render_scene
 from utils.runtime.errors import UserError
+from utils.runtime.progress import progress_bar
 
 GENERATOR_VERSION = 1
 """Raised whenever the same settings give other files."""
@@ -164,7 +164,7 @@ def _write_splits(folder: Path, dataset: SyntheticDataset) -> str:
     """Write every image and label; return the SHA-256 over their names and bytes, in order."""
     digest = hashlib.sha256()
     counts = (dataset.train_images, dataset.val_images, dataset.test_images)
-    with tqdm(total=sum(counts), desc="Generating scenes", unit="image") as progress:
+    with progress_bar("generating scenes", total=sum(counts), unit="image") as progress:
         for split, count in zip(SPLITS, counts, strict=True):
             if count:
                 (folder / "images" / split).mkdir(parents=True)

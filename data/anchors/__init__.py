@@ -1,0 +1,16 @@
+"""Anchors against labels: how well they fit, how to fit them, what the labels count up to."""
+
+from data.anchors.fit import AnchorFit, fit_anchors
+from data.anchors.matching import best_possible_recall
+from data.anchors.report import AnchorReport, describe_anchors
+from data.anchors.statistics import LabelStatistics, label_statistics
+
+__all__ = [
+    "AnchorFit",
+    "AnchorReport",
+    "LabelStatistics",
+    "best_possible_recall",
+    "describe_anchors",
+    "fit_anchors",
+    "label_statistics",
+]
