@@ -1,0 +1,106 @@
+"""One safetensors file with a checksum over all it holds; nothing in it is ever executed.
+
+The metadata are one JSON text under one key: safetensors orders several keys at random, and equal
+content shall give equal files.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as format_tensors
+from torch import Tensor
+
+from utils.runtime.errors import UserError
+
+HEADER_KEY = "focaldet"
+LENGTH_BYTES = 8
+"""A safetensors file starts with the length of its JSON header, little-endian."""
+
+
+class DamagedFileError(UserError):
+    """A file that is not what was once written."""
+
+
+def format_tensor_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bytes:
+    """Return the file's bytes: dense copies of `tensors` (any shape and dtype) with `metadata`.
+
+    Names of one and the same tensor are stored once and shared again when read. Equal content
+    gives equal bytes. `metadata` must be JSON without NaN.
+    """
+    unique, aliases = _split_aliases(tensors)
+    dense = {
+        name: tensor.detach().cpu().contiguous(memory_format=torch.contiguous_format)
+        for name, tensor in unique.items()
+    }
+    header: dict[str, Any] = {"aliases": aliases, "metadata": metadata}
+    header["checksum"] = _checksum(dense, header)
+    text = json.dumps(header, sort_keys=True, allow_nan=False)
+    return format_tensors(dense, metadata={HEADER_KEY: text})
+
+
+def read_tensor_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors, on the CPU, and the metadata of a file of `format_tensor_file`.
+
+    Raises:
+        DamagedFileError: cut short, a bit flipped, or not a file of this program.
+        UserError: cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        length = int.from_bytes(data[:LENGTH_BYTES], "little")
+        tensors = parse_tensors(data)
+        raw = json.loads(data[LENGTH_BYTES : LENGTH_BYTES + length])
+        header = json.loads(raw["__metadata__"][HEADER_KEY])
+        checksum = header.pop("checksum")
+        aliases, metadata = header["aliases"], header["metadata"]
+        tensors.update({alias: tensors[name] for alias, name in aliases.items()})
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DamagedFileError(
+            f"{path} is not a whole safetensors file of this program ({_short(error)})"
+        ) from error
+    unique = {name: tensor for name, tensor in tensors.items() if name not in aliases}
+    if checksum != _checksum(unique, header):
+        raise DamagedFileError(f"{path} is damaged: its content does not match its checksum")
+    return tensors, metadata
+
+
+def _split_aliases(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    first: dict[tuple[Any, ...], str] = {}
+    unique: dict[str, Tensor] = {}
+    aliases: dict[str, str] = {}
+    for name, tensor in tensors.items():
+        identity = (
+            tensor.device,
+            tensor.data_ptr() if tensor.numel() else id(tensor),
+            tensor.dtype,
+            tensor.shape,
+            tensor.stride(),
+        )
+        owner = first.setdefault(identity, name)
+        if owner == name:
+            unique[name] = tensor
+        else:
+            aliases[name] = owner
+    return unique, aliases
+
+
+def _checksum(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True, allow_nan=False).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:120]}"

@@ -1,0 +1,120 @@
+"""One iteration of training: forward, backward and, when enough gradients are in, a step."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from configs.schema.train import TrainSettings
+from utils.engine.ema import WeightAverage
+from utils.engine.optimizer import (
+    build_optimizer,
+    load_optimizer_state,
+    optimizer_state,
+    set_rates,
+)
+from utils.engine.precision import autocast, choose_precision, gradient_scaler
+from utils.engine.protocols import Criterion
+from utils.engine.schedule import Rates, RateSchedule
+from utils.runtime.seeding import derive_seed, seed_process
+from utils.structures.batch import Batch
+from utils.structures.predictions import LossTerms
+
+
+class Learner:
+    """Everything that learns: network, optimizer, gradient scaler and running average.
+
+    `model` is moved to `device` and, if set so, into channels-last memory order. `step` counts
+    optimizer steps, `pending` the batches whose gradients wait for one.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        criterion: Criterion,
+        settings: TrainSettings,
+        *,
+        batches_per_epoch: int,
+        device: torch.device,
+    ) -> None:
+        self.model = model.to(device)
+        if settings.channels_last:
+            self.model = self.model.to(memory_format=torch.channels_last)
+        self.criterion = criterion
+        self.settings = settings
+        self.device = device
+        self.schedule = RateSchedule(settings=settings, batches_per_epoch=batches_per_epoch)
+        self.optimizer = build_optimizer(self.model, settings)
+        self.dtype = choose_precision(settings.precision, device)
+        self.scaler = gradient_scaler(device, self.dtype)
+        self.average = WeightAverage(self.model, settings.ema)
+        self.step = 0
+        self.pending = 0
+
+    def learn(self, batch: Batch, iteration: int) -> LossTerms:
+        """Learn from one batch; `iteration` counts from 0 over the whole training."""
+        rates = self.schedule.at(iteration)
+        seed_process(derive_seed(self.settings.seed, iteration))
+        terms = self._loss(batch.to(self.device))
+        self.scaler.scale(terms.total).backward()
+        self.pending += 1
+        if self.pending >= rates.accumulate:
+            self._take_step(rates)
+        return terms
+
+    def finish(self, iteration: int) -> None:
+        """Use the gradients that still wait, at the end of training."""
+        if self.pending:
+            self._take_step(self.schedule.at(iteration))
+
+    def _loss(self, batch: Batch) -> LossTerms:
+        pixels = batch.pixels()
+        if self.settings.channels_last:
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        with autocast(self.device, self.dtype):
+            predictions = self.model(pixels)
+        return self.criterion(predictions, batch.targets)
+
+    def _take_step(self, rates: Rates) -> None:
+        set_rates(self.optimizer, rates)
+        if self.settings.clip_norm > 0:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.average.update()
+        self.step += 1
+        self.pending = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next iterations depend on, waiting gradients included."""
+        gradients = {
+            name: parameter.grad
+            for name, parameter in self.model.named_parameters()
+            if parameter.grad is not None
+        }
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state(),
+            "optimizer": optimizer_state(self.optimizer),
+            "scaler": self.scaler.state_dict(),
+            "gradients": gradients,
+            "step": self.step,
+            "pending": self.pending,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what `state` returned, into the memory order of this network."""
+        self.model.load_state_dict(state["model"])
+        self.average.load_state(state["average"])
+        load_optimizer_state(self.optimizer, state["optimizer"])
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+        for name, parameter in self.model.named_parameters():
+            gradient = state["gradients"].get(name)
+            parameter.grad = None
+            if gradient is not None:
+                parameter.grad = torch.empty_like(parameter).copy_(gradient)
+        self.step = state["step"]
+        self.pending = state["pending"]

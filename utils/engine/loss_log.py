@@ -1,0 +1,107 @@
+"""The losses of an epoch: summed, and checked for NaN, without waiting for the device each step."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from utils.runtime.errors import UserError
+from utils.structures.predictions import LossTerms
+
+TERMS = ("box", "objectness", "classification", "foreground")
+READ_EVERY = 20
+"""Iterations between two readings where a reading waits for the device."""
+
+
+class NotFiniteError(UserError, FloatingPointError):
+    """A loss or a weight became infinite or NaN."""
+
+
+class LossLog:
+    """Means over the images of one epoch; `foreground` is the number of matches per image."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._read_every = 1 if device.type == "cpu" else READ_EVERY
+        self._unread: list[tuple[int, str, Tensor]] = []
+        self.images = 0
+        self._sums = dict.fromkeys(TERMS, 0.0)
+
+    def add(self, terms: LossTerms, *, epoch: int, batch: int) -> None:
+        """Take the terms of one batch; `epoch` and `batch` count from 1 and serve the message.
+
+        Raises:
+            NotFiniteError: these or earlier unread terms are not finite.
+        """
+        values = (terms.box, terms.objectness, terms.classification, terms.num_foreground)
+        row = torch.stack([value.detach().float() for value in values])
+        place = f"epoch {epoch}, batch {batch}"
+        self._unread.append((terms.batch_size, place, row))
+        if len(self._unread) >= self._read_every:
+            self.read()
+
+    def read(self) -> None:
+        """Fetch what is still on the device; one wait for all of it.
+
+        Raises:
+            NotFiniteError: names the first bad batch and its terms.
+        """
+        if not self._unread:
+            return
+        rows = torch.stack([row for _, _, row in self._unread]).tolist()
+        for (images, place, _), row in zip(self._unread, rows, strict=True):
+            values = dict(zip(TERMS, row, strict=True))
+            if not all(math.isfinite(value) for value in row):
+                raise NotFiniteError(f"{_listed(values)} at {place}; {REMEDY}")
+            self.images += images
+            for name in TERMS[:-1]:
+                self._sums[name] += values[name] * images
+            self._sums["foreground"] += values["foreground"]
+        self._unread.clear()
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of each term over the images read so far; 0 before the first."""
+        return {name: value / max(self.images, 1) for name, value in self._sums.items()}
+
+    def reset(self) -> None:
+        """Begin a new epoch."""
+        self._unread.clear()
+        self.images = 0
+        self._sums = dict.fromkeys(TERMS, 0.0)
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load_state` restores; reads first."""
+        self.read()
+        return {"images": self.images, "sums": dict(self._sums)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore the sums of a begun epoch."""
+        self.reset()
+        self.images = state["images"]
+        self._sums = dict(state["sums"])
+
+
+REMEDY = (
+    "the training diverged: lower train.optimizer.lr, lengthen train.warmup or use "
+    "train.precision=float32; checkpoints written before are kept"
+)
+
+
+def require_finite_state(state: Mapping[str, Tensor], *, place: str) -> None:
+    """Raise unless all floating tensors (any shape) are finite; waits for the device once.
+
+    Raises:
+        NotFiniteError: names a bad tensor and `place`.
+    """
+    named = [(name, value) for name, value in state.items() if value.is_floating_point()]
+    if not named:
+        return
+    norms = torch.stack(torch._foreach_norm([value for _, value in named], ord=math.inf))
+    for (name, _), norm in zip(named, norms.tolist(), strict=True):
+        if not math.isfinite(norm):
+            raise NotFiniteError(f"{name} is not finite at {place}; {REMEDY}")
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    return "loss is not finite: " + ", ".join(f"{name}={value:g}" for name, value in values.items())

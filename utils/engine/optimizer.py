@@ -1,0 +1,127 @@
+"""The optimizer: parameter groups that are a partition, fused kernels where they exist."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW
+
+from configs.schema.train import AdamSettings, SgdSettings, TrainSettings
+from configs.schema.train import Optimizer as OptimizerSettings
+from utils.engine.schedule import Rates
+
+NORMS = (
+    nn.modules.batchnorm._NormBase,
+    nn.GroupNorm,
+    nn.LayerNorm,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterGroups:
+    """Every trainable parameter exactly once."""
+
+    biases: tuple[nn.Parameter, ...]
+    """All biases, those of norms too: no decay, a learning rate of their own in warm-up."""
+    norms: tuple[nn.Parameter, ...]
+    """Scales of norms and other vectors: no decay."""
+    weights: tuple[nn.Parameter, ...]
+    """The rest: decayed."""
+
+
+def split_parameters(model: nn.Module) -> ParameterGroups:
+    """Return the trainable parameters of `model` in groups; a shared one counts once.
+
+    Raises:
+        RuntimeError: the groups are no partition (a mistake of this program).
+    """
+    biases: dict[int, nn.Parameter] = {}
+    norms: dict[int, nn.Parameter] = {}
+    weights: dict[int, nn.Parameter] = {}
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            if name.endswith("bias"):
+                group = biases
+            elif isinstance(module, NORMS) or parameter.ndim <= 1:
+                group = norms
+            else:
+                group = weights
+            if not any(id(parameter) in other for other in (biases, norms, weights)):
+                group[id(parameter)] = parameter
+    expected = {id(p) for p in model.parameters() if p.requires_grad}
+    if biases.keys() | norms.keys() | weights.keys() != expected:
+        raise RuntimeError("a trainable parameter is in no optimizer group")
+    return ParameterGroups(
+        biases=tuple(biases.values()), norms=tuple(norms.values()), weights=tuple(weights.values())
+    )
+
+
+def build_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Return the optimizer of `settings` over the parameters of `model`, fused if possible.
+
+    Weight decay is scaled by images per step over `nominal_batch`, as published: the two differ
+    where the batch size does not divide the nominal batch.
+    """
+    groups = split_parameters(model)
+    accumulate = max(round(settings.nominal_batch / settings.batch_size), 1)
+    images_per_step = settings.batch_size * accumulate
+    decay = settings.optimizer.weight_decay * images_per_step / settings.nominal_batch
+    described = [
+        {"params": list(groups.biases), "weight_decay": 0.0, "role": "biases"},
+        {"params": list(groups.norms), "weight_decay": 0.0, "role": "norms"},
+        {"params": list(groups.weights), "weight_decay": decay, "role": "weights"},
+    ]
+    described = [group for group in described if group["params"]]
+    try:
+        return _construct(described, settings.optimizer, fused=True)
+    except RuntimeError:  # no fused kernel for this device or dtype
+        return _construct(described, settings.optimizer, foreach=True)
+
+
+def _construct(
+    groups: list[dict[str, Any]], settings: OptimizerSettings, **kernel: bool
+) -> torch.optim.Optimizer:
+    # torch fills defaults into the dicts it is given: a second attempt needs its own.
+    groups = [dict(group) for group in groups]
+    if isinstance(settings, SgdSettings):
+        nesterov = settings.momentum > 0
+        return SGD(groups, settings.lr, settings.momentum, nesterov=nesterov, **kernel)
+    betas = (settings.beta1, settings.beta2)
+    if isinstance(settings, AdamSettings):
+        return Adam(groups, settings.lr, betas, **kernel)
+    return AdamW(groups, settings.lr, betas, **kernel)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, rates: Rates) -> None:
+    """Set learning rate and momentum (or beta1) of all groups for the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = rates.bias_lr if group["role"] == "biases" else rates.lr
+        if "momentum" in group:
+            group["momentum"] = rates.momentum
+        else:
+            group["betas"] = (rates.momentum, group["betas"][1])
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:
+    """Return what the optimizer remembers per parameter, by position; rates are not part of it."""
+    state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
+    return state
+
+
+def load_optimizer_state(
+    optimizer: torch.optim.Optimizer, state: dict[int, dict[str, Any]]
+) -> None:
+    """Restore what `optimizer_state` returned.
+
+    Tensors of a parameter's shape get its memory order too: fused kernels walk parameter and
+    momentum in step and would mix up elements otherwise.
+    """
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    for parameter, entries in optimizer.state.items():
+        for name, value in entries.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.ndim > 0:
+                entries[name] = torch.empty_like(parameter).copy_(value)

@@ -1,0 +1,281 @@
+"""The training of one network from its first batch to its last, however often interrupted.
+
+What happens within a batch is in `learner.py`; evaluation comes in as a function.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from configs.schema.train import TrainSettings
+from utils.checkpoint.state import load_state, save_state
+from utils.checkpoint.weights import save_weights
+from utils.engine.clock import Pace, TrainingClock
+from utils.engine.event_log import EventLog
+from utils.engine.history import History, Row
+from utils.engine.learner import Learner
+from utils.engine.loss_log import LossLog, require_finite_state
+from utils.engine.protocols import BatchSource, Criterion, Evaluate
+from utils.engine.reporting import batch_text, epoch_text, result_columns
+from utils.engine.stopping import EarlyStopping
+from utils.engine.summary import TrainingStopped, TrainingSummary
+from utils.runtime.errors import UserError
+from utils.runtime.interrupt import StopRequest
+from utils.runtime.progress import progress_bar
+from utils.runtime.run_folder import RunFolder
+from utils.structures.results import EvalResult
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True, eq=False)
+class Trainer:
+    """Trains `model` on `batches` and leaves its files in `folder`.
+
+    `metadata` goes into best.safetensors. `evaluate` gets the running average every
+    `eval_interval` epochs and after the last; without it, the last weights count as best.
+    Epochs and batches count from 0 inside and from 1 in everything a person reads.
+    """
+
+    model: nn.Module
+    criterion: Criterion
+    batches: BatchSource
+    evaluate: Evaluate | None
+    settings: TrainSettings
+    device: torch.device
+    folder: RunFolder
+    metadata: Mapping[str, Any]
+    eval_interval: int = 1
+    checkpoint_minutes: float = 10.0
+
+    def __post_init__(self) -> None:
+        self.learner = Learner(
+            self.model,
+            self.criterion,
+            self.settings,
+            batches_per_epoch=len(self.batches),
+            device=self.device,
+        )
+        self.epoch = 0
+        self.batch = 0
+        self.best_result: dict[str, Any] | None = None
+        self.losses = LossLog(self.device)
+        self.stopping = EarlyStopping(self.settings.patience)
+        self.history = History(self.folder.metrics)
+        self.clock = TrainingClock()
+        self._events = EventLog(self.folder.events, enabled=self.settings.tensorboard)
+        self._saved_at = time.monotonic()
+
+    def run(self) -> TrainingSummary:
+        """Train to the end, from the start or from where `resume` has put us.
+
+        Raises:
+            TrainingStopped: SIGINT or SIGTERM came; `resume` continues exactly there.
+            NotFiniteError: the training diverged.
+            UserError: a file cannot be written, or the device has too little memory.
+        """
+        pace = Pace(self.epoch + self.batch / len(self.batches))
+        self._saved_at = time.monotonic()
+        try:
+            with StopRequest() as stop:
+                while not self.is_finished:
+                    self._train_epoch(stop)
+                    self._finish_epoch(pace)
+                    self._leave_if_asked(stop)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"not enough memory on {self.device} for train.batch_size="
+                f"{self.settings.batch_size} at train.image_size={self.settings.image_size}; "
+                "lower one of them (nominal_batch keeps the optimizer steps the same)"
+            ) from error
+        finally:
+            self._events.close()
+        return self._summary()
+
+    @property
+    def is_finished(self) -> bool:
+        """Tell whether all epochs are done or the training has stopped to improve."""
+        return self.epoch >= self.settings.epochs or self.stopping.should_stop
+
+    def _train_epoch(self, stop: StopRequest) -> None:
+        """Train the rest of the epoch, from batch number `self.batch` on."""
+        total = len(self.batches)
+        name = f"epoch {self.epoch + 1}/{self.settings.epochs}"
+        source = self.batches.epoch(self.epoch, start=self.batch) if self.batch < total else ()
+        self.learner.model.train()
+        self.clock.start()
+        with progress_bar(name, total=total, initial=self.batch) as bar:
+            for batch in source:
+                terms = self.learner.learn(batch, self.epoch * total + self.batch)
+                self.batch += 1
+                self.losses.add(terms, epoch=self.epoch + 1, batch=self.batch)
+                self.clock.count(len(batch))
+                bar.set_postfix_str(self._progress_text(), refresh=False)
+                bar.update()
+                self._save_if_due()
+                self._leave_if_asked(stop)
+        if self.batch != total:
+            raise RuntimeError(f"{total} batches were announced but {self.batch} came")
+        if self.epoch == self.settings.epochs - 1:
+            self.learner.finish(self._last_iteration)
+        self.losses.read()
+        self.clock.count(0)
+
+    def _finish_epoch(self, pace: Pace) -> None:
+        """Judge the epoch, keep what is best, write everything down and turn to the next one."""
+        self._require_finite()
+        result = self._evaluate()
+        is_best = self._keep_if_best(result)
+        row: Row = {
+            "epoch": self.epoch + 1,
+            "step": self.learner.step,
+            "lr": self.learner.schedule.at(self._last_iteration).lr,
+            **self.losses.means(),
+            "images_per_second": self.clock.epoch_speed,
+            "seconds": self.clock.epoch_seconds,
+            **result_columns(result),
+        }
+        self.history.append(row)
+        self._events.add(self.history.rows[-1])
+        self.epoch += 1
+        self.batch = 0
+        self.losses.reset()
+        self.clock.start_epoch()
+        self._save()
+        epochs = self.settings.epochs
+        remaining_s = 0.0 if self.is_finished else pace.remaining_s(self.epoch, epochs)
+        line = epoch_text(
+            self.history.rows[-1], epochs=epochs, is_best=is_best, remaining_s=remaining_s
+        )
+        logger.info(line)
+        if self.stopping.should_stop and self.epoch < epochs:
+            logger.info("stopping early: no better mAP50-95 for %d epochs", self.stopping.patience)
+
+    def _evaluate(self) -> EvalResult | None:
+        done = self.epoch + 1
+        is_due = done % self.eval_interval == 0 or done == self.settings.epochs
+        if self.evaluate is None or not is_due:
+            return None
+        return self.evaluate(self.learner.average.model)
+
+    def _keep_if_best(self, result: EvalResult | None) -> bool:
+        """Write best.safetensors if this epoch is it; without validation the last one is."""
+        if result is None:
+            is_best = self.evaluate is None and self.epoch == self.settings.epochs - 1
+        else:
+            is_best = self.stopping.is_best(self.epoch, result.map50_95)
+        if not is_best:
+            return False
+        score = None if result is None else result.map50_95
+        self.best_result = None if result is None else result.to_json()
+        metadata = {**self.metadata, "epoch": self.epoch + 1, "map50_95": score}
+        save_weights(self.folder.best, self.learner.average.model.state_dict(), metadata)
+        return True
+
+    def _save_if_due(self) -> None:
+        if time.monotonic() - self._saved_at >= self.checkpoint_minutes * 60:
+            self._save()
+            logger.info(
+                "checkpoint at epoch %d, batch %d/%d: %s",
+                self.epoch + 1,
+                self.batch,
+                len(self.batches),
+                self._progress_text(),
+            )
+
+    def _leave_if_asked(self, stop: StopRequest) -> None:
+        if not stop.requested or self.is_finished:
+            return
+        self._save()
+        raise TrainingStopped(
+            f"stopped at epoch {self.epoch + 1}, batch {self.batch}/{len(self.batches)}; "
+            f"continue with --resume {self.folder.path}"
+        )
+
+    def _save(self) -> None:
+        self.losses.read()
+        self._require_finite()
+        save_state(self.folder.last, self.state())
+        self._saved_at = time.monotonic()
+        self.clock.start()
+
+    def _require_finite(self) -> None:
+        """Refuse to judge or to save a network that diverged."""
+        place = f"epoch {self.epoch + 1}, batch {self.batch}"
+        require_finite_state(self.learner.model.state_dict(), place=place)
+        require_finite_state(self.learner.average.model.state_dict(), place=place)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the rest of the training depends on.
+
+        Random numbers need no entry: each iteration seeds them from (seed, iteration).
+        """
+        return {
+            "batches_per_epoch": len(self.batches),
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "best_result": self.best_result,
+            "learner": self.learner.state(),
+            "losses": self.losses.state(),
+            "stopping": self.stopping.state(),
+            "history": self.history.state(),
+            "clock": self.clock.state(),
+        }
+
+    def resume(self) -> None:
+        """Go to where the newest whole checkpoint in `folder` was written.
+
+        Raises:
+            UserError: there is none, or it is of another network or number of batches.
+        """
+        state = load_state(self.folder.last)
+        try:
+            self._load_state(state)
+        except (RuntimeError, ValueError, LookupError, TypeError) as error:
+            raise UserError(
+                f"{self.folder.last} is of another training; restore the configuration it was "
+                f"started with ({error})"
+            ) from error
+        if self.is_finished:
+            logger.info("this training is complete: %d epochs", self.epoch)
+        else:
+            logger.info("resuming at epoch %d, batch %d", self.epoch + 1, self.batch + 1)
+
+    def _load_state(self, state: dict[str, Any]) -> None:
+        if state["batches_per_epoch"] != len(self.batches):
+            raise ValueError(
+                f"it has {state['batches_per_epoch']} batches per epoch, now {len(self.batches)}"
+            )
+        self.epoch, self.batch = state["epoch"], state["batch"]
+        self.best_result = state["best_result"]
+        self.learner.load_state(state["learner"])
+        self.losses.load_state(state["losses"])
+        self.stopping.load_state(state["stopping"])
+        self.history.load_state(state["history"])
+        self.clock.load_state(state["clock"])
+
+    @property
+    def _last_iteration(self) -> int:
+        """The last iteration of this epoch."""
+        return (self.epoch + 1) * len(self.batches) - 1
+
+    def _progress_text(self) -> str:
+        iteration = self.epoch * len(self.batches) + self.batch - 1
+        rates = self.learner.schedule.at(iteration)
+        return batch_text(self.losses.means(), lr=rates.lr, speed=self.clock.epoch_speed)
+
+    def _summary(self) -> TrainingSummary:
+        best = self.stopping.best_epoch
+        return TrainingSummary(
+            epochs=self.epoch,
+            steps=self.learner.step,
+            images_per_second=self.clock.speed,
+            seconds=self.clock.total_seconds,
+            best_epoch=None if best is None else best + 1,
+            best_result=self.best_result,
+        )

@@ -1,0 +1,53 @@
+"""What a person sees while it runs: bars on a terminal, plain lines in a log file."""
+
+import logging
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+
+class _BarFriendlyHandler(logging.Handler):
+    """Writes records to stderr above a running bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def start_logging(level: int = logging.INFO) -> None:
+    """Show log records on stderr: information bare, warnings with their level in front."""
+    root = logging.getLogger()
+    if not any(isinstance(handler, _BarFriendlyHandler) for handler in root.handlers):
+        handler = _BarFriendlyHandler()
+        handler.setFormatter(_LevelFormatter())
+        root.addHandler(handler)
+    root.setLevel(level)
+
+
+class _LevelFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {text}"
+
+
+def progress_bar(
+    description: str, *, total: int, initial: int = 0, unit: str = "batch"
+) -> "tqdm[Any]":
+    """Return a bar on stderr that starts at `initial` of `total`; silent unless on a terminal."""
+    return tqdm(
+        desc=description,
+        total=total,
+        initial=initial,
+        unit=unit,
+        disable=None,  # tqdm's word for: only on a terminal
+        leave=False,
+        dynamic_ncols=True,
+        mininterval=0.5,
+    )
+
+
+def format_duration(seconds: float) -> str:
+    """Return seconds as h:mm:ss or m:ss."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,114 @@
+"""The folder of one run: claimed by one process alone, never overwritten."""
+
+import os
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from utils.runtime.atomic import cannot_write
+from utils.runtime.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Where each file of a run lies."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions and hardware."""
+        return self.path / "environment.json"
+
+    @property
+    def labels_report(self) -> Path:
+        """Every label that was repaired or rejected."""
+        return self.path / "labels_report.csv"
+
+    @property
+    def metrics(self) -> Path:
+        """One row per epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def best(self) -> Path:
+        """Weights of the best epoch."""
+        return self.path / "best.safetensors"
+
+    @property
+    def last(self) -> Path:
+        """Folder of the state to resume from."""
+        return self.path / "last"
+
+    @property
+    def results(self) -> Path:
+        """The final numbers."""
+        return self.path / "results.json"
+
+    @property
+    def report(self) -> Path:
+        """The page a person reads."""
+        return self.path / "report.html"
+
+    @property
+    def plots(self) -> Path:
+        """Folder of pictures."""
+        return self.path / "plots"
+
+    @property
+    def events(self) -> Path:
+        """Folder of TensorBoard events."""
+        return self.path / "tensorboard"
+
+
+def run_name(config: Path, *, config_hash: str, seed: int) -> str:
+    """Return the usual name of a run: stem of the configuration file, hash, seed."""
+    return f"{config.stem}-{config_hash[:8]}-seed{seed}"
+
+
+def claim_run_folder(parent: Path, name: str) -> RunFolder:
+    """Create and return the folder `name` in `parent`; if taken, name-2, name-3 and so on.
+
+    Creating the folder is the claim: of two processes that start at once, one gets each name.
+
+    Raises:
+        UserError: the folder cannot be created.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            path = parent / (name if number == 1 else f"{name}-{number}")
+            try:
+                os.mkdir(path)
+            except FileExistsError:
+                continue
+            _check_writable(path)
+            return RunFolder(path)
+    except OSError as error:
+        raise cannot_write(parent / name, error) from error
+    raise AssertionError("unreachable: count() has no end")
+
+
+def _check_writable(path: Path) -> None:
+    probe = path / ".probe"
+    probe.write_bytes(b"x")
+    probe.unlink()
+
+
+def open_run_folder(path: Path) -> RunFolder:
+    """Return the folder of an existing run.
+
+    Raises:
+        UserError: there is no such folder, or it holds no run.
+    """
+    folder = RunFolder(path)
+    if not path.is_dir():
+        raise UserError(f"{path}: no such run folder; --resume takes the folder of an earlier run")
+    if not folder.config.is_file():
+        raise UserError(f"{path}: holds no config.yaml, so it is not the folder of a run")
+    return folder
