@@ -55,7 +55,8 @@ class AnchorRatioAssigner:
     ) -> LevelAssignment:
         num_anchors, height, width = shape[1:4]
         boxes = targets.boxes
-        fits = self._fits(boxes[:, 2:] - boxes[:, :2], anchors.to(boxes))  # (A, T)
+        sizes = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0)  # an empty side divides to infinity
+        fits = self._fits(sizes, anchors.to(boxes))  # (A, T)
         column, row, near = _cells((boxes[:, :2] + boxes[:, 2:]) / 2 / stride, height, width)
         valid = (near[:, None] & fits).flatten()  # (3, A, T) to (M,)
         every = (_SLOTS, num_anchors, len(boxes))
