@@ -54,7 +54,7 @@ def _thresholds(experiment: Experiment) -> Iterator[tuple[str, str]]:
         yield (
             "eval.report_threshold",
             f"is {settings.report_threshold}, but detections below eval.score_threshold, "
-            f"{settings.score_threshold}, are dropped; lower that one",
+            f"{settings.score_threshold}, are dropped; raise this one or lower that one",
         )
 
 

@@ -102,14 +102,17 @@ def nearest_key(key: str) -> str | None:
     last = key.rpartition(".")[2]
     known = [name for name in all_keys() if not key.startswith(name + ".")]
     same_last = [name for name in known if name.rpartition(".")[2] == last]
+    if same_last and "." not in key:
+        return same_last[0]
     if same_last:
         return max(same_last, key=lambda name: SequenceMatcher(None, name, key).ratio())
-    close = get_close_matches(key, known, n=1)
+    close = get_close_matches(key, known, n=1, cutoff=0.75)
     if close:
         return close[0]
     by_last = {name.rpartition(".")[2]: name for name in reversed(known)}
     similar = get_close_matches(last, by_last, n=1, cutoff=0.75)
-    return by_last[similar[0]] if similar else None
+    longer = [name for name in by_last if name.startswith(last + "_")]
+    return by_last[(similar or longer)[0]] if similar or longer else None
 
 
 def dotted(path: KeyPath) -> str:
