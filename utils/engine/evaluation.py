@@ -4,21 +4,18 @@ What detects and what delivers batches comes in through protocols; the numbers a
 `utils/metrics`.
 """
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, Protocol, TextIO, cast
+from typing import Protocol
 
 import torch
-from tqdm import tqdm
 
 from utils.metrics.evaluator import DetectionEvaluator
+from utils.runtime.progress import progress_bar
 from utils.structures.batch import Batch
 from utils.structures.images import ImageMeta
 from utils.structures.results import Detections, EvalResult
-
-_SECONDS_BETWEEN_LOG_LINES = 30
 
 
 class DetectorOutput(Protocol):
@@ -57,7 +54,7 @@ def evaluate(
         batches: the images of the evaluator's truths, each once, in any order.
         evaluator: is reset first, and keeps the detections afterwards (`to_coco_results`).
         device: where `detect` wants its batch.
-        progress: show a bar on a terminal; where stderr is a file, a line now and then.
+        progress: show a bar where stderr is a terminal.
         description: what the bar says, such as "validate".
 
     Returns:
@@ -69,11 +66,13 @@ def evaluate(
     """
     evaluator.reset()
     seconds = {"load": 0.0, "inference": 0.0, "judge": 0.0}
-    shown = _with_progress(_timed(batches, seconds), batches, progress, description)
+    arriving: Iterable[Batch] = _timed(batches, seconds)
+    if progress:
+        arriving = _with_progress(arriving, batches, description)
     # no_grad, not inference_mode: a tensor that the model keeps, such as a grid of cells, must
     # still be usable by the training that goes on afterwards.
     with torch.no_grad():
-        for batch in shown:
+        for batch in arriving:
             start = perf_counter()
             output = detect(batch.to(device))
             found = _in_original_frame(output.detections, batch.metas)
@@ -111,36 +110,10 @@ def _timed(batches: Iterable[Batch], seconds: dict[str, float]) -> Iterator[Batc
 
 
 def _with_progress(
-    timed: Iterable[Batch], batches: Iterable[Batch], progress: bool, description: str
-) -> Iterable[Batch]:
-    if not progress:
-        return timed
-    total = len(batches) if isinstance(batches, Sized) else None
-    options: dict[str, Any] = {"total": total, "desc": description, "unit": "batch"}
-    if sys.stderr.isatty():
-        options |= {"dynamic_ncols": True, "leave": False}
-    else:
-        options |= {
-            "file": cast(TextIO, _Lines(sys.stderr)),
-            "bar_format": "{desc}: {n_fmt} of {total_fmt} batches, {elapsed}, {remaining} left",
-            "delay": _SECONDS_BETWEEN_LOG_LINES,
-            "mininterval": _SECONDS_BETWEEN_LOG_LINES,
-            "maxinterval": 2 * _SECONDS_BETWEEN_LOG_LINES,
-        }
-    bar: Iterable[Batch] = tqdm(timed, **options)
-    return bar
-
-
-class _Lines:
-    """Turns the carriage returns of a bar into whole lines, for a log file."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> None:
-        line = text.strip()
-        if line:
-            self._stream.write(line + "\n")
-
-    def flush(self) -> None:
-        self._stream.flush()
+    timed: Iterable[Batch], batches: Iterable[Batch], description: str
+) -> Iterator[Batch]:
+    total = len(batches) if isinstance(batches, Sized) else 0
+    with progress_bar(description, total=total) as bar:
+        for batch in timed:
+            yield batch
+            bar.update()

@@ -86,8 +86,8 @@ class DetectionEvaluator:
             at_detection_cap: whether each image had more detections than are kept.
 
         Raises:
-            ValueError: an image is unknown or came before, or a detection is not finite or of no
-                class.
+            ValueError: an image is unknown or came before, or a detection is not finite, inverted
+                or of no class.
         """
         for image_id, found in zip(image_ids, detections, strict=True):
             if image_id not in self._positions:
@@ -99,6 +99,8 @@ class DetectionEvaluator:
             self._check_labels(rows.labels, f"detections of image {image_id}")
             if not (np.isfinite(rows.boxes).all() and np.isfinite(rows.scores).all()):
                 raise ValueError(f"detections of image {image_id} are not finite")
+            if (rows.boxes[:, 2:] < 0).any():
+                raise ValueError(f"detections of image {image_id}: a box has x2 < x1 or y2 < y1")
             self._found[position] = rows
         self._at_candidate_cap += sum(map(bool, at_candidate_cap))
         self._at_detection_cap += sum(map(bool, at_detection_cap))
