@@ -159,9 +159,7 @@ def _to_rgb(image: Image.Image) -> ImageArray:
         grey = (np.asarray(image) >> 8).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):
-        raise ValueError(
-            "32-bit pixels have no agreed full scale: convert to 8 or 16 bits"
-        )
+        raise ValueError("32-bit pixels have no agreed full scale: convert to 8 or 16 bits")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)

@@ -41,9 +41,7 @@ class Decision:
         return name if self.location in ("image", "file") else f"{name} {self.location}"
 
 
-def decide(
-    file: str | Path, location: str, value: object, reason: str, action: Action
-) -> Decision:
+def decide(file: str | Path, location: str, value: object, reason: str, action: Action) -> Decision:
     """Return a decision; a value too long to read is cut."""
     text = str(value)
     if len(text) > _LONGEST_VALUE:
@@ -55,8 +53,9 @@ def decide(
 class LabelReport:
     """The decisions about one split and the counts they must add up to.
 
-    num_rows counts every label row that was found for the split's images, num_rejected those that are
-    not used, the rows of unusable images among them: used rows = num_rows - num_rejected.
+    num_rows counts every label row found for the split's images, num_rejected those that are not
+    used, the rows of unusable images among them: used rows = num_rows - num_rejected, of which
+    num_ignored are crowds and difficult objects.
     num_images counts images in use, num_background those of them without any used row,
     num_unlabelled those without a label file, num_left_out images that could not be used.
     """
@@ -65,6 +64,7 @@ class LabelReport:
     decisions: tuple[Decision, ...]
     num_rows: int
     num_rejected: int
+    num_ignored: int
     num_images: int
     num_background: int
     num_unlabelled: int
@@ -89,14 +89,14 @@ class LabelReport:
         return lines
 
     def require_usable(self, max_rejected: float) -> None:
-        """Raise UserError if more than the share `max_rejected`, 0 to 1, of the rows was rejected."""
+        """Raise UserError if more than the share `max_rejected`, 0 to 1, of rows was rejected."""
         if self.num_rejected <= max_rejected * self.num_rows:
             return
         share = self.num_rejected / self.num_rows
         enough = min(1.0, math.ceil(share * 1000) / 1000)
         raise UserError(
-            f"{self.split}: {self.num_rejected} of {self.num_rows} label rows ({share:.1%}) cannot be "
-            f"used, more than data.max_rejected = {max_rejected:g} allows: {self._why_rejected()}; "
+            f"{self.split}: {self.num_rejected} of {self.num_rows} label rows ({share:.1%}) cannot "
+            f"be used, more than data.max_rejected = {max_rejected:g} allows: {self._why_rejected()}; "
             f"mend them, or set data.max_rejected={enough:g} to train without them"
         )
 
@@ -105,10 +105,11 @@ class LabelReport:
         if self.num_unlabelled:
             images.append(f"{self.num_unlabelled} without label file")
         details = f" ({', '.join(images)})" if images else ""
+        ignored = f", {self.num_ignored} of them to be ignored" if self.num_ignored else ""
         left_out = f", {self.num_left_out} left out" if self.num_left_out else ""
         return (
             f"{self.split}: {self.num_images} images{details}{left_out}; "
-            f"{self.num_used} of {self.num_rows} label rows used"
+            f"{self.num_used} of {self.num_rows} label rows used{ignored}"
         )
 
     def _reasons(self, action: Action) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from data.formats.rows import RawSplit
 from data.image_io import IMAGE_SUFFIXES
+from data.label_report import Decision
 from utils.runtime.errors import UserError
 
 _READING_THREADS = 8
@@ -18,11 +19,13 @@ _READING_THREADS = 8
 class SplitFiles:
     """Everything that the reading of a split depends on, apart from the settings.
 
-    images: paths of the image files at hand, sorted; labels: contents of every label and list file.
+    images: paths of the image files, sorted; a list may name some that do not exist. labels:
+    contents of every label file. notes: decisions about files that take no part.
     """
 
     images: tuple[str, ...]
     labels: Mapping[str, bytes]
+    notes: tuple[Decision, ...] = ()
 
 
 class Reader(Protocol):
@@ -76,14 +79,15 @@ def read_required(path: Path, key: str) -> bytes:
 
 
 def read_present(paths: Iterable[str]) -> dict[str, bytes]:
-    """Return the contents of those of the files that exist; raises UserError for unreadable ones."""
+    """Return the contents of the files that exist; raises UserError for unreadable ones."""
     with ThreadPoolExecutor(_READING_THREADS) as pool:
-        contents = zip(paths := list(paths), pool.map(_read, paths), strict=True)
+        distinct = list(dict.fromkeys(paths))
+        contents = zip(distinct, pool.map(_read, distinct), strict=True)
         return {path: content for path, content in contents if content is not None}
 
 
 def to_text(content: bytes) -> str:
-    """Return bytes as text with plain line ends; bytes that are no UTF-8 become replacement signs."""
+    """Return UTF-8 as text with plain line ends; other bytes become replacement signs."""
     text = content.decode("utf-8-sig", errors="replace")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from data.label_report import Decision, decide
+from data.label_report import Action, Decision, decide
 from utils.structures.images import FloatArray, LabelArray, MaskArray
 
 NO_AREA = "box has no area"
@@ -58,8 +58,8 @@ class RawImage:
     is_normalised: bool = False
     stated_size: tuple[int, int] | None = None
     """(height, width) in pixels, if the label file says."""
-    missing: str = ""
-    """Why there can be no such image file, if so."""
+    fault: str = ""
+    """Why the image cannot be used, where the reader knows without opening it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,7 +105,7 @@ def judge(image: RawImage, size: tuple[int, int]) -> JudgedRows:
         repairs += [CLIPPED] if outside_px > ROUNDING_PX else []
         if fault or repairs:
             reason = fault or "; ".join(repairs)
-            action = "rejected" if fault else "repaired"
+            action: Action = "rejected" if fault else "repaired"
             decisions.append(decide(image.label_file, row.location, row.value, reason, action))
     kept = [index for index, fault in enumerate(faults) if not fault]
     return _used(

@@ -1,0 +1,224 @@
+"""COCO instances JSON: boxes `[x, y, width, height]` in pixels, categories mapped by name.
+
+Ids may start at 0, have gaps or be in any order. Writing is in `coco_writer.py`.
+"""
+
+import json
+import math
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, TypeGuard
+
+from configs.schema.data import CocoDataset
+from data.formats.files import SplitFiles, list_images, read_required, require_folder
+from data.formats.rows import NO_AREA, RawImage, RawRow, RawSplit
+from data.label_report import decide
+from utils.runtime.errors import UserError
+
+NO_BOX = "bbox is not a list of four numbers"
+UNKNOWN_IMAGE = "image_id is not in images"
+UNKNOWN_CATEGORY = "category_id is not in categories"
+AREA_REPLACED = "area is not a positive number: box area taken"
+UNUSED_CATEGORY = "category is not in class_names and has no annotations: ignored"
+CLASS_WITHOUT_CATEGORY = "class of class_names has no category in this file"
+LISTED_TWICE = "image id is listed more than once: first taken"
+
+
+class CocoReader:
+    """Reads one split of a COCO data set; image ids are those of the file, in rising order."""
+
+    def __init__(self, dataset: CocoDataset, split: Literal["train", "val", "test"]) -> None:
+        paths = getattr(dataset, split)
+        self._class_names = dataset.class_names
+        self._key = f"data.{split}"
+        self._annotations = Path(os.path.abspath(Path(dataset.path) / paths.annotations))
+        self._images = Path(os.path.abspath(Path(dataset.path) / paths.images))
+
+    def find(self) -> SplitFiles:
+        """Return the JSON and all images of the folder; raises UserError if either is missing."""
+        folder = require_folder(self._images, f"{self._key}.images")
+        content = read_required(self._annotations, f"{self._key}.annotations")
+        images = list_images(folder)
+        return SplitFiles(images=tuple(images), labels={str(self._annotations): content})
+
+    def read(self, files: SplitFiles) -> RawSplit:
+        """Return the rows of every image of the JSON.
+
+        Raises:
+            UserError: the file is no COCO JSON, an image has no usable id or name, or a category
+                with annotations is not in class_names.
+        """
+        document = self._parse(files.labels[str(self._annotations)])
+        raw = RawSplit()
+        categories = self._match_categories(document, raw)
+        images = self._images_by_id(document["images"], raw)
+        rows = self._rows_by_image(document["annotations"], categories, images, raw)
+        for image_id, image in sorted(images.items()):
+            raw.images.append(
+                RawImage(
+                    path=os.path.normpath(self._images / image["file_name"]),
+                    image_id=image_id,
+                    rows=rows[image_id],
+                    label_file=str(self._annotations),
+                    stated_size=_stated_size(image),
+                )
+            )
+        return raw
+
+    def _parse(self, content: bytes) -> dict[str, Any]:
+        try:
+            document = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{self._annotations} is not valid JSON: {error}") from error
+        for key in ("images", "annotations", "categories"):
+            entries = document.get(key) if isinstance(document, dict) else None
+            if not isinstance(entries, list) or not all(
+                isinstance(entry, dict) for entry in entries
+            ):
+                raise UserError(
+                    f"{self._annotations} is not a COCO instances file: "
+                    f"'{key}' must be a list of objects"
+                )
+        return dict(document)
+
+    def _match_categories(self, document: Mapping[str, Any], raw: RawSplit) -> dict[Any, int]:
+        """Return class index by category id and set `raw.category_ids`, its inverse."""
+        index = {name: label for label, name in enumerate(self._class_names)}
+        used = {_hashable(annotation.get("category_id")) for annotation in document["annotations"]}
+        by_id: dict[Any, int] = {}
+        id_of: dict[int, int] = {}
+        for category in document["categories"]:
+            category_id, name = category.get("id"), category.get("name")
+            if not _is_id(category_id) or category_id in by_id:
+                raise UserError(
+                    f"{self._annotations}: category {name!r} needs an integer id of its own, "
+                    f"got {category_id!r}"
+                )
+            if name in index:
+                by_id[category_id] = index[name]
+                id_of.setdefault(index[name], category_id)
+            elif category_id in used:
+                raise UserError(self._explain_unknown(name))
+            else:
+                note = decide(
+                    self._annotations, f"category {category_id}", name, UNUSED_CATEGORY, "noted"
+                )
+                raw.notes.append(note)
+        raw.category_ids = self._complete(id_of, document["categories"], raw)
+        return by_id
+
+    def _explain_unknown(self, name: object) -> str:
+        close = get_close_matches(str(name), self._class_names, n=1)
+        hint = f"did you mean {close[0]!r} there?" if close else "add it there"
+        return (
+            f"{self._annotations}: category {name!r} has annotations but is not in "
+            f"data.class_names ({', '.join(self._class_names)}); {hint}"
+        )
+
+    def _complete(
+        self, id_of: Mapping[int, int], categories: Sequence[Mapping[str, Any]], raw: RawSplit
+    ) -> tuple[int, ...]:
+        if not id_of:
+            names = ", ".join(str(category.get("name")) for category in categories) or "none"
+            raise UserError(
+                f"{self._annotations}: no category is in data.class_names; the file has {names}"
+            )
+        unused = max(category["id"] for category in categories) + 1
+        ids = []
+        for label, name in enumerate(self._class_names):
+            if label not in id_of:
+                note = decide(self._annotations, "file", name, CLASS_WITHOUT_CATEGORY, "noted")
+                raw.notes.append(note)
+            ids.append(id_of.get(label, unused + label))
+        return tuple(ids)
+
+    def _images_by_id(
+        self, entries: Sequence[dict[str, Any]], raw: RawSplit
+    ) -> dict[int, dict[str, Any]]:
+        images: dict[int, dict[str, Any]] = {}
+        for entry in entries:
+            image_id, name = entry.get("id"), entry.get("file_name")
+            if not _is_id(image_id) or not isinstance(name, str) or not name:
+                raise UserError(
+                    f"{self._annotations}: every image needs an integer 'id' and a 'file_name', "
+                    f"got {image_id!r} and {name!r}"
+                )
+            if image_id in images:
+                note = decide(self._annotations, f"image {image_id}", name, LISTED_TWICE, "noted")
+                raw.notes.append(note)
+                continue
+            images[image_id] = entry
+        if not images:
+            raise UserError(f"{self._key}: {self._annotations} lists no images")
+        return images
+
+    def _rows_by_image(
+        self,
+        annotations: Sequence[dict[str, Any]],
+        categories: Mapping[Any, int],
+        images: Mapping[int, Any],
+        raw: RawSplit,
+    ) -> dict[int, list[RawRow]]:
+        rows: dict[int, list[RawRow]] = defaultdict(list)
+        for position, annotation in enumerate(annotations):
+            location = f"annotation {annotation.get('id', f'at position {position}')}"
+            image_id = _hashable(annotation.get("image_id"))
+            if image_id not in images:
+                stray = decide(self._annotations, location, image_id, UNKNOWN_IMAGE, "rejected")
+                raw.stray_rows.append(stray)
+                continue
+            rows[image_id].append(_parse_annotation(location, annotation, categories))
+        return rows
+
+
+def _parse_annotation(
+    location: str, annotation: Mapping[str, Any], categories: Mapping[Any, int]
+) -> RawRow:
+    category_id, bbox = _hashable(annotation.get("category_id")), annotation.get("bbox")
+    if category_id not in categories:
+        return RawRow(location, category_id, fault=UNKNOWN_CATEGORY)
+    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_number, bbox)):
+        return RawRow(location, bbox, fault=NO_BOX)
+    x, y, width, height = map(_to_float, bbox)
+    if width <= 0 or height <= 0:
+        return RawRow(location, bbox, fault=NO_AREA)
+    area = annotation.get("area")
+    is_area_usable = _is_number(area) and 0 < _to_float(area) < math.inf
+    return RawRow(
+        location,
+        bbox,
+        label=categories[category_id],
+        box=(x, y, x + width, y + height),
+        ignore=bool(annotation.get("iscrowd", 0)),
+        area=_to_float(area) if is_area_usable else math.nan,
+        repair="" if is_area_usable or area is None else AREA_REPLACED,
+    )
+
+
+def _stated_size(image: Mapping[str, Any]) -> tuple[int, int] | None:
+    height, width = image.get("height"), image.get("width")
+    if _is_number(height) and _is_number(width):
+        return int(height), int(width)
+    return None
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _to_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _is_id(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, int | float | str) or value is None else str(value)

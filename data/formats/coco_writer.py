@@ -1,0 +1,80 @@
+"""Write records as COCO instances JSON, with the images beside it or where they are."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data.formats.copies import copy_images, plan_copies
+from utils.structures.images import Record
+
+
+def write_coco(
+    records: Sequence[Record],
+    *,
+    class_names: Sequence[str],
+    root: str | Path,
+    split: str,
+    category_ids: Sequence[int] | None = None,
+) -> None:
+    """Write images to `root/<split>` and labels to `root/annotations/<split>.json`.
+
+    Ignored objects become crowds; areas are kept. Image ids are the records' own, annotation ids
+    count from 1.
+
+    Args:
+        records: what to write; their image ids must differ.
+        class_names: in the order of the labels.
+        root: folder of the new data set.
+        split: name of the split.
+        category_ids: id of each class; None counts from 1, as COCO does.
+
+    Raises:
+        UserError: two images have the same name.
+    """
+    root = Path(root)
+    targets = plan_copies(records, root / split)
+    copy_images(records, targets)
+    ids = list(category_ids or range(1, len(class_names) + 1))
+    document = {
+        "images": [
+            _image(record, target.name) for record, target in zip(records, targets, strict=True)
+        ],
+        "annotations": [],
+        "categories": [
+            {"id": category_id, "name": name}
+            for category_id, name in zip(ids, class_names, strict=True)
+        ],
+    }
+    annotations = [row for record in records for row in _annotations(record, ids)]
+    document["annotations"] = [
+        {"id": number, **row} for number, row in enumerate(annotations, start=1)
+    ]
+    path = root / "annotations" / f"{split}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+
+def _image(record: Record, file_name: str) -> dict[str, Any]:
+    height, width = record.size
+    return {"id": record.image_id, "file_name": file_name, "height": height, "width": width}
+
+
+def _annotations(record: Record, category_ids: Sequence[int]) -> list[dict[str, Any]]:
+    rows = zip(
+        record.boxes.tolist(),
+        record.labels.tolist(),
+        record.ignore.tolist(),
+        record.area.tolist(),
+        strict=True,
+    )
+    return [
+        {
+            "image_id": record.image_id,
+            "category_id": category_ids[label],
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": area,
+            "iscrowd": int(ignore),
+        }
+        for (x1, y1, x2, y2), label, ignore, area in rows
+    ]

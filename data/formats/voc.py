@@ -1,0 +1,172 @@
+"""Pascal VOC: one XML per image, a list of image names per split.
+
+Writing is in `voc_writer.py`.
+"""
+
+import math
+import os
+import re
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from configs.schema.data import VocDataset
+from data.formats.files import (
+    SplitFiles,
+    list_images,
+    read_present,
+    read_required,
+    require_folder,
+    to_text,
+    without_suffix,
+)
+from data.formats.rows import NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit
+from data.label_report import decide
+from utils.runtime.errors import UserError
+
+BROKEN_XML = "XML cannot be parsed: counts as one rejected row"
+NO_BOX = "bndbox does not hold four numbers"
+NO_XML = "image without XML: taken as background"
+DIFFICULT = "object is flagged difficult"
+WRONG_NAME = "<filename> names another file: image found by the name of the XML"
+LISTED_TWICE = "image is listed more than once: used once"
+NO_IMAGE = "no such file"
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+class VocReader:
+    """Reads one split of a VOC data set; image ids are positions in the sorted split, from 0.
+
+    first_pixel 1: xmin and ymin count pixels from 1, so x1 = xmin - 1 and x2 = xmax; 0: all four
+    are edges. xmin == xmax is rejected in both: read inclusively it would be one pixel wide, but in
+    practice it is a click that was never dragged to a box.
+    """
+
+    def __init__(self, dataset: VocDataset, split: Literal["train", "val", "test"]) -> None:
+        root = Path(dataset.path)
+        self._dataset = dataset
+        self._key = f"data.{split}"
+        self._list = Path(os.path.abspath(root / getattr(dataset, split)))
+        self._images = Path(os.path.abspath(root / dataset.images))
+        self._annotations = Path(os.path.abspath(root / dataset.annotations))
+        self._index = {name: label for label, name in enumerate(dataset.class_names)}
+
+    def find(self) -> SplitFiles:
+        """Return images, XML files and the list; raises UserError for what is missing or empty."""
+        content = read_required(self._list, self._key)
+        images = list_images(require_folder(self._images, "data.images"))
+        require_folder(self._annotations, "data.annotations")
+        names = self._names(content, self._image_by_name(images))
+        if not names:
+            raise UserError(f"{self._key}: {self._list} names no images")
+        labels = read_present(map(self._xml_path, names))
+        if not labels:
+            raise UserError(
+                f"{self._key}: none of the {len(names)} images has an XML file; "
+                f"that of {names[0]} is expected in {self._xml_path(names[0])}"
+            )
+        return SplitFiles(images=tuple(images), labels={str(self._list): content, **labels})
+
+    def read(self, files: SplitFiles) -> RawSplit:
+        """Return the objects of every listed image; one without XML is background."""
+        raw = RawSplit(category_ids=tuple(range(len(self._index))))
+        images = self._image_by_name(files.images)
+        listed = Counter(self._names(files.labels[str(self._list)], images))
+        for image_id, (name, times) in enumerate(sorted(listed.items())):
+            if times > 1:
+                note = decide(self._list, f"image {name}", f"{times} times", LISTED_TWICE, "noted")
+                raw.notes.append(note)
+            xml_path = self._xml_path(name)
+            image_path = images.get(name)
+            content = files.labels.get(xml_path)
+            image = RawImage(
+                path=image_path or str(self._images / name),
+                image_id=image_id,
+                rows=(),
+                label_file="" if content is None else xml_path,
+                fault="" if image_path else f"{NO_IMAGE} with an image suffix",
+            )
+            raw.images.append(self._with_objects(image, content, raw))
+        return raw
+
+    def _image_by_name(self, images: Iterable[str]) -> dict[str, str]:
+        return {
+            Path(os.path.relpath(without_suffix(path), self._images)).as_posix(): path
+            for path in images
+        }
+
+    def _xml_path(self, name: str) -> str:
+        return os.path.normpath(self._annotations / f"{name}.xml")
+
+    @staticmethod
+    def _names(content: bytes, images: Mapping[str, str]) -> list[str]:
+        """Return the names of a list; per-class lists flag each name with -1, 0 or 1."""
+        names = []
+        for line in filter(None, map(str.strip, to_text(content).split("\n"))):
+            unflagged = re.sub(r"\s+(-1|0|1)$", "", line)
+            candidates = (line, without_suffix(line), unflagged)
+            names.append(next((name for name in candidates if name in images), unflagged))
+        return names
+
+    def _with_objects(self, image: RawImage, content: bytes | None, raw: RawSplit) -> RawImage:
+        if content is None:
+            raw.notes.append(decide(image.path, "image", "", NO_XML, "noted"))
+            return image
+        try:
+            root = ElementTree.fromstring(content)
+        except (ElementTree.ParseError, ValueError, LookupError) as error:
+            stray = decide(image.label_file, "file", error, BROKEN_XML, "rejected")
+            raw.stray_rows.append(stray)
+            return replace(image, fault=f"its XML cannot be parsed ({error})")
+        stated_name = (root.findtext("filename") or "").strip()
+        if stated_name and without_suffix(Path(stated_name).name) != without_suffix(
+            Path(image.path).name
+        ):
+            note = decide(image.label_file, "file", stated_name, WRONG_NAME, "noted")
+            raw.notes.append(note)
+        objects = enumerate(root.findall("object"), start=1)
+        rows = tuple(self._parse_object(f"object {number}", item) for number, item in objects)
+        return replace(image, rows=rows, stated_size=_stated_size(root))
+
+    def _parse_object(self, location: str, item: ElementTree.Element) -> RawRow:
+        name = (item.findtext("name") or "").strip()
+        texts = [(item.findtext(f"bndbox/{corner}") or "").strip() for corner in _CORNERS]
+        value = " ".join((name, *texts))
+
+        def reject(fault: str) -> RawRow:
+            return RawRow(location, value, fault=fault)
+
+        if name not in self._index:
+            return reject(f"class {name!r} is not in class_names")
+        is_difficult = (item.findtext("difficult") or "0").strip() not in ("0", "")
+        if is_difficult and self._dataset.difficult == "reject":
+            return reject(DIFFICULT)
+        try:
+            x1, y1, x2, y2 = map(float, texts)
+        except ValueError:
+            return reject(NO_BOX)
+        if not all(map(math.isfinite, (x1, y1, x2, y2))):
+            return reject(NOT_FINITE)
+        if x2 <= x1 or y2 <= y1:
+            return reject(NO_AREA)
+        first = self._dataset.first_pixel
+        return RawRow(
+            location,
+            value,
+            label=self._index[name],
+            box=(x1 - first, y1 - first, x2, y2),
+            ignore=is_difficult and self._dataset.difficult == "ignore",
+        )
+
+
+def _stated_size(root: ElementTree.Element) -> tuple[int, int] | None:
+    """Return (height, width); None where it is missing or, as often, written as 0."""
+    try:
+        height, width = (int(root.findtext(f"size/{side}") or 0) for side in ("height", "width"))
+    except ValueError:
+        return None
+    return (height, width) if height > 0 and width > 0 else None

@@ -1,0 +1,94 @@
+"""What is known about image files without reading them again: usable or not, and how large.
+
+Every image is decoded once; the outcome is kept until the file's size or time of change differs.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from data.image_io import inspect_image
+from data.index_cache import CacheEntry, IndexCache
+
+_KEY = "every image is compared by itself"
+
+
+class Stamp(NamedTuple):
+    """By what a change of a file is noticed; -1 stands for a file that is not there."""
+
+    num_bytes: int
+    mtime_ns: int
+
+
+class ImageFacts(NamedTuple):
+    """(height, width) in pixels as a viewer shows the image; `fault`: why it cannot be used."""
+
+    stamp: Stamp
+    size: tuple[int, int]
+    fault: str
+
+
+def stamp_files(paths: Iterable[str]) -> dict[str, Stamp]:
+    """Return size in bytes and time of change of every file."""
+    return {path: _stamp(path) for path in paths}
+
+
+def inspect_images(
+    stamps: Mapping[str, Stamp], *, cache: IndexCache | None, name: str, title: str
+) -> dict[str, ImageFacts]:
+    """Return the facts about every image, decoding those that are new or changed, in threads.
+
+    Args:
+        stamps: by path, from `stamp_files`.
+        cache: where facts are kept under `name`; None decodes everything.
+        name: entry of the cache.
+        title: stands before the progress bar, which shows up after a second.
+    """
+    known = _load(cache, name) if cache else {}
+    facts = {
+        path: known[path]
+        for path, stamp in stamps.items()
+        if path in known and known[path].stamp == stamp
+    }
+    changed = [path for path in stamps if path not in facts]
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+        inspected = pool.map(inspect_image, changed)
+        progress = tqdm(inspected, title, len(changed), unit="image", delay=1, disable=None)
+        for path, (size, fault) in zip(changed, progress, strict=True):
+            facts[path] = ImageFacts(stamps[path], size, fault or "")
+    if cache and changed:
+        _save(cache, name, facts)
+    return facts
+
+
+def _stamp(path: str) -> Stamp:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return Stamp(-1, -1)
+    return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def _load(cache: IndexCache, name: str) -> dict[str, ImageFacts]:
+    entry = cache.load(name, _KEY)
+    if entry is None:
+        return {}
+    paths: Sequence[str] = entry.facts["paths"]
+    columns = (entry.arrays[column].tolist() for column in ("stamps", "sizes"))
+    return {
+        path: ImageFacts(Stamp(*stamp), (size[0], size[1]), fault)
+        for path, stamp, size, fault in zip(paths, *columns, entry.facts["faults"], strict=True)
+    }
+
+
+def _save(cache: IndexCache, name: str, facts: Mapping[str, ImageFacts]) -> None:
+    arrays = {
+        "stamps": np.array([fact.stamp for fact in facts.values()], np.int64).reshape(-1, 2),
+        "sizes": np.array([fact.size for fact in facts.values()], np.int64).reshape(-1, 2),
+    }
+    texts = {"paths": list(facts), "faults": [fact.fault for fact in facts.values()]}
+    cache.save(name, _KEY, CacheEntry(arrays=arrays, facts=texts))

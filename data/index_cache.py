@@ -1,0 +1,111 @@
+"""Keep what was read between runs: arrays and plain text in the user's cache folder, never pickle.
+
+An entry is one .npz file with the key of the content it was made from; any other key, a damaged
+file or another version of the program means that it is made anew. Never inside the data set.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+CACHE_VERSION = 1
+"""Raised by hand whenever readers or judge would decide otherwise on the same files."""
+
+_META = "meta"
+# What reading a file with any bytes changed may raise, by trial.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    SyntaxError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheEntry:
+    """Named arrays and JSON-compatible facts."""
+
+    arrays: Mapping[str, npt.NDArray[Any]]
+    facts: Mapping[str, Any]
+
+
+class IndexCache:
+    """Entries by name in one folder; safe with several processes that read and write at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @classmethod
+    def of_user(cls) -> "IndexCache":
+        """Return the cache in $FOCALDET_CACHE, else ~/.cache/focaldet."""
+        folder = os.environ.get("FOCALDET_CACHE")
+        return cls(Path(folder) if folder else Path.home() / ".cache" / "focaldet")
+
+    def load(self, name: str, key: str) -> CacheEntry | None:
+        """Return the entry if it was saved under this key and is whole, else None."""
+        try:
+            with np.load(self._path(name), allow_pickle=False) as file:
+                arrays = {field: file[field] for field in file.files}
+            meta = json.loads(arrays.pop(_META).tobytes())
+            if meta["version"] != CACHE_VERSION or meta["key"] != key:
+                return None
+            return CacheEntry(arrays=arrays, facts=meta["facts"])
+        except FileNotFoundError:
+            return None
+        except _DAMAGE as error:
+            _logger.info("%s is damaged and made anew: %s", self._path(name), error)
+            return None
+
+    def save(self, name: str, key: str, entry: CacheEntry) -> None:
+        """Write the entry, replacing an older one as a whole; a full disk costs only the cache."""
+        if any(array.dtype.hasobject for array in entry.arrays.values()):
+            raise TypeError("arrays of objects would be pickled")
+        meta = {"version": CACHE_VERSION, "key": key, "facts": entry.facts}
+        text = np.frombuffer(json.dumps(meta).encode("ascii"), np.uint8)
+        arrays: dict[str, Any] = {**entry.arrays, _META: text}
+        temporary = ""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=f".{name}-")
+            with os.fdopen(handle, "wb") as file:
+                np.savez(file, **arrays)
+            os.replace(temporary, self._path(name))
+        except OSError as error:
+            _logger.warning("the index of labels is not kept: %s", error)
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.npz"
+
+
+def hash_parts(parts: Iterable[bytes | str]) -> str:
+    """Return the sha256 of the parts as hexadecimal; ("ab", "c") and ("a", "bc") differ."""
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
+        digest.update(len(content).to_bytes(8, "little"))
+        digest.update(content)
+    return digest.hexdigest()
