@@ -105,7 +105,7 @@ class TrainDataset(Dataset[Sample]):
         return lay(indices, [self._records.size(i) for i in indices], image_size, rng)
 
     def _warped(self, layout: Layout, key: SampleKey, rng: np.random.Generator) -> Sample:
-        affine = draw_affine(self._augment, layout.side, key.image_size, rng)
+        affine = draw_affine(self._augment, rng)
         record = self._records[key.index]
         meta = ImageMeta(
             path=record.path,

@@ -25,10 +25,12 @@ from utils.structures.images import Record, Sample
 class TrainBatches:
     """The batches of every epoch of a training; `close` ends the workers."""
 
-    def __init__(self, dataset: TrainDataset, plan: TrainPlan, *, workers: int) -> None:
+    def __init__(
+        self, dataset: TrainDataset, plan: TrainPlan, *, workers: int, pin_memory: bool = False
+    ) -> None:
         self._plan = plan
         self._sampler = TrainSampler(plan)
-        self._loader = _Loader(dataset, self._sampler, workers=workers)
+        self._loader = _Loader(dataset, self._sampler, workers=workers, pin_memory=pin_memory)
 
     @property
     def num_images(self) -> int:
@@ -62,11 +64,13 @@ class EvalBatches:
     which.
     """
 
-    def __init__(self, dataset: EvalDataset, *, batch_size: int, workers: int) -> None:
+    def __init__(
+        self, dataset: EvalDataset, *, batch_size: int, workers: int, pin_memory: bool = False
+    ) -> None:
         shapes = [dataset.shape(index) for index in range(len(dataset))]
         self._batches = group_by_shape(shapes, batch_size)
         self._num_images = len(dataset)
-        self._loader = _Loader(dataset, self._batches, workers=workers)
+        self._loader = _Loader(dataset, self._batches, workers=workers, pin_memory=pin_memory)
 
     @property
     def num_images(self) -> int:
@@ -118,7 +122,9 @@ def build_train_batches(
         close_mosaic=augment.close_mosaic,
     )
     dataset = TrainDataset(records, augment=augment, seed=train.seed)
-    return TrainBatches(dataset, plan, workers=train.workers)
+    # Page-locked memory only speeds up copies to CUDA, and making it would start CUDA.
+    pin_memory = train.device != "cpu" and torch.cuda.is_available()
+    return TrainBatches(dataset, plan, workers=train.workers, pin_memory=pin_memory)
 
 
 def build_eval_batches(
@@ -128,6 +134,7 @@ def build_eval_batches(
     stride: int,
     settings: EvalSettings,
     workers: int,
+    pin_memory: bool = False,
 ) -> EvalBatches:
     """Return the batches of an evaluation.
 
@@ -137,6 +144,7 @@ def build_eval_batches(
         stride: coarsest stride of the network, pixels.
         settings: batch_size and rectangular are read.
         workers: processes that load images; 0 loads in this one.
+        pin_memory: hand out page-locked batches, for a CUDA device.
 
     Raises:
         UserError: the image size is no multiple of `stride`.
@@ -145,22 +153,27 @@ def build_eval_batches(
     dataset = EvalDataset(
         records, image_size=image_size, stride=stride, rectangular=settings.rectangular
     )
-    return EvalBatches(dataset, batch_size=settings.batch_size, workers=workers)
+    return EvalBatches(
+        dataset, batch_size=settings.batch_size, workers=workers, pin_memory=pin_memory
+    )
 
 
 def _check_size(image_size: int, stride: int) -> None:
     if image_size % stride:
         below = image_size // stride * stride
+        choices = f"{below} or {below + stride}" if below else f"{stride}"
         raise UserError(
-            f"image size {image_size} is not a multiple of the network's largest stride {stride}; "
-            f"take {max(below, stride)} or {below + stride}"
+            f"train.image_size: {image_size} is not a multiple of the network's largest stride, "
+            f"{stride}; take {choices}"
         )
 
 
 class _Loader:
     """torch's DataLoader with workers that live across epochs, end quietly, report in one line."""
 
-    def __init__(self, dataset: Dataset[Sample], batch_sampler: Any, *, workers: int) -> None:
+    def __init__(
+        self, dataset: Dataset[Sample], batch_sampler: Any, *, workers: int, pin_memory: bool
+    ) -> None:
         workers = min(workers, len(batch_sampler))
         if workers == 0:
             # OpenCV's own threads compete with torch's in this process and slow both down.
@@ -172,7 +185,7 @@ class _Loader:
             collate_fn=_collate_reported,
             worker_init_fn=_start_worker,
             persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=pin_memory,
             # Otherwise the loader takes its seed from torch's global generator, and every later
             # draw in the process depends on how often a loader was started.
             generator=torch.Generator(),

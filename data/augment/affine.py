@@ -28,38 +28,47 @@ MAX_PERSPECTIVE_DEPTH = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Affine:
-    """A map of canvas pixels to output pixels; `zoom` is its drawn scale."""
+    """One drawn change of geometry; pairs are (x, y)."""
 
-    matrix: Matrix
+    degrees: float
+    """Rotation, counter-clockwise as seen."""
     zoom: float
+    shear_degrees: tuple[float, float]
+    perspective: tuple[float, float]
+    """Change of the projective divisor per canvas pixel from the middle."""
+    shift: tuple[float, float]
+    """Shares of the output's side."""
+
+    def matrix(self, canvas_side: int, image_size: int) -> Matrix:
+        """Return the map (3, 3) from a square canvas to the square output of `image_size` pixels.
+
+        The middle of the canvas lands in the middle of the output, moved by `shift`. Order: centre,
+        perspective, rotation and scale, shear, translation. Source: SPEC 2B.10; our deviation:
+        perspective is limited so that the horizon stays outside the canvas.
+        """
+        depth = sum(map(abs, self.perspective)) * canvas_side / 2
+        limit = min(1.0, MAX_PERSPECTIVE_DEPTH / depth) if depth else 1.0
+        perspective = np.eye(3)
+        perspective[2, :2] = np.array(self.perspective) * limit
+        rotation = np.eye(3)
+        rotation[:2] = cv2.getRotationMatrix2D((0, 0), self.degrees, self.zoom)
+        shear = np.eye(3)
+        shear[0, 1], shear[1, 0] = np.tan(np.radians(self.shear_degrees))
+        centre = translation(-canvas_side / 2, -canvas_side / 2)
+        move = translation(*((0.5 + share) * image_size for share in self.shift))
+        return move @ shear @ rotation @ perspective @ centre
 
 
-def draw_affine(
-    settings: AugmentSettings, canvas_side: int, image_size: int, rng: np.random.Generator
-) -> Affine:
-    """Draw the map from a square canvas to the square output of `image_size` pixels.
-
-    The middle of the canvas lands in the middle of the output, moved by the drawn translation.
-    Order: centre, perspective, rotation and scale, shear, translation. Source: SPEC 2B.10; our
-    deviation: perspective is limited so that the horizon stays outside the canvas.
-    """
-    perspective_x, perspective_y = rng.uniform(-1, 1, 2) * settings.perspective
-    angle = rng.uniform(-1, 1) * settings.degrees
-    zoom = 1 + rng.uniform(-1, 1) * settings.scale
-    shear_x, shear_y = np.tan(np.radians(rng.uniform(-1, 1, 2) * settings.shear))
-    move_x, move_y = (0.5 + rng.uniform(-1, 1, 2) * settings.translate) * image_size
-
-    depth = (abs(perspective_x) + abs(perspective_y)) * canvas_side / 2
-    limit = min(1.0, MAX_PERSPECTIVE_DEPTH / depth) if depth else 1.0
-    centre = translation(-canvas_side / 2, -canvas_side / 2)
-    perspective = np.eye(3)
-    perspective[2, :2] = perspective_x * limit, perspective_y * limit
-    rotation = np.eye(3)
-    rotation[:2] = cv2.getRotationMatrix2D((0, 0), angle, zoom)
-    shear = np.eye(3)
-    shear[0, 1], shear[1, 0] = shear_x, shear_y
-    matrix = translation(move_x, move_y) @ shear @ rotation @ perspective @ centre
-    return Affine(matrix=matrix, zoom=zoom)
+def draw_affine(settings: AugmentSettings, rng: np.random.Generator) -> Affine:
+    """Draw a change of geometry, each part uniform within the settings' strength."""
+    units = rng.uniform(-1, 1, 8).tolist()
+    return Affine(
+        degrees=units[0] * settings.degrees,
+        zoom=1 + units[1] * settings.scale,
+        shear_degrees=(units[2] * settings.shear, units[3] * settings.shear),
+        perspective=(units[4] * settings.perspective, units[5] * settings.perspective),
+        shift=(units[6] * settings.translate, units[7] * settings.translate),
+    )
 
 
 def translation(x: float, y: float) -> Matrix:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from data.augment.affine import Affine, map_boxes, survivors
-from data.augment.layout import Layout, Tile
+from data.augment.layout import Layout, Matrix, Tile
 from data.augment.warp import draw_tile, outline, pixel_bounds
 from data.letterbox import PAD_COLOUR
 from utils.structures.images import FloatArray, ImageArray, ImageMeta, Record, Sample
@@ -30,20 +30,21 @@ def compose(
     Args:
         layout: the tiles on their canvas.
         records: all records; a tile's `index` counts in them.
-        affine: canvas to output.
+        affine: the change from canvas to output.
         image_size: side of the square output, pixels.
         read: gives the pixels of a record.
         meta: names the sample.
     """
+    matrix = affine.matrix(layout.side, image_size)
     output = np.full((image_size, image_size, 3), PAD_COLOUR, np.uint8)
     visible = []
     for tile in layout.tiles:
-        if _is_visible(tile, affine, image_size):
+        if _is_visible(tile, matrix, image_size):
             record = records[tile.index]
-            draw_tile(output, read(record), tile, affine.matrix)
+            draw_tile(output, read(record), tile, matrix)
             visible.append((tile, record))
     before = _concatenate([canvas_boxes(tile, record) for tile, record in visible])
-    after = map_boxes(before, affine.matrix).clip(0, image_size)
+    after = map_boxes(before, matrix).clip(0, image_size)
     keep = survivors(before, after, affine.zoom)
     labels = [record.labels for _, record in visible]
     ignore = [record.ignore for _, record in visible]
@@ -70,11 +71,11 @@ def canvas_boxes(tile: Tile, record: Record) -> FloatArray:
     )
 
 
-def _is_visible(tile: Tile, affine: Affine, image_size: int) -> bool:
+def _is_visible(tile: Tile, matrix: Matrix, image_size: int) -> bool:
     x1, y1, x2, y2 = tile.region
     if x2 <= x1 or y2 <= y1:
         return False
-    left, top, right, bottom = pixel_bounds(outline(tile, affine.matrix), image_size)
+    left, top, right, bottom = pixel_bounds(outline(tile, matrix), image_size)
     return left < right and top < bottom
 
 

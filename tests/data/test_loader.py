@@ -1,0 +1,208 @@
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from configs.schema.augment import AugmentSettings
+from configs.schema.data import YoloDataset
+from configs.schema.evaluation import EvalSettings
+from configs.schema.experiment import Experiment
+from configs.schema.train import TrainSettings
+from data.loader import EvalBatches, TrainBatches, build_eval_batches, build_train_batches
+from tests.data.scene_files import write_scenes
+from utils.runtime.errors import UserError
+from utils.structures.batch import Batch
+from utils.structures.images import Record
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    return write_scenes(tmp_path_factory.mktemp("scenes"), 13)
+
+
+def experiment(workers: int = 0, image_size: int = 64, multi_scale: float = 0.5) -> Experiment:
+    return Experiment(
+        data=YoloDataset(path=".", class_names=("thing",), train="images"),
+        train=TrainSettings(
+            image_size=image_size,
+            batch_size=4,
+            epochs=4,
+            workers=workers,
+            multi_scale=multi_scale,
+            seed=3,
+        ),
+        augment=AugmentSettings(mixup=0.3, mosaic_nine=0.3, degrees=5, close_mosaic=1),
+    )
+
+
+def train_batches(records: list[Record], workers: int = 0) -> TrainBatches:
+    return build_train_batches(records, experiment(workers), stride=32)
+
+
+def eval_batches(records: list[Record], batch_size: int = 4, workers: int = 0) -> EvalBatches:
+    settings = EvalSettings(batch_size=batch_size)
+    return build_eval_batches(records, image_size=64, stride=32, settings=settings, workers=workers)
+
+
+def tensors(batch: Batch) -> tuple[torch.Tensor, ...]:
+    targets = batch.targets
+    return batch.images, targets.boxes, targets.labels, targets.image_index
+
+
+def identical(first: Iterable[Batch], second: Iterable[Batch]) -> bool:
+    return all(
+        a.metas == b.metas and all(map(torch.equal, tensors(a), tensors(b)))
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def reference(records: list[Record]) -> list[list[Batch]]:
+    """Three epochs loaded in this process."""
+    batches = train_batches(records)
+    return [list(batches.epoch(epoch)) for epoch in range(3)]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")
+@pytest.mark.parametrize("workers", [2, 4])
+def test_batches_do_not_depend_on_workers(
+    records: list[Record], reference: list[list[Batch]], workers: int
+) -> None:
+    batches = train_batches(records, workers)
+    try:
+        for epoch in (0, 1, 2, 0):
+            assert identical(batches.epoch(epoch), reference[epoch])
+        assert identical(batches.epoch(1, start=2), reference[1][2:])
+        assert list(batches.epoch(1, start=4)) == []
+    finally:
+        batches.close()
+
+
+def test_epochs_differ_and_cover_all_images(
+    records: list[Record], reference: list[list[Batch]]
+) -> None:
+    assert [len(batch) for batch in reference[0]] == [4, 4, 4, 1]
+    for epoch in reference:
+        seen = [meta.image_id for batch in epoch for meta in batch.metas]
+        assert sorted(seen) == [record.image_id for record in records]
+    orders = [[m.image_id for batch in epoch for m in batch.metas] for epoch in reference]
+    assert orders[0] != orders[1] != orders[2]
+
+
+def test_lengths(records: list[Record]) -> None:
+    batches = train_batches(records)
+    assert len(batches) == 4
+    assert batches.num_images == 13
+    assert len(eval_batches(records, 1)) == 13
+    assert eval_batches(records).num_images == 13
+
+
+def test_an_epoch_left_early_leaves_nothing_behind(
+    records: list[Record], reference: list[list[Batch]]
+) -> None:
+    batches = train_batches(records, 2)
+    try:
+        left: Iterator[Batch] = batches.epoch(0)
+        next(left)
+        assert identical(batches.epoch(2), reference[2])
+    finally:
+        batches.close()
+
+
+def test_loading_leaves_the_global_generator_alone(records: list[Record]) -> None:
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    for workers in (0, 1):
+        batches = train_batches(records, workers)
+        next(batches.epoch(0))
+        batches.close()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_close_ends_the_workers_and_loading_can_go_on(
+    records: list[Record], reference: list[list[Batch]]
+) -> None:
+    already = set(multiprocessing.active_children())
+    batches = train_batches(records, 2)
+    epoch = batches.epoch(0)
+    next(epoch)
+    assert len(set(multiprocessing.active_children()) - already) == 2
+    batches.close()
+    assert set(multiprocessing.active_children()) <= already
+    batches.close()
+    assert identical(batches.epoch(1), reference[1])
+    batches.close()
+
+
+def test_workers_leave_ctrl_c_to_the_main_process(
+    records: list[Record], reference: list[list[Batch]]
+) -> None:
+    already = set(multiprocessing.active_children())
+    batches = train_batches(records, 2)
+    try:
+        epoch = batches.epoch(0)
+        first = next(epoch)
+        for worker in set(multiprocessing.active_children()) - already:
+            assert worker.pid is not None
+            os.kill(worker.pid, signal.SIGINT)
+        assert identical([first, *epoch], reference[0])
+        assert identical(batches.epoch(1), reference[1])
+    finally:
+        batches.close()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_lost_image_is_told_in_one_line(tmp_path: Path, workers: int) -> None:
+    records = write_scenes(tmp_path, 5)
+    Path(records[2].path).unlink()
+    batches = train_batches(records, workers)
+    with pytest.raises(UserError) as caught:
+        list(batches.epoch(0))
+    batches.close()
+    assert str(caught.value).startswith(records[2].path)
+    assert "\n" not in str(caught.value)
+
+
+def test_evaluation_does_not_depend_on_batches_or_workers(records: list[Record]) -> None:
+    def by_image(batches: EvalBatches) -> dict[int, torch.Tensor]:
+        images = {
+            meta.image_id: image
+            for batch in batches
+            for meta, image in zip(batch.metas, batch.images, strict=True)
+        }
+        batches.close()
+        return images
+
+    want = by_image(eval_batches(records, 1))
+    assert sorted(want) == [record.image_id for record in records]
+    for batch_size, workers in ((3, 0), (16, 0), (3, 2)):
+        got = by_image(eval_batches(records, batch_size, workers))
+        assert got.keys() == want.keys()
+        assert all(torch.equal(got[image_id], want[image_id]) for image_id in want)
+
+
+def test_evaluation_can_be_repeated(records: list[Record]) -> None:
+    batches = eval_batches(records, workers=1)
+    assert identical(list(batches), list(batches))
+    assert len(list(batches)) == len(batches)
+    batches.close()
+
+
+def test_no_images_to_judge_are_no_batches() -> None:
+    assert list(eval_batches([], workers=2)) == []
+
+
+def test_training_without_images_is_refused() -> None:
+    with pytest.raises(UserError, match="no usable image"):
+        train_batches([])
+
+
+def test_image_size_must_fit_the_stride(records: list[Record]) -> None:
+    with pytest.raises(UserError, match=r"96 is not a multiple .* 64; take 64 or 128"):
+        build_train_batches(records, experiment(image_size=96), stride=64)
+    with pytest.raises(UserError, match=r"32 is not .*; take 64$"):
+        build_eval_batches(records, image_size=32, stride=64, settings=EvalSettings(), workers=0)
