@@ -1,0 +1,85 @@
+import pytest
+from torch import nn
+
+from configs.errors import ConfigError
+from configs.schema.loss import LossSettings
+from models.assign import AnchorRatioAssigner
+from models.losses import FocalLoss, build_criterion
+from models.losses.build import scaled_gains
+
+
+def test_gains_of_the_published_example() -> None:
+    gains = scaled_gains(LossSettings(), num_classes=20, num_levels=3, image_size=512)
+    assert (gains.box, gains.classification, gains.objectness) == pytest.approx((0.05, 0.125, 0.64))
+
+
+def test_four_levels_get_three_quarters() -> None:
+    three, four = (
+        scaled_gains(LossSettings(), num_classes=80, num_levels=levels, image_size=640)
+        for levels in (3, 4)
+    )
+    assert (three.box, three.objectness, three.classification) == (0.05, 1.0, 0.5)
+    assert (four.box, four.objectness, four.classification) == pytest.approx((0.0375, 0.75, 0.375))
+
+
+def test_the_defaults_are_bce_ciou_and_the_published_balance() -> None:
+    loss = build_criterion(LossSettings(), num_classes=3, num_levels=3, image_size=320)
+    assert isinstance(loss.objectness, nn.BCEWithLogitsLoss)
+    assert isinstance(loss.classification, nn.BCEWithLogitsLoss)
+    assert isinstance(loss.assigner, AnchorRatioAssigner)
+    assert loss.objectness.pos_weight is None
+    assert loss.assigner.max_ratio == 4.0
+    assert loss.box_overlap == "ciou"
+    assert loss.level_balance == (4.0, 1.0, 0.4)
+    assert loss.claimed_twice == "best"
+    assert loss.gains.objectness == pytest.approx(0.25)
+
+
+def test_every_setting_arrives() -> None:
+    settings = LossSettings.model_validate(
+        {
+            "assigner": {"name": "anchor_ratio", "max_ratio": 3.0},
+            "box": {"name": "giou", "gain": 0.1},
+            "objectness": {"name": "focal", "gamma": 2.0, "alpha": None, "pos_weight": 0.5},
+            "classification": {
+                "name": "focal",
+                "gamma": 1.0,
+                "alpha": 0.75,
+                "form": "exp",
+                "label_smoothing": 0.1,
+            },
+            "level_balance": (1.0, 2.0),
+            "claimed_twice": "last",
+        }
+    )
+    loss = build_criterion(settings, num_classes=80, num_levels=2, image_size=640)
+    objectness, classes = loss.objectness, loss.classification
+    assert isinstance(objectness, FocalLoss)
+    assert isinstance(classes, FocalLoss)
+    assert (objectness.gamma, objectness.alpha, objectness.form) == (2.0, None, "quality")
+    assert objectness.loss.pos_weight is not None
+    assert objectness.loss.pos_weight.item() == 0.5
+    assert (classes.gamma, classes.alpha, classes.form) == (1.0, 0.75, "exp")
+    assert classes.loss.pos_weight is None
+    assert isinstance(loss.assigner, AnchorRatioAssigner)
+    assert loss.assigner.max_ratio == 3.0
+    assert loss.box_overlap == "giou"
+    assert loss.gains.box == pytest.approx(0.15)
+    assert loss.label_smoothing == 0.1
+    assert loss.level_balance == (1.0, 2.0)
+    assert loss.claimed_twice == "last"
+
+
+def test_bce_takes_its_pos_weight() -> None:
+    settings = LossSettings.model_validate({"classification": {"name": "bce", "pos_weight": 2.0}})
+    loss = build_criterion(settings, num_classes=3, num_levels=3, image_size=640)
+    assert isinstance(loss.classification, nn.BCEWithLogitsLoss)
+    assert loss.classification.pos_weight is not None
+    assert loss.classification.pos_weight.item() == 2.0
+
+
+def test_a_balance_of_another_length_is_a_config_error() -> None:
+    settings = LossSettings(level_balance=(4.0, 1.0))
+    message = "loss.level_balance: the model has 3 levels but there are 2 weights; give 3 numbers"
+    with pytest.raises(ConfigError, match=message.replace(".", r"\.")):
+        build_criterion(settings, num_classes=3, num_levels=3, image_size=640)
