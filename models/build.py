@@ -17,6 +17,9 @@ PROBE_SIZE = 1024
 DEFAULT_ANCHOR_STRIDES = 3.0
 """Smallest default anchor in strides; published anchors are about 1.4 to 11 strides wide."""
 
+_MISFITS = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError)
+"""What torch raises for arguments or shapes that a module cannot take."""
+
 
 def build_modules(graph: Graph) -> nn.ModuleList:
     """Return one module per row, named so that released weights of this family fit.
@@ -40,7 +43,7 @@ def _build_row(graph: Graph, row: Row) -> nn.Module:
     build = BLOCKS[row.block].build
     try:
         copies = [build(*row.arguments) for _ in range(row.repeats)]
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+    except _MISFITS as error:
         raise ConfigError(f"{graph.where(row)}: {_first_line(error)}") from error
     return copies[0] if row.repeats == 1 else nn.Sequential(*copies)
 
@@ -76,7 +79,7 @@ def _probe(graph: Graph, row: Row, module: nn.Module, inputs: Sequence[Tensor]) 
     shapes = " and ".join("x".join(map(str, item.shape[1:])) for item in inputs)
     try:
         output: Tensor = module(*inputs)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+    except _MISFITS as error:
         raise ConfigError(
             f"{graph.where(row)}: does not fit its input {shapes} "
             f"(channels x height x width at {PROBE_SIZE} px): {_first_line(error)}"

@@ -13,9 +13,9 @@ from models.detector import Detector
 def fuse(detector: Detector) -> Detector:
     """Return an evaluation-mode copy whose `Conv` blocks have one biased convolution each.
 
-    W' = W g / sqrt(var + eps), b' = beta - mean g / sqrt(var + eps), computed in float64. The copy's
-    `bn` is the identity and its activations work in place, so it is for inference; the original is
-    untouched.
+    W' = W g / sqrt(var + eps), b' = beta - mean g / sqrt(var + eps), computed in float64. The
+    copy's `bn` is the identity and its activations work in place, so it is for inference; the
+    original is untouched.
     """
     fused = copy.deepcopy(detector).eval()
     for module in fused.modules():

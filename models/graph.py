@@ -127,7 +127,7 @@ class _Reader:
             )
         origin, repeats, block, arguments = stated
         where = _where(self.source, index, block)
-        if block != HEAD and block not in BLOCKS:
+        if not isinstance(block, str) or (block != HEAD and block not in BLOCKS):
             known = {**BLOCKS, HEAD: None}
             raise ConfigError(f"{where}: unknown block; {nearest_name(str(block), known)}")
         if not _is_int(repeats) or repeats < 1:

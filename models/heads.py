@@ -5,6 +5,7 @@ Legend: B images, A anchors per cell, C classes, L levels, H W cells of a level.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,10 @@ class Detect(nn.Module):
         outputs = num_anchors * (5 + num_classes)
         self.m = nn.ModuleList(nn.Conv2d(width, outputs, 1) for width in channels)
         self.register_buffer("anchors", torch.ones(len(channels), num_anchors, 2))
+
+    def convolutions(self) -> list[nn.Conv2d]:
+        """Return the convolution of each level, (B, width, H, W) to (B, A (5 + C), H, W)."""
+        return [cast(nn.Conv2d, convolution) for convolution in self.m]
 
     def forward(self, *features: Tensor) -> tuple[Tensor, ...]:
         """Map one feature map (B, width, H, W) per level to raw output (B, A, H, W, 5 + C).

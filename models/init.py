@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -52,9 +53,9 @@ def init_weights(
     objectness = _objectness_biases(detector.strides, objects_per_image, image_size)
     classes = _class_biases(detector.num_classes, class_frequency)
     head = detector.head
-    for convolution, level_bias in zip(head.m, objectness, strict=True):
+    for convolution, level_bias in zip(head.convolutions(), objectness, strict=True):
         convolution.reset_parameters()
-        bias = convolution.bias.view(head.num_anchors, 5 + head.num_classes)
+        bias = cast(Tensor, convolution.bias).view(head.num_anchors, 5 + head.num_classes)
         bias[:, 4] += level_bias
         bias[:, 5:] += classes.to(bias)
 

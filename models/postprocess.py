@@ -119,7 +119,7 @@ class Postprocess:
         """
         parts = []
         for level, raw in enumerate(predictions.levels):
-            cells = (raw[image, ..., 4] > self._objectness_floor()).nonzero()  # (N, 3)
+            cells = (raw[image, ..., 4].float() > self._objectness_floor()).nonzero()  # (N, 3)
             parts.append(predictions.decode_cells(level, image, cells))
         boxes, objectness, class_scores = (torch.cat(part) for part in zip(*parts, strict=True))
         scores = objectness[:, None] * class_scores
@@ -147,9 +147,9 @@ class Postprocess:
     def _suppress(self, ranked: _Candidates) -> tuple[_Candidates, bool]:
         """Return the survivors, at most `max_detections`, and whether there were more.
 
-        Suppression runs on the best few first: what survives among them does not depend on what comes
-        after, so if they are enough the result is that of the whole. At 30 000 candidates
-        this is the difference between 37 and 2 ms.
+        Suppression runs on the best few first: what survives among them does not depend on what
+        comes after, so if they are enough the result is that of the whole, for a fraction of the
+        comparisons.
         """
         boxes = self._apart(ranked)
         ranks = -torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)

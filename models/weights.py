@@ -45,8 +45,8 @@ def transfer(
 ) -> TransferReport:
     """Copy every tensor whose name and shape fit into `detector`, in place.
 
-    Half-precision values become the detector's precision. Entries `*.anchor_grid` of old files carry
-    nothing new and are left.
+    Half-precision values become the detector's precision. Entries `*.anchor_grid` of old files
+    carry nothing new and are left.
 
     Args:
         detector: gets the values.

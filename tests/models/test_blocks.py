@@ -1,0 +1,136 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.blocks import BLOCKS
+from models.blocks.conv import Concat, Conv, DWConv, Focus
+from models.blocks.csp import C3, C3SPP, Bottleneck, BottleneckCSP
+from models.blocks.ghost import C3Ghost, GhostBottleneck, GhostConv
+from models.blocks.pooling import SPP, SPPF
+from models.blocks.transformer import C3TR, TransformerBlock
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def features(channels: int, height: int = 8, width: int = 12) -> Tensor:
+    return torch.randn(2, channels, height, width)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_conv_keeps_the_size_at_stride_one(kernel: int, dilation: int) -> None:
+    conv = Conv(3, 4, kernel, dilation=dilation)
+    assert conv(features(3)).shape == (2, 4, 8, 12)
+
+
+def test_conv_is_convolution_norm_activation() -> None:
+    conv = Conv(3, 4, 3).eval()
+    conv.bn.running_mean.normal_()
+    x = features(3)
+    plain = nn.functional.conv2d(x, conv.conv.weight, padding=1)
+    mean = conv.bn.running_mean.view(1, -1, 1, 1)
+    normed = (plain - mean) / (1 + 1e-3) ** 0.5
+    torch.testing.assert_close(conv(x), normed * normed.sigmoid())
+    assert conv.bn.momentum == 0.03
+
+
+def test_conv_without_activation_may_be_negative() -> None:
+    assert Conv(3, 4, activation=False)(features(3)).min() < -0.5
+
+
+def test_depthwise_has_as_many_groups_as_fit() -> None:
+    assert DWConv(12, 8, 3).conv.groups == 4
+
+
+def test_focus_moves_patches_into_channels() -> None:
+    focus = Focus(1, 4)
+    patches: list[Tensor] = []
+    focus.conv.register_forward_hook(lambda module, args, output: patches.append(args[0]))
+    image = torch.arange(16.0).view(1, 1, 4, 4)
+    assert focus(image).shape == (1, 4, 2, 2)
+    assert patches[0][0, :, 0, 0].tolist() == [0, 4, 1, 5]
+
+
+def test_concat_joins_channels() -> None:
+    assert Concat(1)(features(2), features(3)).shape == (2, 5, 8, 12)
+
+
+@pytest.mark.parametrize(("shortcut", "out_channels"), [(True, 4), (False, 4), (True, 6)])
+def test_bottleneck_adds_its_input_only_where_it_can(shortcut: bool, out_channels: int) -> None:
+    block = Bottleneck(4, out_channels, shortcut)
+    x = features(4)
+    inner = block.cv2(block.cv1(x))
+    expected = x + inner if shortcut and out_channels == 4 else inner
+    torch.testing.assert_close(block(x), expected)
+
+
+def test_c3_joins_deep_branch_before_short_one() -> None:
+    block = C3(4, 8, repeats=2).eval()
+    x = features(4)
+    expected = block.cv3(torch.cat((block.m(block.cv1(x)), block.cv2(x)), dim=1))
+    torch.testing.assert_close(block(x), expected)
+    assert len(block.m) == 2
+
+
+def test_fast_pyramid_equals_the_plain_one() -> None:
+    fast, plain = SPPF(8, 6, 5).eval(), SPP(8, 6, (5, 9, 13)).eval()
+    plain.load_state_dict(fast.state_dict())
+    x = features(8, 20, 24)
+    torch.testing.assert_close(fast(x), plain(x), rtol=0, atol=0)
+
+
+def test_ghost_convolution_keeps_its_primary_half() -> None:
+    block = GhostConv(4, 8, 3, 2)
+    x = features(4)
+    result = block(x)
+    torch.testing.assert_close(result[:, :4], block.cv1(x))
+    assert result.shape == (2, 8, 4, 6)
+    assert block.cv2.conv.groups == 4
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_ghost_bottleneck_strides(stride: int) -> None:
+    block = GhostBottleneck(8, 8, 3, stride)
+    x = features(8)
+    result = block(x)
+    assert result.shape == (2, 8, 8 // stride, 12 // stride)
+    torch.testing.assert_close(result, block.conv(x) + block.shortcut(x))
+
+
+def test_transformer_attends_across_all_cells() -> None:
+    block = TransformerBlock(8, 8, num_heads=4, num_layers=1).eval()
+    x = features(8).requires_grad_()
+    block(x)[0, :, 0, 0].sum().backward()
+    assert bool((x.grad[0].abs().sum(0) > 0).all())
+    assert not x.grad[1].any()
+
+
+def test_transformer_treats_cells_alike() -> None:
+    block = TransformerBlock(8, 8, num_heads=4, num_layers=2).eval()
+    x = features(8)
+    torch.testing.assert_close(block(x.flip(3)), block(x).flip(3), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("block", [BottleneckCSP, C3, C3Ghost, C3TR])
+def test_csp_blocks_repeat_their_branch_and_keep_the_size(block: type[nn.Module]) -> None:
+    assert block(8, 16, 2)(features(8)).shape == (2, 16, 8, 12)
+    few, many = (sum(p.numel() for p in block(8, 16, n).parameters()) for n in (1, 2))
+    assert many > few
+
+
+def test_c3spp_pools_in_its_branch() -> None:
+    block = C3SPP(8, 16, (3, 5))
+    assert block(features(8)).shape == (2, 16, 8, 12)
+    assert isinstance(block.m, SPP)
+
+
+def test_every_listed_block_is_named_as_published() -> None:
+    required = {
+        "Conv", "DWConv", "Focus", "Bottleneck", "BottleneckCSP", "C3", "C3Ghost", "C3TR", "C3SPP",
+        "GhostConv", "GhostBottleneck", "SPP", "SPPF", "Concat", "nn.Upsample", "nn.MaxPool2d",
+        "nn.ZeroPad2d", "nn.ConvTranspose2d", "nn.BatchNorm2d",
+    }  # fmt: skip
+    assert required <= set(BLOCKS)
