@@ -9,11 +9,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from configs.help import SettingsHelp, settings_help
 from configs.keys import nearest_key
-
 
 _SETTINGS = """\
 settings, in the YAML or as section.key=value:
@@ -28,6 +27,19 @@ class TrainCommand:
     cfg: Path | None
     overrides: tuple[str, ...]
     resume: Path | None
+    open_report: bool = False
+
+
+@dataclass(frozen=True)
+class ValCommand:
+    """What val.py was asked to do."""
+
+    weights: Path
+    data: str | None
+    split: Literal["train", "val", "test"]
+    json: Path | None
+    save_detections: Path | None
+    overrides: tuple[str, ...]
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -92,10 +104,58 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
     parser.add_argument(
         "--resume", metavar="RUN", type=Path, help="run folder whose training goes on"
     )
+    parser.add_argument(
+        "--open-report", action="store_true", help="show the report in a browser at the end"
+    )
     command = parser.parse(sys.argv[1:] if arguments is None else arguments)
     if command.cfg is None and command.resume is None:
         parser.error("--cfg FILE or --resume RUN is needed, as in --cfg configs/quickstart.yaml")
-    return TrainCommand(command.cfg, tuple(command.overrides), command.resume)
+    return TrainCommand(command.cfg, tuple(command.overrides), command.resume, command.open_report)
+
+
+def parse_val_command(arguments: Sequence[str] | None = None) -> ValCommand:
+    """Read the command line of val.py.
+
+    Args:
+        arguments: Without the program's name; the process's own where None.
+
+    Raises:
+        SystemExit: With code 2 after one line on stderr; with code 0 after `--help`.
+    """
+    parser = CommandParser(
+        "val.py",
+        "Judge weights on a data set; settings are those of the training unless stated.",
+        sections=("eval", "train", "model"),
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help=".safetensors of a training, or a released .pt",
+    )
+    parser.add_argument(
+        "--data", metavar="D", help="data set YAML or its name; the training's own where not given"
+    )
+    parser.add_argument(
+        "--split", choices=("train", "val", "test"), default="val", help="split to judge on"
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write all numbers as JSON")
+    parser.add_argument(
+        "--save-detections",
+        metavar="FILE",
+        type=Path,
+        help="write the detections in COCO's result format",
+    )
+    command = parser.parse(sys.argv[1:] if arguments is None else arguments)
+    return ValCommand(
+        weights=command.weights,
+        data=command.data,
+        split=command.split,
+        json=command.json,
+        save_detections=command.save_detections,
+        overrides=tuple(command.overrides),
+    )
 
 
 def _option_hint(argument: str) -> str:

@@ -71,7 +71,7 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> LoadedEx
     experiment, found = _validated(settings, Source(display_name(path), path.parent))
     if experiment is not None:
         found += contradictions(experiment, graph, settings)
-    if stack.data_failed:
+    if stack.data_is_stated:
         found = [fault for fault in found if not fault.startswith("data is missing")]
     experiment = _require(experiment, faults + found)
     return LoadedExperiment(
@@ -107,17 +107,27 @@ def load_dataset(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Dat
     return _require(experiment, faults + found).data
 
 
-def experiment_from_mapping(mapping: Mapping[str, Any]) -> Experiment:
-    """Make settings from stored ones (JSON of a checkpoint), reading no file and finding no folder.
+def experiment_from_mapping(
+    mapping: Mapping[str, Any], overrides: Sequence[str] = ()
+) -> Experiment:
+    """Make settings from stored ones (JSON of a checkpoint), finding no folder.
+
+    Args:
+        mapping: Settings as `Experiment.model_dump(mode="json")` gives them.
+        overrides: `section.key=value` settings that go before the stored ones.
 
     Raises:
         ConfigError: The mapping does not fit this version's schema; one line for each mistake.
     """
     source = Source("stored configuration", Path.cwd(), by_user=False)
-    stored = Layer(values=json.loads(json.dumps(dict(mapping))), sources={(): source})
-    faults = check_keys(stored)
+    stack = Layers()
+    stack.layers.append(Layer(values=json.loads(json.dumps(dict(mapping))), sources={(): source}))
+    stack.add_overrides(overrides)
     settings = schema_defaults()
-    merge(settings, stored)
+    faults = list(stack.faults)
+    for layer in stack.layers:
+        faults += check_keys(layer)
+        merge(settings, layer)
     experiment, found = _validated(settings, source)
     return _require(experiment, faults + found)
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from utils.metrics.confusion import confusion_matrix
 from utils.metrics.judges import JUDGES, MAX_DETECTIONS, SIZES, CocoNumbers
@@ -138,6 +139,16 @@ class DetectionEvaluator:
             operating_points=self._operating_points(ranked, per_class),
             confusion=tuple(tuple(row) for row in confusion.tolist()),
             counts=self._counts(len(detections)),
+        )
+
+    def detections_of(self, image_id: int) -> Detections:
+        """Return what was found in an image, rounded as it was judged; original frame."""
+        rows = self._found[self._positions[image_id]]
+        corners = np.concatenate([rows.boxes[:, :2], rows.boxes[:, :2] + rows.boxes[:, 2:]], axis=1)
+        return Detections(
+            boxes=torch.from_numpy(corners.astype(np.float32)),
+            scores=torch.from_numpy(rows.scores.astype(np.float32)),
+            labels=torch.from_numpy(rows.labels),
         )
 
     def to_coco_results(self, category_ids: Sequence[int]) -> list[dict[str, Any]]:

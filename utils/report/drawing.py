@@ -64,6 +64,15 @@ def _draw_tag(
     cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, thickness, cv2.LINE_AA)
 
 
+def shrink_to(picture: Picture, side: int) -> tuple[Picture, float]:
+    """Return `picture` (H, W, 3) with its long side at most `side` pixels, and the scale used."""
+    scale = min(1.0, side / max(picture.shape[:2]))
+    if scale == 1.0:
+        return picture, scale
+    size_wh = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
+    return np.asarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA), np.uint8), scale
+
+
 def side_by_side(pictures: Sequence[Picture], gap: int = 4) -> Picture:
     """Return pictures (H, W, 3) of equal height next to each other on white."""
     height = max(picture.shape[0] for picture in pictures)

@@ -80,7 +80,7 @@ def _charts(history: Sequence[Mapping[str, float | None]]) -> list[str]:
         line_chart(
             "Training loss",
             epochs,
-            columns(box="box_loss", objectness="objectness_loss", classes="classification_loss"),
+            columns(box="box", objectness="objectness", classes="classification"),
         ),
         line_chart("Learning rate", epochs, columns(weights="lr")),
         line_chart("Images per second", epochs, columns(training="images_per_second")),

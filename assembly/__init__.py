@@ -1,0 +1,1 @@
+"""Puts parts together: the only place, besides entry points, where models and data meet."""

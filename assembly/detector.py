@@ -1,0 +1,175 @@
+"""Detectors from files, and the detector a training starts with."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from configs.errors import ConfigError
+from configs.load import LoadedExperiment
+from data.anchors import describe_anchors, fit_anchors, label_statistics
+from data.records import Split
+from models.detector import Detector, build_detector
+from models.init import init_weights
+from models.weights import checkpoint_metadata, detector_from_checkpoint, transfer
+from utils.checkpoint.torch_file import ForeignCheckpoint, read_torch_file
+from utils.checkpoint.weights import load_weights
+from utils.runtime.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+FOREIGN_SUFFIXES = frozenset({".pt", ".pth"})
+GRAPH_KEYS = frozenset(
+    {"nc", "depth_multiple", "width_multiple", "anchors", "activation", "backbone", "head"}
+)
+FOREIGN_IMAGE_SIZE = 640
+"""Side in pixels that released weights of this family were trained at; their files do not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedDetector:
+    """A detector from a file, in evaluation mode, and what the file says of it."""
+
+    detector: Detector
+    class_names: tuple[str, ...]
+    image_size: int
+    metadata: Mapping[str, Any]
+    """Metadata of our own files (`config`: the resolved configuration); empty for foreign ones."""
+
+
+def load_detector(path: Path) -> LoadedDetector:
+    """Return the detector in a weights file, ours (.safetensors) or foreign (.pt, .pth).
+
+    Raises:
+        UserError: the file cannot be read or does not say which network it belongs to.
+        ConfigError: tensors and network do not fit.
+    """
+    if path.suffix in FOREIGN_SUFFIXES:
+        return _from_foreign(read_torch_file(path), path)
+    tensors, metadata = load_weights(path)
+    return LoadedDetector(
+        detector=detector_from_checkpoint(tensors, metadata, source=str(path)),
+        class_names=tuple(metadata["class_names"]),
+        image_size=int(metadata["image_size"]),
+        metadata=metadata,
+    )
+
+
+def _from_foreign(checkpoint: ForeignCheckpoint, path: Path) -> LoadedDetector:
+    if checkpoint.graph is None or checkpoint.class_names is None:
+        raise UserError(
+            f"{path} holds tensors but not which network and classes they belong to; "
+            "train.py takes it as model.weights beside a model.graph"
+        )
+    # Pickled models carry keys of their own beside those of a graph file.
+    graph = {key: value for key, value in checkpoint.graph.items() if key in GRAPH_KEYS}
+    detector = build_detector(graph, num_classes=len(checkpoint.class_names), source=str(path))
+    report = transfer(detector, checkpoint.tensors)
+    if report.missing:
+        raise ConfigError(f"{path}: {len(report.missing)} tensors are missing\n{report.summary()}")
+    return LoadedDetector(
+        detector=detector.eval(),
+        class_names=checkpoint.class_names,
+        image_size=FOREIGN_IMAGE_SIZE,
+        metadata={},
+    )
+
+
+def build_training_detector(
+    loaded: LoadedExperiment, split: Split
+) -> tuple[LoadedExperiment, Detector]:
+    """Return the detector of an experiment and the experiment with the anchors it really has.
+
+    Weights are drawn from torch's default generator, which has to be seeded before.
+
+    Raises:
+        ConfigError, UserError: graph, anchors or weights cannot be used.
+    """
+    settings, train = loaded.experiment.model, loaded.experiment.train
+    stated = settings.anchors if isinstance(settings.anchors, tuple) else None
+    detector = build_detector(
+        loaded.graph,
+        num_classes=len(split.class_names),
+        anchors=stated,
+        source=loaded.graph_path.name,
+    )
+    if settings.anchors == "auto":
+        loaded = _fit_anchors(loaded, detector, split)
+    init_weights(detector, image_size=train.image_size, **_priors(loaded, split))
+    if settings.weights is not None:
+        report = transfer(
+            detector,
+            _tensors_of(Path(settings.weights)),
+            keep_anchors=settings.anchors != "graph",
+        )
+        if not report.taken:
+            raise ConfigError(f"model.weights: no tensor of {settings.weights} fits the network")
+        logger.info("%s: %s", settings.weights, report.summary())
+    logger.info(
+        describe_anchors(
+            split.records,
+            split.class_names,
+            detector.anchors.numpy(),
+            image_size=train.image_size,
+            max_ratio=loaded.experiment.loss.assigner.max_ratio,
+        ).text
+    )
+    return loaded, detector
+
+
+def _tensors_of(path: Path) -> Mapping[str, Tensor]:
+    if path.suffix in FOREIGN_SUFFIXES:
+        return read_torch_file(path).tensors
+    return load_weights(path)[0]
+
+
+def _fit_anchors(loaded: LoadedExperiment, detector: Detector, split: Split) -> LoadedExperiment:
+    """Fit anchors to the data, put them into `detector` and into the experiment's settings."""
+    experiment = loaded.experiment
+    fit = fit_anchors(
+        split.records,
+        anchors=detector.anchors.numpy(),
+        image_size=experiment.train.image_size,
+        max_ratio=experiment.loss.assigner.max_ratio,
+        seed=experiment.train.seed,
+    )
+    logger.info(fit.text)
+    detector.set_anchors(torch.from_numpy(fit.anchors))
+    model = experiment.model.model_copy(update={"anchors": fit.per_level})
+    return replace(
+        loaded,
+        experiment=experiment.model_copy(update={"model": model}),
+        origins={**loaded.origins, "model.anchors": "fitted to the training boxes"},
+    )
+
+
+def _priors(loaded: LoadedExperiment, split: Split) -> dict[str, Any]:
+    """Return what `init_weights` counts instead of assuming, if the experiment asks for it."""
+    if loaded.experiment.model.prior == "fixed":
+        return {}
+    statistics = label_statistics(split.records, len(split.class_names))
+    if not statistics.objects_per_image:
+        raise UserError("model.prior=counted: the training split has no objects; use fixed")
+    logger.info("prior counted: %.2f objects per image", statistics.objects_per_image)
+    return {
+        "class_frequency": statistics.class_counts,
+        "objects_per_image": statistics.objects_per_image,
+    }
+
+
+def weights_metadata(loaded: LoadedExperiment, detector: Detector, split: Split) -> dict[str, Any]:
+    """Return what the weights file of a training says about itself."""
+    return checkpoint_metadata(
+        detector,
+        split.class_names,
+        loaded.experiment.train.image_size,
+        {
+            "config": loaded.experiment.model_dump(mode="json"),
+            "config_hash": loaded.hash,
+            "data_fingerprint": split.fingerprint,
+        },
+    )

@@ -1,0 +1,74 @@
+"""The evaluation of one split, the same object in training and in val.py."""
+
+import torch
+from torch import nn
+
+from configs.schema.evaluation import EvalSettings
+from data.loader import build_eval_batches
+from data.records import Split
+from models.detector import Detector
+from models.inference import Inference
+from utils.engine.evaluation import evaluate
+from utils.metrics.evaluator import DetectionEvaluator
+from utils.structures.results import EvalResult
+
+
+class SplitEvaluation:
+    """Judges detectors on one split; `evaluator` keeps the detections of the last one judged."""
+
+    def __init__(
+        self,
+        split: Split,
+        settings: EvalSettings,
+        *,
+        image_size: int,
+        stride: int,
+        workers: int,
+        device: torch.device,
+        fused: bool,
+    ) -> None:
+        """Prepare loader and judge.
+
+        Args:
+            split: images and truths.
+            settings: section `eval`.
+            image_size: long side of the network input, pixels.
+            stride: largest stride of the network, pixels.
+            workers: processes that load images.
+            device: where the detector runs.
+            fused: fold batch normalisation into convolutions first.
+        """
+        self.split = split
+        self.evaluator = DetectionEvaluator(
+            truths=split.records,
+            class_names=split.class_names,
+            judge=settings.judge,
+            report_threshold=settings.report_threshold,
+        )
+        self._settings = settings
+        self._device = device
+        self._fused = fused
+        self._batches = build_eval_batches(
+            split.records,
+            image_size=image_size,
+            stride=stride,
+            settings=settings,
+            workers=workers,
+        )
+
+    def __call__(self, detector: nn.Module) -> EvalResult:
+        """Return how good a `Detector`, on the device, is on the split."""
+        if not isinstance(detector, Detector):
+            raise TypeError(f"expected a Detector, got {type(detector).__name__}")
+        return evaluate(
+            Inference(detector, self._settings, fused=self._fused),
+            self._batches,
+            self.evaluator,
+            device=self._device,
+            progress=True,
+            description=self.split.name,
+        )
+
+    def close(self) -> None:
+        """End the loader's workers."""
+        self._batches.close()

@@ -1,0 +1,81 @@
+"""What val.py does: weights and data put together and judged."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from assembly.detector import LoadedDetector, load_detector
+from assembly.evaluation import SplitEvaluation
+from configs.cli import ValCommand
+from configs.load import experiment_from_mapping, load_dataset
+from configs.schema import Experiment
+from data.records import load_split
+from models.weights import check_class_names
+from utils.runtime.device import choose_device
+from utils.runtime.errors import UserError
+from utils.runtime.threads import set_threads
+from utils.structures.results import EvalResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Numbers and detections of one evaluation, and what the weights say about their training."""
+
+    result: EvalResult
+    detections: list[dict[str, Any]]
+    """In COCO's result format, category ids as in the data's own JSON."""
+    epochs: int | None
+    config_hash: str | None
+
+    @property
+    def images_per_second(self) -> float:
+        """Images judged per second of loading and inference."""
+        seconds = self.result.seconds["load"] + self.result.seconds["inference"]
+        return self.result.counts["images"] / max(seconds, 1e-9)
+
+
+def judge(command: ValCommand) -> Judgement:
+    """Evaluate weights as the command says.
+
+    Raises:
+        UserError, ConfigError: weights or data cannot be used, or do not belong together.
+    """
+    loaded = load_detector(command.weights)
+    experiment = _experiment(loaded, command)
+    split = load_split(experiment.data, command.split)
+    split.report.require_usable(experiment.data.max_rejected)
+    check_class_names(loaded.class_names, split.class_names, source=str(command.weights))
+    device = choose_device(experiment.train.device)
+    set_threads(experiment.train.threads, experiment.train.workers)
+    evaluation = SplitEvaluation(
+        split,
+        experiment.eval,
+        image_size=experiment.train.image_size,
+        stride=max(loaded.detector.strides),
+        workers=experiment.train.workers,
+        device=device,
+        fused=experiment.model.fuse,
+    )
+    try:
+        result = evaluation(loaded.detector.to(device))
+    finally:
+        evaluation.close()
+    return Judgement(
+        result=result,
+        detections=evaluation.evaluator.to_coco_results(split.category_ids),
+        epochs=loaded.metadata.get("epoch"),
+        config_hash=loaded.metadata.get("config_hash"),
+    )
+
+
+def _experiment(loaded: LoadedDetector, command: ValCommand) -> Experiment:
+    """Return the settings of the training, changed as commanded; defaults for foreign files."""
+    stored = dict(loaded.metadata.get("config", {}))
+    if command.data is not None:
+        stored["data"] = load_dataset(command.data).model_dump(mode="json")
+    if "data" not in stored:
+        raise UserError(
+            f"{command.weights} does not say which data it was trained on; "
+            "name a data set with --data, such as --data coco128"
+        )
+    stored.setdefault("train", {"image_size": loaded.image_size})
+    return experiment_from_mapping(stored, command.overrides)

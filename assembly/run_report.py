@@ -1,0 +1,134 @@
+"""Gathers what the report of a training shows; how it looks is in `utils/report`."""
+
+import shlex
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from assembly.evaluation import SplitEvaluation
+from configs.load import LoadedExperiment
+from data.image_io import read_image
+from data.loader import TrainBatches
+from utils.report.drawing import (
+    Picture,
+    data_uri,
+    draw_boxes,
+    encode_jpeg,
+    shrink_to,
+    side_by_side,
+)
+from utils.report.run_page import Figure, RunPage, read_history, write_run_page
+from utils.runtime.run_folder import RunFolder
+from utils.structures.batch import Batch
+from utils.structures.images import Record
+from utils.structures.results import EvalResult
+
+VALIDATION_PICTURES = 6
+TRAINING_PICTURES = 4
+PICTURE_SIDE = 640
+
+
+def write_run_report(
+    loaded: LoadedExperiment,
+    folder: RunFolder,
+    result: EvalResult,
+    batches: TrainBatches,
+    evaluation: SplitEvaluation,
+) -> None:
+    """Write report.html of a finished training and its pictures into `folder`."""
+    folder.plots.mkdir(exist_ok=True)
+    figures = []
+    for name, picture, caption in _pictures(loaded, batches, evaluation):
+        jpeg = encode_jpeg(picture)
+        (folder.plots / f"{name}.jpg").write_bytes(jpeg)
+        figures.append(Figure(source=data_uri(jpeg), caption=caption))
+    page = RunPage(
+        title=folder.path.name,
+        command=f"python {shlex.join(sys.argv)}",
+        result=result,
+        class_names=evaluation.split.class_names,
+        history=read_history(folder.metrics),
+        facts=_facts(loaded, result),
+        notes=_notes(folder, result, evaluation),
+        config_text=folder.config.read_text(encoding="utf-8"),
+        figures=figures,
+    )
+    write_run_page(folder.report, page)
+
+
+def _facts(loaded: LoadedExperiment, result: EvalResult) -> dict[str, str]:
+    experiment = loaded.experiment
+    return {
+        "network": loaded.graph_path.stem,
+        "image size": f"{experiment.train.image_size} px",
+        "objectness loss": experiment.loss.objectness.name,
+        "class loss": experiment.loss.classification.name,
+        "seed": str(experiment.train.seed),
+        "validation": f"{result.counts['images']} images, {result.counts['truths']} objects",
+    }
+
+
+def _notes(folder: RunFolder, result: EvalResult, evaluation: SplitEvaluation) -> list[str]:
+    report = evaluation.split.report
+    notes = []
+    if report.num_rejected:
+        notes.append(
+            f"{report.num_rejected} of {report.num_rows} validation label rows were rejected; "
+            f"{folder.labels_report.name} lists them."
+        )
+    for key, setting in (
+        ("images_at_candidate_cap", "eval.max_candidates"),
+        ("images_at_detection_cap", "eval.max_detections"),
+    ):
+        if result.counts[key]:
+            notes.append(f"{result.counts[key]} images reached {setting}; raise it to see more.")
+    return notes
+
+
+def _pictures(
+    loaded: LoadedExperiment, batches: TrainBatches, evaluation: SplitEvaluation
+) -> Iterator[tuple[str, Picture, str]]:
+    names = evaluation.split.class_names
+    threshold = loaded.experiment.eval.report_threshold
+    for number, record in enumerate(_spread(evaluation.split.records, VALIDATION_PICTURES)):
+        picture = _truth_and_found(record, evaluation, names, threshold)
+        caption = f"{record.path.rsplit('/', 1)[-1]}: left truth, right found at {threshold:g}"
+        yield f"validation_{number}", picture, caption
+    batch = next(iter(batches.epoch(0)))
+    yield "training_batch", _seen(batch, names), "first training batch, as the network saw it"
+
+
+def _spread(records: tuple[Record, ...], count: int) -> list[Record]:
+    """Return up to `count` records at even distances, so that no picture is chosen by eye."""
+    step = max(1, len(records) // count)
+    return list(records[::step][:count])
+
+
+def _truth_and_found(
+    record: Record, evaluation: SplitEvaluation, names: tuple[str, ...], threshold: float
+) -> Picture:
+    image = read_image(record.path)
+    found = evaluation.evaluator.detections_of(record.image_id)
+    shown = found.scores >= threshold
+    image, scale = shrink_to(image, PICTURE_SIDE)
+    truth = draw_boxes(image, record.boxes * scale, record.labels, names)
+    detected = draw_boxes(
+        image,
+        found.boxes[shown].numpy().astype(np.float32) * scale,
+        found.labels[shown].numpy(),
+        names,
+        found.scores[shown].numpy().astype(np.float32),
+    )
+    return side_by_side([truth, detected])
+
+
+def _seen(batch: Batch, names: tuple[str, ...]) -> Picture:
+    pictures = []
+    for index in range(min(TRAINING_PICTURES, len(batch))):
+        chosen = batch.targets.image_index == index
+        image = batch.images[index].permute(1, 2, 0).contiguous().numpy()
+        boxes, labels = batch.targets.boxes[chosen], batch.targets.labels[chosen]
+        pictures.append(draw_boxes(image, boxes.numpy(), labels.to(torch.int64).numpy(), names))
+    return side_by_side(pictures)

@@ -1,0 +1,46 @@
+"""Train a detector: python train.py --cfg configs/bccd.yaml [section.key=value ...].
+
+torch is imported only after the configuration proved right, so that help and mistakes appear at
+once.
+"""
+
+import logging
+import sys
+
+from configs.cli import TrainCommand, parse_train_command
+from configs.errors import ConfigError
+from configs.load import LoadedExperiment, load_experiment
+from utils.runtime.command import run_command
+from utils.runtime.errors import UserError
+from utils.runtime.threads import prepare_environment
+
+
+def main() -> None:
+    """Read the command line, then start a training or go on with one."""
+    command = parse_train_command()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    loaded = load(command)
+    for note in loaded.notes:
+        logging.info(note)
+    prepare_environment()
+    from assembly.training import open_report, train
+    from utils.runtime.run_folder import open_run_folder
+
+    resumed = None if command.resume is None else open_run_folder(command.resume)
+    folder = train(loaded, resume=resumed)
+    if command.open_report:
+        open_report(folder)
+
+
+def load(command: TrainCommand) -> LoadedExperiment:
+    """Return the configuration: of the run that is resumed, or of --cfg."""
+    if command.resume is None:
+        return load_experiment(command.cfg, command.overrides)
+    config = command.resume / "config.yaml"
+    if not config.is_file():
+        raise UserError(f"{command.resume} is not the folder of a run: it holds no config.yaml")
+    return load_experiment(config, command.overrides)
+
+
+if __name__ == "__main__":
+    run_command(main, user_errors=(ConfigError, UserError))
