@@ -134,7 +134,8 @@ def _sentence(
     if kind == "extra_forbidden":
         return _foreign_key(path, group, layer, where)
     if kind == "value_error":
-        return f"{key} ({_latest(path, layer)}): {detail['ctx']['error']}"
+        problem = str(detail["ctx"]["error"])
+        return f"{key} ({_place(path, problem, layer)}): {problem}"
     if kind.startswith("union_tag"):
         return _wrong_choice(path, group, layer)
     if info is None:
@@ -182,7 +183,8 @@ def _purpose(info: FieldInfo | None) -> str:
     return " ".join((info.description or "must be stated").split()) if info else "must be stated"
 
 
-def _latest(path: KeyPath, layer: Layer) -> str:
-    """Return the place of highest precedence that states anything in a group."""
-    inside = [s for p, s in layer.sources.items() if p[: len(path)] == path]
-    return max(inside, key=lambda s: s.rank, default=layer.source(path)).where
+def _place(path: KeyPath, problem: str, layer: Layer) -> str:
+    """Return where, with the highest precedence, a key that the problem names was stated."""
+    words = problem.split()
+    named = [s for p, s in layer.sources.items() if p[:-1] == path and p[-1] in words]
+    return max(named, key=lambda source: source.rank, default=layer.source(path)).where

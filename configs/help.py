@@ -29,7 +29,7 @@ def settings_help(sections: tuple[str, ...] = ()) -> str:
 
 def _section(name: str) -> Iterator[str]:
     info, group = ROOT.fields(name)[0], ROOT.child(name)
-    yield f"{name}: {_text(info)}"
+    yield from textwrap.wrap(f"{name}: {_text(info)}", _WIDTH, subsequent_indent="  ")
     if group is not None:
         yield from _group(group, f"{name}.", info.default, {})
 
@@ -47,14 +47,14 @@ def _group(
     if len(variants) == 1:
         return
     if variants in seen:
-        yield f"    other keys as {seen[variants]}"
+        yield f"  other keys as {seen[variants]}"
         return
     seen[variants] = prefix.rstrip(".")
     for model in variants:
         own = [k for k in model.model_fields if k not in shared and k != group.discriminator]
         if own:
             tags = " or ".join(group.tags(model))
-            yield f"    with {prefix}{group.discriminator} {tags}:"
+            yield f"  with {prefix}{group.discriminator} {tags}:"
         for name in own:
             yield from ("  " + line for line in _key(model, name, prefix, default, seen))
 

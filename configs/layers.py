@@ -23,8 +23,8 @@ class Layers:
     layers: list[Layer] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
-    data_failed: bool = False
-    """A data set YAML could not be read: that `data` is missing needs no second fault."""
+    data_is_stated: bool = False
+    """Some layer states `data`; if it is unusable, that it is missing needs no second fault."""
 
     def add_experiment(self, path: Path) -> None:
         """Add the bases of an experiment file, then the file itself.
@@ -36,11 +36,11 @@ class Layers:
 
     def add_dataset(self, name: str, source: Source) -> None:
         """Add a data set YAML as the whole section `data`."""
+        self.data_is_stated = True
         try:
             document = read_yaml(find_dataset_yaml(name, source))
         except ConfigError as error:
             self.faults.append(str(error))
-            self.data_failed = True
             return
         folder = document.path.parent.resolve()
         file = Source(display_name(document.path), folder, rank=source.rank, by_user=source.by_user)
@@ -97,6 +97,7 @@ class Layers:
     ) -> None:
         if isinstance(values.get("data"), str):
             self.add_dataset(values.pop("data"), source.at(lines.get(("data",))))
+        self.data_is_stated |= "data" in values
         self.layers.append(self._layer(values, source, lines))
 
     def _layer(self, values: dict[str, Any], source: Source, lines: dict[KeyPath, int]) -> Layer:

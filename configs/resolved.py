@@ -35,7 +35,8 @@ def _lines(settings: Mapping[str, Any], prefix: str, origins: Mapping[str, str])
 
 def _value(value: object) -> str:
     """Write a value so that it is read back as it is: JSON, but plain words without quotes."""
-    forms = [json.dumps(value, ensure_ascii=False), json.dumps(value)]
+    text = json.dumps(value, ensure_ascii=False)
+    forms = [text, "".join(c if " " <= c <= "~" else f"\\U{ord(c):08x}" for c in text)]
     if isinstance(value, str) and _PLAIN.fullmatch(value):
         forms.insert(0, value)
     return next(form for form in forms if _reads_as(form, value))

@@ -30,7 +30,8 @@ class Experiment(Settings):
     """One training: data, network, loss, optimisation, evaluation."""
 
     data: Dataset
-    """The data set: a mapping, or the name of a YAML that holds it."""
+    """The data set: a mapping, or the name of a YAML that holds it (one published for YOLOv5-style
+    trainers is read as it is)."""
 
     model: ModelSettings = ModelSettings()
     """The network."""
