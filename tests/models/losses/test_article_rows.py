@@ -1,44 +1,18 @@
-"""Every figure that the five articles on focal loss print or get wrong, recomputed (SPEC 1.1-1.6).
+"""Every figure that the five articles on focal loss print or get wrong, recomputed (SPEC 1.1-1.4).
 
-F, B: the specification's row numbers. Rows whose article is wrong assert what is true.
+F: the specification's row numbers. Rows whose article is wrong assert what is true.
 """
 
 import math
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import nn
 
 from models.losses import FocalLoss
 from models.losses.focal_function import FocalForm
+from tests.models.losses.focal_case import FORMS, bce, focal, logit, slope, tensor
 from tests.oracles import naive_focal
-
-FORMS: tuple[FocalForm, ...] = ("linear", "exp", "quality")
-
-
-def tensor(*values: float) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
-
-
-def logit(*probabilities: float) -> Tensor:
-    return tensor(*probabilities).logit()
-
-
-def focal(
-    gamma: float, alpha: float | None, form: FocalForm = "linear", reduction: str = "none"
-) -> FocalLoss:
-    return FocalLoss(nn.BCEWithLogitsLoss(reduction=reduction), gamma, alpha, form=form)
-
-
-def bce(x: Tensor, t: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(x, t, reduction="none")
-
-
-def slope(loss: nn.Module, x: Tensor, t: Tensor) -> Tensor:
-    leaf = x.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(leaf, t).sum(), leaf)
-    return gradient
 
 
 class TestWrapper:
@@ -269,164 +243,3 @@ class TestDetectorSnippet:
     def test_its_gradient_is_finite_for_every_gamma(self, gamma: float) -> None:
         for scale in (1.0, -1.0, 120 / 32.1, -120 / 32.1):
             assert slope(self.loss(gamma, 0.25), self.x * scale, self.t).isfinite().all()
-
-
-class TestCrossEntropy:
-    """1.5: what S3 says about the losses underneath."""
-
-    def test_b2_mean_and_parts_of_bce(self) -> None:
-        p, y = torch.tensor([0.2, 0.8, 0.6, 0.3]), torch.tensor([0.0, 1.0, 1.0, 0.0])
-        parts = nn.BCELoss(reduction="none")(p, y)
-        expected = [0.2231435, 0.2231435, 0.5108256, 0.3566749]
-        assert parts.tolist() == pytest.approx(expected, abs=1e-7)
-        ours = focal(0, None, reduction="mean")(p.logit(), y)
-        assert ours.item() == pytest.approx(0.3284469247, abs=6e-8)
-
-    def test_b3_sigmoid_and_log_by_hand(self) -> None:
-        x = torch.tensor([[1.0, -1, 2], [-0.5, 0.5, -1.5]])
-        t = torch.tensor([[1.0, 0, 1], [0, 1, 0]])
-        p = x.sigmoid()
-        by_hand = -(t * (p + 1e-9).log() + (1 - t) * (1 - p + 1e-9).log()).mean()
-        assert by_hand.item() == pytest.approx(0.3171697855, abs=6e-8)
-        ours = focal(0, None, reduction="mean")(x, t)
-        assert ours.item() == pytest.approx(0.3171697557, abs=3e-8)
-
-    def test_b5_probabilities_are_cut_at_a_loss_of_100_and_logits_are_not(self) -> None:
-        assert nn.BCELoss()(torch.zeros(1), torch.ones(1)).item() == 100
-        for gamma in (0.0, 2.0):
-            assert focal(gamma, None)(tensor(-200), tensor(1)).item() == pytest.approx(200)
-
-    def test_b6_a_positive_loses_nothing_at_one_and_everything_at_zero(self) -> None:
-        right, wrong = focal(0, None)(tensor(40, -40), tensor(1, 1)).tolist()
-        assert right < 1e-15
-        assert wrong == pytest.approx(40)
-
-    def test_b7_pos_weight_multiplies_the_positive_part_only(self) -> None:
-        x, t, weight = tensor(2), tensor(1), tensor(3)
-        weighted = nn.BCEWithLogitsLoss(pos_weight=weight, reduction="none")
-        assert torch.exp(-weighted(x, t)).item() == pytest.approx(0.6833, abs=5e-5)
-        assert x.sigmoid().item() == pytest.approx(0.8808, abs=5e-5)
-        for form in FORMS:  # the factor sees p, not p^3
-            loss = FocalLoss(weighted, 2, None, form=form)
-            torch.testing.assert_close(loss(x, t), 3 * focal(2, None, form)(x, t))
-            torch.testing.assert_close(loss(x, 1 - t), focal(2, None, form)(x, 1 - t))
-
-    def test_b9_cross_entropy_is_log_softmax_and_nll(self) -> None:
-        x, t = torch.tensor([[2.0, 1, 0.1], [1, 0.2, 1.5]]), torch.tensor([0, 2])
-        assert torch.equal(F.cross_entropy(x, t), F.nll_loss(F.log_softmax(x, 1), t))
-
-    def test_b10_softmax_of_one_two_three(self) -> None:
-        got = tensor(1, 2, 3).softmax(0).tolist()
-        assert got == pytest.approx([0.09003057, 0.24472848, 0.66524094], abs=3e-8)
-
-    def test_b11_cross_entropy_of_two_rows(self) -> None:
-        x = torch.tensor([[2, 1, 0.1], [1, 0.2, 1.5]], dtype=torch.float64)
-        rows = F.cross_entropy(x, torch.tensor([0, 2]), reduction="none")
-        assert rows.tolist() == pytest.approx([0.4170299, 0.6307730], abs=2e-7)
-        assert rows.mean().item() == pytest.approx(0.5239014625, abs=3e-8)
-
-    def test_b12_two_class_cross_entropy_is_bce_of_the_difference(self) -> None:
-        z = torch.linspace(-6, 6, 25)
-        for t in (0, 1):
-            labels, targets = torch.full((25,), t), torch.full((25,), float(t))
-            ce = F.cross_entropy(torch.stack((z / 3, z), 1), labels, reduction="none")
-            torch.testing.assert_close(ce, focal(0, None)(z - z / 3, targets))
-
-    def test_b15_gradients_of_two_backward_calls_add_up(self) -> None:
-        x, t = tensor(0.7).requires_grad_(), tensor(1)
-        once = slope(focal(2, 0.25), x.detach(), t)
-        for times in (1, 2):
-            focal(2, 0.25, reduction="sum")(x, t).backward()
-            assert x.grad is not None
-            torch.testing.assert_close(x.grad, once * times)
-
-
-class TestSoftTargets:
-    """1.6: three forms that are one on hard targets and three on soft ones."""
-
-    @pytest.mark.parametrize("t", [0.1, 0.3, 0.5, 0.7, 0.9])
-    def test_bce_exp_and_quality_are_least_at_the_target(self, t: float) -> None:
-        for gamma, form in ((0, "linear"), (2, "exp"), (2, "quality"), (0.5, "quality")):
-            assert self.minimiser(focal(gamma, None, form), t) == pytest.approx(t, abs=1e-4)
-
-    @pytest.mark.parametrize(
-        ("t", "expected"),
-        [
-            (0.1, (0.030, 0.019, 0.014, 0.008)),
-            (0.3, (0.194, 0.154, 0.122, 0.081)),
-            (0.5, (0.5, 0.5, 0.5, 0.5)),
-            (0.7, (0.806, 0.846, 0.878, 0.919)),
-            (0.9, (0.970, 0.981, 0.986, 0.992)),
-        ],
-    )
-    def test_the_linear_form_drives_soft_targets_to_the_ends(
-        self, t: float, expected: tuple[float, ...]
-    ) -> None:
-        got = [self.minimiser(focal(gamma, None), t) for gamma in (1, 1.5, 2, 3)]
-        assert got == pytest.approx(expected, abs=6e-4)
-
-    @staticmethod
-    def minimiser(loss: FocalLoss, t: float) -> float:
-        p = torch.linspace(0.0001, 0.9999, 9_999, dtype=torch.float64)
-        return p[loss(p.logit(), torch.full_like(p, t)).argmin()].item()
-
-    @pytest.mark.parametrize(
-        ("gamma", "alpha", "form", "expected"),
-        [
-            (0, None, "linear", (0.72692801, 0.31326169, 0.34858735, 0.12692801)),
-            (1.5, 0.25, "linear", (0.05961055, 0.03276839, 0.00535762, 0.00391786)),
-            (2, None, "quality", (0.02376152, 0.02265806, 0.00096351, 0.00180356)),
-            (1.5, 0.25, "quality", (0.02235314, 0.03276839, 0.00126064, 0.00391786)),
-        ],
-    )
-    def test_elements_on_soft_targets(
-        self, gamma: float, alpha: float | None, form: FocalForm, expected: tuple[float, ...]
-    ) -> None:
-        x, q = tensor(2, -1, 3, -2), tensor(0.7, 0, 0.9, 0)
-        assert focal(gamma, alpha, form)(x, q).tolist() == pytest.approx(expected, abs=6e-9)
-
-    @pytest.mark.parametrize(
-        ("gamma", "alpha", "expected"),
-        [
-            (0, None, (0.12692801, 0.31326169, 0.04858735, 0.12692801)),
-            (1.5, 0.25, (0.00130595, 0.03276839, 0.00012545, 0.00391786)),
-        ],
-    )
-    def test_elements_on_hard_targets(
-        self, gamma: float, alpha: float | None, expected: tuple[float, ...]
-    ) -> None:
-        x, t = tensor(2, -1, 3, -2), tensor(1, 0, 1, 0)
-        for form in FORMS:
-            assert focal(gamma, alpha, form)(x, t).tolist() == pytest.approx(expected, abs=6e-9)
-
-
-class TestScale:
-    """2B.7: how much smaller the objectness loss of an untrained detector gets."""
-
-    levels = ((80, 60, 4.0, 8), (40, 40, 1.0, 16), (20, 20, 0.4, 32))
-
-    def objectness(self, gamma: float, alpha: float | None) -> tuple[float, float, float]:
-        """Total, share of positives and of negatives; positives have IoU one half."""
-        positives = negatives = 0.0
-        for side, matches, balance, stride in self.levels:
-            x = tensor(math.log(8 / (640 / stride) ** 2))
-            cells = 3 * side * side
-            loss = focal(gamma, alpha)
-            positives += balance * matches * loss(x, tensor(0.5)).item() / cells
-            negatives += balance * (cells - matches) * loss(x, tensor(0)).item() / cells
-        return positives + negatives, positives, negatives
-
-    @pytest.mark.parametrize(
-        ("gamma", "alpha", "total", "ratio"),
-        [(0, None, 0.0948, 4.4), (1.5, 0.25, 0.01364, 778), (2, 0.25, 0.00964, 4111)],
-    )
-    def test_published_figures_at_the_start(
-        self, gamma: float, alpha: float | None, total: float, ratio: float
-    ) -> None:
-        got, positives, negatives = self.objectness(gamma, alpha)
-        assert got == pytest.approx(total, rel=1e-3)
-        assert positives / negatives == pytest.approx(ratio, rel=0.02)
-
-    def test_one_easy_negative_counts_thirty_thousand_times_less(self) -> None:
-        x, t = tensor(math.log(8 / 80**2)), tensor(0)
-        assert (bce(x, t) / focal(1.5, 0.25)(x, t)).item() == pytest.approx(30_226, abs=1)
