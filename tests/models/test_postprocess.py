@@ -142,7 +142,7 @@ def test_equal_scores_keep_cell_order() -> None:
         (30, 10, (False, False)),
         (29, 10, (True, False)),
         (30, 9, (False, True)),
-        (5, 4, (True, True)),
+        (5, 1, (True, True)),
     ],
 )
 def test_limits_that_cut_are_reported(
