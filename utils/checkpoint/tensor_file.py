@@ -34,10 +34,7 @@ def format_tensor_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any
     gives equal bytes. `metadata` must be JSON without NaN.
     """
     unique, aliases = _split_aliases(tensors)
-    dense = {
-        name: tensor.detach().cpu().contiguous(memory_format=torch.contiguous_format)
-        for name, tensor in unique.items()
-    }
+    dense = _dense_copies(unique)
     header: dict[str, Any] = {"aliases": aliases, "metadata": metadata}
     header["checksum"] = _checksum(dense, header)
     text = json.dumps(header, sort_keys=True, allow_nan=False)
@@ -91,6 +88,20 @@ def _split_aliases(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], di
         else:
             aliases[name] = owner
     return unique, aliases
+
+
+def _dense_copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return row-major CPU tensors, no two of which overlap: safetensors refuses both."""
+    dense: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for name, tensor in tensors.items():
+        copy = tensor.detach().cpu().contiguous(memory_format=torch.contiguous_format)
+        storage = copy.untyped_storage()
+        if storage.data_ptr() in storages or storage.nbytes() != copy.nbytes:
+            copy = copy.clone()
+        storages.add(copy.untyped_storage().data_ptr())
+        dense[name] = copy
+    return dense
 
 
 def _checksum(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from configs.schema.train import TrainSettings
 from utils.engine.ema import WeightAverage
@@ -87,19 +87,32 @@ class Learner:
         self.step += 1
         self.pending = 0
 
-    def state(self) -> dict[str, Any]:
-        """Return all that the next iterations depend on, waiting gradients included."""
-        gradients = {
+    def vital_tensors(self) -> dict[str, Tensor]:
+        """Return what is finite in a healthy training, by name: weights, average, gradients.
+
+        fp16 gradients are left out: their scaler meets overflow by design and skips the step.
+        """
+        vital = dict(self.model.state_dict())
+        vital |= {f"average of {k}": v for k, v in self.average.model.state_dict().items()}
+        if not self.scaler.is_enabled():
+            vital |= {f"gradient of {k}": v for k, v in self._gradients().items()}
+        return vital
+
+    def _gradients(self) -> dict[str, Tensor]:
+        return {
             name: parameter.grad
             for name, parameter in self.model.named_parameters()
             if parameter.grad is not None
         }
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next iterations depend on, waiting gradients included."""
         return {
             "model": self.model.state_dict(),
             "average": self.average.state(),
             "optimizer": optimizer_state(self.optimizer),
             "scaler": self.scaler.state_dict(),
-            "gradients": gradients,
+            "gradients": self._gradients(),
             "step": self.step,
             "pending": self.pending,
         }

@@ -16,6 +16,8 @@ NORMS = (
     nn.GroupNorm,
     nn.LayerNorm,
 )
+FUSED_DEVICES = {"cpu", "cuda"}
+"""Where torch has fused kernels of SGD, Adam and AdamW in all supported versions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,17 +77,22 @@ def build_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Op
         {"params": list(groups.weights), "weight_decay": decay, "role": "weights"},
     ]
     described = [group for group in described if group["params"]]
-    try:
+    if _have_fused_kernels(model):
         return _construct(described, settings.optimizer, fused=True)
-    except RuntimeError:  # no fused kernel for this device or dtype
-        return _construct(described, settings.optimizer, foreach=True)
+    return _construct(described, settings.optimizer, foreach=True)
+
+
+def _have_fused_kernels(model: nn.Module) -> bool:
+    """Tell what torch itself finds out at the first step only."""
+    return all(
+        parameter.is_floating_point() and parameter.device.type in FUSED_DEVICES
+        for parameter in model.parameters()
+    )
 
 
 def _construct(
     groups: list[dict[str, Any]], settings: OptimizerSettings, **kernel: bool
 ) -> torch.optim.Optimizer:
-    # torch fills defaults into the dicts it is given: a second attempt needs its own.
-    groups = [dict(group) for group in groups]
     if isinstance(settings, SgdSettings):
         nesterov = settings.momentum > 0
         return SGD(groups, settings.lr, settings.momentum, nesterov=nesterov, **kernel)

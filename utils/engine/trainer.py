@@ -207,8 +207,7 @@ class Trainer:
     def _require_finite(self) -> None:
         """Refuse to judge or to save a network that diverged."""
         place = f"epoch {self.epoch + 1}, batch {self.batch}"
-        require_finite_state(self.learner.model.state_dict(), place=place)
-        require_finite_state(self.learner.average.model.state_dict(), place=place)
+        require_finite_state(self.learner.vital_tensors(), place=place)
 
     def state(self) -> dict[str, Any]:
         """Return all that the rest of the training depends on.
