@@ -6,15 +6,14 @@ Every image is decoded once; the outcome is kept until the file's size or time o
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from data.image_io import inspect_image
-from data.index_cache import CacheEntry, IndexCache
-
-_KEY = "every image is compared by itself"
+from data import image_header, image_io
+from data.index_cache import CacheEntry, IndexCache, hash_files
 
 
 class Stamp(NamedTuple):
@@ -48,7 +47,8 @@ def inspect_images(
         name: entry of the cache.
         title: stands before the progress bar, which shows up after a second.
     """
-    known = _load(cache, name) if cache else {}
+    key = hash_files(Path(str(module.__file__)) for module in (image_header, image_io))
+    known = _load(cache, name, key) if cache else {}
     facts = {
         path: known[path]
         for path, stamp in stamps.items()
@@ -56,12 +56,12 @@ def inspect_images(
     }
     changed = [path for path in stamps if path not in facts]
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-        inspected = pool.map(inspect_image, changed)
+        inspected = pool.map(image_io.inspect_image, changed)
         progress = tqdm(inspected, title, len(changed), unit="image", delay=1, disable=None)
         for path, (size, fault) in zip(changed, progress, strict=True):
             facts[path] = ImageFacts(stamps[path], size, fault or "")
     if cache and changed:
-        _save(cache, name, facts)
+        _save(cache, name, key, facts)
     return facts
 
 
@@ -73,8 +73,8 @@ def _stamp(path: str) -> Stamp:
     return Stamp(status.st_size, status.st_mtime_ns)
 
 
-def _load(cache: IndexCache, name: str) -> dict[str, ImageFacts]:
-    entry = cache.load(name, _KEY)
+def _load(cache: IndexCache, name: str, key: str) -> dict[str, ImageFacts]:
+    entry = cache.load(name, key)
     if entry is None:
         return {}
     paths: Sequence[str] = entry.facts["paths"]
@@ -85,10 +85,10 @@ def _load(cache: IndexCache, name: str) -> dict[str, ImageFacts]:
     }
 
 
-def _save(cache: IndexCache, name: str, facts: Mapping[str, ImageFacts]) -> None:
+def _save(cache: IndexCache, name: str, key: str, facts: Mapping[str, ImageFacts]) -> None:
     arrays = {
         "stamps": np.array([fact.stamp for fact in facts.values()], np.int64).reshape(-1, 2),
         "sizes": np.array([fact.size for fact in facts.values()], np.int64).reshape(-1, 2),
     }
     texts = {"paths": list(facts), "faults": [fact.fault for fact in facts.values()]}
-    cache.save(name, _KEY, CacheEntry(arrays=arrays, facts=texts))
+    cache.save(name, key, CacheEntry(arrays=arrays, facts=texts))

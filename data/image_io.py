@@ -20,7 +20,7 @@ from utils.structures.images import ImageArray
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"))
 """Lower-case file name endings that are taken for images in a folder."""
 
-_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "TIFF", "WEBP")
+_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP")
 _DECODE_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _ORIENTATION = 0x0112
 _HEADER_BYTES = 1 << 16

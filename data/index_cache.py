@@ -1,7 +1,7 @@
 """Keep what was read between runs: arrays and plain text in the user's cache folder, never pickle.
 
-An entry is one .npz file with the key of the content it was made from; any other key, a damaged
-file or another version of the program means that it is made anew. Never inside the data set.
+An entry is one .npz file with the key of the content it was made from; any other key or a
+damaged file means that it is made anew. Never inside the data set.
 """
 
 import contextlib
@@ -20,9 +20,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-CACHE_VERSION = 1
-"""Raised by hand whenever readers or judge would decide otherwise on the same files."""
 
 _META = "meta"
 # What reading a file with any bytes changed may raise, by trial.
@@ -69,7 +66,7 @@ class IndexCache:
             with np.load(self._path(name), allow_pickle=False) as file:
                 arrays = {field: file[field] for field in file.files}
             meta = json.loads(arrays.pop(_META).tobytes())
-            if meta["version"] != CACHE_VERSION or meta["key"] != key:
+            if meta["key"] != key:
                 return None
             return CacheEntry(arrays=arrays, facts=meta["facts"])
         except FileNotFoundError:
@@ -82,7 +79,7 @@ class IndexCache:
         """Write the entry, replacing an older one as a whole; a full disk costs only the cache."""
         if any(array.dtype.hasobject for array in entry.arrays.values()):
             raise TypeError("arrays of objects would be pickled")
-        meta = {"version": CACHE_VERSION, "key": key, "facts": entry.facts}
+        meta = {"key": key, "facts": entry.facts}
         text = np.frombuffer(json.dumps(meta).encode("ascii"), np.uint8)
         arrays: dict[str, Any] = {**entry.arrays, _META: text}
         temporary = ""
@@ -109,3 +106,19 @@ def hash_parts(parts: Iterable[bytes | str]) -> str:
         digest.update(len(content).to_bytes(8, "little"))
         digest.update(content)
     return digest.hexdigest()
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """Return the sha256 of the contents of files of the program.
+
+    As part of a key it makes what another version of the program kept invalid; a version number
+    raised by hand is forgotten sooner or later. A file that cannot be read counts as empty.
+    """
+    return hash_parts(_content_or_empty(path) for path in paths)
+
+
+def _content_or_empty(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

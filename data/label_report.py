@@ -96,8 +96,9 @@ class LabelReport:
         enough = min(1.0, math.ceil(share * 1000) / 1000)
         raise UserError(
             f"{self.split}: {self.num_rejected} of {self.num_rows} label rows ({share:.1%}) cannot "
-            f"be used, more than data.max_rejected = {max_rejected:g} allows: {self._why_rejected()}; "
-            f"mend them, or set data.max_rejected={enough:g} to train without them"
+            f"be used, more than data.max_rejected = {max_rejected:g} allows: "
+            f"{self._why_rejected()}; mend them, or set data.max_rejected={enough:g} "
+            "to train without them"
         )
 
     def _totals(self) -> str:
@@ -126,7 +127,11 @@ class LabelReport:
         return lines
 
     def _why_rejected(self) -> str:
-        rejected = [decision for decision in self.decisions if decision.action == "rejected"]
+        rejected = [
+            decision
+            for decision in self.decisions
+            if decision.action == "rejected" and decision.location != "image"
+        ]
         counts = Counter(decision.reason for decision in rejected)
         first = {decision.reason: decision for decision in reversed(rejected)}
         return ", ".join(

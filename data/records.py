@@ -14,7 +14,7 @@ from data.formats.rows import RawImage, RawSplit, judge, reject_all
 from data.formats.voc import VocReader
 from data.formats.yolo import YoloReader
 from data.image_facts import ImageFacts, Stamp, inspect_images, stamp_files
-from data.index_cache import IndexCache, hash_parts
+from data.index_cache import IndexCache, hash_files, hash_parts
 from data.label_report import Decision, LabelReport, decide
 from data.split import Split, SplitName, fingerprint, pack, unpack
 from utils.runtime.errors import UserError
@@ -30,7 +30,8 @@ def load_split(dataset: FileDataset | SyntheticDataset, split: SplitName) -> Spl
     """Return the records of one split and the report on what could not be taken as it is.
 
     Image ids are those of the file for COCO, elsewhere positions in the sorted split from 0,
-    unusable images counted. `dataset.path` must be resolved already; a synthetic data set is written first.
+    unusable images counted. `dataset.path` must be resolved already; a synthetic data set is
+    written first.
     Whether too many rows were rejected is the caller's question: `report.require_usable`.
 
     Raises:
@@ -46,7 +47,7 @@ def load_split(dataset: FileDataset | SyntheticDataset, split: SplitName) -> Spl
     stamps = stamp_files(files.images)
     settings = dataset.model_dump_json(exclude={"max_rejected", "cache"})
     name = hash_parts((settings, split))[:24]
-    key = _content_key(files, stamps)
+    key = hash_parts((hash_files(_reader_sources()), _content_key(files, stamps)))
     cache = IndexCache.of_user() if dataset.cache else None
     if cache and (entry := cache.load(f"labels-{name}", key)):
         return unpack(entry)
@@ -73,6 +74,11 @@ def open_reader(dataset: FileDataset, split: SplitName) -> Reader:
     if isinstance(dataset, VocDataset):
         return VocReader(dataset, split)
     return YoloReader(dataset, split)
+
+
+def _reader_sources() -> list[Path]:
+    here = Path(__file__).parent
+    return [*sorted(here.glob("formats/*.py")), *sorted(here.glob("*.py"))]
 
 
 def _content_key(files: SplitFiles, stamps: Mapping[str, Stamp]) -> str:

@@ -22,8 +22,8 @@ def write_voc(
     Coordinates are not rounded to whole pixels. Areas have no place in the format.
 
     Returns:
-        The number of objects left out: with `first_pixel` 1 a box no more than 1 px wide or high would
-        have xmin >= xmax, which readers take for a mistake. With 0 every box can be written.
+        The number of objects left out: with `first_pixel` 1 a box no more than 1 px wide or high
+        would have xmin >= xmax, which readers take for a mistake. With 0 every box can be written.
 
     Raises:
         UserError: two images have the same name.

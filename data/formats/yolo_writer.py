@@ -12,8 +12,8 @@ def write_yolo(
 ) -> int:
     """Write images, labels and `classes.txt` under `root`; areas have no place in the format.
 
-    A background image gets an empty label file. Normalised coordinates have nine digits: reading them
-    back gives every box to within 1e-3 px for images up to 100,000 px.
+    A background image gets an empty label file. Normalised coordinates have nine digits: reading
+    them back gives every box to within 1e-3 px for images up to 100,000 px.
 
     Returns:
         The number of ignored objects, which the format cannot express and which are left out.
