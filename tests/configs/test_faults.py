@@ -156,6 +156,15 @@ def test_no_data_at_all(write: Write, faults: Faults) -> None:
     )
 
 
+def test_a_key_dropped_on_the_way_is_missing_where_it_was_dropped(
+    write: Write, faults: Faults
+) -> None:
+    write("focal.yaml", "loss: {objectness: {name: focal, gamma: 2, alpha: null}}")
+    write("bce.yaml", "base: focal.yaml\nloss: {objectness: {name: bce}}")
+    found = faults("base: bce.yaml", ["loss.objectness.name=focal"])
+    assert found[0].startswith("loss.objectness.gamma is missing (command line)")
+
+
 def test_a_value_is_cut_where_it_is_long(faults: Faults) -> None:
     assert len(faults("", [f"train.epochs={'x' * 500}"])[0]) < 200
 

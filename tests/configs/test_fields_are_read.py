@@ -8,7 +8,7 @@ from typing import Literal, get_args, get_origin
 from configs.keys import ROOT, Group, group_of
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGES = ("data", "models", "utils")
+PACKAGES = ("assembly", "data", "models", "utils")
 READ_ON_LOADING = {"model.graph"}
 """The loader reads the file itself and hands on its content."""
 

@@ -160,6 +160,13 @@ def test_a_data_file_replaces_the_inherited_data_set(write: Write, load: Load) -
     assert loaded.experiment.data.class_names == ("cat", "dog")
 
 
+def test_nothing_of_the_replaced_data_set_remains(write: Write, load: Load) -> None:
+    write("base.yaml", "data: {path: ., class_names: [x], train: t, test: u, cache: false}")
+    data = load("base: base.yaml\ndata: data.yaml").experiment.data
+    assert isinstance(data, YoloDataset)
+    assert (data.test, data.cache) == (None, True)
+
+
 def test_keys_are_laid_over_an_inherited_data_set(write: Write, load: Load) -> None:
     write("base.yaml", "data: data.yaml")
     data = load("base: base.yaml\ndata: {val: images/other}").experiment.data
