@@ -54,20 +54,26 @@ def pack(split: Split) -> CacheEntry:
     arrays["num_boxes"] = np.array([len(record.boxes) for record in records], np.int64)
     arrays["image_ids"] = np.array([record.image_id for record in records], np.int64)
     arrays["sizes"] = np.array([record.size for record in records], np.int64)
-    facts = asdict(split) | {"records": [record.path for record in records]}
+    facts = {
+        "name": split.name,
+        "paths": [record.path for record in records],
+        "class_names": split.class_names,
+        "category_ids": split.category_ids,
+        "report": asdict(split.report),
+        "fingerprint": split.fingerprint,
+    }
     return CacheEntry(arrays=arrays, facts=facts)
 
 
 def unpack(entry: CacheEntry) -> Split:
     """Return the split that was packed; its records share the memory of four arrays."""
-    facts = dict(entry.facts)
-    paths = facts.pop("records")
-    report = dict(facts.pop("report"))
+    facts = entry.facts
+    report = dict(facts["report"])
     decisions = tuple(Decision(**decision) for decision in report.pop("decisions"))
     ends = np.cumsum(entry.arrays["num_boxes"])[:-1]
     columns = [np.split(entry.arrays[column], ends) for column in _COLUMNS]
     sizes, image_ids = entry.arrays["sizes"].tolist(), entry.arrays["image_ids"].tolist()
-    rows = zip(paths, image_ids, sizes, *columns, strict=True)
+    rows = zip(facts["paths"], image_ids, sizes, *columns, strict=True)
     records = tuple(
         Record(
             path=path,

@@ -13,6 +13,7 @@ from data.label_report import Decision
 from utils.runtime.errors import UserError
 
 _READING_THREADS = 8
+_CHUNK = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +81,16 @@ def read_required(path: Path, key: str) -> bytes:
 
 def read_present(paths: Iterable[str]) -> dict[str, bytes]:
     """Return the contents of the files that exist; raises UserError for unreadable ones."""
+    distinct = list(dict.fromkeys(paths))
+    # One task a file would cost more than reading it.
+    chunks = [distinct[start : start + _CHUNK] for start in range(0, len(distinct), _CHUNK)]
     with ThreadPoolExecutor(_READING_THREADS) as pool:
-        distinct = list(dict.fromkeys(paths))
-        contents = zip(distinct, pool.map(_read, distinct), strict=True)
-        return {path: content for path, content in contents if content is not None}
+        contents = [content for chunk in pool.map(_read_all, chunks) for content in chunk]
+    return {
+        path: content
+        for path, content in zip(distinct, contents, strict=True)
+        if content is not None
+    }
 
 
 def to_text(content: bytes) -> str:
@@ -92,9 +99,14 @@ def to_text(content: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def _read_all(paths: Iterable[str]) -> list[bytes | None]:
+    return [_read(path) for path in paths]
+
+
 def _read(path: str) -> bytes | None:
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            return file.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

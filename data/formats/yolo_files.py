@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -75,6 +76,7 @@ def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]
     return SplitFiles(images=tuple(images), labels=labels, notes=tuple(notes))
 
 
+@lru_cache(maxsize=1024)
 def _label_folder(folder: str) -> str:
     parts = folder.split(os.sep)
     if "images" not in parts:
