@@ -18,9 +18,8 @@ from torch.autograd.function import once_differentiable
 FocalForm = Literal["linear", "exp", "quality"]
 
 _BLOCK = 1 << 16
-"""Elements treated at a time on a CPU: the temporaries then stay in the cache instead of touching
-fresh memory, which costs more than the arithmetic (measured: 6.5 times less time, 9 times less
-memory than whole-tensor operations)."""
+"""Elements treated at a time on a CPU: the temporaries then stay in the cache, which takes half the
+time of whole-tensor operations at 4 million elements, and next to no memory beyond the result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
