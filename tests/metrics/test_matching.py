@@ -127,3 +127,16 @@ def test_truth_of_another_class_is_found_only_across_classes() -> None:
     )
     assert matched(problem, across_classes=False)[2].truth.tolist() == [-1]
     assert matched(problem, across_classes=True)[2].truth.tolist() == [0]
+
+
+def test_of_equal_overlaps_the_last_truth_is_taken() -> None:
+    """As pycocotools: the first detection lies midway and takes the right one, none is left for
+    the second."""
+    problem = Problem(
+        truths=[record(1, [(0, 0, 10, 10), (4, 0, 14, 10)], [0, 0])],
+        found=[detections([(2, 0, 12, 10), (5, 0, 15, 10)], [0.9, 0.8], [0, 0])],
+        num_classes=1,
+    )
+    _, _, matching = matched(problem, across_classes=False)
+    assert matching.truth.tolist() == [1, -1]
+    assert_verdicts_equal_pycocotools(problem)
