@@ -128,7 +128,7 @@ class DetectionCriterion(nn.Module):
         anchors = predictions.anchors[index].to(matched)[matches.anchor] / stride
         truths = _boxes_in_cell(targets.boxes.to(matched)[matches.target], matches, stride)
         overlap = box_overlap(_decode_in_cell(matched, anchors), truths, self.box_overlap)
-        wanted = self._objectness_target(raw.shape[:4], matches, overlap.detach().clamp(min=0))
+        wanted = self._objectness_target(raw.shape[:4], matches, overlap.detach())
         objectness = self.objectness(at_least_float32(raw[..., 4]), wanted).mean()
         class_loss = self._class_loss(matched[:, 5:], targets.labels[matches.target], matches.valid)
         return _masked_mean(1 - overlap, matches.valid), objectness, class_loss
@@ -136,7 +136,7 @@ class DetectionCriterion(nn.Module):
     def _objectness_target(
         self, shape: torch.Size, matches: LevelAssignment, quality: Tensor
     ) -> Tensor:
-        """Return the target (B, A, H, W): `quality` (M,) at the matches, 0 elsewhere."""
+        """Return the target (B, A, H, W): `quality` (M,) at the matches, 0 elsewhere and at least."""
         _, num_anchors, height, width = shape
         cell = matches.image * num_anchors + matches.anchor
         cell = (cell * height + matches.row) * width + matches.column
