@@ -55,8 +55,8 @@ def as_coco_json(problem: Problem, category_ids: list[int]) -> dict[str, Any]:
     }
 
 
-def class_ap(evaluation: COCOeval, label: int) -> float | None:
-    precision = evaluation.eval["precision"][:, :, label, 0, 2]
+def class_ap(evaluation: COCOeval, label: int, thresholds: slice = slice(None)) -> float | None:
+    precision = evaluation.eval["precision"][thresholds, :, label, 0, 2]
     present = precision[precision > -1]
     return float(np.mean(present)) if present.size else None
 

@@ -88,6 +88,9 @@ def test_pooled_point_agrees_with_classes_and_counts(problem: Problem) -> None:
     assert sum(quality.num_detections for quality in qualities) == result.counts["detections"]
     pooled, given_point = result.operating_points["best_f1"], result.operating_points["given"]
     assert pooled["f1"] >= given_point["f1"] or math.isclose(pooled["f1"], given_point["f1"])
+    if len(result.per_class) == 1:
+        (only,) = qualities
+        assert only.f1 is None or {**pooled} == {key: getattr(only, key) for key in pooled}
     for quality in qualities:
         assert (quality.f1 is None) == (quality.precision is None) == (quality.threshold is None)
         if quality.num_truths == 0:
@@ -163,6 +166,8 @@ def test_ignored_truths_are_neutral_everywhere() -> None:
     result = evaluator.compute()
     assert result.map50 == pytest.approx(1)
     assert result.operating_points["given"]["precision"] == 1
+    assert result.per_class["class 0"].precision == 1
+    assert result.per_class["class 0"].num_truths == 1
     assert result.confusion == ((1, 0), (0, 0))
 
 

@@ -37,6 +37,7 @@ def assert_equals_pycocotools(problem: Problem) -> None:
         assert headline(result) == wanted, judge
         for label, quality in enumerate(result.per_class.values()):
             assert quality.ap == class_ap(expected, label), judge
+            assert quality.ap50 == class_ap(expected, label, slice(1)), judge
 
 
 def test_golden_coco128(shared: Path) -> None:
