@@ -136,13 +136,13 @@ class DetectionCriterion(nn.Module):
     def _objectness_target(
         self, shape: torch.Size, matches: LevelAssignment, quality: Tensor
     ) -> Tensor:
-        """Return the target (B, A, H, W): `quality` (M,) at the matches, 0 elsewhere and at least."""
+        """Return the target (B, A, H, W): `quality` (M,) above 0 at the matches, 0 elsewhere."""
         _, num_anchors, height, width = shape
         cell = matches.image * num_anchors + matches.anchor
         cell = (cell * height + matches.row) * width + matches.column
         counts = matches.valid
         if self.claimed_twice == "last":
-            place = torch.arange(1, len(cell) + 1, device=cell.device) * counts
+            place = torch.arange(len(cell), device=cell.device) * counts
             last = place.new_zeros(shape.numel()).scatter_reduce(0, cell, place, "amax")
             counts = counts & (last[cell] == place)
         quality = torch.where(counts, quality, 0.0)

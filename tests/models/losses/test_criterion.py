@@ -230,18 +230,32 @@ def test_each_overlap_trains_the_box(kind: str) -> None:
     assert not fine[..., 4:].any()
 
 
+class _SeesAutocast(nn.BCEWithLogitsLoss):
+    seen: bool | None = None
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        self.seen = torch.is_autocast_enabled("cpu")
+        return super().forward(input, target)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("focal", [True, False])
 def test_half_precision_predictions_are_lossed_in_float32_under_autocast(
-    dtype: torch.dtype,
+    dtype: torch.dtype, focal: bool
 ) -> None:
     case = crowd()
     halves = tuple(level.detach().to(dtype).requires_grad_() for level in case.predictions.levels)
     anchors, strides = case.predictions.anchors, case.predictions.strides
     half = Predictions(levels=halves, anchors=anchors, strides=strides)
     full = Predictions(levels=tuple(h.float() for h in halves), anchors=anchors, strides=strides)
-    loss = make_criterion(objectness=FocalLoss(nn.BCEWithLogitsLoss(reduction="none"), 1.5, 0.25))
+    watched = _SeesAutocast(reduction="none")
+    bce = nn.BCEWithLogitsLoss(reduction="none")
+    loss = make_criterion(
+        objectness=FocalLoss(bce, 1.5, 0.25) if focal else bce, classification=watched
+    )
     with torch.autocast("cpu", dtype=torch.bfloat16):
         got = loss(half, case.targets)
+    assert watched.seen is False
     assert got.total.dtype == torch.float32
     assert values(got) == values(loss(full, case.targets))
     got.total.backward()
