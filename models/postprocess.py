@@ -44,7 +44,8 @@ class _Candidates:
     scores: Tensor
     labels: Tensor
 
-    def __getitem__(self, chosen: Tensor | slice) -> "_Candidates":
+    def take(self, chosen: Tensor) -> "_Candidates":
+        """Return the candidates with indices (K,)."""
         return _Candidates(
             boxes=self.boxes[chosen], scores=self.scores[chosen], labels=self.labels[chosen]
         )
@@ -97,37 +98,33 @@ class Postprocess:
     @torch.no_grad()
     def __call__(self, predictions: Predictions) -> Postprocessed:
         """Return the detections of every image, on the predictions' device, boxes not clipped."""
-        images = range(len(predictions.levels[0]))
         detections, candidate_caps, detection_caps = [], [], []
-        for image in images:
-            candidates = self._candidates(predictions, image)
-            candidate_caps.append(len(candidates.scores) > self.max_candidates)
-            kept, is_cut = self._suppress(self._best_first(candidates))
+        for image in range(len(predictions.levels[0])):
+            boxes, scores = self._scored_cells(predictions, image)
+            ranked, has_more_candidates = self._rank(boxes, scores)
+            kept, has_more_detections = self._suppress(ranked)
             detections.append(Detections(boxes=kept.boxes, scores=kept.scores, labels=kept.labels))
-            detection_caps.append(is_cut)
+            candidate_caps.append(has_more_candidates)
+            detection_caps.append(has_more_detections)
         return Postprocessed(
             detections=tuple(detections),
             at_candidate_cap=tuple(candidate_caps),
             at_detection_cap=tuple(detection_caps),
         )
 
-    def _candidates(self, predictions: Predictions, image: int) -> _Candidates:
-        """Return every (cell, class) whose score is above the threshold, in cell order.
+    def _scored_cells(self, predictions: Predictions, image: int) -> tuple[Tensor, Tensor]:
+        """Return boxes (N, 4) and scores (N, C) of all cells that can hold a candidate, in order.
 
         Only cells whose objectness alone is above the threshold are decoded: the class score is at
-        most 1, so no other cell can hold a candidate.
+        most 1, so no other cell can.
         """
         parts = []
         for level, raw in enumerate(predictions.levels):
             cells = (raw[image, ..., 4].float() > self._objectness_floor()).nonzero()  # (N, 3)
-            parts.append(predictions.decode_cells(level, image, cells))
-        boxes, objectness, class_scores = (torch.cat(part) for part in zip(*parts, strict=True))
-        scores = objectness[:, None] * class_scores
-        if self.multi_label:
-            cell, labels = (scores > self.score_threshold).nonzero(as_tuple=True)
-            return _Candidates(boxes=boxes[cell], scores=scores[cell, labels], labels=labels)
-        best, labels = scores.max(dim=1)
-        return _Candidates(boxes=boxes, scores=best, labels=labels)[best > self.score_threshold]
+            boxes, objectness, class_scores = predictions.decode_cells(level, image, cells)
+            parts.append((boxes, objectness[:, None] * class_scores))
+        all_boxes, scores = (torch.cat(part) for part in zip(*parts, strict=True))
+        return all_boxes, scores
 
     def _objectness_floor(self) -> float:
         """Return the objectness logit below which no score can be above the threshold."""
@@ -135,14 +132,25 @@ class Postprocess:
             return -math.inf
         return math.log(self.score_threshold / (1 - self.score_threshold)) - PREFILTER_MARGIN
 
-    def _best_first(self, candidates: _Candidates) -> _Candidates:
-        """Return the best `max_candidates` by descending score, equal scores in cell order."""
-        if len(candidates.scores) > self.max_candidates:
+    def _rank(self, boxes: Tensor, scores: Tensor) -> tuple[_Candidates, bool]:
+        """Return the best candidates, best first, and whether there were more than allowed.
+
+        A candidate is an entry of scores (N, C) above the threshold; equal ones keep their order.
+        """
+        if not self.multi_label:
+            best = scores.max(dim=1, keepdim=True)
+            scores = torch.full_like(scores, -1.0).scatter(1, best.indices, best.values)
+        flat = scores.flatten()
+        chosen = (flat > self.score_threshold).nonzero().squeeze(1)
+        has_more = len(chosen) > self.max_candidates
+        if has_more:
             # topk breaks ties as it likes, so it only finds the score at the limit
-            limit = candidates.scores.topk(self.max_candidates).values[-1]
-            candidates = candidates[candidates.scores >= limit]
-        order = candidates.scores.argsort(descending=True, stable=True)
-        return candidates[order[: self.max_candidates]]
+            limit = flat[chosen].topk(self.max_candidates).values[-1]
+            chosen = chosen[flat[chosen] >= limit]
+        order = flat[chosen].argsort(descending=True, stable=True)
+        chosen = chosen[order[: self.max_candidates]]
+        cell, labels = chosen // scores.shape[1], chosen % scores.shape[1]
+        return _Candidates(boxes=boxes[cell], scores=flat[chosen], labels=labels), has_more
 
     def _suppress(self, ranked: _Candidates) -> tuple[_Candidates, bool]:
         """Return the survivors, at most `max_detections`, and whether there were more.
@@ -157,7 +165,7 @@ class Postprocess:
         while True:
             kept = nms(boxes[:length], ranks[:length], self.iou_threshold)
             if len(kept) > self.max_detections or length >= len(boxes):
-                return ranked[kept[: self.max_detections]], len(kept) > self.max_detections
+                return ranked.take(kept[: self.max_detections]), len(kept) > self.max_detections
             length *= PREFIX_GROWTH
 
     def _apart(self, candidates: _Candidates) -> Tensor:

@@ -70,6 +70,7 @@ def test_anchors_come_with_the_weights_unless_own_ones_are_kept() -> None:
         ("model.4.anchor_grid", torch.ones(2), "follows from the anchors"),
         ("model.99.weight", torch.ones(2), "no such tensor"),
         ("model.0.bn.bias", torch.full((8,), float("nan")), "NaN"),
+        ("model.0.bn.bias", torch.ones(1, 8), "shape (1, 8)"),
     ],
 )
 def test_what_cannot_be_used_is_left_and_named(name: str, tensor: torch.Tensor, why: str) -> None:
