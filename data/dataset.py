@@ -19,7 +19,7 @@ from data.augment.hsv import change_colours, draw_gains
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
 from data.augment.mixup import mixup
 from data.image_io import read_image
-from data.letterbox import fit_into, rectangular_shape
+from data.letterbox import Letterbox, evaluation_letterbox
 from data.record_table import RecordTable
 from utils.runtime.errors import UserError
 from utils.structures.images import ImageArray, ImageMeta, Record, Sample
@@ -134,9 +134,15 @@ class EvalDataset(Dataset[Sample]):
 
     def shape(self, index: int) -> tuple[int, int]:
         """Return (height, width) of the network frame of image `index`."""
-        if not self._rectangular:
-            return self._image_size, self._image_size
-        return rectangular_shape(self._records.size(index), self._image_size, self._stride)
+        return self._letterbox(self._records.size(index)).shape
+
+    def _letterbox(self, size: tuple[int, int]) -> Letterbox:
+        return evaluation_letterbox(
+            size,
+            image_size=self._image_size,
+            stride=self._stride,
+            rectangular=self._rectangular,
+        )
 
     def __getitem__(self, index: int) -> Sample:
         """Return image `index` in its network frame.
@@ -145,7 +151,7 @@ class EvalDataset(Dataset[Sample]):
             UserError: the image cannot be read.
         """
         record = self._records[index]
-        frame = fit_into(record.size, self._image_size, self.shape(index))
+        frame = self._letterbox(record.size)
         (vertical, horizontal), (top, left) = frame.scale, frame.pad
         scale = np.array([horizontal, vertical, horizontal, vertical], np.float32)
         return Sample(

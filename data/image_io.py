@@ -107,6 +107,15 @@ def inspect_image(path: str | Path) -> tuple[tuple[int, int], str | None]:
     return (header.shown_size if header else (pixels.shape[0], pixels.shape[1])), None
 
 
+def to_rgb(image: Image.Image) -> ImageArray:
+    """Return a Pillow image as `read_image` would return its file: uint8 (H, W, 3), upright.
+
+    Raises:
+        ValueError: pixels without a clear meaning as 8 bits (32-bit and floating-point).
+    """
+    return _to_rgb(ImageOps.exif_transpose(image))
+
+
 def _read_bytes(path: str | Path) -> bytes:
     try:
         data = Path(path).read_bytes()
@@ -148,7 +157,7 @@ def _read_with_pillow(path: str | Path, data: bytes) -> ImageArray:
             image.load()
             header = read_plain_header(data)
             if header is None:
-                return _to_rgb(ImageOps.exif_transpose(image))
+                return to_rgb(image)
             return _turn_upright(_to_rgb(image), header.orientation)
     except _DECODER_ERRORS as error:
         raise ImageError(f"{path}: {_explain(error)}") from error

@@ -87,6 +87,22 @@ def rectangular_shape(size: tuple[int, int], image_size: int, stride: int) -> tu
     return height, width
 
 
+def evaluation_letterbox(
+    size: tuple[int, int], *, image_size: int, stride: int, rectangular: bool
+) -> Letterbox:
+    """Return the letterbox of validation and prediction: one rule for all that judges or detects.
+
+    Args:
+        size: of the original image.
+        image_size: long side of the resized image, a multiple of `stride`.
+        stride: coarsest stride of the network.
+        rectangular: pad to the image's own shape; else to a square.
+    """
+    square = (image_size, image_size)
+    shape = rectangular_shape(size, image_size, stride) if rectangular else square
+    return fit_into(size, image_size, shape)
+
+
 def fit_into(size: tuple[int, int], image_size: int, shape: tuple[int, int]) -> Letterbox:
     """Return the letterbox that scales the long side to `image_size` and centres it in `shape`.
 

@@ -110,7 +110,7 @@ def build_train_batches(
     train, augment = experiment.train, experiment.augment
     if not records:
         raise UserError("the training split has no usable image; see labels_report.csv")
-    _check_size(train.image_size, stride)
+    check_image_size(train.image_size, stride)
     plan = TrainPlan(
         num_images=len(records),
         batch_size=train.batch_size,
@@ -149,7 +149,7 @@ def build_eval_batches(
     Raises:
         UserError: the image size is no multiple of `stride`.
     """
-    _check_size(image_size, stride)
+    check_image_size(image_size, stride)
     dataset = EvalDataset(
         records, image_size=image_size, stride=stride, rectangular=settings.rectangular
     )
@@ -158,7 +158,8 @@ def build_eval_batches(
     )
 
 
-def _check_size(image_size: int, stride: int) -> None:
+def check_image_size(image_size: int, stride: int) -> None:
+    """Raise UserError unless `image_size` is a multiple of `stride`, both in pixels."""
     if image_size % stride:
         below = image_size // stride * stride
         choices = f"{below} or {below + stride}" if below else f"{stride}"

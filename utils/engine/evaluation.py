@@ -75,7 +75,7 @@ def evaluate(
         for batch in arriving:
             start = perf_counter()
             output = detect(batch.to(device))
-            found = _in_original_frame(output.detections, batch.metas)
+            found = in_original_frame(output.detections, batch.metas)
             seconds["inference"] += perf_counter() - start
             evaluator.update(
                 [meta.image_id for meta in batch.metas],
@@ -89,10 +89,12 @@ def evaluate(
     return replace(result, seconds=seconds)
 
 
-def _in_original_frame(
+def in_original_frame(
     detections: Sequence[Detections], metas: Sequence[ImageMeta]
 ) -> list[Detections]:
-    """Map on the CPU, in float32, so that a result does not depend on the device's division."""
+    """Return detections, boxes (K, 4) in the network frame, on the CPU in their original frames.
+
+    Mapped on the CPU, in float32, so that a result does not depend on the device's division."""
     mapped = []
     for found, meta in zip(detections, metas, strict=True):
         boxes, scores, labels = found.boxes.cpu(), found.scores.cpu(), found.labels.cpu()

@@ -31,9 +31,12 @@ class _LevelFormatter(logging.Formatter):
 
 
 def progress_bar(
-    description: str, *, total: int, initial: int = 0, unit: str = "batch"
+    description: str, *, total: int | None, initial: int = 0, unit: str = "batch"
 ) -> "tqdm[Any]":
-    """Return a bar on stderr that starts at `initial` of `total`; silent unless on a terminal."""
+    """Return a bar on stderr that starts at `initial` of `total`; silent unless on a terminal.
+
+    A `total` of None, for streams without an end, only counts.
+    """
     return tqdm(
         desc=description,
         total=total,
