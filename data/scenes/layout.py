@@ -20,10 +20,10 @@ DISTRACTOR = -1
 MIN_SIZE_PX = 10.0
 MAX_SIZE_RATIO = 0.6
 MAX_OBJECTS = 12
-MEAN_OBJECTS = 6.0
+MEAN_OBJECTS = 6.5
 EMPTY_PROB = 0.03
 HEAD_TO_TAIL_RATIO = 12.0
-MIN_VISIBLE_RATIO = 0.45
+MIN_VISIBLE_RATIO = 0.5
 PLACEMENT_TRIES = 25
 
 
@@ -96,7 +96,7 @@ def _throw(
     side = max(image_size)
     largest = MAX_SIZE_RATIO * side
     smallest = MIN_SIZE_PX if label != DISTRACTOR else 0.1 * side
-    size_px = smallest * (largest / smallest) ** rng.beta(2.2, 2.1)
+    size_px = smallest * (largest / smallest) ** rng.beta(2.6, 2.0)
     height, width = image_size
     center = (rng.uniform(0, width), rng.uniform(0, height))
     outlines = DISTRACTOR_OUTLINES if label == DISTRACTOR else CLASS_OUTLINES
