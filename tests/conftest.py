@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
+
+# A busy machine is slow, not wrong: time limits of single examples would fail tests by chance.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 SHARED = Path(os.environ.get("FOCALDET_SHARED", Path(__file__).parents[2] / "shared"))
 

@@ -9,7 +9,7 @@ from models.assign import AnchorRatioAssigner
 from models.losses import DetectionCriterion, Gains
 from tests.oracles import SlowMatch, slow_matches, slow_overlap
 from utils.structures.batch import Targets
-from utils.structures.predictions import Predictions
+from utils.structures.predictions import LossTerms, Predictions
 
 PUBLISHED_BALANCE = {3: (4.0, 1.0, 0.4), 2: (4.0, 1.0), 4: (4.0, 1.0, 0.25, 0.06)}
 
@@ -43,6 +43,24 @@ def make_case(
             image_index=torch.tensor(images, dtype=torch.int64),
         ),
     )
+
+
+def crowd(num_classes: int = 3) -> Case:
+    """Five targets in two images, some of which claim the same cells."""
+    first = [10.0, 12.0, 34.0, 30.0]
+    same_cells = [11.0, 12.0, 36.0, 29.0]
+    boxes = [first, same_cells, [40.0, 8.0, 90.0, 44.0], [2.0, 50.0, 10.0, 60.0], first]
+    labels = [label % num_classes for label in (0, 2, 1, 0, 1)]
+    images = [0, 0, 0, 1, 1]
+    return make_case(boxes=boxes, labels=labels, images=images, num_classes=num_classes, seed=0)
+
+
+def empty(num_classes: int = 3) -> Case:
+    return make_case(boxes=[], labels=[], images=[], num_classes=num_classes, seed=1)
+
+
+def values(terms: LossTerms) -> list[float]:
+    return [terms.box.item(), terms.objectness.item(), terms.classification.item()]
 
 
 def make_criterion(**changes: object) -> DetectionCriterion:

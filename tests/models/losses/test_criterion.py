@@ -4,34 +4,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from models.losses import DetectionCriterion, FocalLoss, Gains, criterion
-from tests.models.losses.detection_case import Case, make_case, make_criterion, slow_terms
+from models.losses import FocalLoss, Gains, criterion
+from tests.models.losses.detection_case import (
+    Case,
+    crowd,
+    empty,
+    make_case,
+    make_criterion,
+    slow_terms,
+    values,
+)
 from utils.structures.predictions import Assignment, LossTerms, Predictions
-
-CROWD: dict[str, list[list[float]] | list[int]] = {
-    "boxes": [
-        [10, 12, 34, 30],
-        [11, 12, 36, 29],  # same cells as the one before
-        [40, 8, 90, 44],
-        [2, 50, 10, 60],
-        [10, 12, 34, 30],  # the first once more, in the other image
-    ],
-    "labels": [0, 2, 1, 0, 1],
-    "images": [0, 0, 0, 1, 1],
-}
-
-
-def crowd(num_classes: int = 3, seed: int = 0) -> Case:
-    labels = [label % num_classes for label in CROWD["labels"]]  # type: ignore[operator]
-    return make_case(**{**CROWD, "labels": labels}, num_classes=num_classes, seed=seed)  # type: ignore[arg-type]
-
-
-def empty(num_classes: int = 3) -> Case:
-    return make_case(boxes=[], labels=[], images=[], num_classes=num_classes, seed=1)
-
-
-def values(terms: LossTerms) -> list[float]:
-    return [terms.box.item(), terms.objectness.item(), terms.classification.item()]
 
 
 def gradients(case: Case, loss: Tensor) -> list[Tensor]:
@@ -230,38 +213,6 @@ def test_each_overlap_trains_the_box(kind: str) -> None:
     assert not fine[..., 4:].any()
 
 
-class _SeesAutocast(nn.BCEWithLogitsLoss):
-    seen: bool | None = None
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        self.seen = torch.is_autocast_enabled("cpu")
-        return super().forward(input, target)
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("focal", [True, False])
-def test_half_precision_predictions_are_lossed_in_float32_under_autocast(
-    dtype: torch.dtype, focal: bool
-) -> None:
-    case = crowd()
-    halves = tuple(level.detach().to(dtype).requires_grad_() for level in case.predictions.levels)
-    anchors, strides = case.predictions.anchors, case.predictions.strides
-    half = Predictions(levels=halves, anchors=anchors, strides=strides)
-    full = Predictions(levels=tuple(h.float() for h in halves), anchors=anchors, strides=strides)
-    watched = _SeesAutocast(reduction="none")
-    bce = nn.BCEWithLogitsLoss(reduction="none")
-    loss = make_criterion(
-        objectness=FocalLoss(bce, 1.5, 0.25) if focal else bce, classification=watched
-    )
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        got = loss(half, case.targets)
-    assert watched.seen is False
-    assert got.total.dtype == torch.float32
-    assert values(got) == values(loss(full, case.targets))
-    got.total.backward()
-    assert all(level.grad is not None and level.grad.isfinite().all() for level in halves)
-
-
 class _GivesEverythingInvalid:
     def __init__(self, inner: object) -> None:
         self.inner = inner
@@ -287,20 +238,3 @@ def test_entries_that_do_not_count_leave_no_trace(
         gradients(case, terms.total), gradients(case, without.total), strict=True
     ):
         torch.testing.assert_close(got, expected)
-
-
-def test_extreme_predictions_give_finite_gradients() -> None:
-    case = crowd()
-    for scale in (0.0, 30.0, 1e3, 1e4):
-        levels = tuple(
-            (level.detach().float() * scale).requires_grad_() for level in case.predictions.levels
-        )
-        predictions = Predictions(
-            levels=levels, anchors=case.predictions.anchors, strides=case.predictions.strides
-        )
-        focal = FocalLoss(nn.BCEWithLogitsLoss(reduction="none"), 0.5, 0.25, form="quality")
-        loss: DetectionCriterion = make_criterion(objectness=focal, classification=focal)
-        terms = loss(predictions, case.targets)
-        terms.total.backward()
-        assert terms.total.isfinite()
-        assert all(level.grad is not None and level.grad.isfinite().all() for level in levels)
