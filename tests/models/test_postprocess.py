@@ -159,6 +159,15 @@ def test_limits_that_cut_are_reported(
     assert len(result.detections[0]) == min(max_detections, 10, max_candidates)
 
 
+def test_detections_beyond_the_first_prefix_are_noticed() -> None:
+    """Two cells fill the first prefix with eight candidates; a third, worse, would survive too."""
+    boxes = [(8.0 * column + 4, 4.0, 2.0, 2.0) for column in range(3)]
+    scores = torch.full((3, 4), 0.5)
+    predictions = raw_cells(boxes, scores, torch.tensor([0.9, 0.9, 0.1]))
+    result = Postprocess(max_detections=2, class_agnostic=True)(predictions)
+    assert (len(result.detections[0]), result.at_detection_cap) == (2, (True,))
+
+
 def test_nothing_above_the_threshold_is_no_detection() -> None:
     predictions = random_predictions(0, shift=-20.0)
     result = Postprocess()(predictions)
