@@ -90,8 +90,8 @@ def mosaic_nine(
     side = 2 * image_size
     middle_height, middle_width = fit_size(sizes[4], image_size)
     x, y = (int(value) for value in rng.uniform(0, image_size, size=2))
-    edges_x = (0, x, min(x + middle_width, side), side)
-    edges_y = (0, y, min(y + middle_height, side), side)
+    edges_x = (0, x, x + middle_width, side)
+    edges_y = (0, y, y + middle_height, side)
     tiles = []
     for position, (index, size) in enumerate(zip(indices, sizes, strict=True)):
         row, column = divmod(position, 3)

@@ -83,14 +83,14 @@ def test_flip_moves_pixels_and_boxes_alike(flip, axis: int) -> None:  # noqa: AN
 
 def test_mixup_blends_pixels_and_keeps_all_labels() -> None:
     first, second = sample(1), sample(2, n=2)
-    black = replace(first, image=np.zeros_like(first.image))
+    grey = replace(first, image=np.full_like(first.image, 55))
     white = replace(second, image=np.full_like(second.image, 255))
     rng = np.random.default_rng(0)
     shares = []
     for _ in range(300):
-        blend = mixup(white, black, rng)
+        blend = mixup(white, grey, rng)
         assert len(np.unique(blend.image)) == 1
-        shares.append(blend.image[0, 0, 0] / 255)
+        shares.append((blend.image[0, 0, 0] - 55.0) / 200)
     # Beta(32, 32): mean 1/2, variance 1 / (4 * 65).
     assert np.mean(shares) == pytest.approx(0.5, abs=0.02)
     assert np.std(shares) == pytest.approx(0.062, abs=0.008)

@@ -253,3 +253,12 @@ def test_all_out_of_view_is_a_background_sample() -> None:
     sample = draw(single(0, (50, 50), SIZE), [source], affine(shift=(1.0, 0.0), zoom=0.5))
     assert sample.boxes.shape == (0, 4)
     assert (sample.image == 114).all()
+
+
+def test_strong_shrinking_averages_instead_of_skipping_pixels() -> None:
+    """White lines, one column in four, become an even grey at a quarter of the size."""
+    source = record(0, (SIZE * 4, SIZE * 4))
+    lines = np.zeros((SIZE * 4, SIZE * 4, 3), np.uint8)
+    lines[:, ::4] = 200
+    sample = draw(single(0, source.size, SIZE), [source], affine(), lambda _: lines)
+    assert (sample.image == 50).all()
