@@ -5,20 +5,20 @@ once.
 """
 
 import logging
-import sys
 
 from configs.cli import TrainCommand, parse_train_command
 from configs.errors import ConfigError
 from configs.load import LoadedExperiment, load_experiment
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
+from utils.runtime.progress import start_logging
 from utils.runtime.threads import prepare_environment
 
 
 def main() -> None:
     """Read the command line, then start a training or go on with one."""
     command = parse_train_command()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    start_logging()
     loaded = load(command)
     for note in loaded.notes:
         logging.info(note)

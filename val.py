@@ -2,27 +2,27 @@
 
 import json
 import logging
-import sys
 from pathlib import Path
 
 from configs.cli import parse_val_command
 from configs.errors import ConfigError
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
+from utils.runtime.progress import start_logging
 from utils.runtime.threads import prepare_environment
 
 
 def main() -> None:
     """Read the command line, evaluate, print and write the numbers."""
     command = parse_val_command()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    start_logging()
     prepare_environment()
     from assembly.judging import judge
     from utils.metrics.results_json import results_json
     from utils.report.tables import format_result
 
     judged = judge(command)
-    logging.info("%s", format_result(judged.result))
+    print(format_result(judged.result))
     if command.json is not None:
         content: object = results_json(
             judged.result,

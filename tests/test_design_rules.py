@@ -135,7 +135,7 @@ def test_pickle_is_imported_nowhere() -> None:
 
 SIDE_EFFECTS = """
 import importlib, os, sys, random
-import cv2, numpy, torch
+import cv2, numpy, torch, torch._inductor.config, torchvision
 def state():
     return (dict(os.environ), torch.get_num_threads(), torch.get_default_dtype(),
             torch.initial_seed(), random.getstate(), cv2.getNumThreads(),

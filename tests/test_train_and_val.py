@@ -1,0 +1,198 @@
+"""train.py and val.py as a person runs them, on generated data, in processes of their own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs.schema.data import SyntheticDataset
+from data.synthetic import ensure_written
+from tests.commands import ROOT, TINY, run, train, weights_digest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "scenes"
+    ensure_written(
+        SyntheticDataset(
+            format="synthetic",
+            path=str(folder),
+            train_images=12,
+            val_images=6,
+            test_images=3,
+            side=96,
+        )
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished training of two epochs."""
+    return train(dataset, tmp_path_factory.mktemp("finished"), "train.epochs=2")
+
+
+def test_a_run_leaves_everything_that_is_promised(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    promised = {
+        "config.yaml", "graph.yaml", "environment.json", "labels_report.csv", "metrics.csv",
+        "best.safetensors", "last", "results.json", "report.html", "plots",
+    }  # fmt: skip
+    assert promised <= names
+    results = json.loads((finished / "results.json").read_text())
+    keys = {
+        "map50_95", "map50", "map75", "per_class", "by_size", "epochs", "images_per_second",
+        "config_hash",
+    }  # fmt: skip
+    assert keys <= results.keys()
+    assert results["epochs"] == 2
+
+
+def test_val_repeats_the_numbers_of_training(finished: Path, tmp_path: Path) -> None:
+    trained = json.loads((finished / "results.json").read_text())
+    for options in ([], ["model.fuse=false"], ["eval.batch_size=1"], ["eval.judge=pycocotools"]):
+        target = tmp_path / "val.json"
+        done = run("val.py", "--weights", finished / "best.safetensors", "--json", target, *options)
+        assert done.returncode == 0, done.stderr
+        judged = json.loads(target.read_text())
+        assert judged.keys() <= trained.keys()
+        for key in ("map50_95", "map50", "map75", "by_size", "average_recall"):
+            assert judged[key] == trained[key], (key, options)
+
+
+def test_saved_detections_give_the_printed_ap(finished: Path, tmp_path: Path) -> None:
+    detections, numbers = tmp_path / "detections.json", tmp_path / "numbers.json"
+    done = run(
+        "val.py", "--weights", finished / "best.safetensors", "--split", "test",
+        "--json", numbers, "--save-detections", detections,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(detections.read_text())
+    assert len(found) == json.loads(numbers.read_text())["counts"]["detections"]
+    assert all(set(row) == {"image_id", "category_id", "bbox", "score"} for row in found)
+
+
+def test_one_seed_gives_one_network_for_any_number_of_workers(
+    dataset: Path, finished: Path, tmp_path: Path
+) -> None:
+    again = train(dataset, tmp_path / "again", "train.epochs=2")
+    workers = train(dataset, tmp_path / "workers", "train.epochs=2", "train.workers=2")
+    other = train(dataset, tmp_path / "other", "train.epochs=2", "train.seed=1")
+    assert weights_digest(again) == weights_digest(finished)
+    assert weights_digest(workers) == weights_digest(finished)
+    assert weights_digest(other) != weights_digest(finished)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_training_resumes_to_the_same_network(
+    dataset: Path, tmp_path: Path, stop: signal.Signals
+) -> None:
+    straight = train(dataset, tmp_path / "straight", "train.epochs=6", "train.workers=2")
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *TINY, f"data.path={dataset}", "train.epochs=6",
+         "train.workers=2", f"run.folder={tmp_path / 'stopped'}", "run.name=x"],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    folder = tmp_path / "stopped" / "x"
+    deadline = time.monotonic() + 120
+    while not (folder / "metrics.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, stop)
+    _, errors = process.communicate(timeout=120)
+    if "stopped at epoch" not in errors:
+        pytest.skip("the training was over before the signal came")
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert f"--resume {folder}" in errors
+    resumed = run("train.py", "--resume", folder)
+    assert resumed.returncode == 0, resumed.stderr
+    assert weights_digest(folder) == weights_digest(straight)
+    lines = (folder / "metrics.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_four_images_are_learned_by_heart(tmp_path: Path) -> None:
+    folder = tmp_path / "four"
+    ensure_written(
+        SyntheticDataset(
+            format="synthetic", path=str(folder), train_images=4, val_images=1, test_images=0,
+            side=160, class_names=("disc", "ring", "box"),
+        )
+    )  # fmt: skip
+    config = tmp_path / "four.yaml"
+    config.write_text(
+        f"""
+base: {ROOT / "configs/quickstart.yaml"}
+data: {{format: yolo, path: {folder}, class_names: [disc, ring, box],
+        train: images/train, val: images/train}}
+train: {{epochs: 150, image_size: 160, batch_size: 4, nominal_batch: 4, workers: 0, patience: 0,
+         precision: float32, schedule: {{name: cosine, final: 0.1}}, ema: {{ramp_steps: 20}}}}
+augment: {{mosaic: 0, scale: 0, translate: 0, flip_horizontal: 0, close_mosaic: 0,
+           hsv_hue: 0, hsv_saturation: 0, hsv_value: 0}}
+eval: {{interval: 25}}
+run: {{folder: {tmp_path / "runs"}, name: four}}
+"""
+    )
+    done = run("train.py", "--cfg", config)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "runs" / "four" / "results.json").read_text())
+    assert results["map50"] > 0.95
+
+
+def test_a_focal_run_differs_from_bce_by_lines_under_loss_only(
+    dataset: Path, finished: Path, tmp_path: Path
+) -> None:
+    focal = train(
+        dataset, tmp_path, "train.epochs=2",
+        "loss.objectness.name=focal", "loss.objectness.gamma=1.5", "loss.objectness.alpha=null",
+    )  # fmt: skip
+    assert weights_digest(focal) != weights_digest(finished)
+
+
+def test_gamma_zero_without_alpha_is_bce_to_the_last_bit(
+    dataset: Path, finished: Path, tmp_path: Path
+) -> None:
+    focal = train(
+        dataset, tmp_path, "train.epochs=2",
+        "loss.objectness.name=focal", "loss.objectness.gamma=0", "loss.objectness.alpha=null",
+        "loss.classification.name=focal", "loss.classification.gamma=0",
+        "loss.classification.alpha=null",
+    )  # fmt: skip
+    assert weights_digest(focal) == weights_digest(finished)
+
+
+def test_report_is_one_page_that_needs_no_network(finished: Path) -> None:
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r'(src|href)="(https?:)?//', page)
+    assert "<script" not in page
+    assert page.count("data:image/jpeg;base64,") >= 2
+    assert "nothing was recorded" not in page
+
+
+def test_mid_file_truncation_is_reported_by_name(dataset: Path, tmp_path: Path) -> None:
+    """An image that breaks after it was indexed ends the run in one line that names it."""
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset, copy)
+    victim = copy / "images" / "train" / "000003.jpg"
+    data = victim.read_bytes()
+    victim.write_bytes(data[: len(data) // 3])
+    before = np.frombuffer(victim.read_bytes(), np.uint8).copy()
+    done = run(
+        "train.py", *TINY, f"data.path={copy}", "train.epochs=1", "data.max_rejected=1",
+        f"run.folder={tmp_path / 'runs'}", "run.name=x",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = (tmp_path / "runs" / "x" / "labels_report.csv").read_text()
+    assert "000003.jpg" in report
+    assert np.array_equal(before, np.frombuffer(victim.read_bytes(), np.uint8))
