@@ -17,6 +17,7 @@ CLASS_NAMES = tuple(CLASS_OUTLINES)
 ASPECT_RATIOS = (1.0, 1.0, 0.75, 4 / 3)
 MIN_CONTRAST = 70.0
 COLOR_TRIES = 30
+BEHIND_SAMPLES = 64
 SHADOW_REACH_RATIO = 0.06
 
 
@@ -93,9 +94,9 @@ def _cast_shadow(rng: np.random.Generator, canvas: FieldArray, thing: Thing) -> 
 def _surface(rng: np.random.Generator, canvas: FieldArray, thing: Thing) -> FieldArray:
     """Return the thing's colours (H, W, 3): two tones of one hue in a pattern, shaded, rimmed."""
     image_size = canvas.shape[:2]
-    behind = canvas[thing.visible].mean(axis=0)
+    behind = canvas[thing.coverage > 0]
     color = _contrasting_color(rng, behind)
-    other = _other_tone(rng, color, behind)
+    other = _other_tone(rng, color, behind.mean(axis=0))
     name = PATTERNS[rng.integers(len(PATTERNS))]
     period = max(4.0, thing.size_px * rng.uniform(0.15, 0.4))
     weights = pattern(rng, name, image_size, period)[..., None]
@@ -105,12 +106,16 @@ def _surface(rng: np.random.Generator, canvas: FieldArray, thing: Thing) -> Fiel
 
 
 def _contrasting_color(rng: np.random.Generator, behind: FieldArray) -> FieldArray:
-    """Return a random colour, the farthest tried where none is far enough from what lies behind."""
-    tries = rng.uniform(10, 250, (COLOR_TRIES, 3))
-    distances = np.linalg.norm(tries - behind, axis=1)
+    """Return a random colour far from most of the pixels (P, 3) behind, as far as tries allow.
+
+    Most, not their mean: on two things of different colours the mean is neither.
+    """
+    tries = rng.uniform(10, 250, (COLOR_TRIES, 1, 3))
+    samples = behind[rng.integers(len(behind), size=BEHIND_SAMPLES)]
+    distances = np.quantile(np.linalg.norm(tries - samples, axis=2), 0.1, axis=1)
     enough = np.flatnonzero(distances >= MIN_CONTRAST)
     chosen = enough[0] if len(enough) else int(distances.argmax())
-    return np.asarray(tries[chosen], np.float32)
+    return np.asarray(tries[chosen, 0], np.float32)
 
 
 def _other_tone(rng: np.random.Generator, color: FieldArray, behind: FieldArray) -> FieldArray:
