@@ -27,13 +27,14 @@ def write_yolo(
     labels = root / "labels" / split
     labels.mkdir(parents=True, exist_ok=True)
     for record, target in zip(records, targets, strict=True):
-        text = "".join(f"{row}\n" for row in _rows(record))
+        text = "".join(f"{row}\n" for row in yolo_rows(record))
         (labels / f"{target.stem}.txt").write_text(text, encoding="utf-8")
     (root / "classes.txt").write_text("\n".join(class_names) + "\n", encoding="utf-8")
     return sum(int(record.ignore.sum()) for record in records)
 
 
-def _rows(record: Record) -> list[str]:
+def yolo_rows(record: Record) -> list[str]:
+    """Return one line `label cx cy w h` per object that is not ignored, normalised, no newline."""
     height, width = record.size
     rows = []
     for box, label in zip(

@@ -140,6 +140,12 @@ def test_palette_with_transparent_entry_lies_over_white(tmp_path: Path) -> None:
     assert read_image(path).tolist() == [[[10, 20, 30], [255, 255, 255]]]
 
 
+def test_transparent_colour_of_an_rgb_png_lies_over_white(tmp_path: Path) -> None:
+    source = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))
+    path = save(tmp_path / "x.png", source, transparency=(4, 5, 6))
+    assert read_image(path).tolist() == [[[1, 2, 3], [255, 255, 255]]]
+
+
 def test_cmyk_jpeg_keeps_its_colours(tmp_path: Path) -> None:
     path = save(tmp_path / "x.jpg", Image.fromarray(picture()).convert("CMYK"), quality=100)
     assert np.abs(read_image(path).astype(int) - picture()).mean() < 3

@@ -1,4 +1,6 @@
 import multiprocessing
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +93,20 @@ def test_failed_write_leaves_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyP
     cache.save("labels", "new", entry(2))
     assert [path.name for path in tmp_path.iterdir()] == ["labels.npz"]
     assert_equal(cache.load("labels", "key"), entry())
+
+
+def test_full_disk_costs_only_the_cache(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cache = IndexCache(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    action = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        cache.save("labels", "key", entry(count=5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, action)
+    assert "not kept" in caplog.text
+    assert list(tmp_path.iterdir()) == []
 
 
 def _write_and_read(folder: Path, value: int, failures: "multiprocessing.Queue[str]") -> None:
