@@ -171,5 +171,6 @@ def weights_metadata(loaded: LoadedExperiment, detector: Detector, split: Split)
             "config": loaded.experiment.model_dump(mode="json"),
             "config_hash": loaded.hash,
             "data_fingerprint": split.fingerprint,
+            "category_ids": list(split.category_ids),
         },
     )

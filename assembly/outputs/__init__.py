@@ -1,0 +1,1 @@
+"""What predict.py writes: pictures, videos, tables."""

@@ -1,0 +1,116 @@
+"""Annotated pictures, annotated videos, and what is inside the boxes."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+
+from assembly.outputs.output import annotated, write_file
+from data.sources.frame import Frame
+from utils.report.drawing import encode_jpeg
+from utils.runtime.errors import UserError
+from utils.structures.images import ImageArray
+from utils.structures.results import Detections
+
+VIDEO_CODE = "mp4v"
+JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedImages:
+    """Still pictures with boxes, as `folder/name.jpg`."""
+
+    folder: Path
+    class_names: tuple[str, ...]
+
+    def write(self, frame: Frame, image: Callable[[], ImageArray], found: Detections) -> None:
+        """Draw and write a still picture."""
+        if frame.number is None:
+            picture = annotated(image(), found, self.class_names)
+            write_file(self.folder / f"{frame.name}.jpg", encode_jpeg(picture, JPEG_QUALITY))
+
+    def close(self) -> None:
+        """Do nothing: every picture is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """The inside of every box, as `folder/class/name_number.jpg`; number counts from 0."""
+
+    folder: Path
+    class_names: tuple[str, ...]
+
+    def write(self, frame: Frame, image: Callable[[], ImageArray], found: Detections) -> None:
+        """Cut out and write every box that holds at least one pixel."""
+        if not len(found):
+            return
+        pixels = image()
+        height, width = frame.size
+        for number, (box, label) in enumerate(
+            zip(found.boxes.tolist(), found.labels.tolist(), strict=True)
+        ):
+            left, top = (max(0, math.floor(corner)) for corner in box[:2])
+            right, bottom = min(width, math.ceil(box[2])), min(height, math.ceil(box[3]))
+            if right > left and bottom > top:
+                folder = self.folder / as_file_name(self.class_names[label])
+                crop = encode_jpeg(pixels[top:bottom, left:right], JPEG_QUALITY)
+                write_file(folder / f"{frame.numbered_name}_{number}.jpg", crop)
+
+    def close(self) -> None:
+        """Do nothing: every picture is complete."""
+
+
+@dataclass(slots=True)
+class AnnotatedVideos:
+    """Videos and streams with boxes, as `folder/name.mp4` at their own frame rate.
+
+    The format wants even sides: of an odd number of pixels the last is cut off.
+    """
+
+    folder: Path
+    class_names: tuple[str, ...]
+    _writer: cv2.VideoWriter | None = field(default=None, init=False)
+    _name: str = field(default="", init=False)
+    _size: tuple[int, int] = field(default=(0, 0), init=False)
+
+    def write(self, frame: Frame, image: Callable[[], ImageArray], found: Detections) -> None:
+        """Draw and append a picture; a new source starts a new file."""
+        if frame.number is None:
+            return
+        if self._writer is None or frame.name != self._name:
+            self._start(frame)
+        picture = annotated(image(), found, self.class_names)
+        if frame.size != self._size:
+            # A stream came back with another size; a file has one size from start to end.
+            height, width = self._size
+            picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        if self._writer is not None:
+            self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+    def close(self) -> None:
+        """Finish the file that is being written."""
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+
+    def _start(self, frame: Frame) -> None:
+        self.close()
+        path = self.folder / f"{frame.name}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        height, width = frame.size
+        code = cv2.VideoWriter.fourcc(*VIDEO_CODE)
+        writer = cv2.VideoWriter(str(path), code, frame.frame_rate, (width, height))
+        if not writer.isOpened():
+            raise UserError(
+                f"cannot write {path}: OpenCV finds no {VIDEO_CODE} encoder or no space; "
+                "leave video out of --save"
+            )
+        self._writer, self._name, self._size = writer, frame.name, frame.size
+
+
+def as_file_name(text: str) -> str:
+    """Return `text` with what cannot stand in a file name replaced by _."""
+    return re.sub(r"[^\w.-]+", "_", text).strip(".") or "_"

@@ -1,0 +1,216 @@
+"""What predict.py does: find objects in all pictures of the sources and write what was asked for."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from time import perf_counter
+
+import torch
+
+from assembly.detector import load_detector
+from assembly.outputs.output import Output
+from assembly.outputs.pictures import AnnotatedImages, AnnotatedVideos, Crops
+from assembly.outputs.tables import CocoResults, CsvTable, YoloLabels
+from assembly.predictor import Predictor, prediction_settings
+from configs.cli import PredictCommand
+from data.sources import FrameBatch, SourceBatches, find_sources
+from data.sources.frame import Skipped
+from utils.runtime.errors import UserError
+from utils.runtime.interrupt import StopRequest
+from utils.runtime.progress import progress_bar
+from utils.runtime.run_folder import claim_run_folder
+from utils.runtime.threads import available_cores, set_threads
+from utils.structures.results import Detections
+
+logger = logging.getLogger(__name__)
+
+SHOWN_FAULTS = 10
+
+
+@dataclass(slots=True)
+class PredictionSummary:
+    """What one call of predict.py did."""
+
+    class_names: tuple[str, ...]
+    written: tuple[Path, ...]
+    """Folders and files that hold the results."""
+    num_pictures: int = 0
+    found: Counter[int] = field(default_factory=Counter)
+    """Objects per label."""
+    skipped: list[Skipped] = field(default_factory=list)
+    seconds: float = 0.0
+    was_interrupted: bool = False
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person wants to know."""
+        rate = self.num_pictures / max(self.seconds, 1e-9)
+        yield (
+            f"{_counted(self.num_pictures, 'picture')} in {self.seconds:.1f} s ({rate:.1f}/s), "
+            f"{_counted(self.found.total(), 'object')}{self._by_class()}"
+        )
+        if self.skipped:
+            yield f"skipped: {_counted(sum(skip.count for skip in self.skipped), 'picture')}"
+            for skip in self.skipped[:SHOWN_FAULTS]:
+                yield f"  {skip.source}: {skip.reason}"
+            if len(self.skipped) > SHOWN_FAULTS:
+                yield f"  and {len(self.skipped) - SHOWN_FAULTS} more sources"
+        if self.was_interrupted:
+            yield "stopped on request; what is above was done"
+        if self.written:
+            yield f"written: {', '.join(map(str, self.written))}"
+
+    def _by_class(self) -> str:
+        counts = [f"{self.class_names[label]} {count}" for label, count in self.found.most_common()]
+        return f": {', '.join(counts)}" if counts else ""
+
+
+def predict(command: PredictCommand) -> PredictionSummary:
+    """Do what the command says.
+
+    Raises:
+        UserError, ConfigError: weights, settings or sources cannot be used, or a stream broke off;
+            what was found before is written.
+    """
+    loaded = load_detector(command.weights)
+    experiment = prediction_settings(loaded, command.overrides, like_val=command.like_val)
+    predictor = Predictor(loaded, experiment)
+    wanted = _labels(command.classes, predictor.class_names)
+    category_ids = predictor.category_ids
+    if command.categories is not None:
+        category_ids = read_category_ids(command.categories, predictor.class_names)
+    batches = SourceBatches(
+        sources=find_sources(command.sources),
+        framing=predictor.framing,
+        batch_size=predictor.batch_size,
+        threads=max(1, min(experiment.train.workers, available_cores())),
+    )
+    set_threads(experiment.train.threads, 0)
+    folder = _claim_folder(command.save_dir) if command.save else None
+    written = tuple(path for path in (folder, command.save_json) if path is not None)
+    summary = PredictionSummary(predictor.class_names, written, skipped=batches.skipped)
+    with _reported(summary), _open_outputs(command, folder, predictor, category_ids) as outputs:
+        _run(predictor, batches, outputs, wanted, summary)
+    if not summary.num_pictures and summary.skipped:
+        first = summary.skipped[0]
+        raise UserError(f"no picture could be read: {first.source}: {first.reason}")
+    return summary
+
+
+def _run(
+    predictor: Predictor,
+    batches: SourceBatches,
+    outputs: Sequence[Output],
+    wanted: torch.Tensor | None,
+    summary: PredictionSummary,
+) -> None:
+    total = batches.num_pictures()
+    with StopRequest() as stop, progress_bar("predict", total=total, unit="picture") as bar:
+        for item in batches:
+            found = [only(wanted, each) for each in predictor(item.batch)]
+            _write(item, found, outputs)
+            summary.num_pictures += len(item.frames)
+            for each in found:
+                summary.found.update(each.labels.tolist())
+            bar.update(len(item.frames))
+            if stop.requested:
+                summary.was_interrupted = True
+                return
+
+
+def _write(item: FrameBatch, found: Sequence[Detections], outputs: Sequence[Output]) -> None:
+    for frame, each in zip(item.frames, found, strict=True):
+        image = cache(frame.image)
+        for output in outputs:
+            output.write(frame, image, each)
+
+
+def only(labels: torch.Tensor | None, found: Detections) -> Detections:
+    """Return the finds whose label is among `labels` (M,), all of them where that is None."""
+    if labels is None:
+        return found
+    kept = torch.isin(found.labels, labels)
+    return Detections(boxes=found.boxes[kept], scores=found.scores[kept], labels=found.labels[kept])
+
+
+@contextmanager
+def _reported(summary: PredictionSummary) -> Iterator[None]:
+    """Tell what was done also where a stream broke off."""
+    start = perf_counter()
+    try:
+        yield
+    finally:
+        summary.seconds = perf_counter() - start
+        if summary.num_pictures:
+            for line in summary.lines():
+                logger.info("%s", line)
+
+
+@contextmanager
+def _open_outputs(
+    command: PredictCommand,
+    folder: Path | None,
+    predictor: Predictor,
+    category_ids: Sequence[int],
+) -> Iterator[list[Output]]:
+    names = predictor.class_names
+    with ExitStack() as stack:
+        outputs: list[Output] = []
+        if folder is not None:
+            makers: dict[str, Callable[[Path], Output]] = {
+                "images": lambda path: AnnotatedImages(path, names),
+                "video": lambda path: AnnotatedVideos(path, names),
+                "txt": lambda path: YoloLabels(path / "labels"),
+                "csv": lambda path: CsvTable(path / "detections.csv", names),
+                "json": lambda path: CocoResults(path / "detections.json", category_ids),
+                "crops": lambda path: Crops(path / "crops", names),
+            }
+            outputs += [makers[kind](folder) for kind in command.save]
+        if command.save_json is not None:
+            outputs.append(CocoResults(command.save_json, category_ids))
+        for output in outputs:
+            stack.callback(output.close)
+        yield outputs
+
+
+def _claim_folder(wish: Path) -> Path:
+    return claim_run_folder(wish.parent, wish.name).path
+
+
+def _labels(classes: Sequence[str], class_names: Sequence[str]) -> torch.Tensor | None:
+    if not classes:
+        return None
+    unknown = [name for name in classes if name not in class_names]
+    if unknown:
+        raise UserError(
+            f"--classes: the weights know no class {unknown[0]!r}; theirs are "
+            f"{', '.join(class_names)}"
+        )
+    return torch.tensor([class_names.index(name) for name in classes])
+
+
+def read_category_ids(path: Path, class_names: Sequence[str]) -> tuple[int, ...]:
+    """Return the category id of each class in a COCO annotation file.
+
+    Raises:
+        UserError: the file cannot be read, or a class is not among its categories.
+    """
+    try:
+        categories = json.loads(path.read_text(encoding="utf-8"))["categories"]
+        ids = {category["name"]: int(category["id"]) for category in categories}
+    except OSError as error:
+        raise UserError(f"--categories {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"--categories {path}: is no COCO annotation file with categories") from error
+    missing = [name for name in class_names if name not in ids]
+    if missing:
+        raise UserError(f"--categories {path}: has no category {missing[0]!r}")
+    return tuple(ids[name] for name in class_names)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,182 @@
+"""Moving pictures: video files, which end, and cameras and streams, which break off."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from data.sources.find import Found
+from utils.runtime.errors import UserError
+from utils.structures.images import ImageArray
+
+logger = logging.getLogger(__name__)
+
+USUAL_FRAME_RATE = 25.0
+"""Pictures per second of sources that do not say."""
+HIGHEST_FRAME_RATE = 240.0
+"""Above this a stream states its clock, not its pictures."""
+RECONNECTS = 5
+"""Attempts to reach a silent stream again, one after another."""
+FIRST_WAIT_S = 1.0
+"""Before the first attempt; doubled before each further one."""
+
+
+class Capture(Protocol):
+    """What is used of cv2.VideoCapture."""
+
+    def isOpened(self) -> bool:  # noqa: N802
+        """Whether there is something to read."""
+
+    def grab(self) -> bool:
+        """Go on to the next picture."""
+
+    def retrieve(self) -> tuple[bool, npt.NDArray[np.uint8]]:
+        """Return whether that worked, and the picture in BGR."""
+
+    def get(self, prop: int) -> float:
+        """Return a property."""
+
+    def release(self) -> None:
+        """Close."""
+
+
+def open_capture(location: str) -> Capture:
+    """Return the capture of a file, the number of a camera or an address; it may be closed."""
+    target: str | int = int(location) if location.isdecimal() else location
+    return cast(Capture, cv2.VideoCapture(target))
+
+
+class VideoFile:
+    """The pictures of a video file; iterable any number of times.
+
+    After an iteration `num_missing` says how many of the pictures the file announces could not be
+    decoded.
+    """
+
+    def __init__(self, found: Found, open_with: Callable[[str], Capture] = open_capture) -> None:
+        """Look at the file.
+
+        Raises:
+            UserError: it is no video that can be decoded.
+        """
+        self.shown = found.shown
+        self._location = found.location
+        self._open_with = open_with
+        self.num_missing = 0
+        capture = self._open()
+        self.frame_rate = frame_rate(capture)
+        self.num_frames = max(0, round(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        capture.release()
+
+    def __iter__(self) -> Iterator[ImageArray]:
+        """Yield the pictures (H, W, 3) uint8 RGB."""
+        capture = self._open()
+        num_read = 0
+        try:
+            while capture.grab():
+                is_whole, picture = capture.retrieve()
+                if is_whole:
+                    num_read += 1
+                    yield to_rgb(picture)
+        finally:
+            capture.release()
+        self.num_missing = max(0, self.num_frames - num_read)
+
+    def _open(self) -> Capture:
+        capture = self._open_with(self._location)
+        if not capture.isOpened():
+            raise UserError(f"{self.shown}: cannot be read as a video")
+        return capture
+
+
+class LiveStream:
+    """The pictures of a camera or stream until it is silent for good.
+
+    Pictures that came in while the last one was worked on are passed over, so that what is shown is
+    what happens now. An address that states a number of pictures is a recording: its end is no
+    failure.
+    """
+
+    def __init__(
+        self,
+        found: Found,
+        *,
+        open_with: Callable[[str], Capture] = open_capture,
+        wait: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Connect.
+
+        Args:
+            found: the camera or address.
+            open_with: makes the connection.
+            wait: waits for seconds before it is made anew.
+            clock: seconds that pass.
+
+        Raises:
+            UserError: there is no such camera or stream.
+        """
+        self.shown = f"camera {found.shown}" if found.location.isdecimal() else found.shown
+        self._location = found.location
+        self._open_with = open_with
+        self._wait = wait
+        self._clock = clock
+        self._capture = open_with(found.location)
+        if not self._capture.isOpened():
+            raise UserError(f"{self.shown}: cannot be opened; is it there and free?")
+        self.frame_rate = frame_rate(self._capture)
+        self._is_recording = self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+
+    def __iter__(self) -> Iterator[ImageArray]:
+        """Yield the pictures (H, W, 3) uint8 RGB.
+
+        Raises:
+            UserError: the stream broke off and could not be reached again.
+        """
+        try:
+            while self._read_on():
+                shown_at = self._clock()
+                is_whole, picture = self._capture.retrieve()
+                if is_whole:
+                    yield to_rgb(picture)
+                    self._pass_over(self._clock() - shown_at)
+        finally:
+            self._capture.release()
+
+    def _read_on(self) -> bool:
+        """Go on to the next picture, connecting anew if needed; False at a recording's end."""
+        if self._capture.grab():
+            return True
+        if self._is_recording:
+            return False
+        for attempt in range(1, RECONNECTS + 1):
+            logger.warning("%s: no picture; connecting anew (%d/%d)", self.shown, attempt, RECONNECTS)
+            self._capture.release()
+            self._wait(FIRST_WAIT_S * 2 ** (attempt - 1))
+            self._capture = self._open_with(self._location)
+            if self._capture.isOpened() and self._capture.grab():
+                return True
+        raise UserError(f"{self.shown}: broke off, and {RECONNECTS} attempts to reconnect failed")
+
+    def _pass_over(self, seconds: float) -> None:
+        if self._is_recording:
+            return
+        for _ in range(int(seconds * self.frame_rate)):
+            if not self._capture.grab():
+                return
+
+
+def frame_rate(capture: Capture) -> float:
+    """Return the pictures per second, `USUAL_FRAME_RATE` where the source does not say."""
+    stated = capture.get(cv2.CAP_PROP_FPS)
+    return stated if 0 < stated <= HIGHEST_FRAME_RATE else USUAL_FRAME_RATE
+
+
+def to_rgb(picture: npt.NDArray[np.uint8]) -> ImageArray:
+    """Return a picture of a capture, BGR (H, W, 3) or grey (H, W), as RGB."""
+    code = cv2.COLOR_GRAY2RGB if picture.ndim == 2 else cv2.COLOR_BGR2RGB
+    return cast(ImageArray, cv2.cvtColor(picture, code))

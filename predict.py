@@ -1,0 +1,27 @@
+"""Find objects: python predict.py --weights runs/NAME/best.safetensors --source FOLDER."""
+
+import os
+
+from configs.cli import parse_predict_command
+from configs.errors import ConfigError
+from utils.runtime.command import run_command
+from utils.runtime.errors import UserError
+from utils.runtime.progress import start_logging
+from utils.runtime.threads import prepare_environment
+
+
+def main() -> None:
+    """Read the command line, predict, say what was found."""
+    command = parse_predict_command()
+    prepare_environment()
+    # The decoders of OpenCV comment every damaged packet; what is skipped is counted instead.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    from assembly.prediction import predict
+
+    start_logging()
+    predict(command)
+
+
+if __name__ == "__main__":
+    run_command(main, user_errors=(ConfigError, UserError))
