@@ -94,7 +94,8 @@ def in_original_frame(
 ) -> list[Detections]:
     """Return detections, boxes (K, 4) in the network frame, on the CPU in their original frames.
 
-    Mapped on the CPU, in float32, so that a result does not depend on the device's division."""
+    Mapped on the CPU, in float32, so that a result does not depend on the device's division.
+    """
     mapped = []
     for found, meta in zip(detections, metas, strict=True):
         boxes, scores, labels = found.boxes.cpu(), found.scores.cpu(), found.labels.cpu()
