@@ -95,6 +95,18 @@ def test_death_at_any_moment_leaves_a_whole_state(
     check(load_state(last), 7)
 
 
+def test_second_death_does_not_lose_what_the_first_one_had_finished(tmp_path: Path) -> None:
+    last = tmp_path / "last"
+    save_state(last, tree(1))
+    save_state(last, tree(2))
+    os.rename(last, tmp_path / "last.new")  # died before state 2 got its name
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(DeadError))
+        with pytest.raises(DeadError):
+            save_state(last, tree(3))
+    check(load_state(last), 2)
+
+
 def full_disk() -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
