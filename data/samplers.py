@@ -41,7 +41,7 @@ class TrainPlan:
         if not self.multi_scale:
             return self.image_size
         step = max(SIZE_STEP, self.stride)
-        # The margins keep a bound such as (1 - 0.7) * 320 / 32 = 3.0000000000000004 in the range.
+        # The margins keep a bound such as (1 - 0.7) * 320 / 32 = 3.0000000000000004 in range.
         low = math.ceil((1 - self.multi_scale) * self.image_size / step - 1e-9)
         high = math.floor((1 + self.multi_scale) * self.image_size / step + 1e-9)
         rng = generator(self.seed, Stream.IMAGE_SIZE, epoch, batch)
