@@ -96,8 +96,7 @@ def _dense_copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     storages: set[int] = set()
     for name, tensor in tensors.items():
         copy = tensor.detach().cpu().contiguous(memory_format=torch.contiguous_format)
-        storage = copy.untyped_storage()
-        if storage.data_ptr() in storages or storage.nbytes() != copy.nbytes:
+        if copy.untyped_storage().data_ptr() in storages:
             copy = copy.clone()
         storages.add(copy.untyped_storage().data_ptr())
         dense[name] = copy
