@@ -76,6 +76,16 @@ def test_a_centre_in_the_middle_of_a_cell_has_no_neighbours() -> None:
     assert [c[1:] for c in cells_of(coarse) if c[0] == 0] == [(10, 10)]
 
 
+@pytest.mark.parametrize(
+    ("position", "columns"), [(8.0, {1}), (8.125, {0, 1}), (55.875, {6, 7}), (56.0, {6, 7})]
+)
+def test_no_neighbour_is_taken_within_one_cell_of_the_near_border(
+    position: float, columns: set[int]
+) -> None:
+    fine = assign(around(position, 28, 12, 12), (64, 64)).levels[0]
+    assert {column for _, column, _ in cells_of(fine)} == columns
+
+
 @pytest.mark.parametrize("position", [0.0, 64.0, -20.0, 90.0])
 def test_centres_on_or_beyond_the_border_stay_inside_without_duplicates(position: float) -> None:
     for level, count in zip(
