@@ -108,6 +108,14 @@ def test_transformer_attends_across_all_cells() -> None:
     assert not x.grad[1].any()
 
 
+def test_transformer_adds_to_its_input() -> None:
+    block = TransformerBlock(8, 8, num_heads=4, num_layers=2)
+    for parameter in block.parameters():
+        torch.nn.init.zeros_(parameter)
+    x = features(8)
+    assert torch.equal(block(x), x)
+
+
 def test_transformer_treats_cells_alike() -> None:
     block = TransformerBlock(8, 8, num_heads=4, num_layers=2).eval()
     x = features(8)
