@@ -17,13 +17,13 @@ from utils.structures.images import MaskArray
 DISTRACTOR = -1
 """Label of a thing that is of no class."""
 
-MIN_SIZE_PX = 10.0
+MIN_SIZE_PX = 12.0
 MAX_SIZE_RATIO = 0.6
 MAX_OBJECTS = 12
-MEAN_OBJECTS = 6.5
+MEAN_OBJECTS = 6.0
 EMPTY_PROB = 0.03
-HEAD_TO_TAIL_RATIO = 12.0
-MIN_VISIBLE_RATIO = 0.6
+HEAD_TO_TAIL_RATIO = 10.0
+MIN_VISIBLE_RATIO = 0.7
 PLACEMENT_TRIES = 25
 
 

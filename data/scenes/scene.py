@@ -17,6 +17,9 @@ CLASS_NAMES = tuple(CLASS_OUTLINES)
 ASPECT_RATIOS = (1.0, 1.0, 0.75, 4 / 3)
 MIN_CONTRAST = 70.0
 COLOR_TRIES = 30
+TYPICAL_HUE_PROB = 0.85
+HUE_SPREAD = 18.0
+"""Degrees; the hues of two classes are 60 apart."""
 BEHIND_SAMPLES = 64
 SHADOW_REACH_RATIO = 0.06
 
@@ -95,7 +98,7 @@ def _surface(rng: np.random.Generator, canvas: FieldArray, thing: Thing) -> Fiel
     """Return the thing's colours (H, W, 3): two tones of one hue in a pattern, shaded, rimmed."""
     image_size = canvas.shape[:2]
     behind = canvas[thing.coverage > 0]
-    color = _contrasting_color(rng, behind)
+    color = _contrasting_color(rng, _color_tries(rng, thing.label), behind)
     other = _other_tone(rng, color, behind.mean(axis=0))
     name = PATTERNS[rng.integers(len(PATTERNS))]
     period = max(4.0, thing.size_px * rng.uniform(0.15, 0.4))
@@ -105,17 +108,33 @@ def _surface(rng: np.random.Generator, canvas: FieldArray, thing: Thing) -> Fiel
     return np.asarray(np.clip(shaded, 0, 255), np.float32)
 
 
-def _contrasting_color(rng: np.random.Generator, behind: FieldArray) -> FieldArray:
-    """Return a random colour far from most of the pixels (P, 3) behind, as far as tries allow.
+def _color_tries(rng: np.random.Generator, label: int) -> FieldArray:
+    """Return colours (COLOR_TRIES, 3) that a thing may have.
+
+    Most objects have a hue typical of their class, as tomatoes have; the others, and all
+    distractors, have any colour, so that hue helps to tell a class but does not decide.
+    """
+    if label == DISTRACTOR or rng.uniform() > TYPICAL_HUE_PROB:
+        return np.asarray(rng.uniform(10, 250, (COLOR_TRIES, 3)), np.float32)
+    hue = label * 360 / len(CLASS_OUTLINES) + rng.uniform(-HUE_SPREAD, HUE_SPREAD, COLOR_TRIES)
+    saturation = rng.uniform(0.55, 1, COLOR_TRIES)
+    value = rng.uniform(0.4, 1, COLOR_TRIES)
+    hsv = np.stack((hue % 360, saturation, value), axis=1).astype(np.float32)
+    return np.asarray(cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0] * 255, np.float32)
+
+
+def _contrasting_color(
+    rng: np.random.Generator, tries: FieldArray, behind: FieldArray
+) -> FieldArray:
+    """Return the first of tries (T, 3) far from most of the pixels (P, 3) behind, or the farthest.
 
     Most, not their mean: on two things of different colours the mean is neither.
     """
-    tries = rng.uniform(10, 250, (COLOR_TRIES, 1, 3))
     samples = behind[rng.integers(len(behind), size=BEHIND_SAMPLES)]
-    distances = np.quantile(np.linalg.norm(tries - samples, axis=2), 0.1, axis=1)
+    distances = np.quantile(np.linalg.norm(tries[:, None] - samples, axis=2), 0.1, axis=1)
     enough = np.flatnonzero(distances >= MIN_CONTRAST)
     chosen = enough[0] if len(enough) else int(distances.argmax())
-    return np.asarray(tries[chosen, 0], np.float32)
+    return np.asarray(tries[chosen], np.float32)
 
 
 def _other_tone(rng: np.random.Generator, color: FieldArray, behind: FieldArray) -> FieldArray:
