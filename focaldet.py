@@ -141,13 +141,15 @@ class Detector:
     def __call__(self, pictures: Picture) -> Detections: ...
 
     @overload
-    def __call__(self, pictures: Sequence[Picture]) -> list[Detections]: ...
+    def __call__(self, pictures: list[Any] | tuple[Any, ...]) -> list[Detections]: ...
 
-    def __call__(self, pictures: Picture | Sequence[Picture]) -> Detections | list[Detections]:
+    def __call__(
+        self, pictures: Picture | list[Any] | tuple[Any, ...]
+    ) -> Detections | list[Detections]:
         """Return what is in one picture, or in each of a list or tuple of pictures.
 
-        Pictures of a list that get the same network shape are computed together; this and their
-        order change no result.
+        Pictures of a list that get the same network shape are computed together, which changes a
+        result by no more than the rounding of float32.
 
         Raises:
             ImageError: a file cannot be read as an image.
@@ -155,7 +157,7 @@ class Detector:
         """
         if isinstance(pictures, list | tuple):
             return self._detect([as_rgb(picture) for picture in pictures])
-        return self._detect([as_rgb(pictures)])[0]  # type: ignore[arg-type]
+        return self._detect([as_rgb(pictures)])[0]
 
     def _detect(self, images: Sequence[ImageArray]) -> list[Detections]:
         framing = self._predictor.framing
@@ -247,7 +249,7 @@ def as_rgb(picture: Picture) -> ImageArray:
 
 def _from_array(pixels: npt.NDArray[Any]) -> ImageArray:
     is_grey = pixels.ndim == 2
-    if pixels.dtype != np.uint8 or not (is_grey or pixels.ndim == 3 and pixels.shape[2] == 3):
+    if pixels.dtype != np.uint8 or not (is_grey or (pixels.ndim == 3 and pixels.shape[2] == 3)):
         raise UserError(
             f"a numpy picture is uint8, (H, W, 3) RGB or (H, W) grey, "
             f"got {pixels.dtype} {pixels.shape}"

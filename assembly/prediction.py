@@ -1,4 +1,4 @@
-"""What predict.py does: find objects in all pictures of the sources and write what was asked for."""
+"""What predict.py does: find objects in all pictures and write what was asked for."""
 
 import json
 import logging
@@ -205,7 +205,7 @@ def read_category_ids(path: Path, class_names: Sequence[str]) -> tuple[int, ...]
     except OSError as error:
         raise UserError(f"--categories {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"--categories {path}: is no COCO annotation file with categories") from error
+        raise UserError(f"--categories {path}: is no COCO annotation file") from error
     missing = [name for name in class_names if name not in ids]
     if missing:
         raise UserError(f"--categories {path}: has no category {missing[0]!r}")

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from data.sources.frame import Frame
-from utils.report.drawing import draw_boxes
+from utils.report.drawing import Picture, draw_boxes, enlarge_to
 from utils.runtime.atomic import cannot_write
 from utils.structures.images import ImageArray
 from utils.structures.results import Detections
+
+SMALLEST_SIDE = 480
+"""Long side of an annotated picture in pixels, at least."""
 
 
 class Output(Protocol):
@@ -30,13 +30,14 @@ class Output(Protocol):
         """Finish; also called after a failure."""
 
 
-def annotated(
-    image: ImageArray, found: Detections, class_names: tuple[str, ...]
-) -> npt.NDArray[np.uint8]:
-    """Return a copy of `image` (H, W, 3) with what was found drawn on it."""
-    return draw_boxes(
-        image, found.boxes.numpy(), found.labels.numpy(), class_names, found.scores.numpy()
-    )
+def annotated(image: ImageArray, found: Detections, class_names: tuple[str, ...]) -> Picture:
+    """Return a copy of `image` (H, W, 3) with what was found drawn on it.
+
+    A small picture is enlarged by a whole factor: names on it would hide everything.
+    """
+    canvas, factor = enlarge_to(image, SMALLEST_SIDE)
+    boxes, scores = found.boxes.numpy() * factor, found.scores.numpy()
+    return draw_boxes(canvas, boxes, found.labels.numpy(), class_names, scores)
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from assembly.outputs.output import annotated, write_file
 from data.sources.frame import Frame
@@ -74,21 +75,21 @@ class AnnotatedVideos:
     class_names: tuple[str, ...]
     _writer: cv2.VideoWriter | None = field(default=None, init=False)
     _name: str = field(default="", init=False)
-    _size: tuple[int, int] = field(default=(0, 0), init=False)
+    _size_wh: tuple[int, int] = field(default=(0, 0), init=False)
 
     def write(self, frame: Frame, image: Callable[[], ImageArray], found: Detections) -> None:
         """Draw and append a picture; a new source starts a new file."""
         if frame.number is None:
             return
-        if self._writer is None or frame.name != self._name:
-            self._start(frame)
         picture = annotated(image(), found, self.class_names)
-        if frame.size != self._size:
+        writer = self._writer
+        if writer is None or frame.name != self._name:
+            writer = self._start(frame, picture.shape[1::-1])
+        if picture.shape[1::-1] != self._size_wh:
             # A stream came back with another size; a file has one size from start to end.
-            height, width = self._size
-            picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-        if self._writer is not None:
-            self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            resized = cv2.resize(picture, self._size_wh, interpolation=cv2.INTER_AREA)
+            picture = np.asarray(resized, np.uint8)
+        writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
         """Finish the file that is being written."""
@@ -96,11 +97,11 @@ class AnnotatedVideos:
             self._writer.release()
             self._writer = None
 
-    def _start(self, frame: Frame) -> None:
+    def _start(self, frame: Frame, size_wh: tuple[int, ...]) -> cv2.VideoWriter:
         self.close()
         path = self.folder / f"{frame.name}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
-        height, width = frame.size
+        width, height = size_wh
         code = cv2.VideoWriter.fourcc(*VIDEO_CODE)
         writer = cv2.VideoWriter(str(path), code, frame.frame_rate, (width, height))
         if not writer.isOpened():
@@ -108,7 +109,8 @@ class AnnotatedVideos:
                 f"cannot write {path}: OpenCV finds no {VIDEO_CODE} encoder or no space; "
                 "leave video out of --save"
             )
-        self._writer, self._name, self._size = writer, frame.name, frame.size
+        self._writer, self._name, self._size_wh = writer, frame.name, (width, height)
+        return writer
 
 
 def as_file_name(text: str) -> str:

@@ -155,8 +155,8 @@ class SourceBatches:
             if group and size != group[-1].size:
                 yield self._kept(group)
                 group = []
-            image_id = first.image_id + number
-            group.append(replace(first, image_id=image_id, size=size, number=number, pixels=picture))
+            frame = replace(first, size=size, number=number, pixels=picture)
+            group.append(replace(frame, image_id=first.image_id + number))
             if len(group) == batch_size:
                 yield self._kept(group)
                 group = []

@@ -2,12 +2,19 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 Picture = npt.NDArray[np.uint8]
+Color = tuple[int, int, int]
+
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+SMALLEST_TEXT = 0.35
+MARGIN = 4
+"""Pixels between a text of scale 1 and the edge of its patch, at least 2."""
 
 PALETTE = (
     (0, 114, 178),
@@ -33,35 +40,101 @@ def draw_boxes(
 ) -> Picture:
     """Return a copy of `image` (H, W, 3) RGB with boxes (N, 4) xyxy pixels and their names.
 
-    Line width and text grow with the image, text is black or white, whichever stands out, and
-    stays inside the image. The worst score is drawn first, so the best lies on top.
+    Line width and text grow with the image. Names stand where they hide no other name, if there is
+    such a place at their box; the best score chooses first and lies on top.
     """
     canvas = image.copy()
     unit = max(canvas.shape[:2])
     thickness = max(1, round(unit / 400))
-    order = range(len(boxes)) if scores is None else np.argsort(scores, kind="stable")
-    for index in order:
-        color = PALETTE[int(labels[index]) % len(PALETTE)]
-        x1, y1, x2, y2 = (round(float(v)) for v in boxes[index])
-        cv2.rectangle(canvas, (x1, y1), (x2, y2), color, thickness, cv2.LINE_AA)
-        name = class_names[int(labels[index])]
-        text = name if scores is None else f"{name} {scores[index]:.2f}"
-        _draw_tag(canvas, text, (x1, y1), color, scale=max(0.35, unit / 1400))
+    best_first = range(len(boxes)) if scores is None else np.argsort(-scores, kind="stable")
+    corners = np.round(boxes).astype(int).tolist()
+    tags: list[_Tag] = []
+    for index in best_first:
+        label = int(labels[index])
+        score = None if scores is None else float(scores[index])
+        tag = _Tag.fitting(class_names[label], score, canvas, color_of(label))
+        tags.append(tag.placed(corners[index], tags, canvas))
+    for index, tag in reversed(list(zip(best_first, tags, strict=True))):
+        x1, y1, x2, y2 = corners[index]
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), tag.color, thickness, cv2.LINE_AA)
+    for tag in reversed(tags):
+        tag.draw(canvas)
     return canvas
 
 
-def _draw_tag(
-    canvas: Picture, text: str, corner: tuple[int, int], color: tuple[int, int, int], scale: float
-) -> None:
-    thickness = max(1, round(scale * 1.5))
-    (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
-    left = max(0, min(corner[0], canvas.shape[1] - width))
-    bottom = max(height + base, corner[1])
-    luminance = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
-    ink = (0, 0, 0) if luminance > 140 else (255, 255, 255)
-    cv2.rectangle(canvas, (left, bottom - height - base), (left + width, bottom), color, cv2.FILLED)
-    origin = (left, bottom - base // 2 - 1)
-    cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, thickness, cv2.LINE_AA)
+def color_of(label: int) -> Color:
+    """Return the RGB colour of a class."""
+    return PALETTE[label % len(PALETTE)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tag:
+    """A name on a patch of colour; `left`, `top`, `width`, `height` in pixels."""
+
+    text: str
+    color: Color
+    scale: float
+    thickness: int
+    width: int
+    height: int
+    base: int
+    margin: int
+    left: int = 0
+    top: int = 0
+
+    @classmethod
+    def fitting(cls, name: str, score: float | None, canvas: Picture, color: Color) -> "_Tag":
+        """Return the tag with name and score, or with the name alone where both are too wide."""
+        scale = max(SMALLEST_TEXT, max(canvas.shape[:2]) / 1400)
+        thickness = max(1, round(scale * 1.5))
+        margin = max(2, round(scale * MARGIN))
+        texts = [name] if score is None else [f"{name} {score:.2f}", name]
+        for text in texts:
+            (width, height), base = cv2.getTextSize(text, FONT, scale, thickness)
+            if width + 2 * margin <= canvas.shape[1]:
+                break
+        return cls(
+            text=text,
+            color=color,
+            scale=scale,
+            thickness=thickness,
+            width=width + 2 * margin,
+            height=height + base + margin,
+            base=base,
+            margin=margin,
+        )
+
+    def placed(self, box: Sequence[int], others: "Sequence[_Tag]", canvas: Picture) -> "_Tag":
+        """Return the tag at the corner of `box` where it hides least of `others`.
+
+        Tried in order: above the box, below it, inside; each flush left, then flush right.
+        """
+        x1, y1, x2, y2 = box
+        right = max(0, canvas.shape[1] - self.width)
+        bottom = max(0, canvas.shape[0] - self.height)
+        places = [
+            (min(max(left, 0), right), min(max(top, 0), bottom))
+            for top in (y1 - self.height, y2, y1)
+            for left in (x1, x2 - self.width)
+        ]
+        taken = np.array([(o.left, o.top, o.width, o.height) for o in others]).reshape(-1, 4)
+        left, top = min(places, key=lambda place: self._hidden(place, taken))
+        return replace(self, left=left, top=top)
+
+    def _hidden(self, place: tuple[int, int], taken: npt.NDArray[np.int64]) -> int:
+        """Return how many pixels of tags `taken` (N, 4) the tag would hide at (left, top)."""
+        start = np.maximum(place, taken[:, :2])
+        end = np.minimum(np.add(place, (self.width, self.height)), taken[:, :2] + taken[:, 2:])
+        return int((end - start).clip(min=0).prod(axis=1).sum())
+
+    def draw(self, canvas: Picture) -> None:
+        """Draw onto `canvas`, in black or white, whichever stands out."""
+        luminance = float(np.dot((0.299, 0.587, 0.114), self.color))
+        ink = (0, 0, 0) if luminance > 140 else (255, 255, 255)
+        corner = (self.left + self.width - 1, self.top + self.height - 1)
+        cv2.rectangle(canvas, (self.left, self.top), corner, self.color, cv2.FILLED)
+        origin = (self.left + self.margin, self.top + self.height - self.base - self.margin // 2)
+        cv2.putText(canvas, self.text, origin, FONT, self.scale, ink, self.thickness, cv2.LINE_AA)
 
 
 def shrink_to(picture: Picture, side: int) -> tuple[Picture, float]:
@@ -71,6 +144,16 @@ def shrink_to(picture: Picture, side: int) -> tuple[Picture, float]:
         return picture, scale
     size_wh = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
     return np.asarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA), np.uint8), scale
+
+
+def enlarge_to(picture: Picture, side: int) -> tuple[Picture, int]:
+    """Return `picture` (H, W, 3) enlarged by the whole factor that brings it to `side` pixels."""
+    factor = -(-side // max(picture.shape[:2]))
+    if factor <= 1:
+        return picture, 1
+    size_wh = (picture.shape[1] * factor, picture.shape[0] * factor)
+    larger = cv2.resize(picture, size_wh, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(larger, np.uint8), factor
 
 
 def side_by_side(pictures: Sequence[Picture], gap: int = 4) -> Picture:
