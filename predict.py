@@ -1,6 +1,7 @@
 """Find objects: python predict.py --weights runs/NAME/best.safetensors --source FOLDER."""
 
 import os
+import warnings
 
 from configs.cli import parse_predict_command
 from configs.errors import ConfigError
@@ -17,6 +18,8 @@ def main() -> None:
     # The decoders of OpenCV comment every damaged packet; what is skipped is counted instead.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    # Large pictures are what people have; those beyond twice this size are refused as faulty.
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     from assembly.prediction import predict
 
     start_logging()

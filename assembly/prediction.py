@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from time import perf_counter
@@ -89,7 +90,8 @@ def predict(command: PredictCommand) -> PredictionSummary:
         batch_size=predictor.batch_size,
         threads=max(1, min(experiment.train.workers, available_cores())),
     )
-    set_threads(experiment.train.threads, 0)
+    # As many as val.py takes: another number may change the last bit of a score.
+    set_threads(experiment.train.threads, experiment.train.workers)
     folder = _claim_folder(command.save_dir) if command.save else None
     written = tuple(path for path in (folder, command.save_json) if path is not None)
     summary = PredictionSummary(predictor.class_names, written, skipped=batches.skipped)
@@ -186,10 +188,9 @@ def _labels(classes: Sequence[str], class_names: Sequence[str]) -> torch.Tensor 
         return None
     unknown = [name for name in classes if name not in class_names]
     if unknown:
-        raise UserError(
-            f"--classes: the weights know no class {unknown[0]!r}; theirs are "
-            f"{', '.join(class_names)}"
-        )
+        close = get_close_matches(unknown[0], class_names, n=1)
+        known = f"did you mean {close[0]!r}?" if close else f"theirs are {', '.join(class_names)}"
+        raise UserError(f"--classes: the weights know no class {unknown[0]!r}; {known}")
     return torch.tensor([class_names.index(name) for name in classes])
 
 

@@ -28,6 +28,9 @@ from utils.runtime.errors import UserError
 from utils.structures.images import Record
 from utils.structures.results import Detections
 
+ONE_THREAD = "train.threads=1"
+"""Another number of threads may change the last bit of a score."""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -51,7 +54,15 @@ def run(folder: Path, out: Path, *arguments: str, source: Path | None = None) ->
 
 
 def validate(weights: Path, data: str, *overrides: str) -> Judgement:
-    arguments = ["--weights", str(weights), "--data", data, *overrides, "train.workers=0"]
+    arguments = [
+        "--weights",
+        str(weights),
+        "--data",
+        data,
+        *overrides,
+        "train.workers=0",
+        ONE_THREAD,
+    ]
     return judge(parse_val_command(arguments))
 
 
@@ -100,7 +111,7 @@ def headline(judged: Judgement) -> list[float]:
 def test_prediction_gives_the_numbers_of_validation(folder: Path, tmp_path: Path) -> None:
     judged = validate(folder / "best.safetensors", str(folder / "data" / "data.yaml"))
     results = tmp_path / "results.json"
-    run(folder, tmp_path, "--like-val", "--save", "none", "--save-json", str(results))
+    run(folder, tmp_path, "--like-val", "--save", "none", "--save-json", str(results), ONE_THREAD)
     assert 0.02 < judged.result.map50_95 < 0.98, "the case is too easy or too hard to prove a thing"
     assert json.loads(results.read_text()) == judged.detections
     split = load_split(_dataset(folder), "val")
@@ -141,7 +152,7 @@ def test_released_weights_on_photographs_give_the_numbers_of_validation(
             [
                 *("--weights", str(weights), "--source", str(tmp_path / "images"), "--like-val"),
                 *("--save", "none", "--save-json", str(results), "--categories", str(truth)),
-                smaller,
+                *(smaller, ONE_THREAD),
             ]
         )
     )
@@ -279,6 +290,8 @@ def test_classes_are_kept_by_name(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "predict").exists()
     with pytest.raises(UserError, match="know no class 'fish'; theirs are cat, dog, owl"):
         run(folder, tmp_path, "--classes", "fish")
+    with pytest.raises(UserError, match=r"know no class 'dogs'; did you mean 'dog'\?"):
+        run(folder, tmp_path, "--classes", "dogs")
 
 
 def test_only_keeps_rows_together() -> None:
@@ -350,3 +363,20 @@ def test_what_was_found_is_written_when_a_stream_breaks_off(
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
     assert (tmp_path / "predict" / "detections.json").is_file()
     assert "3 pictures in" in caplog.text
+
+
+def test_an_interruption_keeps_what_was_done(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AlreadyAsked(contextlib.nullcontext["AlreadyAsked"]):
+        requested = True
+
+        def __enter__(self) -> "AlreadyAsked":
+            return self
+
+    monkeypatch.setattr("assembly.prediction.StopRequest", AlreadyAsked)
+    summary = run(folder, tmp_path, "--save", "csv", "eval.batch_size=1")
+    assert summary.num_pictures == 1
+    assert any("stopped on request" in line for line in summary.lines())
+    rows = (tmp_path / "predict" / "detections.csv").read_text().splitlines()
+    assert len(rows) == 1 + summary.found.total()

@@ -3,6 +3,7 @@
 import io
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -191,11 +192,14 @@ def test_image_ids_are_numbers_in_names_or_positions(sources: Sources, ids: list
 # Still pictures
 
 
-def test_batches_are_those_of_validation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rectangular", [True, False])
+def test_batches_are_those_of_validation(tmp_path: Path, rectangular: bool) -> None:
     records = write_scenes(tmp_path, 11)
-    settings = EvalSettings(batch_size=4)
+    settings = EvalSettings(batch_size=4, rectangular=rectangular)
     wanted = build_eval_batches(records, image_size=64, stride=8, settings=settings, workers=0)
-    given = list(batches_of(Sources(stills=tuple(Found(r.path, r.path) for r in records))))
+    batches = batches_of(Sources(stills=tuple(Found(r.path, r.path) for r in records)))
+    batches.framing = replace(FRAMING, rectangular=rectangular)
+    given = list(batches)
     assert len(given) == len(wanted)
     for ours, theirs in zip(given, wanted, strict=True):
         assert ours.batch.images.equal(theirs.images)
@@ -217,6 +221,16 @@ def test_unreadable_pictures_are_skipped_and_counted(tmp_path: Path) -> None:
     assert sorted(Path(skip.source).name for skip in batches.skipped) == ["1.png", "2.png", "3.png"]
     assert all(skip.reason and skip.source not in skip.reason for skip in batches.skipped)
     assert batches.num_pictures() == 6
+
+
+def test_a_picture_of_another_size_than_its_header_states_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scenes(tmp_path, 1)
+    monkeypatch.setattr("data.sources.batches.read_image_size", lambda _: (7, 7))
+    batches = batches_of(find_sources([str(tmp_path)]))
+    assert list(batches) == []
+    assert "another size" in batches.skipped[0].reason
 
 
 def test_truncated_jpeg_is_skipped_not_guessed(tmp_path: Path) -> None:
@@ -359,6 +373,19 @@ def test_a_stream_may_change_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
         [(9, 5)],
     ]
     assert batches_of(Sources(streams=(Found("0", "a"),))).num_pictures() is None
+
+
+def test_a_video_that_changes_its_size_is_cut_into_batches_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pictures = [*grey(1), *[np.zeros((9, 5, 3), np.uint8)] * 3]
+    monkeypatch.setattr(
+        "data.sources.batches.VideoFile",
+        lambda found: VideoFile(found, lambda _: FakeCapture(pictures)),
+    )
+    items = list(batches_of(Sources(videos=(Found("a.mp4", "a"),)), batch_size=2))
+    assert [[frame.number for frame in item.frames] for item in items] == [[0], [1, 2], [3]]
+    assert [item.frames[-1].size for item in items] == [(4, 6), (9, 5), (9, 5)]
 
 
 def test_colours_of_a_capture_become_rgb(tmp_path: Path) -> None:
