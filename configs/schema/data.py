@@ -116,7 +116,7 @@ class SyntheticDataset(DatasetSettings):
     class_names: tuple[str, ...] = ("disc", "ring", "box", "cross", "triangle", "star")
     """Names of the generated shapes, most frequent first; any leading part of the default list."""
 
-    train_images: int = Field(default=400, ge=1)
+    train_images: int = Field(default=800, ge=1)
     """Images in the training split."""
 
     val_images: int = Field(default=100, ge=1)

@@ -17,13 +17,13 @@ from utils.structures.images import MaskArray
 DISTRACTOR = -1
 """Label of a thing that is of no class."""
 
-MIN_SIZE_PX = 12.0
-MAX_SIZE_RATIO = 0.6
+MIN_SIZE_PX = 16.0
+MAX_SIZE_RATIO = 0.5
 MAX_OBJECTS = 12
-MEAN_OBJECTS = 6.0
+MEAN_OBJECTS = 4.5
 EMPTY_PROB = 0.03
-HEAD_TO_TAIL_RATIO = 10.0
-MIN_VISIBLE_RATIO = 0.7
+HEAD_TO_TAIL_RATIO = 7.0
+MIN_VISIBLE_RATIO = 0.85
 PLACEMENT_TRIES = 25
 
 
@@ -96,7 +96,7 @@ def _throw(
     side = max(image_size)
     largest = MAX_SIZE_RATIO * side
     smallest = MIN_SIZE_PX if label != DISTRACTOR else 0.1 * side
-    size_px = smallest * (largest / smallest) ** rng.beta(2.6, 2.0)
+    size_px = smallest * (largest / smallest) ** rng.beta(3.0, 1.8)
     height, width = image_size
     center = (rng.uniform(0, width), rng.uniform(0, height))
     outlines = DISTRACTOR_OUTLINES if label == DISTRACTOR else CLASS_OUTLINES

@@ -15,9 +15,9 @@ CLASS_NAMES = tuple(CLASS_OUTLINES)
 """What can be drawn, most frequent first."""
 
 ASPECT_RATIOS = (1.0, 1.0, 0.75, 4 / 3)
-MIN_CONTRAST = 70.0
+MIN_CONTRAST = 110.0
 COLOR_TRIES = 30
-TYPICAL_HUE_PROB = 0.85
+TYPICAL_HUE_PROB = 0.9
 HUE_SPREAD = 18.0
 """Degrees; the hues of two classes are 60 apart."""
 BEHIND_SAMPLES = 64
