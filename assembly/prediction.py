@@ -95,11 +95,15 @@ def predict(command: PredictCommand) -> PredictionSummary:
     folder = _claim_folder(command.save_dir) if command.save else None
     written = tuple(path for path in (folder, command.save_json) if path is not None)
     summary = PredictionSummary(predictor.class_names, written, skipped=batches.skipped)
-    with _reported(summary), _open_outputs(command, folder, predictor, category_ids) as outputs:
+    with (
+        _reported(summary),
+        _emptied(folder),
+        _open_outputs(command, folder, predictor, category_ids) as outputs,
+    ):
         _run(predictor, batches, outputs, wanted, summary)
-    if not summary.num_pictures and summary.skipped:
-        first = summary.skipped[0]
-        raise UserError(f"no picture could be read: {first.source}: {first.reason}")
+    if not summary.num_pictures:
+        faults = [f"{skip.source}: {skip.reason}" for skip in summary.skipped]
+        raise UserError(": ".join(["no picture could be read", *faults[:1]]))
     return summary
 
 
@@ -150,6 +154,16 @@ def _reported(summary: PredictionSummary) -> Iterator[None]:
         if summary.num_pictures:
             for line in summary.lines():
                 logger.info("%s", line)
+
+
+@contextmanager
+def _emptied(folder: Path | None) -> Iterator[None]:
+    """Leave no folder behind in which nothing was written."""
+    try:
+        yield
+    finally:
+        if folder is not None and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 @contextmanager

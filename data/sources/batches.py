@@ -66,9 +66,12 @@ class SourceBatches:
                 number=0,
                 frame_rate=stream.frame_rate,
             )
+            started_at = next_id
             for batch in self._moving(stream, first, batch_size=1):
                 next_id += len(batch.frames)
                 yield batch
+            if next_id == started_at:
+                self.skipped.append(Skipped(stream.shown, "opens but gives no picture"))
 
     def num_pictures(self) -> int | None:
         """Return how many pictures are expected, None where a stream has no end."""

@@ -340,7 +340,8 @@ def test_what_cannot_be_read_is_counted_and_named(folder: Path, tmp_path: Path) 
     assert any("bad.png: not an image" in line for line in lines)
     (images / "good.png").unlink()
     with pytest.raises(UserError, match=r"no picture could be read: .*bad\.png: not an image"):
-        run(folder, tmp_path, "--save", "none", source=images)
+        run(folder, tmp_path, "--save", "images", source=images)
+    assert list(tmp_path.iterdir()) == [images]
 
 
 def test_what_was_found_is_written_when_a_stream_breaks_off(

@@ -339,6 +339,16 @@ def test_a_recording_at_an_address_just_ends() -> None:
     assert waits == []
 
 
+def test_a_stream_without_a_single_picture_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "data.sources.batches.LiveStream",
+        lambda found: LiveStream(found, open_with=in_turn(FakeCapture([], count=9))),
+    )
+    batches = batches_of(Sources(streams=(Found("http://host/a", "a"),)))
+    assert list(batches) == []
+    assert [skip.reason for skip in batches.skipped] == ["opens but gives no picture"]
+
+
 def test_pictures_that_came_in_meanwhile_are_passed_over() -> None:
     moments = itertools.count(0.0, 0.25)
     pictures = FakeCapture(grey(*range(9)), rate=10)

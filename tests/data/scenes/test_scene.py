@@ -10,6 +10,7 @@ from data.scenes import CLASS_NAMES, render_scene
 from data.scenes.layout import (
     HEAD_TO_TAIL_RATIO,
     MAX_OBJECTS,
+    MEAN_OBJECTS,
     MIN_VISIBLE_RATIO,
     Thing,
     arrange,
@@ -138,10 +139,10 @@ def test_objects_are_many_small_and_long_tailed() -> None:
     frequency = Counter(int(label) for scene in scenes for label in scene.labels)
     ordered = [frequency[index] for index in range(6)]
     assert ordered == sorted(ordered, reverse=True)
-    assert 8 < ordered[0] / ordered[-1] < 16
+    assert ordered[0] / ordered[-1] == pytest.approx(HEAD_TO_TAIL_RATIO, rel=0.3)
     assert ordered[-1] >= 60
     assert max(counts) <= MAX_OBJECTS
-    assert 4 < np.mean(counts) < 7
+    assert np.mean(counts) == pytest.approx(MEAN_OBJECTS, rel=0.25)
     assert 2 <= counts.count(0) <= 30
     assert len({scene.image.shape for scene in scenes}) == 3
     assert {max(scene.image.shape[:2]) for scene in scenes} == {128}
