@@ -232,7 +232,9 @@ def _collate_reported(samples: "list[Sample | UserError]") -> "Batch | UserError
 
 
 def _start_worker(_worker: int) -> None:
-    # Ctrl-C reaches every process of the terminal; the main process decides what happens.
+    # Ctrl-C reaches every process of the terminal, and cluster managers signal all processes of a
+    # job; the main process decides what happens. Workers end when it closes them or is gone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

@@ -152,7 +152,7 @@ def test_sizes_reach_from_small_to_large() -> None:
     sizes = np.concatenate(
         [
             (scene.boxes[:, 2:] - scene.boxes[:, :2]).max(axis=1)
-            for scene in (render_scene(keyed(i), side=256, num_classes=6) for i in range(60))
+            for scene in (render_scene(keyed(i), side=256, num_classes=6) for i in range(200))
         ]
     )
     assert sizes.min() < 20
