@@ -149,13 +149,7 @@ def parse_val_command(arguments: Sequence[str] | None = None) -> ValCommand:
         "Judge weights on a data set; settings are those of the training unless stated.",
         sections=("eval", "train", "model"),
     )
-    parser.add_argument(
-        "--weights",
-        metavar="FILE",
-        type=Path,
-        required=True,
-        help=".safetensors of a training, or a released .pt",
-    )
+    _add_weights(parser)
     parser.add_argument(
         "--data", metavar="D", help="data set YAML or its name; the training's own where not given"
     )
@@ -214,7 +208,7 @@ def parse_predict_command(arguments: Sequence[str] | None = None) -> PredictComm
     )
 
 
-def _add_predict_options(parser: CommandParser) -> None:
+def _add_weights(parser: CommandParser) -> None:
     parser.add_argument(
         "--weights",
         metavar="FILE",
@@ -222,6 +216,10 @@ def _add_predict_options(parser: CommandParser) -> None:
         required=True,
         help=".safetensors of a training, or a released .pt",
     )
+
+
+def _add_predict_options(parser: CommandParser) -> None:
+    _add_weights(parser)
     parser.add_argument(
         "--source",
         metavar="S",
