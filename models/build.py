@@ -1,6 +1,6 @@
-"""Modules from a graph: building the blocks, measuring strides, choosing anchors."""
+"""Modules from a graph: building the blocks, measuring strides and sizes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,14 +8,11 @@ from torch import Tensor, nn
 from configs.errors import ConfigError
 from models.arguments import parse_activation
 from models.blocks import BLOCKS
-from models.graph import HEAD, IMAGE, IMAGE_CHANNELS, Graph, LevelAnchors, Row
-from models.heads import Detect
+from models.graph import IMAGE, IMAGE_CHANNELS, Graph, Row
+from models.heads import HEADS
 
 PROBE_SIZE = 1024
 """Side in pixels of the image that strides are measured with; a multiple of every sane stride."""
-
-DEFAULT_ANCHOR_STRIDES = 3.0
-"""Smallest default anchor in strides; published anchors are about 1.4 to 11 strides wide."""
 
 _MISFITS = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError)
 """What torch raises for arguments or shapes that a module cannot take."""
@@ -36,16 +33,24 @@ def build_modules(graph: Graph) -> nn.ModuleList:
 
 
 def _build_row(graph: Graph, row: Row) -> nn.Module:
-    if row.block == HEAD:
-        return Detect(
-            graph.head_channels, num_classes=graph.num_classes, num_anchors=graph.num_anchors
-        )
-    build = BLOCKS[row.block].build
     try:
+        if row.block in HEADS:
+            return _build_head(graph, row)
+        build = BLOCKS[row.block].build
         copies = [build(*row.arguments) for _ in range(row.repeats)]
     except _MISFITS as error:
         raise ConfigError(f"{graph.where(row)}: {_first_line(error)}") from error
     return copies[0] if row.repeats == 1 else nn.Sequential(*copies)
+
+
+def _build_head(graph: Graph, row: Row) -> nn.Module:
+    build: Callable[..., nn.Module] = HEADS[row.block]
+    return build(
+        graph.head_channels,
+        *row.arguments,
+        num_classes=graph.num_classes,
+        num_anchors=graph.num_anchors,
+    )
 
 
 def _replace_activations(modules: nn.ModuleList, activation: str, source: str) -> None:
@@ -58,31 +63,62 @@ def _replace_activations(modules: nn.ModuleList, activation: str, source: str) -
 def measure_strides(graph: Graph) -> tuple[int, ...]:
     """Return input pixels per cell of each level, in the order of the head's sources.
 
-    Runs shapes only (torch's meta device): no memory, no arithmetic, no random numbers.
-
     Raises:
         ConfigError: the rows do not fit together; names the first that does not.
     """
+    return tuple(
+        _stride(graph, graph.rows[-1], level) for level in _level_shapes(graph, PROBE_SIZE)
+    )
+
+
+def measure_size_multiple(graph: Graph, strides: Sequence[int]) -> int:
+    """Return what height and width of an image have to be multiples of.
+
+    It is the largest stride, unless the head takes cells that reach over the image's border; then
+    it is the smallest stride of which every multiple passes through the rows: levels that are only
+    reached by halving, such as P6 and P7, may round up.
+    """
+    if not HEADS[graph.rows[-1].block].takes_partial_cells:
+        return max(strides)
+    return next(size for size in sorted(strides) if _takes_multiples(graph, strides, size))
+
+
+def _takes_multiples(graph: Graph, strides: Sequence[int], size: int) -> bool:
+    """Whether an image one `size` larger than the probe gives levels that cover all of it."""
+    side = PROBE_SIZE + size
+    try:
+        levels = _level_shapes(graph, side)
+    except ConfigError:
+        return False
+    cells = [(-(-side // stride),) * 2 for stride in strides]
+    return [tuple(level.shape[2:]) for level in levels] == cells
+
+
+def _level_shapes(graph: Graph, side: int) -> list[Tensor]:
+    """Return the head's inputs (1, C, H, W) for an image of `side` pixels, in its order.
+
+    Runs shapes only (torch's meta device): no memory, no arithmetic, no random numbers.
+    """
     with torch.device("meta"):
         modules = build_modules(graph)
-        features = {IMAGE: torch.empty(1, IMAGE_CHANNELS, PROBE_SIZE, PROBE_SIZE)}
+        features = {IMAGE: torch.empty(1, IMAGE_CHANNELS, side, side)}
     modules.eval()
-    for row, module in zip(graph.rows, modules, strict=True):
+    for row, module in zip(graph.rows[:-1], modules, strict=False):
         inputs = [features[source] for source in row.sources]
-        if row.block == HEAD:
-            return tuple(_stride(graph, row, level) for level in inputs)
-        features[row.index] = _probe(graph, row, module, inputs)
-    raise ConfigError(f"{graph.source}: has no {HEAD} row")
+        features[row.index] = _probe(graph, row, module, inputs, side)
+    return [features[source] for source in graph.rows[-1].sources]
 
 
-def _probe(graph: Graph, row: Row, module: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
+def _probe(
+    graph: Graph, row: Row, module: nn.Module, inputs: Sequence[Tensor], side: int
+) -> Tensor:
     shapes = " and ".join("x".join(map(str, item.shape[1:])) for item in inputs)
     try:
         output: Tensor = module(*inputs)
     except _MISFITS as error:
         raise ConfigError(
             f"{graph.where(row)}: does not fit its input {shapes} "
-            f"(channels x height x width at {PROBE_SIZE} px): {_first_line(error)}"
+            f"(channels x height x width at {side} px): {_first_line(error)}"
         ) from error
     if output.ndim != 4 or output.shape[1] != row.out_channels:
         raise ConfigError(
@@ -104,23 +140,3 @@ def _stride(graph: Graph, row: Row, level: Tensor) -> int:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-def default_anchors(strides: Sequence[int], num_anchors: int) -> tuple[LevelAnchors, ...]:
-    """Return anchors for a graph that only counts them: squares that cover one octave per level.
-
-    Anchor k of A on a level of stride s has sides 3 s 2^(k / A), so neighbouring levels join up.
-    They are a start; `model.anchors: auto` fits anchors to the data.
-
-    Returns:
-        (width, height) in pixels for each level and anchor.
-    """
-    octave = [2 ** (k / num_anchors) for k in range(num_anchors)]
-    sides = [[DEFAULT_ANCHOR_STRIDES * stride * factor for factor in octave] for stride in strides]
-    return tuple(tuple((side, side) for side in level) for level in sides)
-
-
-def order_anchors(anchors: tuple[LevelAnchors, ...]) -> tuple[LevelAnchors, ...]:
-    """Return the anchors with their levels reversed if they run from large to small areas."""
-    first, last = (sum(width * height for width, height in anchors[end]) for end in (0, -1))
-    return anchors[::-1] if first > last else anchors

@@ -10,9 +10,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from models.build import build_modules, default_anchors, measure_strides, order_anchors
+from models.anchors import default_anchors, order_anchors
+from models.build import build_modules, measure_size_multiple, measure_strides
 from models.graph import IMAGE, Graph, parse_graph
-from models.heads import Detect
+from models.heads import AnchorHead
 from utils.structures.predictions import Predictions
 
 Anchors = Sequence[Sequence[float]]
@@ -24,15 +25,24 @@ class Detector(nn.Module):
 
     Entries of `state_dict()` are `model.<row>.<...>`, as in released weights of this family.
     `mapping` is the description it was built from, kept so that a checkpoint can rebuild it.
+    `size_multiple` is what height and width of the images have to be multiples of.
     """
 
     _stride_column: Tensor
 
-    def __init__(self, graph: Graph, *, strides: Sequence[int], mapping: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        strides: Sequence[int],
+        size_multiple: int,
+        mapping: Mapping[str, Any],
+    ) -> None:
         super().__init__()
         self.graph = graph
         self.mapping = mapping
         self.strides = tuple(strides)
+        self.size_multiple = size_multiple
         self.model = build_modules(graph)
         self.register_buffer(
             "_stride_column", torch.tensor(strides, dtype=torch.float32).view(-1, 1, 1), False
@@ -45,9 +55,9 @@ class Detector(nn.Module):
         return self.graph.num_classes
 
     @property
-    def head(self) -> Detect:
+    def head(self) -> AnchorHead:
         """The last row."""
-        return cast(Detect, self.model[-1])
+        return cast(AnchorHead, self.model[-1])
 
     @property
     def anchors(self) -> Tensor:
@@ -67,7 +77,7 @@ class Detector(nn.Module):
         """Return the raw predictions of images (B, 3, H, W), float in [0, 1], RGB.
 
         Raises:
-            ValueError: H or W is not a multiple of the largest stride.
+            ValueError: H or W is not a multiple of `size_multiple`.
         """
         self._check_images(images)
         features: dict[int, Any] = {IMAGE: images}
@@ -76,17 +86,21 @@ class Detector(nn.Module):
             for source in self._finished[row.index]:
                 del features[source]
         return Predictions(
-            levels=features[len(self.model) - 1], anchors=self.anchors, strides=self.strides
+            levels=features[len(self.model) - 1],
+            anchors=self.anchors,
+            strides=self.strides,
+            coding=self.head.coding,
+            has_objectness=self.head.has_objectness,
         )
 
     def _check_images(self, images: Tensor) -> None:
-        stride = max(self.strides)
+        multiple = self.size_multiple
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"images must be (B, 3, H, W), got {tuple(images.shape)}")
-        if images.shape[2] % stride or images.shape[3] % stride:
+        if images.shape[2] % multiple or images.shape[3] % multiple:
             raise ValueError(
-                f"image height and width must be multiples of {stride}, the largest stride of the "
-                f"network, got {images.shape[2]}x{images.shape[3]}"
+                f"image height and width must be multiples of {multiple} for this network, "
+                f"got {images.shape[2]}x{images.shape[3]}"
             )
 
 
@@ -116,8 +130,13 @@ def build_detector(
     graph = parse_graph(mapping, num_classes=num_classes, source=source)
     strides = measure_strides(graph)
     graph, strides = _fine_to_coarse(graph, strides)
-    detector = Detector(graph, strides=strides, mapping=mapping)
-    stated = graph.anchors or default_anchors(strides, graph.num_anchors)
+    detector = Detector(
+        graph,
+        strides=strides,
+        size_multiple=measure_size_multiple(graph, strides),
+        mapping=mapping,
+    )
+    stated = graph.anchors or default_anchors(graph, strides)
     detector.set_anchors(torch.tensor(order_anchors(stated), dtype=torch.float32))
     return detector
 

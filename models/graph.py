@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 from configs.errors import ConfigError
 from models.arguments import nearest_name, resolve
 from models.blocks import BLOCKS
+from models.heads import HEADS
 
 KEYS = (
     "nc",
@@ -23,7 +24,6 @@ KEYS = (
     "backbone",
     "head",
 )
-HEAD = "Detect"
 IMAGE = -1
 """Source index of the image itself."""
 IMAGE_CHANNELS = 3
@@ -127,8 +127,8 @@ class _Reader:
             )
         origin, repeats, block, arguments = stated
         where = _where(self.source, index, block)
-        if not isinstance(block, str) or (block != HEAD and block not in BLOCKS):
-            known = {**BLOCKS, HEAD: None}
+        if not isinstance(block, str) or block not in {**BLOCKS, **HEADS}:
+            known = {**BLOCKS, **HEADS}
             raise ConfigError(f"{where}: unknown block; {nearest_name(str(block), known)}")
         if not _is_int(repeats) or repeats < 1:
             raise ConfigError(f"{where}: repeats must be a whole number from 1, got {repeats!r}")
@@ -136,8 +136,8 @@ class _Reader:
             raise ConfigError(f"{where}: args must be a list, got {arguments!r}")
         sources = self._sources(origin, index, block, where)
         resolved = resolve(arguments, self.names, where)
-        if block == HEAD:
-            return self._head_row(index, sources, resolved, where)
+        if block in HEADS:
+            return self._head_row(index, sources, block, resolved)
         return self._block_row(index, sources, block, (resolved, self._scaled_depth(repeats)))
 
     def _sources(self, origin: Any, index: int, block: str, where: str) -> tuple[int, ...]:
@@ -148,18 +148,28 @@ class _Reader:
         for item, row in zip(stated, sources, strict=True):
             if row >= index or row < IMAGE:
                 raise ConfigError(f"{where}: from {item} is not a row before row {index}")
-        takes_many = block == HEAD or BLOCKS[block].channels == "sum"
+        takes_many = block in HEADS or BLOCKS[block].takes_many
         if len(sources) > 1 and not takes_many:
             raise ConfigError(f"{where}: reads one row, but from lists {len(sources)}")
         return sources
 
     def _head_row(
-        self, index: int, sources: tuple[int, ...], arguments: tuple[Any, ...], where: str
+        self, index: int, sources: tuple[int, ...], block: str, arguments: tuple[Any, ...]
     ) -> Row:
-        if len(arguments) != 2 or arguments[0] != self.num_classes:
-            raise ConfigError(f"{where}: args must be [nc, anchors], got {list(arguments)}")
+        most = 2 + HEADS[block].optional_arguments
+        if not 2 <= len(arguments) <= most or arguments[0] != self.num_classes:
+            more = f" and up to {most - 2} more" if most > 2 else ""
+            raise ConfigError(
+                f"{_where(self.source, index, block)}: args must be [nc, anchors]{more}, "
+                f"got {list(arguments)}"
+            )
         return Row(
-            index=index, sources=sources, block=HEAD, arguments=(), repeats=1, out_channels=0
+            index=index,
+            sources=sources,
+            block=block,
+            arguments=arguments[2:],
+            repeats=1,
+            out_channels=0,
         )
 
     def _block_row(
@@ -167,7 +177,8 @@ class _Reader:
     ) -> Row:
         arguments, repeats = stated
         kind = BLOCKS[block]
-        in_channels = sum(self.channels[source] for source in sources)
+        widths = [self.channels[source] for source in sources]
+        in_channels = widths[0] if kind.channels == "equal" else sum(widths)
         out_channels = in_channels
         if kind.channels == "scaled":
             where = _where(self.source, index, block)
@@ -195,13 +206,15 @@ class _Reader:
         return math.ceil(channels * self.width / self.divisor) * int(self.divisor)
 
     def _check_head(self, rows: tuple[Row, ...]) -> None:
-        heads = [row.index for row in rows if row.block == HEAD]
-        if heads != [len(rows) - 1]:
-            raise ConfigError(f"{self.source}: the last row, and no other, must be {HEAD}")
+        heads = [row for row in rows if row.block in HEADS]
+        if heads != [*rows[-1:]]:
+            names = " or ".join(HEADS)
+            raise ConfigError(f"{self.source}: the last row, and no other, must be {names}")
         num_levels = len(rows[-1].sources)
         if self.anchors is not None and len(self.anchors) != num_levels:
+            where = _where(self.source, rows[-1].index, rows[-1].block)
             raise ConfigError(
-                f"{_where(self.source, heads[0], HEAD)}: reads {num_levels} levels, "
+                f"{where}: reads {num_levels} levels, "
                 f"but anchors has {len(self.anchors)}; give one list of anchors per level"
             )
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.detector import Detector
+from models.heads import Detect, Retina
 
 PUBLISHED_OBJECTS = 8.0
 """Objects assumed in an image of `PUBLISHED_SIZE` pixels."""
@@ -16,6 +17,13 @@ PUBLISHED_SIZE = 640
 LARGEST_PRIOR = 0.5
 """No cell starts as more probable than this, however many objects crowd a small image."""
 
+RETINA_PRIOR = 0.01
+"""Score that every class of every cell starts with in a head without objectness."""
+RETINA_STD = 0.01
+"""Standard deviation of that head's weights."""
+SMALLEST_SHARE = 1e-6
+"""Counted share of a class that no cell answers for, so that its bias stays finite."""
+
 
 @torch.no_grad()
 def init_weights(
@@ -23,15 +31,19 @@ def init_weights(
     *,
     class_frequency: Sequence[float] | None = None,
     objects_per_image: float | Sequence[float] | None = None,
+    positive_share: Sequence[float] | None = None,
     image_size: int = PUBLISHED_SIZE,
+    has_prior: bool = True,
 ) -> None:
-    """Set the priors of the head; every other weight stays as torch drew it.
+    """Set the head's weights; every other weight stays as torch drew it.
 
     convolutions, linear layers: torch's default | batch norm: weight 1, bias 0, eps 1e-3, momentum
-    0.03 (`blocks.conv.batch_norm`) | head convolutions: drawn anew by torch's default, then added
-    to their biases, s the stride of the level: objectness ln(n / (size / s)^2), the share of cells
-    that hold one of n objects | classes, published: ln(0.6 / (C - 0.99999)) | classes, counted:
-    ln(p / (1 - p)) with p the share of the class.
+    0.03 (`blocks.conv.batch_norm`), in `ResNet` rows torch's 1e-5 and 0.1 | head with objectness:
+    drawn anew by torch's default, then added to the biases, s the stride of the level: objectness
+    ln(n / (size / s)^2), the share of cells that hold one of n objects | its classes, published:
+    ln(0.6 / (C - 0.99999)) | its classes, counted: ln(p / (1 - p)) with p the share of the class |
+    head without objectness: weights normal (0, 0.01), biases 0, class biases ln(p / (1 - p)) with p
+    0.01 or counted | without priors: objectness and class biases of either head are 0.
 
     Because the head is drawn anew, calling twice does not add twice; the generator is torch's
     default one, so `torch.manual_seed` decides.
@@ -43,21 +55,52 @@ def init_weights(
             a single class the published value stays: there is nothing to tell it from.
         objects_per_image: mean number n of objects in a training image, for all levels or one
             number per level; None for the published 8 in 640 pixels.
+        positive_share: share of cells that answer for an object of each class, (C,), for a head
+            without objectness; None for 0.01.
         image_size: side of the training image in pixels that `objects_per_image` was counted in.
+        has_prior: false leaves the priors out, so that every score starts at about 0.5.
 
     Raises:
         ValueError: a count is not positive, or there is not one per class or level.
 
-    Source: SPEC 2B.5; counting instead of assuming: Chen et al., arXiv 1909.04868.
+    Source: SPEC 2B.5; Lin et al., arXiv 1708.02002, section 4.1; counting instead of assuming: Chen
+    et al., arXiv 1909.04868.
     """
+    if isinstance(detector.head, Retina):
+        _draw_retina(detector.head, _retina_biases(detector.num_classes, positive_share, has_prior))
+        return
     objectness = _objectness_biases(detector.strides, objects_per_image, image_size)
     classes = _class_biases(detector.num_classes, class_frequency)
-    head = detector.head
+    head = cast(Detect, detector.head)
     for convolution, level_bias in zip(head.convolutions(), objectness, strict=True):
         convolution.reset_parameters()
         bias = cast(Tensor, convolution.bias).view(head.num_anchors, 5 + head.num_classes)
+        if not has_prior:
+            bias[:, 4:] = 0
+            continue
         bias[:, 4] += level_bias
         bias[:, 5:] += classes.to(bias)
+
+
+def _draw_retina(head: Retina, class_biases: Tensor) -> None:
+    """Draw a head without objectness anew; class_biases (C,)."""
+    for convolution in head.convolutions():
+        nn.init.normal_(convolution.weight, std=RETINA_STD)
+        if convolution.bias is not None:
+            nn.init.zeros_(convolution.bias)
+    bias = cast(Tensor, head.class_output.bias).view(head.num_anchors, head.num_classes)
+    bias.copy_(class_biases)
+
+
+def _retina_biases(
+    num_classes: int, positive_share: Sequence[float] | None, has_prior: bool
+) -> Tensor:
+    if not has_prior:
+        return torch.zeros(num_classes)
+    shares = [RETINA_PRIOR] * num_classes if positive_share is None else list(positive_share)
+    if len(shares) != num_classes or not all(0 <= share <= 1 for share in shares):
+        raise ValueError(f"positive_share must be {num_classes} numbers from 0 to 1, got {shares}")
+    return torch.tensor(shares, dtype=torch.float64).clamp(SMALLEST_SHARE, LARGEST_PRIOR).logit()
 
 
 def _objectness_biases(

@@ -1,6 +1,6 @@
 """Raw predictions to detections: score threshold, candidate limit, non-maximum suppression.
 
-The only place that imports torchvision. There is no time limit: an image is never left without its
+There is no time limit: an image is never left without its
 detections, and limits that cut something are reported.
 Legend: A anchors per cell, C classes, H W cells of a level, N candidates of one image.
 """
@@ -54,9 +54,9 @@ class _Candidates:
 class Postprocess:
     """Greedy non-maximum suppression per class, the same for every batch composition.
 
-    A score is objectness times class score. Candidates are taken by descending score, equal scores
-    in order of level, anchor, row, column, class. One that overlaps a kept box of its class by
-    more than `iou_threshold` is dropped.
+    A score is objectness times class score, or the class score alone. Candidates are taken by
+    descending score, equal scores in order of level, anchor, row, column, class. One that overlaps
+    a kept box of its class by more than `iou_threshold` is dropped.
     """
 
     def __init__(
@@ -115,19 +115,20 @@ class Postprocess:
     def _scored_cells(self, predictions: Predictions, image: int) -> tuple[Tensor, Tensor]:
         """Return boxes (N, 4) and scores (N, C) of all cells that can hold a candidate, in order.
 
-        Only cells whose objectness alone is above the threshold are decoded: the class score is at
-        most 1, so no other cell can.
+        Only cells whose score may be above the threshold are decoded. With objectness, that alone
+        decides: the class score is at most 1.
         """
         parts = []
-        for level, raw in enumerate(predictions.levels):
-            cells = (raw[image, ..., 4].float() > self._objectness_floor()).nonzero()  # (N, 3)
+        for level in range(len(predictions.levels)):
+            bounds = predictions.score_bounds(level, image)
+            cells = (bounds > self._logit_floor()).nonzero()  # (N, 3)
             boxes, objectness, class_scores = predictions.decode_cells(level, image, cells)
             parts.append((boxes, objectness[:, None] * class_scores))
         all_boxes, scores = (torch.cat(part) for part in zip(*parts, strict=True))
         return all_boxes, scores
 
-    def _objectness_floor(self) -> float:
-        """Return the objectness logit below which no score can be above the threshold."""
+    def _logit_floor(self) -> float:
+        """Return the logit that a cell has to exceed for a score above the threshold."""
         if self.score_threshold == 0:
             return -math.inf
         return math.log(self.score_threshold / (1 - self.score_threshold)) - PREFILTER_MARGIN

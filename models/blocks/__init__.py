@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from torch import nn
 
-from models.blocks.conv import Concat, Conv, DWConv, Focus, batch_norm
+from models.blocks.conv import Add, Concat, Conv, DWConv, Focus, batch_norm
 from models.blocks.csp import C3, C3SPP, Bottleneck, BottleneckCSP
 from models.blocks.ghost import C3Ghost, GhostBottleneck, GhostConv
 from models.blocks.pooling import SPP, SPPF
+from models.blocks.resnet import BasicStage, BottleneckStage, ResNetStem
 from models.blocks.transformer import C3TR
 
 __all__ = ["BLOCKS", "Block"]
@@ -22,13 +23,19 @@ class Block:
     channels: `scaled`: the row's first argument is the number of output channels, scaled by the
     width multiple, and the input channels are put before it; `same`: as many out as in, and the
     arguments are the constructor's own; `counted`: as many out as in, the only argument; `sum`: the
-    inputs' channels added up. has_repeats: the constructor takes the row's repeats after the
-    output channels; else the block is repeated in a row.
+    inputs' channels added up; `equal`: as many out as each of several inputs. has_repeats: the
+    constructor takes the row's repeats after the output channels; else the block is repeated in a
+    row.
     """
 
     build: Callable[..., nn.Module]
-    channels: Literal["scaled", "same", "counted", "sum"] = "scaled"
+    channels: Literal["scaled", "same", "counted", "sum", "equal"] = "scaled"
     has_repeats: bool = False
+
+    @property
+    def takes_many(self) -> bool:
+        """Whether the block reads several rows."""
+        return self.channels in ("sum", "equal")
 
     def arguments(self, in_channels: int, stated: tuple[Any, ...], repeats: int) -> tuple[Any, ...]:
         """Return the constructor's arguments; `stated` has its channels scaled already."""
@@ -55,6 +62,12 @@ BLOCKS: Mapping[str, Block] = {
     "SPP": Block(build=SPP),
     "SPPF": Block(build=SPPF),
     "Concat": Block(build=Concat, channels="sum"),
+    "Add": Block(build=Add, channels="equal"),
+    "ResNetStem": Block(build=ResNetStem),
+    "BasicStage": Block(build=BasicStage, has_repeats=True),
+    "BottleneckStage": Block(build=BottleneckStage, has_repeats=True),
+    "nn.Conv2d": Block(build=nn.Conv2d),
+    "nn.ReLU": Block(build=nn.ReLU, channels="same"),
     "nn.Upsample": Block(build=nn.Upsample, channels="same"),
     "nn.MaxPool2d": Block(build=nn.MaxPool2d, channels="same"),
     "nn.ZeroPad2d": Block(build=nn.ZeroPad2d, channels="same"),

@@ -63,6 +63,18 @@ def _activation(choice: bool | nn.Module) -> nn.Module:
     return nn.SiLU() if choice else nn.Identity()
 
 
+class Add(nn.Module):
+    """Adds feature maps of equal shape, as in a feature pyramid."""
+
+    def forward(self, first: Tensor, *others: Tensor) -> Tensor:
+        """Add maps (B, C, H, W) to one (B, C, H, W)."""
+        for other in others:
+            if other.shape != first.shape:
+                raise ValueError(f"{tuple(first.shape)} and {tuple(other.shape)} cannot be added")
+            first = first + other
+        return first
+
+
 class DWConv(Conv):
     """Depth-wise `Conv`: as many groups as both channel counts allow."""
 

@@ -9,25 +9,34 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from utils.structures.box_coding import BoxCoding, decode_cell, decode_delta
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
-    """Raw output of an anchor head with objectness, one entry per level, fine to coarse.
+    """Raw output of an anchor head, one entry per level, fine to coarse.
 
-    levels: (B, A, H, W, 5 + C) each; channels are x, y, w, h, objectness, classes, all before the
-    sigmoid. anchors: (L, A, 2) width and height in input pixels. strides: input pixels per cell.
-    Coding (YOLOv5 v6): cell column i, row j, stride s, anchor (aw, ah), sigmoid S:
-    cx = (2 S(x) - 0.5 + i) s, cy = (2 S(y) - 0.5 + j) s, w = (2 S(w))^2 aw, h = (2 S(h))^2 ah.
+    levels: (B, A, H, W, 5 + C) each; channels are the four of the box, objectness, classes, all
+    before the sigmoid; without objectness (B, A, H, W, 4 + C). anchors: (L, A, 2) width and height
+    in input pixels. strides: input pixels per cell. coding: what the first four channels mean, see
+    `box_coding.py`. has_objectness: channel 4 is objectness.
     """
 
     levels: tuple[Tensor, ...]
     anchors: Tensor
     strides: tuple[int, ...]
+    coding: BoxCoding = "cell"
+    has_objectness: bool = True
+
+    @property
+    def first_class(self) -> int:
+        """Index of the first class channel."""
+        return 5 if self.has_objectness else 4
 
     @property
     def num_classes(self) -> int:
         """C, the number of class channels."""
-        return self.levels[0].shape[-1] - 5
+        return self.levels[0].shape[-1] - self.first_class
 
     def decode(self) -> "DecodedPredictions":
         """Return boxes, objectness and class scores of every cell, always in float32.
@@ -54,7 +63,17 @@ class Predictions:
         anchor, row, column = cells.unbind(-1)
         raw = self.levels[level][image, anchor, row, column].float()
         cells_xy = torch.stack((column, row), dim=-1)
-        return _decode(raw, cells_xy, self.anchors[level].to(raw)[anchor], self.strides[level])
+        return self._decode(raw, cells_xy, self.anchors[level].to(raw)[anchor], level)
+
+    def score_bounds(self, level: int, image: int) -> Tensor:
+        """Return the logit (A, H, W) that no score of a cell exceeds, of one level and image.
+
+        It is the objectness, which class scores can only lower, or else the best class.
+        """
+        raw = self.levels[level][image]
+        if self.has_objectness:
+            return raw[..., 4].float()
+        return raw[..., self.first_class :].float().amax(dim=-1)
 
     def _decode_level(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         raw = self.levels[index].float()
@@ -63,22 +82,25 @@ class Predictions:
         rows = torch.arange(height, device=raw.device, dtype=torch.float32)
         cells_xy = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)  # (H, W, 2)
         anchors = self.anchors[index].to(raw).view(1, -1, 1, 1, 2)
-        boxes, objectness, scores = _decode(raw, cells_xy, anchors, self.strides[index])
+        boxes, objectness, scores = self._decode(raw, cells_xy, anchors, index)
         return boxes.flatten(1, 3), objectness.flatten(1, 3), scores.flatten(1, 3)
 
+    def _decode(
+        self, raw: Tensor, cells_xy: Tensor, anchors: Tensor, level: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return boxes (..., 4), objectness (...) and class scores (..., C) of raw output (..., K).
 
-def _decode(
-    raw: Tensor, cells_xy: Tensor, anchors: Tensor, stride: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return boxes (..., 4), objectness (...) and class scores (..., C) of raw output (..., 5 + C).
-
-    cells_xy (..., 2) column and row, anchors (..., 2) pixels; both broadcast against `raw`.
-    """
-    activated = raw.sigmoid()
-    centers = (activated[..., :2] * 2 - 0.5 + cells_xy) * stride
-    half_sizes = (activated[..., 2:4] * 2).square() * anchors / 2
-    boxes = torch.cat((centers - half_sizes, centers + half_sizes), dim=-1)
-    return boxes, activated[..., 4], activated[..., 5:]
+        cells_xy (..., 2) column and row, anchors (..., 2) pixels; both broadcast against `raw`.
+        """
+        activated, stride = raw.sigmoid(), self.strides[level]
+        if self.coding == "cell":
+            boxes = decode_cell(activated[..., :4], cells_xy, anchors, stride)
+        else:
+            boxes = decode_delta(raw[..., :4], cells_xy, anchors, stride)
+        scores = activated[..., self.first_class :]
+        if self.has_objectness:
+            return boxes, activated[..., 4], scores
+        return boxes, torch.ones_like(activated[..., 0]), scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +108,8 @@ class DecodedPredictions:
     """Every cell's prediction in the network frame.
 
     boxes (B, P, 4) float32 xyxy pixels, not clipped; objectness (B, P) and class_scores (B, P, C)
-    in [0, 1]. A detection's score is objectness times class score.
+    in [0, 1]. A detection's score is objectness times class score; a head without objectness
+    gives 1.
     """
 
     boxes: Tensor
@@ -98,10 +121,12 @@ class DecodedPredictions:
 class LevelAssignment:
     """Which cells of one level answer for which targets; no gradient.
 
-    All tensors have the fixed length M = slots per target and anchor times targets, whatever
+    The matches have a length M fixed by the shapes alone, whatever
     matched, so that no step waits for the device to count: `valid` (M,) bool says which entries
     count; those that do not are 0. image, anchor, row, column, target (M,) int64: the cell and the
-    index into Targets. A cell may be claimed by several targets.
+    index into Targets. A cell may be claimed by several targets. ignored (B, A, H, W) bool: cells
+    too close to a target to be background and not close enough to answer for it, which no loss
+    counts; None where there are none.
     """
 
     image: Tensor
@@ -110,6 +135,7 @@ class LevelAssignment:
     column: Tensor
     target: Tensor
     valid: Tensor
+    ignored: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
