@@ -1,5 +1,6 @@
 """Which cells answer for which targets; apart from the loss, without gradient."""
 
 from models.assign.anchor_ratio import AnchorRatioAssigner
+from models.assign.iou import IouAssigner
 
-__all__ = ["AnchorRatioAssigner"]
+__all__ = ["AnchorRatioAssigner", "IouAssigner"]
