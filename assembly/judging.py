@@ -50,7 +50,7 @@ def judge(command: ValCommand) -> Judgement:
         split,
         experiment.eval,
         image_size=experiment.train.image_size,
-        stride=max(loaded.detector.strides),
+        stride=loaded.detector.size_multiple,
         workers=experiment.train.workers,
         device=device,
         fused=experiment.model.fuse,

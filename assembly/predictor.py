@@ -57,7 +57,7 @@ class Predictor:
         Raises:
             UserError: there is no such device, or the image size does not suit the network.
         """
-        stride = max(loaded.detector.strides)
+        stride = loaded.detector.size_multiple
         check_image_size(experiment.train.image_size, stride)
         self.class_names = loaded.class_names
         self.category_ids = _category_ids(loaded)
