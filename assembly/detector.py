@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from configs.errors import ConfigError
 from configs.load import LoadedExperiment
+from configs.schema.train import TrainSettings
 from data.anchors import describe_anchors, fit_anchors, label_statistics
 from data.records import Split
 from models.detector import Detector, build_detector
 from models.init import init_weights
-from models.weights import checkpoint_metadata, detector_from_checkpoint, transfer
+from models.layer_patterns import frozen_names, learning_factors
+from models.transfer import transfer
+from models.weights import checkpoint_metadata, detector_from_checkpoint
 from utils.checkpoint.torch_file import ForeignCheckpoint, read_torch_file
 from utils.checkpoint.weights import load_weights
+from utils.engine.layers import LayerRules
 from utils.runtime.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -79,15 +82,27 @@ def _from_foreign(checkpoint: ForeignCheckpoint, path: Path) -> LoadedDetector:
     )
 
 
-def build_training_detector(
-    loaded: LoadedExperiment, split: Split
-) -> tuple[LoadedExperiment, Detector]:
-    """Return the detector of an experiment and the experiment with the anchors it really has.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingStart:
+    """What a training starts with."""
 
-    Weights are drawn from torch's default generator, which has to be seeded before.
+    loaded: LoadedExperiment
+    """The experiment, with the anchors the detector really has."""
+    detector: Detector
+    rules: LayerRules
+    """Which layers learn, and how fast."""
+
+
+def build_training_detector(
+    loaded: LoadedExperiment, split: Split, *, resumed: bool = False
+) -> TrainingStart:
+    """Return the detector of an experiment and what goes with it.
+
+    Weights are drawn from torch's default generator, which has to be seeded before. A resumed
+    training gets its values from its checkpoint: `model.weights` is not read again.
 
     Raises:
-        ConfigError, UserError: graph, anchors or weights cannot be used.
+        ConfigError, UserError: graph, anchors, weights or names of layers cannot be used.
     """
     settings, train = loaded.experiment.model, loaded.experiment.train
     stated = settings.anchors if isinstance(settings.anchors, tuple) else None
@@ -100,15 +115,9 @@ def build_training_detector(
     if settings.anchors == "auto":
         loaded = _fit_anchors(loaded, detector, split)
     init_weights(detector, image_size=train.image_size, **_priors(loaded, split))
-    if settings.weights is not None:
-        report = transfer(
-            detector,
-            _tensors_of(Path(settings.weights)),
-            keep_anchors=settings.anchors != "graph",
-        )
-        if not report.taken:
-            raise ConfigError(f"model.weights: no tensor of {settings.weights} fits the network")
-        logger.info("%s: %s", settings.weights, report.summary())
+    fresh: frozenset[str] = frozenset()
+    if settings.weights is not None and not resumed:
+        fresh = _take_weights(loaded, detector, split, Path(settings.weights))
     logger.info(
         describe_anchors(
             split.records,
@@ -118,13 +127,48 @@ def build_training_detector(
             max_ratio=loaded.experiment.loss.assigner.max_ratio,
         ).text
     )
-    return loaded, detector
+    return TrainingStart(
+        loaded=loaded, detector=detector, rules=_layer_rules(train, detector, fresh)
+    )
 
 
-def _tensors_of(path: Path) -> Mapping[str, Tensor]:
+def _take_weights(
+    loaded: LoadedExperiment, detector: Detector, split: Split, path: Path
+) -> frozenset[str]:
+    """Fill `detector` from a file, say what was taken, and return the names of what was not."""
     if path.suffix in FOREIGN_SUFFIXES:
-        return read_torch_file(path).tensors
-    return load_weights(path)[0]
+        checkpoint = read_torch_file(path)
+        tensors, class_names = checkpoint.tensors, checkpoint.class_names
+    else:
+        tensors, metadata = load_weights(path)
+        class_names = metadata.get("class_names")
+    report = transfer(
+        detector,
+        tensors,
+        keep_anchors=loaded.experiment.model.anchors != "graph",
+        class_names=split.class_names,
+        offered_names=class_names,
+    )
+    if not report.taken:
+        raise ConfigError(f"model.weights: no tensor of {path} fits the network")
+    logger.info("%s: %s", path, report.summary())
+    learning = report.fresh & dict(detector.named_parameters()).keys()
+    if loaded.experiment.train.head_warmup > 0 and not learning:
+        raise ConfigError(
+            f"train.head_warmup: {path} fills the whole network, there is nothing new to warm up; "
+            "leave it out"
+        )
+    return report.fresh
+
+
+def _layer_rules(train: TrainSettings, detector: Detector, fresh: frozenset[str]) -> LayerRules:
+    frozen = frozen_names(detector, train.freeze, key="train.freeze")
+    factors = learning_factors(detector, train.layer_lr, frozen, key="train.layer_lr")
+    if frozen:
+        parameters = [parameter for _, parameter in detector.named_parameters()]
+        count = sum(1 for name, _ in detector.named_parameters() if name in frozen)
+        logger.info("frozen: %d of %d parameter tensors", count, len(parameters))
+    return LayerRules(frozen=frozen, lr_factors=factors, fresh=fresh)
 
 
 def _fit_anchors(loaded: LoadedExperiment, detector: Detector, split: Split) -> LoadedExperiment:

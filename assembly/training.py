@@ -8,12 +8,19 @@ from pathlib import Path
 import torch
 import yaml
 
-from assembly.detector import build_training_detector, load_detector, weights_metadata
+from assembly.detector import (
+    TrainingStart,
+    build_training_detector,
+    load_detector,
+    weights_metadata,
+)
 from assembly.evaluation import SplitEvaluation
 from assembly.run_report import write_run_report
 from configs.load import LoadedExperiment
+from data.image_cache import ImageCache
 from data.label_report import write_csv
 from data.loader import TrainBatches, build_train_batches
+from data.reading import open_training_cache
 from data.records import Split, load_split
 from models.detector import Detector
 from models.losses import build_criterion
@@ -51,14 +58,18 @@ def train(loaded: LoadedExperiment, *, resume: RunFolder | None = None) -> RunFo
     _report_labels(folder, loaded, [train_split, *([val_split] if val_split else [])])
 
     seed_process(settings.seed)
-    loaded, detector = build_training_detector(loaded, train_split)
+    start = build_training_detector(loaded, train_split, resumed=resume is not None)
+    loaded, detector = start.loaded, start.detector
     if resume is None:
         _write_configuration(loaded, folder)
+    stride = detector.size_multiple
+    val_records = val_split.records if val_split else ()
+    cache = open_training_cache(settings, train_split.records, val_records, stride=stride)
     batches = build_train_batches(
-        train_split.records, loaded.experiment, stride=max(detector.strides)
+        train_split.records, loaded.experiment, stride=stride, cache=cache
     )
-    evaluation = _evaluation(loaded, val_split, detector, device) if val_split else None
-    trainer = _build_trainer(loaded, detector, train_split, batches, evaluation, folder, device)
+    evaluation = _evaluation(loaded, val_split, detector, device, cache) if val_split else None
+    trainer = _build_trainer(start, train_split, batches, evaluation, folder, device)
     if resume is not None:
         trainer.resume()
     logger.info("results go to %s", folder.path)
@@ -109,30 +120,34 @@ def _write_configuration(loaded: LoadedExperiment, folder: RunFolder) -> None:
 
 
 def _evaluation(
-    loaded: LoadedExperiment, split: Split, detector: Detector, device: torch.device
+    loaded: LoadedExperiment,
+    split: Split,
+    detector: Detector,
+    device: torch.device,
+    cache: ImageCache | None,
 ) -> SplitEvaluation:
     experiment = loaded.experiment
     return SplitEvaluation(
         split,
         experiment.eval,
         image_size=experiment.train.image_size,
-        stride=max(detector.strides),
+        stride=detector.size_multiple,
         workers=experiment.train.workers,
         device=device,
         fused=experiment.model.fuse,
+        cache=cache,
     )
 
 
 def _build_trainer(
-    loaded: LoadedExperiment,
-    detector: Detector,
+    start: TrainingStart,
     split: Split,
     batches: TrainBatches,
     evaluation: SplitEvaluation | None,
     folder: RunFolder,
     device: torch.device,
 ) -> Trainer:
-    experiment = loaded.experiment
+    loaded, detector, experiment = start.loaded, start.detector, start.loaded.experiment
     criterion = build_criterion(
         experiment.loss,
         num_classes=detector.num_classes,
@@ -150,6 +165,7 @@ def _build_trainer(
         metadata=weights_metadata(loaded, detector, split),
         eval_interval=experiment.eval.interval,
         checkpoint_minutes=experiment.run.checkpoint_minutes,
+        rules=start.rules,
     )
 
 

@@ -66,7 +66,9 @@ def _describe(annotation: Any, limits: str) -> str:
 
 def _plural(annotation: Any) -> str:
     if get_origin(annotation) is tuple:
-        return f"lists of {_plural(get_args(annotation)[0])}"
+        first, *others = get_args(annotation)
+        is_pair = others != [...]
+        return "pairs of values" if is_pair else f"lists of {_plural(first)}"
     return {int: "whole numbers", float: "numbers", str: "texts"}.get(annotation, "values")
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from configs.allowed import shown
 from configs.keys import dotted
 from configs.schema import Experiment
-from configs.schema.loss import FocalLossSettings
+from configs.schema.branch_loss import FocalLossSettings
 from configs.sources import KeyPath, Layer, leaves
 
 
@@ -106,10 +106,23 @@ RULES = (
         causes=("train.warmup.epochs",),
     ),
     Rule(
+        keys=("train.head_warmup",),
+        applies=lambda experiment: experiment.model.weights is None,
+        because="without model.weights the whole network is new",
+        causes=("model.weights",),
+        harmless=0,
+    ),
+    Rule(
         keys=("train.ema.ramp_steps",),
         applies=lambda experiment: experiment.train.ema.decay == 0,
         because="train.ema.decay is 0",
         causes=("train.ema.decay",),
+    ),
+    Rule(
+        keys=("train.cache_limit",),
+        applies=lambda experiment: experiment.train.cache == "off",
+        because="train.cache is off",
+        causes=("train.cache",),
     ),
     Rule(
         keys=("train.patience",),

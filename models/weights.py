@@ -1,85 +1,18 @@
-"""Tensors into a detector, and a detector to and from the contents of a checkpoint.
+"""A detector to and from the contents of a checkpoint.
 
 Reading and writing files is `utils/checkpoint`; here weights are a mapping from name to tensor.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from configs.errors import ConfigError
 from models.detector import Detector, build_detector
+from models.transfer import shorten, transfer
 
 FORMAT_VERSION = 1
-SHOWN_NAMES = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferReport:
-    """What `transfer` did.
-
-    taken: names of entries that were copied. left: (name, why) of those offered but not used.
-    missing: names of the detector's entries that kept their values.
-    """
-
-    taken: tuple[str, ...]
-    left: tuple[tuple[str, str], ...]
-    missing: tuple[str, ...]
-
-    def summary(self) -> str:
-        """Return a few lines for the screen: how many were taken, which were not and why."""
-        total = len(self.taken) + len(self.missing)
-        lines = [f"{len(self.taken)} of {total} tensors taken from the weights"]
-        lines += [f"  left: {name}: {why}" for name, why in self.left[:SHOWN_NAMES]]
-        if len(self.left) > SHOWN_NAMES:
-            lines.append(f"  left: {len(self.left) - SHOWN_NAMES} more")
-        return "\n".join(lines)
-
-
-@torch.no_grad()
-def transfer(
-    detector: Detector, tensors: Mapping[str, Tensor], *, keep_anchors: bool = False
-) -> TransferReport:
-    """Copy every tensor whose name and shape fit into `detector`, in place.
-
-    Half-precision values become the detector's precision. Entries `*.anchor_grid` of old files
-    carry nothing new and are left.
-
-    Args:
-        detector: gets the values.
-        tensors: entries named as in `detector.state_dict()`.
-        keep_anchors: keep the detector's own anchors, because the user stated or fitted them.
-    """
-    own = detector.state_dict()
-    taken: list[str] = []
-    left: list[tuple[str, str]] = []
-    for name, tensor in tensors.items():
-        why = _misfit(name, tensor, own.get(name), keep_anchors)
-        if why is not None:
-            left.append((name, why))
-            continue
-        own[name].copy_(tensor)
-        taken.append(name)
-    missing = tuple(name for name in own if name not in set(taken))
-    return TransferReport(taken=tuple(taken), left=tuple(left), missing=missing)
-
-
-def _misfit(name: str, tensor: Tensor, own: Tensor | None, keep_anchors: bool) -> str | None:
-    """Return why a tensor cannot be used, or None if it can."""
-    if name.endswith(".anchor_grid"):
-        return "follows from the anchors"
-    if own is None:
-        return "the network has no such tensor"
-    if tensor.shape != own.shape:
-        return f"shape {tuple(tensor.shape)} in the weights, {tuple(own.shape)} in the network"
-    if keep_anchors and name.endswith(".anchors"):
-        return "the network keeps its own anchors"
-    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-        return "holds NaN or infinity"
-    return None
 
 
 def checkpoint_metadata(
@@ -179,6 +112,5 @@ def check_class_names(
 
 
 def _shown(names: Sequence[str]) -> str:
-    more = ", ..." if len(names) > SHOWN_NAMES else ""
     noun = "class" if len(names) == 1 else "classes"
-    return f"{len(names)} {noun} ({', '.join(names[:SHOWN_NAMES])}{more})"
+    return f"{len(names)} {noun} ({shorten(names)})"

@@ -130,6 +130,17 @@ class TrainSettings(Settings):
     optimizer: Optimizer = SgdSettings()
     """Optimizer and its numbers."""
 
+    freeze: tuple[str, ...] = ()
+    """Layers that keep their values, statistics of norms included: backbone, neck, head, rows such
+    as 0-9 or model.3, globs over parameter names such as '*.bn.*'."""
+
+    layer_lr: tuple[tuple[str, Annotated[float, Field(gt=0)]], ...] = ()
+    """Factors above 0 of the learning rate by layer, [[backbone, 0.1], ...], with names as in
+    freeze; where several name one parameter, the last one holds."""
+
+    head_warmup: float = Field(default=0.0, ge=0)
+    """First epochs in which only those tensors learn that model.weights did not fill."""
+
     schedule: Schedule = DecaySchedule()
     """Learning rate over the training."""
 
@@ -161,6 +172,15 @@ class TrainSettings(Settings):
 
     workers: int = Field(default=2, ge=0, le=256)
     """Processes that load images; 0 loads in the training process."""
+
+    cache: Literal["auto", "off", "disk"] = "auto"
+    """Keep images decoded and shrunk on disk, shared by all workers and later trainings, in
+    $FOCALDET_CACHE, else ~/.cache/focaldet: auto if all of them fit into cache_limit and the free
+    disk, disk as many as fit, off none. Changes the speed only; best on a local disk."""
+
+    cache_limit: float = Field(default=20.0, gt=0)
+    """Largest size of the cache of decoded images, GiB (1000 images of 640 x 480 take 0.86); the
+    longest unused are removed when a training starts."""
 
     threads: int = Field(default=0, ge=0, le=1024)
     """Compute threads; 0 takes the cores that are left beside the workers, at least one."""

@@ -24,6 +24,8 @@ CASES = [
     ("train: {warmup: {epochs: 0, momentum: 0.5}}", "train.warmup.momentum"),
     ("train: {warmup: {epochs: 0, bias_lr: 0.5}}", "train.warmup.bias_lr"),
     ("train: {warmup: {epochs: 0, min_iterations: 9}}", "train.warmup.min_iterations"),
+    ("train: {head_warmup: 1}", "train.head_warmup"),
+    ("train: {cache: off, cache_limit: 9}", "train.cache_limit"),
     ("train: {ema: {decay: 0, ramp_steps: 9}}", "train.ema.ramp_steps"),
     ("train: {epochs: 5, patience: 2}\neval: {interval: 5}", "train.patience"),
     (NO_VAL + "train: {patience: 2}", "train.patience"),

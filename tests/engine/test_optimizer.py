@@ -125,9 +125,9 @@ def test_restored_memory_has_the_order_of_its_parameter(settings: Any) -> None:
             name: value.contiguous() if isinstance(value, torch.Tensor) else value
             for name, value in entries.items()
         }
-        for index, entries in optimizer_state(second).items()
+        for index, entries in optimizer_state(second, models[1]).items()
     }
-    load_optimizer_state(second, dense)
+    load_optimizer_state(second, models[1], dense)
     step(models[0], first, gradients[1])
     step(models[1], second, gradients[1])
     for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):

@@ -13,7 +13,7 @@ from data.letterbox import fit_into
 from models.detector import Detector, build_detector
 from models.fusion import fuse
 from models.postprocess import Postprocess
-from models.weights import transfer
+from models.transfer import transfer
 from tests.models.factories import read_graph
 from utils.checkpoint.torch_file import read_torch_file
 from utils.structures.boxes import box_area

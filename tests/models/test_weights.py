@@ -5,11 +5,11 @@ import torch
 
 from configs.errors import ConfigError
 from models.detector import build_detector
+from models.transfer import transfer
 from models.weights import (
     check_class_names,
     checkpoint_metadata,
     detector_from_checkpoint,
-    transfer,
 )
 from tests.models.factories import read_graph, tiny_detector
 
@@ -68,7 +68,7 @@ def test_anchors_come_with_the_weights_unless_own_ones_are_kept() -> None:
     ("name", "tensor", "why"),
     [
         ("model.4.anchor_grid", torch.ones(2), "follows from the anchors"),
-        ("model.99.weight", torch.ones(2), "no such tensor"),
+        ("model.99.weight", torch.ones(2), "no such tensor; shape (2,)"),
         ("model.0.bn.bias", torch.full((8,), float("nan")), "NaN"),
         ("model.0.bn.bias", torch.ones(1, 8), "shape (1, 8)"),
     ],

@@ -1,5 +1,6 @@
 """One iteration of training: forward, backward and, when enough gradients are in, a step."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from configs.schema.train import TrainSettings
 from utils.engine.ema import WeightAverage
+from utils.engine.layers import LayerControl, LayerRules
 from utils.engine.optimizer import (
     build_optimizer,
     load_optimizer_state,
@@ -36,6 +38,7 @@ class Learner:
         *,
         batches_per_epoch: int,
         device: torch.device,
+        rules: LayerRules | None = None,
     ) -> None:
         self.model = model.to(device)
         if settings.channels_last:
@@ -44,7 +47,8 @@ class Learner:
         self.settings = settings
         self.device = device
         self.schedule = RateSchedule(settings=settings, batches_per_epoch=batches_per_epoch)
-        self.optimizer = build_optimizer(self.model, settings)
+        self.layers = LayerControl(self.model, rules or LayerRules())
+        self.optimizer = build_optimizer(self.model, settings, self.layers.rules.lr_factors)
         self.dtype = choose_precision(settings.precision, device)
         self.scaler = gradient_scaler(device, self.dtype)
         self.average = WeightAverage(self.model, settings.ema)
@@ -55,6 +59,7 @@ class Learner:
         """Learn from one batch; `iteration` counts from 0 over the whole training."""
         rates = self.schedule.at(iteration)
         seed_process(derive_seed(self.settings.seed, iteration))
+        self.layers.prepare(is_head_warmup=iteration < self.schedule.head_warmup_iterations)
         terms = self._loss(batch.to(self.device))
         self.scaler.scale(terms.total).backward()
         self.pending += 1
@@ -110,18 +115,20 @@ class Learner:
         return {
             "model": self.model.state_dict(),
             "average": self.average.state(),
-            "optimizer": optimizer_state(self.optimizer),
+            "optimizer": optimizer_state(self.optimizer, self.model),
             "scaler": self.scaler.state_dict(),
             "gradients": self._gradients(),
             "step": self.step,
             "pending": self.pending,
+            "fresh": sorted(self.layers.rules.fresh),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned, into the memory order of this network."""
         self.model.load_state_dict(state["model"])
         self.average.load_state(state["average"])
-        load_optimizer_state(self.optimizer, state["optimizer"])
+        load_optimizer_state(self.optimizer, self.model, state["optimizer"])
+        self.layers.use(replace(self.layers.rules, fresh=frozenset(state.get("fresh", ()))))
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         for name, parameter in self.model.named_parameters():

@@ -1,5 +1,6 @@
 """The optimizer: parameter groups that are a partition, fused kernels where they exist."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,25 +62,44 @@ def split_parameters(model: nn.Module) -> ParameterGroups:
     )
 
 
-def build_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+def build_optimizer(
+    model: nn.Module,
+    settings: TrainSettings,
+    lr_factors: Mapping[str, float] | None = None,
+) -> torch.optim.Optimizer:
     """Return the optimizer of `settings` over the parameters of `model`, fused if possible.
 
-    Weight decay is scaled by images per step over `nominal_batch`, as published: the two differ
-    where the batch size does not divide the nominal batch.
+    `lr_factors` multiply the learning rate of the parameters they name. Weight decay is scaled by
+    images per step over `nominal_batch`, as published: the two differ where the batch size does not
+    divide the nominal batch.
     """
-    groups = split_parameters(model)
     accumulate = max(round(settings.nominal_batch / settings.batch_size), 1)
     images_per_step = settings.batch_size * accumulate
     decay = settings.optimizer.weight_decay * images_per_step / settings.nominal_batch
-    described = [
-        {"params": list(groups.biases), "weight_decay": 0.0, "role": "biases"},
-        {"params": list(groups.norms), "weight_decay": 0.0, "role": "norms"},
-        {"params": list(groups.weights), "weight_decay": decay, "role": "weights"},
-    ]
-    described = [group for group in described if group["params"]]
+    described = list(_describe(model, decay, lr_factors or {}))
     if _have_fused_kernels(model):
         return _construct(described, settings.optimizer, fused=True)
     return _construct(described, settings.optimizer, foreach=True)
+
+
+def _describe(
+    model: nn.Module, decay: float, lr_factors: Mapping[str, float]
+) -> Iterator[dict[str, Any]]:
+    """Yield the groups that are not empty: by role, then by factor of the learning rate."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = split_parameters(model)
+    for role in ("biases", "norms", "weights"):
+        by_factor: dict[float, list[nn.Parameter]] = {}
+        for parameter in getattr(groups, role):
+            factor = lr_factors.get(names[id(parameter)], 1.0)
+            by_factor.setdefault(factor, []).append(parameter)
+        for factor, parameters in by_factor.items():
+            yield {
+                "params": parameters,
+                "weight_decay": decay if role == "weights" else 0.0,
+                "role": role,
+                "lr_factor": factor,
+            }
 
 
 def _have_fused_kernels(model: nn.Module) -> bool:
@@ -105,29 +125,41 @@ def _construct(
 def set_rates(optimizer: torch.optim.Optimizer, rates: Rates) -> None:
     """Set learning rate and momentum (or beta1) of all groups for the next step."""
     for group in optimizer.param_groups:
-        group["lr"] = rates.bias_lr if group["role"] == "biases" else rates.lr
+        lr = rates.bias_lr if group["role"] == "biases" else rates.lr
+        group["lr"] = lr * group["lr_factor"]
         if "momentum" in group:
             group["momentum"] = rates.momentum
         else:
             group["betas"] = (rates.momentum, group["betas"][1])
 
 
-def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:
-    """Return what the optimizer remembers per parameter, by position; rates are not part of it."""
-    state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
-    return state
+def optimizer_state(
+    optimizer: torch.optim.Optimizer, model: nn.Module
+) -> dict[str, dict[str, Any]]:
+    """Return what the optimizer remembers by name of the parameter; rates are not part of it."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {names[id(parameter)]: dict(entries) for parameter, entries in optimizer.state.items()}
 
 
 def load_optimizer_state(
-    optimizer: torch.optim.Optimizer, state: dict[int, dict[str, Any]]
+    optimizer: torch.optim.Optimizer, model: nn.Module, state: Mapping[str | int, dict[str, Any]]
 ) -> None:
-    """Restore what `optimizer_state` returned.
+    """Restore what `optimizer_state` returned; parameters that it does not name start anew.
 
+    Positions instead of names, as the first version wrote them, are understood too.
     Tensors of a parameter's shape get its memory order too: fused kernels walk parameter and
     momentum in step and would mix up elements otherwise.
     """
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    ordered = [p for group in optimizer.param_groups for p in group["params"]]
+    kept = {
+        index: state[key]
+        for index, parameter in enumerate(ordered)
+        for key in (names[id(parameter)], index)
+        if key in state
+    }
     groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    optimizer.load_state_dict({"state": kept, "param_groups": groups})
     for parameter, entries in optimizer.state.items():
         for name, value in entries.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape and value.ndim > 0:

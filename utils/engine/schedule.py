@@ -40,6 +40,11 @@ class RateSchedule:
         wanted = max(round(warmup.epochs * batches), warmup.min_iterations)
         return min(wanted, self.settings.epochs * batches // 2)
 
+    @property
+    def head_warmup_iterations(self) -> int:
+        """Iterations in which only the tensors learn that no weights were given for."""
+        return round(self.settings.head_warmup * self.batches_per_epoch)
+
     def at(self, iteration: int) -> Rates:
         """Return the rates of `iteration`, counted from 0 over the whole training."""
         settings = self.settings

@@ -6,7 +6,7 @@ What happens within a batch is in `learner.py`; evaluation comes in as a functio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from utils.checkpoint.weights import save_weights
 from utils.engine.clock import Pace, TrainingClock
 from utils.engine.event_log import EventLog
 from utils.engine.history import History, Row
+from utils.engine.layers import LayerRules
 from utils.engine.learner import Learner
 from utils.engine.loss_log import LossLog, require_finite_state
 from utils.engine.protocols import BatchSource, Criterion, Evaluate
@@ -52,6 +53,7 @@ class Trainer:
     metadata: Mapping[str, Any]
     eval_interval: int = 1
     checkpoint_minutes: float = 10.0
+    rules: LayerRules = field(default_factory=LayerRules)
 
     def __post_init__(self) -> None:
         self.learner = Learner(
@@ -60,6 +62,7 @@ class Trainer:
             self.settings,
             batches_per_epoch=len(self.batches),
             device=self.device,
+            rules=self.rules,
         )
         self.epoch = 0
         self.batch = 0

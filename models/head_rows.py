@@ -1,0 +1,94 @@
+"""Rows of the detection head that two networks of different classes have in common.
+
+Legend: A anchors per cell, C classes of the network, K classes of the weights, R rows per anchor
+before those of the classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.detector import Detector
+
+CLASS_TENSORS = {"Detect": ("m.", 5), "Retina": ("class_output.", 0)}
+"""Head -> where its tensors with rows per class begin, and R: four of the box, one of objectness.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadRows:
+    """Which rows of the head in the weights go where in the head of the network.
+
+    num_anchors: A of the network. other_rows: R. offered_classes: K, or None where the weights name
+    no classes. pairs: (class in the weights, class in the network) of every class both know. names:
+    what those classes are called. same_classes: a tensor of equal shape fits as a whole.
+    """
+
+    num_anchors: int
+    other_rows: int
+    offered_classes: int | None
+    pairs: tuple[tuple[int, int], ...]
+    names: tuple[str, ...]
+    same_classes: bool
+
+    def misfit(self, own: Tensor, offered: Tensor) -> str | None:
+        """Return why no row of `offered` (A (R + K), ...) fits `own` (A (R + C), ...), or None."""
+        if own.shape[1:] != offered.shape[1:]:
+            return "the levels have other channels"
+        known, anchors = self.offered_classes, self.num_anchors
+        if known is None:
+            rows, rest = divmod(len(offered), anchors)
+            return "the layout of its rows is not known" if rest or rows < self.other_rows else None
+        offered_anchors, rest = divmod(len(offered), self.other_rows + known)
+        if rest:
+            return "the layout of its rows is not known"
+        if offered_anchors != anchors:
+            return f"{offered_anchors} anchors a level in the weights, {anchors} in the network"
+        return None
+
+    @torch.no_grad()
+    def copy(self, own: Tensor, offered: Tensor) -> None:
+        """Copy the common rows of `offered` (A (R + K), ...) into `own` (A (R + C), ...)."""
+        target = own.unflatten(0, (self.num_anchors, -1))
+        source = offered.to(own.dtype).unflatten(0, (self.num_anchors, -1))
+        target[:, : self.other_rows] = source[:, : self.other_rows]
+        for theirs, ours in self.pairs:
+            target[:, self.other_rows + ours] = source[:, self.other_rows + theirs]
+
+
+def common_rows(
+    detector: Detector, own: Sequence[str] | None, offered: Sequence[str] | None
+) -> dict[str, HeadRows]:
+    """Return how heads of two lists of classes go together, by entry with rows per class.
+
+    Case and surrounding spaces of names do not count; of equal names the first one does. Nothing
+    is returned where the network's own classes are not known.
+
+    Args:
+        detector: the network.
+        own: classes of the network.
+        offered: classes of the weights, None where they do not say.
+    """
+    head = detector.graph.rows[-1].block
+    if own is None or head not in CLASS_TENSORS:
+        return {}
+    theirs, ours = _plain(offered or ()), _plain(own)
+    places = {name: index for index, name in reversed(list(enumerate(theirs)))}
+    found = [(places[name], index) for index, name in enumerate(ours) if name in places]
+    start, other_rows = CLASS_TENSORS[head]
+    rows = HeadRows(
+        num_anchors=detector.head.num_anchors,
+        other_rows=other_rows,
+        offered_classes=None if offered is None else len(offered),
+        pairs=tuple(found),
+        names=tuple(own[index] for _, index in found),
+        same_classes=offered is None or theirs == ours,
+    )
+    prefix = f"model.{len(detector.model) - 1}.{start}"
+    return {name: rows for name in detector.state_dict() if name.startswith(prefix)}
+
+
+def _plain(names: Sequence[str]) -> list[str]:
+    return [name.strip().casefold() for name in names]
