@@ -101,7 +101,8 @@ def _fits(name: str, pattern: str) -> bool:
 def _hint(detector: Detector, pattern: str) -> str:
     if _ROWS.fullmatch(pattern):
         return f"rows run from 0 to {len(detector.model) - 1}"
-    modules = [name for name, _ in detector.named_modules() if name]
-    known = [*parts(detector), *modules, *dict(detector.named_parameters())]
+    parameters = [name for name, _ in detector.named_parameters()]
+    modules = {name.rpartition(".")[0] for name in parameters}
+    known = [*parts(detector), *sorted(modules), *parameters]
     nearest = get_close_matches(pattern, known, n=1, cutoff=0)
     return f"did you mean {nearest[0]!r}?"

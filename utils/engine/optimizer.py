@@ -77,9 +77,10 @@ def build_optimizer(
     images_per_step = settings.batch_size * accumulate
     decay = settings.optimizer.weight_decay * images_per_step / settings.nominal_batch
     described = list(_describe(model, decay, lr_factors or {}))
-    if _have_fused_kernels(model):
-        return _construct(described, settings.optimizer, fused=True)
-    return _construct(described, settings.optimizer, foreach=True)
+    kernel = "fused" if _have_fused_kernels(model) else "foreach"
+    optimizer = _construct(described, settings.optimizer, **{kernel: True})
+    _begin_momentum(optimizer)
+    return optimizer
 
 
 def _describe(
@@ -120,6 +121,21 @@ def _construct(
     if isinstance(settings, AdamSettings):
         return Adam(groups, settings.lr, betas, **kernel)
     return AdamW(groups, settings.lr, betas, **kernel)
+
+
+def _begin_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Give SGD its momentum, 0, where it has none yet.
+
+    Its first step is the same with and without, but fused kernels fail where some parameters have
+    taken theirs and others, which rested till now, have not.
+    """
+    if not isinstance(optimizer, SGD):
+        return
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group["momentum"] > 0 else ():
+            entries = optimizer.state[parameter]
+            if entries.get("momentum_buffer") is None:
+                entries["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rates: Rates) -> None:
@@ -164,3 +180,4 @@ def load_optimizer_state(
         for name, value in entries.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape and value.ndim > 0:
                 entries[name] = torch.empty_like(parameter).copy_(value)
+    _begin_momentum(optimizer)
