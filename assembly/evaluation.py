@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from configs.schema.evaluation import EvalSettings
+from data.image_cache import ImageCache
 from data.loader import build_eval_batches
 from data.records import Split
 from models.detector import Detector
@@ -26,6 +27,7 @@ class SplitEvaluation:
         workers: int,
         device: torch.device,
         fused: bool,
+        cache: ImageCache | None = None,
     ) -> None:
         """Prepare loader and judge.
 
@@ -37,6 +39,7 @@ class SplitEvaluation:
             workers: processes that load images.
             device: where the detector runs.
             fused: fold batch normalisation into convolutions first.
+            cache: where decoded images are kept between evaluations.
         """
         self.split = split
         self.evaluator = DetectionEvaluator(
@@ -54,6 +57,7 @@ class SplitEvaluation:
             stride=stride,
             settings=settings,
             workers=workers,
+            cache=cache,
         )
 
     def __call__(self, detector: nn.Module) -> EvalResult:

@@ -10,6 +10,8 @@ from configs.schema import Experiment
 WITHOUT_INFLUENCE = (
     "run",
     "train.workers",
+    "train.cache",
+    "train.cache_limit",
     "train.threads",
     "train.device",
     "train.tensorboard",

@@ -18,11 +18,10 @@ from data.augment.flip import flip_horizontal, flip_vertical
 from data.augment.hsv import change_colours, draw_gains
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
 from data.augment.mixup import mixup
-from data.image_io import read_image
 from data.letterbox import Letterbox, evaluation_letterbox
+from data.pixels import ReadRecord, read_record
 from data.record_table import RecordTable
-from utils.runtime.errors import UserError
-from utils.structures.images import ImageArray, ImageMeta, Record, Sample
+from utils.structures.images import ImageMeta, Record, Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,26 +37,19 @@ class SampleKey:
     mosaic: bool = True
 
 
-def read_record(record: Record) -> ImageArray:
-    """Return the pixels (H, W, 3) uint8 RGB of `record`.
-
-    Raises:
-        UserError: the file cannot be read, or its size is no longer the record's.
-    """
-    image = read_image(record.path)
-    if image.shape[:2] != record.size:
-        raise UserError(
-            f"{record.path}: is {image.shape[0]} x {image.shape[1]} pixels (height x width) but "
-            f"was {record.size[0]} x {record.size[1]} when its labels were read; start again"
-        )
-    return image
-
-
 class TrainDataset(Dataset[Sample]):
     """Augmented samples; every draw comes from (seed, epoch, index)."""
 
-    def __init__(self, records: Sequence[Record], *, augment: AugmentSettings, seed: int) -> None:
+    def __init__(
+        self,
+        records: Sequence[Record],
+        *,
+        augment: AugmentSettings,
+        seed: int,
+        read: ReadRecord = read_record,
+    ) -> None:
         self._records = RecordTable(records)
+        self._read = read
         self._augment = augment
         self._seed = seed
 
@@ -115,16 +107,23 @@ class TrainDataset(Dataset[Sample]):
             scale=(1.0, 1.0),
             pad=(0, 0),
         )
-        return compose(layout, self._records, affine, key.image_size, read_record, meta)
+        return compose(layout, self._records, affine, key.image_size, self._read, meta)
 
 
 class EvalDataset(Dataset[Sample]):
     """Letterboxed samples; keys are positions in `records`."""
 
     def __init__(
-        self, records: Sequence[Record], *, image_size: int, stride: int, rectangular: bool
+        self,
+        records: Sequence[Record],
+        *,
+        image_size: int,
+        stride: int,
+        rectangular: bool,
+        read: ReadRecord = read_record,
     ) -> None:
         self._records = RecordTable(records)
+        self._read = read
         self._image_size = image_size
         self._stride = stride
         self._rectangular = rectangular
@@ -155,7 +154,7 @@ class EvalDataset(Dataset[Sample]):
         (vertical, horizontal), (top, left) = frame.scale, frame.pad
         scale = np.array([horizontal, vertical, horizontal, vertical], np.float32)
         return Sample(
-            image=frame.apply(read_record(record)),
+            image=frame.apply(self._read(record)),
             boxes=record.boxes * scale + np.array([left, top, left, top], np.float32),
             labels=record.labels,
             ignore=record.ignore,

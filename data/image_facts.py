@@ -33,7 +33,7 @@ class ImageFacts(NamedTuple):
 
 def stamp_files(paths: Iterable[str]) -> dict[str, Stamp]:
     """Return size in bytes and time of change of every file."""
-    return {path: _stamp(path) for path in paths}
+    return {path: stamp_file(path) for path in paths}
 
 
 def inspect_images(
@@ -65,7 +65,8 @@ def inspect_images(
     return facts
 
 
-def _stamp(path: str) -> Stamp:
+def stamp_file(path: str) -> Stamp:
+    """Return size in bytes and time of change of a file."""
     try:
         status = os.stat(path)
     except OSError:

@@ -22,6 +22,15 @@ IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".
 
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP")
 _DECODE_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+# The bits of "reduced" alone: OpenCV's constants for reduced colour ask for BGR, too.
+_REDUCTION_FLAGS = {
+    1: 0,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+_LARGEST_SHIFT = 0.25
+_JPEG_START = b"\xff\xd8"
 _ORIENTATION = 0x0112
 _HEADER_BYTES = 1 << 16
 # What Pillow raises on files that are not what they claim to be.
@@ -55,12 +64,49 @@ def read_image(path: str | Path) -> ImageArray:
             meaning as 8 bits (32-bit and floating-point).
     """
     data = _read_bytes(path)
+    return _decode(path, data, read_plain_header(data))
+
+
+def read_reduced_image(
+    path: str | Path, wanted: tuple[int, int]
+) -> tuple[ImageArray, tuple[int, int]]:
+    """Return an image that will be shrunk to `wanted` anyway, and the size its file has.
+
+    A JPEG is decoded at a half, a quarter or an eighth where that is still `wanted` or more; any
+    other image comes whole, as `read_image` gives it.
+
+    Args:
+        path: the file.
+        wanted: (height, width) in pixels as a viewer shows the image.
+
+    Returns:
+        uint8 (h, w, 3) RGB; the (height, width) of the whole image.
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    data = _read_bytes(path)
     header = read_plain_header(data)
-    if header is not None:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE_FLAGS)
-        if pixels is not None:
-            return _turn_upright(cast(ImageArray, pixels), header.orientation)
-    return _read_with_pillow(path, data)
+    if header is None or not data.startswith(_JPEG_START):
+        pixels = _decode(path, data, header)
+        return pixels, (pixels.shape[0], pixels.shape[1])
+    factor = jpeg_reduction(header.shown_size, wanted)
+    return _decode(path, data, header, factor), header.shown_size
+
+
+def jpeg_reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
+    """Return by what a JPEG of `size` may be reduced on decoding: 8, 4, 2 or 1; both (h, w).
+
+    The decoder rounds the size up. Where that would shift the far side by more than a quarter of
+    a wanted pixel, objects would no longer be where their boxes are, and the factor is refused.
+    """
+    for factor in (8, 4, 2):
+        sides = [(side, goal, -(-side // factor)) for side, goal in zip(size, wanted, strict=True)]
+        is_large_enough = all(reduced >= goal for _, goal, reduced in sides)
+        shifts = [(reduced * factor - side) * goal / side for side, goal, reduced in sides]
+        if is_large_enough and max(shifts) <= _LARGEST_SHIFT:
+            return factor
+    return 1
 
 
 def read_image_size(path: str | Path) -> tuple[int, int]:
@@ -128,13 +174,25 @@ def _read_bytes(path: str | Path) -> bytes:
     return data
 
 
+def _decode(
+    path: str | Path, data: bytes, header: PlainHeader | None, factor: int = 1
+) -> ImageArray:
+    """Return the upright pixels of a file's bytes, a plain JPEG reduced by `factor`."""
+    if header is not None:
+        flags = _DECODE_FLAGS | _REDUCTION_FLAGS[factor]
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        if pixels is not None:
+            return _turn_upright(cast(ImageArray, pixels), header.orientation)
+    return _read_with_pillow(path, data)
+
+
 def _read_jpeg_start(path: str | Path) -> PlainHeader | None:
     try:
         with open(path, "rb") as file:
             start = file.read(_HEADER_BYTES)
     except OSError:
         return None
-    return read_plain_header(start) if start.startswith(b"\xff\xd8") else None
+    return read_plain_header(start) if start.startswith(_JPEG_START) else None
 
 
 def _open(data: bytes) -> Image.Image:

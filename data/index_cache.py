@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from utils.runtime.cache_folder import user_cache_folder
+
 _META = "meta"
 # What reading a file with any bytes changed may raise, by trial.
 _DAMAGE = (
@@ -57,8 +59,7 @@ class IndexCache:
     @classmethod
     def of_user(cls) -> "IndexCache":
         """Return the cache in $FOCALDET_CACHE, else ~/.cache/focaldet."""
-        folder = os.environ.get("FOCALDET_CACHE")
-        return cls(Path(folder) if folder else Path.home() / ".cache" / "focaldet")
+        return cls(user_cache_folder())
 
     def load(self, name: str, key: str) -> CacheEntry | None:
         """Return the entry if it was saved under this key and is whole, else None."""

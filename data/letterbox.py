@@ -43,12 +43,13 @@ class Letterbox:
         """Return `image` (H, W, 3) resized and padded to `shape`, contiguous.
 
         Shrinking averages (INTER_AREA), so that nothing is aliased away; enlarging interpolates.
+        An image that was resized to `resized` in this way before is only padded.
         """
         height, width = self.resized
         top, left = self.pad
         framed = np.full((*self.shape, 3), PAD_COLOUR, np.uint8)
         inside = framed[top : top + height, left : left + width]
-        if self.resized == self.original:
+        if image.shape[:2] == self.resized:
             inside[:] = image
         else:
             enlarging = max(self.resized) > max(self.original)

@@ -16,6 +16,8 @@ from configs.schema.evaluation import EvalSettings
 from configs.schema.experiment import Experiment
 from data.collate import collate
 from data.dataset import EvalDataset, TrainDataset
+from data.image_cache import ImageCache
+from data.reading import eval_reader, train_reader
 from data.samplers import TrainPlan, TrainSampler, group_by_shape
 from utils.runtime.errors import UserError
 from utils.structures.batch import Batch
@@ -95,7 +97,11 @@ class EvalBatches:
 
 
 def build_train_batches(
-    records: Sequence[Record], experiment: Experiment, *, stride: int
+    records: Sequence[Record],
+    experiment: Experiment,
+    *,
+    stride: int,
+    cache: ImageCache | None = None,
 ) -> TrainBatches:
     """Return the training batches of an experiment.
 
@@ -103,6 +109,7 @@ def build_train_batches(
         records: the training split.
         experiment: sections train and augment are read.
         stride: coarsest stride of the network, pixels.
+        cache: where decoded images are kept; without it batches are the same, but slower.
 
     Raises:
         UserError: there are no images, or the image size is no multiple of `stride`.
@@ -121,7 +128,8 @@ def build_train_batches(
         multi_scale=train.multi_scale,
         close_mosaic=augment.close_mosaic,
     )
-    dataset = TrainDataset(records, augment=augment, seed=train.seed)
+    reader = train_reader(train, stride, cache)
+    dataset = TrainDataset(records, augment=augment, seed=train.seed, read=reader)
     # Page-locked memory only speeds up copies to CUDA, and making it would start CUDA.
     pin_memory = train.device != "cpu" and torch.cuda.is_available()
     return TrainBatches(dataset, plan, workers=train.workers, pin_memory=pin_memory)
@@ -135,6 +143,7 @@ def build_eval_batches(
     settings: EvalSettings,
     workers: int,
     pin_memory: bool = False,
+    cache: ImageCache | None = None,
 ) -> EvalBatches:
     """Return the batches of an evaluation.
 
@@ -145,13 +154,18 @@ def build_eval_batches(
         settings: batch_size and rectangular are read.
         workers: processes that load images; 0 loads in this one.
         pin_memory: hand out page-locked batches, for a CUDA device.
+        cache: where decoded images are kept; without it batches are the same, but slower.
 
     Raises:
         UserError: the image size is no multiple of `stride`.
     """
     check_image_size(image_size, stride)
     dataset = EvalDataset(
-        records, image_size=image_size, stride=stride, rectangular=settings.rectangular
+        records,
+        image_size=image_size,
+        stride=stride,
+        rectangular=settings.rectangular,
+        read=eval_reader(image_size, cache),
     )
     return EvalBatches(
         dataset, batch_size=settings.batch_size, workers=workers, pin_memory=pin_memory

@@ -41,11 +41,9 @@ class TrainPlan:
         if not self.multi_scale:
             return self.image_size
         step = max(SIZE_STEP, self.stride)
-        # The margins keep a bound such as (1 - 0.7) * 320 / 32 = 3.0000000000000004 in range.
-        low = math.ceil((1 - self.multi_scale) * self.image_size / step - 1e-9)
-        high = math.floor((1 + self.multi_scale) * self.image_size / step + 1e-9)
+        low, high = image_size_range(self.image_size, self.stride, self.multi_scale)
         rng = generator(self.seed, Stream.IMAGE_SIZE, epoch, batch)
-        return int(rng.integers(max(low, 1), max(high, 1) + 1)) * step
+        return int(rng.integers(low // step, high // step + 1)) * step
 
     def keys(self, epoch: int, start: int = 0) -> Iterator[list[SampleKey]]:
         """Yield the keys of each batch of `epoch`, from batch `start` on."""
@@ -82,6 +80,17 @@ class TrainSampler(Sampler[list[SampleKey]]):
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         return self._plan.keys(self._epoch, self._start)
+
+
+def image_size_range(image_size: int, stride: int, multi_scale: float) -> tuple[int, int]:
+    """Return the smallest and largest side of training images, pixels; see `TrainPlan`."""
+    if not multi_scale:
+        return image_size, image_size
+    step = max(SIZE_STEP, stride)
+    # The margins keep a bound such as (1 - 0.7) * 320 / 32 = 3.0000000000000004 in range.
+    low = math.ceil((1 - multi_scale) * image_size / step - 1e-9)
+    high = math.floor((1 + multi_scale) * image_size / step + 1e-9)
+    return max(low, 1) * step, max(high, 1) * step
 
 
 def group_by_shape(shapes: Sequence[tuple[int, int]], batch_size: int) -> list[list[int]]:

@@ -7,13 +7,13 @@ anchors are then fitted again.
 import contextlib
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from utils.runtime.atomic import write_json
+from utils.runtime.cache_folder import user_cache_folder
 from utils.runtime.errors import UserError
 
 FITTER_VERSION = 1
@@ -21,8 +21,7 @@ FITTER_VERSION = 1
 
 
 def _folder() -> Path:
-    root = os.environ.get("FOCALDET_CACHE") or Path.home() / ".cache" / "focaldet"
-    return Path(root) / "anchors"
+    return user_cache_folder() / "anchors"
 
 
 def key_of(

@@ -1,6 +1,6 @@
 """Draw the visible tiles of a layout into one square output and bring their boxes along."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,10 +8,8 @@ from data.augment.affine import Affine, map_boxes, survivors
 from data.augment.layout import Layout, Matrix, Tile
 from data.augment.warp import draw_tile, outline, pixel_bounds
 from data.letterbox import PAD_COLOUR
-from utils.structures.images import FloatArray, ImageArray, ImageMeta, Record, Sample
-
-ReadRecord = Callable[[Record], ImageArray]
-"""Pixels (H, W, 3) uint8 RGB of a record, of the size the record states."""
+from data.pixels import ReadRecord
+from utils.structures.images import FloatArray, ImageMeta, Record, Sample
 
 
 def compose(

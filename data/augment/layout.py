@@ -25,16 +25,19 @@ class Tile:
     """Which record."""
     scale: tuple[float, float]
     """(vertical, horizontal): canvas pixels per original pixel."""
+    resized: tuple[int, int]
+    """(height, width) of the whole image on the canvas."""
     offset: tuple[float, float]
     """(x, y) of the image's corner on the canvas."""
     region: Region
     """Part of the canvas the image may fill; empty where x2 <= x1 or y2 <= y1."""
 
-    @property
-    def matrix(self) -> Matrix:
-        """(3, 3) original pixels to canvas pixels."""
-        (vertical, horizontal), (left, top) = self.scale, self.offset
-        return np.array([[horizontal, 0.0, left], [0.0, vertical, top], [0.0, 0.0, 1.0]])
+    def matrix(self, size: tuple[int, int]) -> Matrix:
+        """Return the map (3, 3) to the canvas from the image at `size` = (height, width) pixels."""
+        (height, width), (left, top) = self.resized, self.offset
+        return np.array(
+            [[width / size[1], 0.0, left], [0.0, height / size[0], top], [0.0, 0.0, 1.0]]
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,7 @@ def _tile(
     return Tile(
         index=index,
         scale=(height / size[0], width / size[1]),
+        resized=resized,
         offset=offset,
         region=(
             max(left, cell[0]),

@@ -11,6 +11,7 @@ import numpy as np
 
 from data.augment.affine import Points, map_points, translation
 from data.augment.layout import Matrix, Tile
+from data.augment.stretch import LARGEST_ZOOM, find_span, stretch
 from utils.structures.images import ImageArray
 
 _SUBPIXEL_BITS = 4
@@ -38,7 +39,7 @@ def draw_tile(output: ImageArray, image: ImageArray, tile: Tile, matrix: Matrix)
 
     Args:
         output: (S, S, 3); pixels outside the outline stay as they are.
-        image: (H, W, 3) the tile's original image.
+        image: (H, W, 3) the tile's whole image, at any size.
         tile: where the image lies on the canvas.
         matrix: (3, 3) canvas to output.
     """
@@ -48,13 +49,13 @@ def draw_tile(output: ImageArray, image: ImageArray, tile: Tile, matrix: Matrix)
         return
     image, to_canvas = _shrink(image, tile, corners)
     region = output[y1:y2, x1:x2]
-    to_region = _to_centres(translation(-x1, -y1) @ matrix @ to_canvas)
-    if _is_upright(matrix):
+    to_region = translation(-x1, -y1) @ matrix @ to_canvas
+    if not _is_upright(matrix):
+        patch = np.empty_like(region)
+        _warp(image, to_region, patch)
+        cv2.copyTo(patch, _mask(corners - (x1, y1), region.shape[:2]), region)
+    elif not _stretch(image, to_region, region):
         _warp(image, to_region, region)
-        return
-    patch = np.empty_like(region)
-    _warp(image, to_region, patch)
-    cv2.copyTo(patch, _mask(corners - (x1, y1), region.shape[:2]), region)
 
 
 def _shrink(image: ImageArray, tile: Tile, corners: Points) -> tuple[ImageArray, Matrix]:
@@ -64,17 +65,37 @@ def _shrink(image: ImageArray, tile: Tile, corners: Points) -> tuple[ImageArray,
     are several times faster than a general area resize; the rest of the last block, less than an
     output pixel, is filled by the border rule.
     """
-    x1, y1, x2, y2 = tile.region
-    source_area = (x2 - x1) * (y2 - y1) / (tile.scale[0] * tile.scale[1])
-    zoom = np.sqrt(cv2.contourArea(corners.astype(np.float32)) / source_area)
     height, width = image.shape[:2]
+    x1, y1, x2, y2 = tile.region
+    source_area = (x2 - x1) * (y2 - y1) * height * width / (tile.resized[0] * tile.resized[1])
+    zoom = np.sqrt(cv2.contourArea(corners.astype(np.float32)) / source_area)
+    to_canvas = tile.matrix((height, width))
     block = min(int(1 / max(zoom, 1e-6)), height, width)
     if block < 2:
-        return image, tile.matrix
+        return image, to_canvas
     rows, columns = height // block, width // block
     blocks = image[: rows * block, : columns * block]
     shrunk = cv2.resize(blocks, (columns, rows), interpolation=cv2.INTER_AREA)
-    return cast(ImageArray, shrunk), tile.matrix @ np.diag([block, block, 1.0])
+    return cast(ImageArray, shrunk), to_canvas @ np.diag([block, block, 1.0])
+
+
+def _stretch(image: ImageArray, matrix: Matrix, target: ImageArray) -> bool:
+    """Fill `target` (h, w, 3) by a resize; `matrix` keeps rectangles upright.
+
+    Returns:
+        False where a resize is not exact enough; `target` is untouched then.
+    """
+    (zoom_x, _, shift_x), (_, zoom_y, shift_y) = matrix[:2].tolist()
+    if not 0 < min(zoom_x, zoom_y) <= max(zoom_x, zoom_y) <= LARGEST_ZOOM:
+        return False
+    columns = find_span(zoom_x, shift_x, 0, target.shape[1])
+    rows = find_span(zoom_y, shift_y, 0, target.shape[0])
+    if columns is None or rows is None:
+        return False
+    top, left = -rows.start, -columns.start
+    stretched = stretch(image, columns, rows)
+    target[:] = stretched[top : top + target.shape[0], left : left + target.shape[1]]
+    return True
 
 
 def _to_centres(matrix: Matrix) -> Matrix:
@@ -87,7 +108,8 @@ def _is_upright(matrix: Matrix) -> bool:
 
 
 def _warp(image: ImageArray, matrix: Matrix, target: ImageArray) -> None:
-    """Fill `target` (h, w, 3) in place; `matrix` maps pixel centres of `image` to its own."""
+    """Fill `target` (h, w, 3) in place; `matrix` maps pixels of `image` to its own."""
+    matrix = _to_centres(matrix)
     size_wh = (target.shape[1], target.shape[0])
     how = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
     if matrix[2, 0] or matrix[2, 1]:

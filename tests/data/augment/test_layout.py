@@ -76,4 +76,4 @@ def test_single_image_is_letterboxed() -> None:
     (tile,) = single(3, (100, 200), 320).tiles
     assert tile.index == 3
     assert tile.region == (0, 80, 320, 240)
-    assert tile.matrix @ [200, 100, 1] == pytest.approx([320, 240, 1])
+    assert tile.matrix((100, 200)) @ [200, 100, 1] == pytest.approx([320, 240, 1])
