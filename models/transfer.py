@@ -11,6 +11,8 @@ from torch import Tensor
 
 from models.detector import Detector
 from models.head_rows import HeadRows, common_rows
+from models.pixel_scale import for_plain_pixels
+from models.resnet_weights import renamed_resnet
 
 SHOWN_NAMES = 5
 
@@ -70,13 +72,14 @@ def transfer(
 
     Args:
         detector: gets the values.
-        tensors: entries named as in `detector.state_dict()`.
+        tensors: entries named as in `detector.state_dict()`, or as torchvision names its ResNets.
         keep_anchors: keep the detector's own anchors, because the user stated or fitted them.
         class_names: the detector's classes; None takes the head whole or not at all.
         offered_names: classes of the weights, None where they do not say.
     """
     head = common_rows(detector, class_names, offered_names)
     own = detector.state_dict()
+    tensors = renamed_resnet(for_plain_pixels(tensors), detector.graph)
     taken: list[str] = []
     partly: list[str] = []
     left: list[tuple[str, str]] = []
