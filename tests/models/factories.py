@@ -9,6 +9,7 @@ import yaml
 from torch import Tensor
 
 from models.detector import Detector, build_detector
+from utils.structures.box_coding import BoxCoding
 from utils.structures.predictions import Predictions
 
 GRAPHS = Path(__file__).parents[2] / "configs" / "models"
@@ -76,14 +77,27 @@ def raw_cells(boxes: list[tuple[float, ...]], scores: Tensor, objectness: Tensor
 
 
 def random_predictions(
-    seed: int, num_images: int = 2, num_classes: int = 3, shift: float = 0.0
+    seed: int,
+    num_images: int = 2,
+    num_classes: int = 3,
+    shift: float = 0.0,
+    *,
+    coding: BoxCoding = "cell",
+    has_objectness: bool = True,
 ) -> Predictions:
     """Two levels of random logits with many overlaps; `shift` moves all scores."""
     generator = torch.Generator().manual_seed(seed)
     levels = []
+    channels = (5 if has_objectness else 4) + num_classes
     for cells in (6, 3):
-        raw = torch.randn(num_images, 2, cells, cells, 5 + num_classes, generator=generator) * 2
+        raw = torch.randn(num_images, 2, cells, cells, channels, generator=generator) * 2
         raw[..., 4:] += shift
         levels.append(raw)
     anchors = torch.tensor([[[20.0, 30.0], [40.0, 20.0]], [[60.0, 50.0], [30.0, 80.0]]])
-    return Predictions(levels=tuple(levels), anchors=anchors, strides=(8, 16))
+    return Predictions(
+        levels=tuple(levels),
+        anchors=anchors,
+        strides=(8, 16),
+        coding=coding,
+        has_objectness=has_objectness,
+    )

@@ -3,10 +3,11 @@ import torch
 from torch import Tensor, nn
 
 from models.blocks import BLOCKS
-from models.blocks.conv import Concat, Conv, DWConv, Focus
+from models.blocks.conv import Add, Concat, Conv, DWConv, Focus
 from models.blocks.csp import C3, C3SPP, Bottleneck, BottleneckCSP
 from models.blocks.ghost import C3Ghost, GhostBottleneck, GhostConv
 from models.blocks.pooling import SPP, SPPF
+from models.blocks.resnet import BasicStage, BottleneckStage, ResNetStem
 from models.blocks.transformer import C3TR, TransformerBlock
 
 
@@ -142,3 +143,37 @@ def test_every_listed_block_is_named_as_published() -> None:
         "nn.ZeroPad2d", "nn.ConvTranspose2d", "nn.BatchNorm2d",
     }  # fmt: skip
     assert required <= set(BLOCKS)
+
+
+def test_add_sums_maps_of_equal_shape() -> None:
+    first, second, third = (features(4) for _ in range(3))
+    before = first.clone()
+    assert torch.equal(Add()(first, second, third), first + second + third)
+    assert torch.equal(first, before)
+
+
+@pytest.mark.parametrize("other", [(1, 8, 12), (4, 1, 1)])
+def test_add_does_not_stretch(other: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="cannot be added"):
+        Add()(features(4), torch.zeros(2, *other))
+
+
+@pytest.mark.parametrize(("stage", "weights"), [(BasicStage, 2), (BottleneckStage, 3)])
+def test_a_stage_strides_once_and_repeats(stage: type[BasicStage], weights: int) -> None:
+    module = stage(8, 16, 3, 2)
+    assert module(features(8)).shape == (2, 16, 4, 6)
+    kernels = [m.kernel_size[0] for m in module.modules() if isinstance(m, nn.Conv2d)]
+    assert len(kernels) == 3 * weights + 1  # one shortcut changes size and channels
+
+
+def test_a_stage_that_changes_nothing_has_no_shortcut_convolution() -> None:
+    assert BasicStage(8, 8)[0].downsample is None
+
+
+def test_bottleneck_channels_must_divide() -> None:
+    with pytest.raises(ValueError, match="multiple of 4, got 6"):
+        BottleneckStage(8, 6)
+
+
+def test_the_stem_quarters_the_size() -> None:
+    assert ResNetStem(3, 16)(features(3, 32, 64)).shape == (2, 16, 8, 16)

@@ -176,3 +176,14 @@ def test_measuring_strides_draws_no_random_number() -> None:
     before = torch.get_rng_state()
     assert measure_strides(graph) == (4, 8)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_sum_has_the_channels_of_its_parts() -> None:
+    backbone = [*tiny_graph()["backbone"][:2], [[-1, 1], 1, "Add", []]]
+    assert parse_graph(tiny_graph(backbone=backbone), num_classes=3).rows[2].out_channels == 8
+
+
+def test_parts_of_a_sum_that_differ_name_the_row() -> None:
+    backbone = [*tiny_graph()["backbone"][:2], [[1, 0], 1, "Add", []]]
+    with pytest.raises(ConfigError, match=r"graph, row 2 \(Add\): does not fit .*cannot be added"):
+        build_detector(tiny_graph(backbone=backbone), num_classes=3)

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from models.detector import Detector, build_detector
+from models.heads import Retina
 from models.init import init_weights
 from tests.models.factories import read_graph, tiny_detector
 
@@ -82,6 +83,58 @@ def test_calling_twice_adds_once() -> None:
     torch.manual_seed(5)
     init_weights(detector)
     assert torch.equal(detector.head.m[0].bias, twice)
+
+
+def test_without_prior_every_score_starts_even() -> None:
+    detector = tiny_detector()
+    drawn = added_biases(detector)
+    assert all(level[:, 4:].all() for level in drawn)
+    init_weights(detector, has_prior=False)
+    for convolution in detector.head.convolutions():
+        bias = convolution.bias.view(2, -1)
+        assert bias[:, :4].all()
+        assert not bias[:, 4:].any()
+
+
+def drawn_retina(**arguments: object) -> Retina:
+    detector = build_detector(read_graph("retinanet-r18"), num_classes=2)
+    torch.manual_seed(1)
+    init_weights(detector, **arguments)
+    assert isinstance(detector.head, Retina)
+    return detector.head
+
+
+def test_the_head_without_objectness_is_drawn_as_published() -> None:
+    head = drawn_retina()
+    for convolution in head.convolutions():
+        count = convolution.weight.numel()
+        assert abs(convolution.weight.mean().item()) < 5 * 0.01 / math.sqrt(count)
+        assert convolution.weight.std().item() == pytest.approx(0.01, rel=5 / math.sqrt(2 * count))
+        if convolution is not head.class_output:
+            assert not convolution.bias.any()
+    assert head.class_output.bias.tolist() == pytest.approx([-math.log(0.99 / 0.01)] * 18)
+
+
+def test_counted_shares_go_to_the_classes_of_every_anchor() -> None:
+    head = drawn_retina(positive_share=[0.002, 0.0])
+    scores = head.class_output.bias.sigmoid().view(9, 2)
+    assert scores[:, 0].tolist() == pytest.approx([0.002] * 9)
+    assert scores[:, 1].tolist() == pytest.approx([1e-6] * 9)
+
+
+def test_without_prior_the_head_without_objectness_starts_even() -> None:
+    assert not drawn_retina(has_prior=False).class_output.bias.any()
+
+
+def test_one_seed_draws_one_head() -> None:
+    first, second = drawn_retina().state_dict(), drawn_retina().state_dict()
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+
+
+@pytest.mark.parametrize("shares", [[0.1], [0.1, 1.5], [0.1, -0.1]])
+def test_impossible_shares_are_refused(shares: list[float]) -> None:
+    with pytest.raises(ValueError, match="positive_share must be 2 numbers from 0 to 1"):
+        drawn_retina(positive_share=shares)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from torch import Tensor
 import models.postprocess as module
 from models.postprocess import Postprocess
 from tests.models.factories import logit, random_predictions, raw_cells
+from utils.structures.box_coding import BoxCoding
 from utils.structures.predictions import Predictions
 from utils.structures.results import Detections
 
@@ -70,6 +71,21 @@ def assert_equals_oracle(predictions: Predictions, **options: object) -> None:
 )
 def test_equals_the_oracle(seed: int, **options: object) -> None:
     assert_equals_oracle(random_predictions(seed), **options)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    score_threshold=st.sampled_from([0.0, 0.1, 0.6]),
+    coding=st.sampled_from(["cell", "delta"]),
+    multi_label=st.booleans(),
+)
+def test_without_objectness_equals_the_oracle(
+    seed: int, coding: BoxCoding, **options: object
+) -> None:
+    predictions = random_predictions(seed, coding=coding, has_objectness=False)
+    rest = {"max_detections": 50, "max_candidates": 200, "class_agnostic": False}
+    assert_equals_oracle(predictions, iou_threshold=0.6, **options, **rest)
 
 
 @pytest.mark.parametrize("class_agnostic", [False, True])
