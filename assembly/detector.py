@@ -16,7 +16,6 @@ from data.records import Split
 from models.detector import Detector, build_detector
 from models.init import init_weights
 from models.layer_patterns import frozen_names, learning_factors
-from models.resnet_weights import renamed_resnet
 from models.transfer import transfer
 from models.weights import checkpoint_metadata, detector_from_checkpoint
 from utils.checkpoint.torch_file import ForeignCheckpoint, read_torch_file
@@ -145,7 +144,7 @@ def _take_weights(
         class_names = metadata.get("class_names")
     report = transfer(
         detector,
-        renamed_resnet(tensors, detector.graph),
+        tensors,
         keep_anchors=loaded.experiment.model.anchors != "graph",
         class_names=split.class_names,
         offered_names=class_names,
