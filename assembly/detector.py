@@ -16,11 +16,13 @@ from data.records import Split
 from models.detector import Detector, build_detector
 from models.init import init_weights
 from models.layer_patterns import frozen_names, learning_factors
+from models.metadata import checkpoint_metadata, current_metadata
 from models.transfer import transfer
-from models.weights import checkpoint_metadata, detector_from_checkpoint
+from models.weights import detector_from_checkpoint
 from utils.checkpoint.torch_file import ForeignCheckpoint, read_torch_file
 from utils.checkpoint.weights import load_weights
 from utils.engine.layers import LayerRules
+from utils.runtime.environment import describe_program
 from utils.runtime.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -53,7 +55,8 @@ def load_detector(path: Path) -> LoadedDetector:
     """
     if path.suffix in FOREIGN_SUFFIXES:
         return _from_foreign(read_torch_file(path), path)
-    tensors, metadata = load_weights(path)
+    tensors, stored = load_weights(path)
+    metadata = current_metadata(stored, source=str(path))
     return LoadedDetector(
         detector=detector_from_checkpoint(tensors, metadata, source=str(path)),
         class_names=tuple(metadata["class_names"]),
@@ -216,5 +219,6 @@ def weights_metadata(loaded: LoadedExperiment, detector: Detector, split: Split)
             "config_hash": loaded.hash,
             "data_fingerprint": split.fingerprint,
             "category_ids": list(split.category_ids),
+            **describe_program(),
         },
     )

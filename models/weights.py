@@ -10,44 +10,10 @@ from torch import Tensor
 
 from configs.errors import ConfigError
 from models.detector import Detector, build_detector
+from models.metadata import checkpoint_metadata, current_metadata
 from models.transfer import shorten, transfer
 
-FORMAT_VERSION = 1
-
-
-def checkpoint_metadata(
-    detector: Detector,
-    class_names: Sequence[str],
-    image_size: int,
-    extra: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Return what a checkpoint says beside its tensors; plain JSON values.
-
-    Args:
-        detector: the network the tensors belong to.
-        class_names: names in order of class index.
-        image_size: side of the training images in pixels.
-        extra: further keys, such as the resolved configuration; may not replace those here.
-
-    Raises:
-        ValueError: the names do not match the detector's classes, or `extra` replaces a key.
-    """
-    if len(class_names) != detector.num_classes:
-        raise ValueError(
-            f"{len(class_names)} class names for a detector of {detector.num_classes} classes"
-        )
-    metadata: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
-        "graph": dict(detector.mapping),
-        "class_names": list(class_names),
-        "anchors": detector.anchors.flatten(1).tolist(),
-        "strides": list(detector.strides),
-        "image_size": image_size,
-    }
-    taken = sorted(metadata.keys() & (extra or {}).keys())
-    if taken:
-        raise ValueError(f"extra metadata may not replace {', '.join(taken)}")
-    return {**metadata, **(extra or {})}
+__all__ = ["check_class_names", "checkpoint_metadata", "detector_from_checkpoint"]
 
 
 def detector_from_checkpoint(
@@ -57,13 +23,13 @@ def detector_from_checkpoint(
 
     Args:
         tensors: all entries of the detector's state.
-        metadata: as `checkpoint_metadata` made it.
+        metadata: as `checkpoint_metadata` made it, in this version or an earlier one.
         source: name of the file, for messages.
 
     Raises:
-        ConfigError: a key is missing, the format is newer than this program, or tensors do not fit.
+        ConfigError: the metadata are of no known version or damaged, or tensors do not fit.
     """
-    _check_metadata(metadata, source)
+    metadata = current_metadata(metadata, source=source)
     detector = build_detector(
         metadata["graph"],
         num_classes=len(metadata["class_names"]),
@@ -80,17 +46,6 @@ def detector_from_checkpoint(
             f"first {name}: {why}; the file is damaged or was edited"
         )
     return detector.eval()
-
-
-def _check_metadata(metadata: Mapping[str, Any], source: str) -> None:
-    for key in ("format_version", "graph", "class_names", "anchors"):
-        if key not in metadata:
-            raise ConfigError(f"{source}: metadata has no '{key}'; not weights of this program")
-    if metadata["format_version"] != FORMAT_VERSION:
-        raise ConfigError(
-            f"{source}: format version {metadata['format_version']}, this program reads "
-            f"{FORMAT_VERSION}; use a newer version of it"
-        )
 
 
 def check_class_names(

@@ -115,7 +115,10 @@ def _read(folder: Path) -> Any:
     if _values_checksum(version, values) != checksum:
         raise DamagedFileError(f"{path} is damaged: its content does not match its checksum")
     if version != FORMAT_VERSION:
-        raise UserError(f"{path} has format version {version}, this program reads {FORMAT_VERSION}")
+        raise UserError(
+            f"{path} has format version {version}, this program reads {FORMAT_VERSION}; finish the "
+            "training with the version of the program that began it, environment.json names it"
+        )
     if not (folder / TENSORS).is_file():
         raise DamagedFileError(f"{folder / TENSORS} is missing")
     tensors, header = read_tensor_file(folder / TENSORS)

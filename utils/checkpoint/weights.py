@@ -39,9 +39,11 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors, header = read_tensor_file(path)
     if header.get("kind") != "weights":
         raise UserError(f"{path} holds no weights but a {header.get('kind')}")
-    if header.get("format_version") != FORMAT_VERSION:
+    version = header.get("format_version")
+    if version != FORMAT_VERSION:
+        is_newer = isinstance(version, int) and version > FORMAT_VERSION
+        remedy = "update this program" if is_newer else "train or convert the weights again"
         raise UserError(
-            f"{path} has format version {header.get('format_version')}, this program reads "
-            f"version {FORMAT_VERSION}; use the version of the program that wrote it"
+            f"{path} has layout version {version}, this program reads {FORMAT_VERSION}; {remedy}"
         )
     return tensors, header["content"]

@@ -52,6 +52,11 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
+def describe_program() -> dict[str, Any]:
+    """Return what weights say of the program that made them: library versions, git commit."""
+    return {"versions": _package_versions(), "commit": git_commit(PROGRAM_ROOT)}
+
+
 def write_environment(path: Path) -> None:
     """Write the description of the environment as JSON."""
     write_json(path, describe_environment())

@@ -1,0 +1,111 @@
+"""What a weights file says beside its tensors, over all versions of the format.
+
+Version 1: graph, class_names, anchors, strides, image_size, and of a training also config,
+config_hash, data_fingerprint, category_ids, epoch, map50_95. Version 2 adds versions (of the
+libraries), commit (of this program) and, in converted files, converted_from.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from configs.errors import ConfigError
+from models.detector import Detector
+
+FORMAT_VERSION = 2
+
+
+def checkpoint_metadata(
+    detector: Detector,
+    class_names: Sequence[str],
+    image_size: int,
+    extra: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return what a checkpoint says beside its tensors; plain JSON values.
+
+    Args:
+        detector: the network the tensors belong to.
+        class_names: names in order of class index.
+        image_size: side of the training images in pixels.
+        extra: further keys, such as the resolved configuration; may not replace those here.
+
+    Raises:
+        ValueError: the names do not match the detector's classes, or `extra` replaces a key.
+    """
+    if len(class_names) != detector.num_classes:
+        raise ValueError(
+            f"{len(class_names)} class names for a detector of {detector.num_classes} classes"
+        )
+    metadata: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "graph": dict(detector.mapping),
+        "class_names": list(class_names),
+        "anchors": detector.anchors.flatten(1).tolist(),
+        "strides": list(detector.strides),
+        "image_size": image_size,
+    }
+    taken = sorted(metadata.keys() & (extra or {}).keys())
+    if taken:
+        raise ValueError(f"extra metadata may not replace {', '.join(taken)}")
+    return {"versions": {}, "commit": None, **metadata, **(extra or {})}
+
+
+def current_metadata(metadata: Mapping[str, Any], *, source: str) -> dict[str, Any]:
+    """Return metadata of any version that is known as this version would have written it.
+
+    Args:
+        metadata: as a file holds it.
+        source: name of the file, for messages.
+
+    Raises:
+        ConfigError: a key is missing or holds something else than it must, or the version is not
+            known.
+    """
+    current = dict(metadata)
+    version = current.get("format_version")
+    while type(version) is int and version in _UPGRADES:
+        current = _UPGRADES[version](current)
+        version = current["format_version"]
+    if "format_version" not in current:
+        raise ConfigError(
+            f"{source}: metadata has no 'format_version'; not weights of this program"
+        )
+    if type(version) is not int or version != FORMAT_VERSION:
+        is_newer = isinstance(version, int) and version > FORMAT_VERSION
+        remedy = "update this program" if is_newer else "train or convert the weights again"
+        raise ConfigError(
+            f"{source}: format version {version} cannot be read, this program reads "
+            f"{min(_UPGRADES)} to {FORMAT_VERSION}; {remedy}"
+        )
+    for key, is_right in _REQUIRED.items():
+        if key not in current:
+            raise ConfigError(f"{source}: metadata has no '{key}'; not weights of this program")
+        if not is_right(current[key]):
+            raise ConfigError(f"{source}: metadata '{key}' is damaged: {str(current[key])[:60]}")
+    return current
+
+
+def _from_version_1(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Say nothing of the libraries: version 1 did not note them."""
+    return {**metadata, "format_version": 2, "versions": {}, "commit": None}
+
+
+_UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_version_1}
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+
+
+def _is_anchors(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(level, list) and all(type(side) in (int, float) for side in level)
+        for level in value
+    )
+
+
+_REQUIRED: Mapping[str, Callable[[Any], bool]] = {
+    "graph": lambda value: isinstance(value, dict),
+    "class_names": _is_names,
+    "anchors": _is_anchors,
+    "image_size": lambda value: type(value) is int and value > 0,
+}
