@@ -18,6 +18,7 @@ from assembly.evaluation import SplitEvaluation
 from assembly.run_report import write_run_report
 from configs.load import LoadedExperiment
 from data.image_cache import ImageCache
+from data.anchors import label_statistics
 from data.label_report import write_csv
 from data.loader import TrainBatches, build_train_batches
 from data.reading import open_training_cache
@@ -153,6 +154,7 @@ def _build_trainer(
         num_classes=detector.num_classes,
         num_levels=len(detector.strides),
         image_size=experiment.train.image_size,
+        class_counts=label_statistics(split.records, len(split.class_names)).class_counts,
     )
     return Trainer(
         model=detector,

@@ -2,7 +2,8 @@
 
 import json
 import math
-from typing import Any, Literal, get_args, get_origin
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -11,7 +12,7 @@ _PLAIN = {int: "a whole number", float: "a number", str: "text", bool: "true or 
 
 def allowed(info: FieldInfo) -> str:
     """Say what a field takes: its type or choices, and its range with the limits named."""
-    limits = _limits(info)
+    limits = _limits(info.metadata)
     options = [_describe(part, limits) for part in _alternatives(info.annotation)]
     return " or ".join(dict.fromkeys(options))
 
@@ -46,7 +47,7 @@ def choices(info: FieldInfo) -> list[str]:
 
 
 def _alternatives(annotation: Any) -> list[Any]:
-    if get_origin(annotation) in (None, Literal, tuple):
+    if get_origin(annotation) in (None, Literal, tuple, Annotated):
         return [annotation]
     parts = [a for part in get_args(annotation) for a in _alternatives(part)]
     return sorted(parts, key=lambda part: part is type(None))
@@ -60,6 +61,9 @@ def _describe(annotation: Any, limits: str) -> str:
         return values[0] if len(values) == 1 else f"one of {', '.join(values)}"
     if get_origin(annotation) is tuple:
         return f"a list of {_plural(get_args(annotation)[0])}"
+    if get_origin(annotation) is Annotated:
+        inner, *constraints = get_args(annotation)
+        return _describe(inner, _limits([part for c in constraints for part in c.metadata]))
     words = _PLAIN.get(annotation, "keys and values")
     return f"{words} {limits}" if limits and annotation in (int, float) else words
 
@@ -69,13 +73,15 @@ def _plural(annotation: Any) -> str:
         first, *others = get_args(annotation)
         is_pair = others != [...]
         return "pairs of values" if is_pair else f"lists of {_plural(first)}"
+    if get_origin(annotation) is Annotated:
+        return _describe(annotation, "").removeprefix("a ").replace("number", "numbers", 1)
     return {int: "whole numbers", float: "numbers", str: "texts"}.get(annotation, "values")
 
 
-def _limits(info: FieldInfo) -> str:
+def _limits(constraints: Sequence[Any]) -> str:
     bounds = {
         name: value
-        for constraint in info.metadata
+        for constraint in constraints
         for name in ("ge", "gt", "le", "lt", "multiple_of")
         if (value := getattr(constraint, name, None)) is not None
     }

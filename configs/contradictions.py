@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from configs.loss_contradictions import loss_contradictions
 from configs.schema import Experiment
 from configs.schema.data import SyntheticDataset
 from configs.sources import Layer
@@ -12,7 +13,7 @@ def contradictions(
 ) -> list[str]:
     """Return one sentence for each contradiction, with the place that states the key."""
     found = [*_levels(experiment, graph), *_anchors(experiment, graph), *_thresholds(experiment)]
-    found += _synthetic_names(experiment)
+    found += [*_synthetic_names(experiment), *loss_contradictions(experiment)]
     return [
         f"{key} ({settings.source(tuple(key.split('.'))).where}) {problem}"
         for key, problem in found

@@ -66,6 +66,11 @@ RULES = (
         harmless=0,
     ),
     Rule(
+        keys=("loss.objectness.class_weights", "loss.objectness.class_balance"),
+        applies=lambda experiment: True,
+        because="classes are weighed in loss.classification only",
+    ),
+    Rule(
         keys=("loss.classification",),
         applies=_one_class,
         because="with one class there is no class term",

@@ -1,7 +1,8 @@
-"""What a training step minimises: focal loss and the detection criterion that uses it."""
+"""What a training step minimises: focal loss, its relatives, and the criterion that uses them."""
 
+from models.losses.branch import Branch
 from models.losses.build import build_criterion
-from models.losses.criterion import DetectionCriterion, Gains
+from models.losses.criterion import DetectionCriterion
 from models.losses.focal import FocalLoss
 
-__all__ = ["DetectionCriterion", "FocalLoss", "Gains", "build_criterion"]
+__all__ = ["Branch", "DetectionCriterion", "FocalLoss", "build_criterion"]

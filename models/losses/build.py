@@ -1,17 +1,36 @@
 """From the `loss` section of a configuration to the criterion it describes."""
 
-import torch
-from torch import nn
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from configs.errors import ConfigError
-from configs.schema.loss import Branch, FocalLossSettings, LossSettings
+from configs.schema.branch_loss import BranchLoss
+from configs.schema.loss import LossSettings
 from models.assign import AnchorRatioAssigner
-from models.losses.criterion import DetectionCriterion, Gains, balance_of_levels
-from models.losses.focal import FocalLoss
+from models.losses.box_term import BoxTerm
+from models.losses.branch import Branch, TargetKind
+from models.losses.catalogue import BOX_LOSSES, BRANCH_LOSSES
+from models.losses.class_weights import effective_number_weights
+from models.losses.criterion import DetectionCriterion, balance_of_levels
+from models.losses.selection import Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gains:
+    """Factor on each term of the loss, applied as it stands: 0 or more."""
+
+    box: float
+    objectness: float
+    classification: float
 
 
 def build_criterion(
-    settings: LossSettings, *, num_classes: int, num_levels: int, image_size: int
+    settings: LossSettings,
+    *,
+    num_classes: int,
+    num_levels: int,
+    image_size: int,
+    class_counts: Sequence[float] | None = None,
 ) -> DetectionCriterion:
     """Return the criterion that `settings` describe, gains scaled as published.
 
@@ -20,35 +39,80 @@ def build_criterion(
         num_classes: C of the head.
         num_levels: L of the head.
         image_size: side of the network input in pixels (the longer one if they differ).
+        class_counts: objects of each class in the training split, for `class_balance`.
 
     Raises:
-        ConfigError: `loss.level_balance` has another number of levels than the model.
+        ConfigError: a list of the section has another length than the model has levels or classes.
     """
     try:
         balance = balance_of_levels(num_levels, settings.level_balance)
     except ValueError as error:
         raise ConfigError(f"loss.{error}; give {num_levels} numbers, fine to coarse") from error
+    gains = scaled_gains(
+        settings, num_classes=num_classes, num_levels=num_levels, image_size=image_size
+    )
+    box = BoxTerm(
+        BOX_LOSSES[type(settings.box)](settings.box),
+        gain=gains.box,
+        normalizer=settings.box.normalizer,
+    )
     return DetectionCriterion(
         assigner=AnchorRatioAssigner(max_ratio=settings.assigner.max_ratio),
-        objectness=build_branch(settings.objectness),
-        classification=build_branch(settings.classification),
-        gains=scaled_gains(
-            settings, num_classes=num_classes, num_levels=num_levels, image_size=image_size
+        box=box,
+        objectness=build_branch(
+            settings.objectness, gain=gains.objectness, num_classes=1, target="iou"
         ),
-        box_overlap=settings.box.name,
-        label_smoothing=settings.classification.label_smoothing,
+        classification=build_branch(
+            settings.classification,
+            gain=gains.classification,
+            num_classes=num_classes,
+            target="hard",
+            class_counts=class_counts,
+        ),
         level_balance=balance,
         claimed_twice=settings.claimed_twice,
     )
 
 
-def build_branch(settings: Branch) -> nn.Module:
-    """Return the loss on logits of one branch, not reduced."""
-    weight = None if settings.pos_weight == 1.0 else torch.tensor(settings.pos_weight)
-    bce = nn.BCEWithLogitsLoss(pos_weight=weight, reduction="none")
-    if isinstance(settings, FocalLossSettings):
-        return FocalLoss(bce, gamma=settings.gamma, alpha=settings.alpha, form=settings.form)
-    return bce
+def build_branch(
+    settings: BranchLoss,
+    *,
+    gain: float,
+    num_classes: int,
+    target: TargetKind,
+    class_counts: Sequence[float] | None = None,
+) -> Branch:
+    """Return one term of the loss.
+
+    Args:
+        settings: `loss.objectness` or `loss.classification`.
+        gain: factor on the term, scaled to the model.
+        num_classes: 1 for objectness.
+        target: what the target of a match is unless the settings say so.
+        class_counts: objects of each class, for `class_balance`.
+    """
+    ohem = settings.ohem
+    return Branch(
+        BRANCH_LOSSES[type(settings)](settings, num_classes),
+        gain=gain,
+        normalizer=settings.normalizer,
+        selection=None
+        if ohem is None
+        else Selection(share=ohem.share, negatives_per_positive=ohem.negatives_per_positive),
+        class_weights=_class_weights(settings, class_counts),
+        label_smoothing=settings.label_smoothing,
+        target=settings.target or target,
+    )
+
+
+def _class_weights(
+    settings: BranchLoss, class_counts: Sequence[float] | None
+) -> Sequence[float] | None:
+    if settings.class_balance is None:
+        return settings.class_weights
+    if class_counts is None:
+        raise ConfigError("loss.classification.class_balance: the objects were not counted")
+    return effective_number_weights(class_counts, beta=settings.class_balance)
 
 
 def scaled_gains(

@@ -1,7 +1,7 @@
 """`DetectionCriterion`: from raw predictions and targets to the three terms of the loss.
 
 Who answers for which target is decided in `models/assign`; which losses and gains an experiment
-asks for is read in `build.py`.
+asks for is read in `build.py`; how a term is summed is in `branch.py`.
 
 Legend: B images, A anchors per cell, H W cells of a level, L levels, C classes, M matches.
 """
@@ -13,9 +13,11 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from models.losses.focal import at_least_float32
+from models.losses.box_term import BoxTerm
+from models.losses.branch import Branch, BranchInput, TargetKind
+from models.losses.fused import at_least_float32
 from utils.structures.batch import Targets
-from utils.structures.iou import OverlapKind, box_overlap
+from utils.structures.iou import box_overlap
 from utils.structures.predictions import Assignment, LevelAssignment, LossTerms, Predictions
 
 ClaimRule = Literal["best", "last"]
@@ -30,66 +32,58 @@ class Assigner(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gains:
-    """Factor on each term of the loss, applied as it stands: 0 or more."""
+class LossParts:
+    """What the terms are made of: losses of matched boxes by level, and the input of each branch.
 
-    box: float
-    objectness: float
-    classification: float
+    `classification` is None with a single class.
+    """
+
+    box_losses: tuple[Tensor, ...]
+    box_valid: tuple[Tensor, ...]
+    objectness: BranchInput
+    classification: BranchInput | None
+    num_foreground: Tensor
 
 
 class DetectionCriterion(nn.Module):
     """Box, objectness and class loss of an anchor head with objectness.
 
-    * box: mean of 1 - overlap over the matches of a level, summed over levels. The overlap is taken
-      in grid units, relative to the cell.
-    * objectness: mean over all cells of a level, times the level's balance, summed. The target of a
-      cell is the overlap of its box with its truth, cut at 0 and without gradient; 0 elsewhere.
-    * classification: mean over matches and classes of a level, summed; absent with one class.
+    * box: the loss of matched boxes, in grid units relative to the cell (`box_term.py`).
+    * objectness: over all cells, a level weighted by its balance. The target of a matched cell is
+      the overlap of its box with its truth, cut at 0 and without gradient, or 1; 0 elsewhere.
+    * classification: over matches and classes; absent with one class. The target of the true class
+      is 1 or the overlap.
 
-    The recipe of YOLOv5 (SPEC 2B.7). Ours: a cell claimed by several targets takes the best overlap
-    unless `claimed_twice` is "last" (the last match in the assigner's order, on a GPU too). A level
-    without matches adds 0. Everything is float32, whatever the autocast around it.
+    With means, BCE and CIoU this is the recipe of YOLOv5 (SPEC 2B.7). Ours: a cell claimed by
+    several targets takes the best overlap unless `claimed_twice` is "last" (the last match in the
+    assigner's order, on a GPU too). A level without matches adds 0. Everything is float32, whatever
+    the autocast around it.
 
     Args:
         assigner: who answers for which target.
-        objectness: loss of logits (n,) against targets (n,) in [0, 1]; reduction "none".
-        classification: the same for (n, C).
-        gains: factor on each term.
-        box_overlap: the overlap that box loss and objectness target use.
-        label_smoothing: e in [0, 1) moves class targets to e/2 and 1 - e/2.
+        box: term of matched boxes.
+        objectness: term of the logits of all cells.
+        classification: term of the class logits of matched cells.
         level_balance: weight of each level's objectness, fine to coarse; None for
             4, 1, 0.4 on three levels, else the first L of 4, 1, 0.25, 0.06, 0.02.
         claimed_twice: objectness target of a cell that several targets claim.
-
-    Raises:
-        ValueError: a loss with another reduction; label_smoothing out of range.
     """
 
     def __init__(
         self,
         *,
         assigner: Assigner,
-        objectness: nn.Module,
-        classification: nn.Module,
-        gains: Gains,
-        box_overlap: OverlapKind = "ciou",
-        label_smoothing: float = 0.0,
+        box: BoxTerm,
+        objectness: Branch,
+        classification: Branch,
         level_balance: Sequence[float] | None = None,
         claimed_twice: ClaimRule = "best",
     ) -> None:
         super().__init__()
-        for name, loss in (("objectness", objectness), ("classification", classification)):
-            if getattr(loss, "reduction", None) != "none":
-                raise ValueError(f"DetectionCriterion: {name} must have reduction='none'")
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
         self.assigner = assigner
+        self.box = box
         self.objectness = objectness
         self.classification = classification
-        self.gains = gains
-        self.box_overlap: OverlapKind = box_overlap
-        self.label_smoothing = label_smoothing
         self.level_balance = None if level_balance is None else tuple(level_balance)
         self.claimed_twice: ClaimRule = claimed_twice
 
@@ -99,39 +93,72 @@ class DetectionCriterion(nn.Module):
         Raises:
             ValueError: a level has no balance weight.
         """
-        assignment = self.assigner(predictions, targets)
         with torch.autocast(predictions.levels[0].device.type, enabled=False):
-            terms = [
-                self._level_terms(predictions, index, level, targets)
-                for index, level in enumerate(assignment.levels)
-            ]
-        box, objectness, classification = (torch.stack(term) for term in zip(*terms, strict=True))
-        balance = balance_of_levels(len(terms), self.level_balance)
-        weighted = [weight * loss for weight, loss in zip(balance, objectness, strict=True)]
-        return LossTerms(
-            box=self.gains.box * box.sum(),
-            objectness=self.gains.objectness * torch.stack(weighted).sum(),
-            classification=self.gains.classification * classification.sum(),
+            parts = self.parts(predictions, targets)
+            box = self.box(parts.box_losses, parts.box_valid)
+            positives = parts.num_foreground
+            return LossTerms(
+                box=box,
+                objectness=self.objectness(parts.objectness, positives),
+                classification=box.new_zeros(())
+                if parts.classification is None
+                else self.classification(parts.classification, positives),
+                num_foreground=positives,
+                batch_size=len(predictions.levels[0]),
+            )
+
+    def parts(self, predictions: Predictions, targets: Targets) -> LossParts:
+        """Return what the terms are computed from; the same arguments as `forward`."""
+        assignment = self.assigner(predictions, targets)
+        balance = balance_of_levels(len(predictions.levels), self.level_balance)
+        levels = [
+            self._level_parts(predictions, index, level, targets)
+            for index, level in enumerate(assignment.levels)
+        ]
+        losses, valid, wanted, logits, labels = zip(*levels, strict=True)
+        return LossParts(
+            box_losses=losses,
+            box_valid=valid,
+            objectness=BranchInput(
+                logits=tuple(
+                    at_least_float32(level[..., 4]).flatten() for level in predictions.levels
+                ),
+                targets=wanted,
+                counted=None,
+                level_weights=balance,
+            ),
+            classification=BranchInput(
+                logits=logits, targets=labels, counted=valid, level_weights=(1.0,) * len(levels)
+            )
+            if logits[0].shape[1] > 1
+            else None,
             num_foreground=assignment.num_foreground,
-            batch_size=len(predictions.levels[0]),
         )
 
-    def _level_terms(
+    def _level_parts(
         self, predictions: Predictions, index: int, matches: LevelAssignment, targets: Targets
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return box, objectness and class loss of one level, scalars without gains."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return box losses and which count (M,), objectness targets (N,), class logits and
+        targets (M, C) of one level with N cells.
+        """
         raw, stride = predictions.levels[index], predictions.strides[index]
         if is_counting_free(raw.device):
             matches = drop_invalid(matches)
         cells = (matches.image, matches.anchor, matches.row, matches.column)
         matched = at_least_float32(raw[cells])  # (M, 5 + C)
         anchors = predictions.anchors[index].to(matched)[matches.anchor] / stride
+        boxes = _decode_in_cell(matched, anchors)
         truths = _boxes_in_cell(targets.boxes.to(matched)[matches.target], matches, stride)
-        overlap = box_overlap(_decode_in_cell(matched, anchors), truths, self.box_overlap)
-        wanted = self._objectness_target(raw.shape[:4], matches, overlap.detach())
-        objectness = self.objectness(at_least_float32(raw[..., 4]), wanted).mean()
-        class_loss = self._class_loss(matched[:, 5:], targets.labels[matches.target], matches.valid)
-        return _masked_mean(1 - overlap, matches.valid), objectness, class_loss
+        overlap = box_overlap(boxes, truths, self.box.kind).detach().clamp(min=0)
+        wanted = self._objectness_target(
+            raw.shape[:4], matches, _target_of(overlap, self.objectness.target)
+        )
+        labels = targets.labels[matches.target]
+        is_class = labels[:, None] == torch.arange(matched.shape[1] - 5, device=labels.device)
+        quality = _target_of(overlap, self.classification.target)
+        class_targets = torch.where(is_class, quality[:, None], 0.0)
+        losses = self.box.loss(boxes, truths, anchors)
+        return losses, matches.valid, wanted.flatten(), matched[:, 5:], class_targets
 
     def _objectness_target(
         self, shape: torch.Size, matches: LevelAssignment, quality: Tensor
@@ -149,16 +176,10 @@ class DetectionCriterion(nn.Module):
         wanted = quality.new_zeros(shape.numel()).scatter_reduce(0, cell, quality, "amax")
         return wanted.view(shape)
 
-    def _class_loss(self, logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
-        """Return the mean loss of logits (M, C) whose true classes are labels (M,)."""
-        num_classes = logits.shape[1]
-        if num_classes == 1:
-            return logits.new_zeros(())
-        is_class = labels[:, None] == torch.arange(num_classes, device=labels.device)
-        low = self.label_smoothing / 2
-        wanted = torch.where(is_class, 1 - low, low).to(logits.dtype)
-        losses: Tensor = self.classification(logits, wanted)
-        return _masked_mean(losses.mean(dim=1), valid)
+
+def _target_of(overlap: Tensor, kind: TargetKind) -> Tensor:
+    """Return the target (M,) of matches whose boxes have this overlap with their truths."""
+    return overlap if kind == "iou" else torch.ones_like(overlap)
 
 
 def balance_of_levels(num_levels: int, given: Sequence[float] | None) -> tuple[float, ...]:
@@ -206,8 +227,3 @@ def _boxes_in_cell(boxes: Tensor, matches: LevelAssignment, stride: int) -> Tens
     """Return boxes (M, 4) xyxy px in grid units from the corner of their cells."""
     cells = torch.stack((matches.column, matches.row), dim=1).to(boxes)
     return boxes / stride - cells.repeat(1, 2)
-
-
-def _masked_mean(values: Tensor, valid: Tensor) -> Tensor:
-    """Return the mean of values (M,) where valid; 0 if nowhere."""
-    return torch.where(valid, values, 0.0).sum() / valid.sum().clamp(min=1)

@@ -1,15 +1,17 @@
 """`FocalLoss`: the focal family wrapped around torch's binary cross-entropy on logits.
 
-The arithmetic is in `focal_function.py`.
+The arithmetic is in `focal_formula.py`.
 """
 
+from collections.abc import Sequence
 from typing import get_args
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name torch's own documentation uses
 from torch import Tensor, nn
 
-from models.losses.focal_function import FocalForm, FocalFunction, FocalShape
+from models.losses.focal_formula import FocalForm, FocalFormula
+from models.losses.fused import FusedFunction, prepared
 
 _MAX_GAMMA = 10.0
 
@@ -35,7 +37,8 @@ class FocalLoss(nn.Module):
     Args:
         loss: an `nn.BCEWithLogitsLoss`.
         gamma: focusing exponent in [0, 10].
-        alpha: weight of positives in [0, 1]; negatives get 1 - alpha; None weights neither.
+        alpha: weight of positives in [0, 1]; negatives get 1 - alpha; None weights neither. One
+            number, or one a class (C,) for logits (..., C).
         form: how far a prediction is from a soft target.
 
     Raises:
@@ -47,7 +50,7 @@ class FocalLoss(nn.Module):
         self,
         loss: nn.BCEWithLogitsLoss,
         gamma: float = 1.5,
-        alpha: float | None = 0.25,
+        alpha: float | Sequence[float] | None = 0.25,
         *,
         form: FocalForm = "linear",
     ) -> None:
@@ -60,13 +63,14 @@ class FocalLoss(nn.Module):
             )
         if not 0 <= gamma <= _MAX_GAMMA:
             raise ValueError(f"FocalLoss: gamma must be in [0, {_MAX_GAMMA:g}], got {gamma}")
-        if alpha is not None and not 0 <= alpha <= 1:
+        alphas = [] if alpha is None else [alpha] if isinstance(alpha, int | float) else alpha
+        if not all(0 <= value <= 1 for value in alphas):
             raise ValueError(f"FocalLoss: alpha must be in [0, 1] or None, got {alpha}")
         if form not in get_args(FocalForm):
             raise ValueError(f"FocalLoss: form must be linear, exp or quality, got {form!r}")
         self.loss = loss
         self.gamma = float(gamma)
-        self.alpha = None if alpha is None else float(alpha)
+        self.alpha = alpha if alpha is None or alphas is alpha else float(alphas[0])
         self.form: FocalForm = form
 
     @property
@@ -86,17 +90,11 @@ class FocalLoss(nn.Module):
         Raises:
             ValueError: the shapes differ.
         """
-        if logits.shape != targets.shape:
-            raise ValueError(
-                f"FocalLoss: targets {tuple(targets.shape)} must have the shape of "
-                f"logits {tuple(logits.shape)}"
-            )
-        logits = at_least_float32(logits)
-        targets = targets.detach().to(logits.dtype)
+        logits, targets = prepared(logits, targets, "FocalLoss")
         if self.gamma == 0:
             return self._without_focus(logits, targets)
-        shape = FocalShape(gamma=self.gamma, alpha=self.alpha, form=self.form)
-        losses: Tensor = FocalFunction.apply(logits, targets, self._pos_weight(logits), shape)
+        formula, operands = self._formula(logits)
+        losses: Tensor = FusedFunction.apply(logits, targets, formula, *operands)
         if self.loss.weight is not None:
             losses = losses * self.loss.weight
         return _reduce(losses, self.reduction)
@@ -114,17 +112,22 @@ class FocalLoss(nn.Module):
         losses = F.binary_cross_entropy_with_logits(
             logits, targets, weight, pos_weight=pos_weight, reduction="none"
         )
-        alpha_t = targets * self.alpha + (1 - targets) * (1 - self.alpha)
+        alpha = torch.as_tensor(self.alpha).to(logits)
+        alpha_t = targets * alpha + (1 - targets) * (1 - alpha)
         return _reduce(alpha_t * losses, self.reduction)
 
-    def _pos_weight(self, logits: Tensor) -> Tensor | None:
-        pos_weight = self.loss.pos_weight
-        return None if pos_weight is None else pos_weight.to(logits.dtype)
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """Return `x` (...,) in float32, or as it is where it is more precise."""
-    return x if x.dtype == torch.float64 else x.float()
+    def _formula(self, logits: Tensor) -> tuple[FocalFormula, list[Tensor]]:
+        """Return the formula and what differs by class or element, in the type of logits."""
+        operands = {}
+        if not isinstance(self.alpha, float | None):
+            operands["alpha"] = logits.new_tensor(list(self.alpha))
+        if self.loss.pos_weight is not None:
+            operands["pos_weight"] = self.loss.pos_weight.to(logits.dtype)
+        scalar = self.alpha if isinstance(self.alpha, float) else None
+        formula = FocalFormula(
+            form=self.form, gamma=self.gamma, alpha=scalar, operands=tuple(operands)
+        )
+        return formula, list(operands.values())
 
 
 def _reduce(losses: Tensor, reduction: str) -> Tensor:

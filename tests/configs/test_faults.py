@@ -62,15 +62,16 @@ def _first_unknown(key: str) -> str:
         ("train: {device: gpu}", 'train.device is "gpu" (experiment.yaml:1); allowed: auto (CUDA, '
          "else CPU), cpu, cuda, cuda:N or mps."),
         ("loss: {box: {name: cious}}", 'loss.box.name is "cious" (experiment.yaml:1); must be one '
-         "of iou, giou, diou, ciou; did you mean 'ciou'?"),
+         "of iou, giou, diou, ciou, eiou, siou, alpha_iou, focal_eiou, smooth_l1; did you mean "
+         "'ciou'?"),
         ("loss: {objectness: {name: Focal}}", 'loss.objectness.name is "Focal" '
-         "(experiment.yaml:1); must be one of bce, focal; did you mean 'focal'?"),
+         "(experiment.yaml:1); must be one of bce, bce_alpha, focal, "),
         ("loss: {objectness: {name: 3}}", "loss.objectness.name is 3 (experiment.yaml:1); must be "
-         "one of bce, focal"),
+         "one of bce, bce_alpha, focal, "),
         ("loss:\n  objectness: {name: bce, alpha: 0.25}", "loss.objectness.alpha has no effect "
-         "(experiment.yaml:2): name is bce; use name: focal, or remove alpha"),
+         "(experiment.yaml:2): name is bce; use name: bce_alpha or focal or "),
         ("loss: {objectness: {alpha: 0.25}}", "loss.objectness.alpha has no effect "
-         "(experiment.yaml:1): name is bce; use name: focal, or remove alpha"),
+         "(experiment.yaml:1): name is bce; use name: bce_alpha or focal or "),
         ("train: {optimizer: {name: adam, momentum: 0.9}}", "train.optimizer.momentum has no "
          "effect (experiment.yaml:1): name is adam; use name: sgd, or remove momentum"),
         ("train: {schedule: {name: constant, final: 0.1}}", "train.schedule.final has no effect "

@@ -14,6 +14,8 @@ ONE_CLASS = "data: {path: images_here, train: x, val: y, class_names: [a]}\n"
 NO_VAL = "data: {path: images_here, train: x, class_names: [a, b]}\n"
 CASES = [
     ("loss: {objectness: {label_smoothing: 0.1}}", "loss.objectness.label_smoothing"),
+    ("loss: {objectness: {class_balance: 0.9}}", "loss.objectness.class_balance"),
+    ("loss: {objectness: {class_weights: [1.0, 2.0]}}", "loss.objectness.class_weights"),
     (ONE_CLASS + "loss: {classification: {gain: 0.4}}", "loss.classification.gain"),
     (ONE_CLASS + "eval: {class_agnostic: true}", "eval.class_agnostic"),
     (ONE_CLASS + "eval: {multi_label: false}", "eval.multi_label"),

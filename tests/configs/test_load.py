@@ -15,8 +15,8 @@ from configs.load import (
 )
 from configs.merge import schema_defaults
 from configs.resolved import _value
+from configs.schema.branch_loss import BceLoss, FocalLossSettings
 from configs.schema.data import VocDataset, YoloDataset
-from configs.schema.loss import BceLoss, FocalLossSettings
 from configs.schema.train import AdamWSettings, DecaySchedule, SgdSettings
 from configs.sources import leaves
 from configs.yaml_reader import parse_value

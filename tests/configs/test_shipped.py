@@ -7,7 +7,7 @@ import pytest
 
 from configs.load import load_dataset, load_experiment
 from configs.schema import Experiment
-from configs.schema.loss import BceLoss, FocalLossSettings
+from configs.schema.branch_loss import BceLoss, FocalLossSettings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 EXPERIMENTS = sorted(path.name for path in CONFIGS.glob("*.yaml"))

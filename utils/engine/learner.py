@@ -103,6 +103,10 @@ class Learner:
             vital |= {f"gradient of {k}": v for k, v in self._gradients().items()}
         return vital
 
+    def _criterion_state(self) -> dict[str, Tensor]:
+        """Return what the loss remembers of earlier batches: counts, running averages."""
+        return self.criterion.state_dict() if isinstance(self.criterion, nn.Module) else {}
+
     def _gradients(self) -> dict[str, Tensor]:
         return {
             name: parameter.grad
@@ -120,6 +124,7 @@ class Learner:
             "gradients": self._gradients(),
             "step": self.step,
             "pending": self.pending,
+            "criterion": self._criterion_state(),
             "fresh": sorted(self.layers.rules.fresh),
         }
 
@@ -138,3 +143,5 @@ class Learner:
                 parameter.grad = torch.empty_like(parameter).copy_(gradient)
         self.step = state["step"]
         self.pending = state["pending"]
+        if isinstance(self.criterion, nn.Module):
+            self.criterion.load_state_dict(state["criterion"])

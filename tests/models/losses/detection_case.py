@@ -1,12 +1,15 @@
 """Predictions and targets to try the criterion on, and the same loss written with loops."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models.assign import AnchorRatioAssigner
-from models.losses import DetectionCriterion, Gains
+from models.losses import Branch, DetectionCriterion
+from models.losses.box import OverlapLoss
+from models.losses.box_term import BoxTerm
 from tests.oracles import SlowMatch, slow_matches, slow_overlap
 from utils.structures.batch import Targets
 from utils.structures.predictions import LossTerms, Predictions
@@ -64,14 +67,20 @@ def values(terms: LossTerms) -> list[float]:
 
 
 def make_criterion(**changes: object) -> DetectionCriterion:
-    """The criterion with every gain 1 and plain BCE, but for `changes`."""
-    settings: dict[str, object] = {
-        "assigner": AnchorRatioAssigner(max_ratio=4.0),
-        "objectness": nn.BCEWithLogitsLoss(reduction="none"),
-        "classification": nn.BCEWithLogitsLoss(reduction="none"),
-        "gains": Gains(box=1.0, objectness=1.0, classification=1.0),
-    }
-    return DetectionCriterion(**{**settings, **changes})  # type: ignore[arg-type]
+    """The criterion with every gain 1 and plain BCE, but for `changes`; gains are box, objectness,
+    classification.
+    """
+    given: dict[str, Any] = {"assigner": AnchorRatioAssigner(max_ratio=4.0), **changes}
+    gains = given.pop("gains", (1.0, 1.0, 1.0))
+    objectness = given.pop("objectness", nn.BCEWithLogitsLoss(reduction="none"))
+    classification = given.pop("classification", nn.BCEWithLogitsLoss(reduction="none"))
+    smoothing = given.pop("label_smoothing", 0.0)
+    return DetectionCriterion(
+        box=BoxTerm(OverlapLoss(given.pop("box_overlap", "ciou")), gain=gains[0]),
+        objectness=Branch(objectness, gain=gains[1], target="iou"),
+        classification=Branch(classification, gain=gains[2], label_smoothing=smoothing),
+        **given,
+    )
 
 
 def slow_terms(case: Case, *, claimed_twice: str, label_smoothing: float) -> list[float]:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from models.losses import FocalLoss
-from models.losses.focal_function import FocalForm
+from models.losses.focal_formula import FocalForm
 
 FORMS: tuple[FocalForm, ...] = ("linear", "exp", "quality")
 

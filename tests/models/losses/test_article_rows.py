@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from models.losses import FocalLoss
-from models.losses.focal_function import FocalForm
+from models.losses.focal_formula import FocalForm
 from tests.models.losses.focal_case import FORMS, bce, focal, logit, slope, tensor
 from tests.oracles import naive_focal
 

@@ -24,15 +24,15 @@ def test_four_levels_get_three_quarters() -> None:
 
 def test_the_defaults_are_bce_ciou_and_the_published_balance() -> None:
     loss = build_criterion(LossSettings(), num_classes=3, num_levels=3, image_size=320)
-    assert isinstance(loss.objectness, nn.BCEWithLogitsLoss)
-    assert isinstance(loss.classification, nn.BCEWithLogitsLoss)
+    assert isinstance(loss.objectness.loss, nn.BCEWithLogitsLoss)
+    assert isinstance(loss.classification.loss, nn.BCEWithLogitsLoss)
     assert isinstance(loss.assigner, AnchorRatioAssigner)
-    assert loss.objectness.pos_weight is None
+    assert loss.objectness.loss.pos_weight is None
     assert loss.assigner.max_ratio == 4.0
-    assert loss.box_overlap == "ciou"
+    assert loss.box.kind == "ciou"
     assert loss.level_balance == (4.0, 1.0, 0.4)
     assert loss.claimed_twice == "best"
-    assert loss.gains.objectness == pytest.approx(0.25)
+    assert loss.objectness.gain == pytest.approx(0.25)
 
 
 def test_every_setting_arrives() -> None:
@@ -53,7 +53,7 @@ def test_every_setting_arrives() -> None:
         }
     )
     loss = build_criterion(settings, num_classes=80, num_levels=2, image_size=640)
-    objectness, classes = loss.objectness, loss.classification
+    objectness, classes = loss.objectness.loss, loss.classification.loss
     assert isinstance(objectness, FocalLoss)
     assert isinstance(classes, FocalLoss)
     assert (objectness.gamma, objectness.alpha, objectness.form) == (2.0, None, "quality")
@@ -63,9 +63,9 @@ def test_every_setting_arrives() -> None:
     assert classes.loss.pos_weight is None
     assert isinstance(loss.assigner, AnchorRatioAssigner)
     assert loss.assigner.max_ratio == 3.0
-    assert loss.box_overlap == "giou"
-    assert loss.gains.box == pytest.approx(0.15)
-    assert loss.label_smoothing == 0.1
+    assert loss.box.kind == "giou"
+    assert loss.box.gain == pytest.approx(0.15)
+    assert loss.classification.label_smoothing == 0.1
     assert loss.level_balance == (1.0, 2.0)
     assert loss.claimed_twice == "last"
 
@@ -73,9 +73,9 @@ def test_every_setting_arrives() -> None:
 def test_bce_takes_its_pos_weight() -> None:
     settings = LossSettings.model_validate({"classification": {"name": "bce", "pos_weight": 2.0}})
     loss = build_criterion(settings, num_classes=3, num_levels=3, image_size=640)
-    assert isinstance(loss.classification, nn.BCEWithLogitsLoss)
-    assert loss.classification.pos_weight is not None
-    assert loss.classification.pos_weight.item() == 2.0
+    assert isinstance(loss.classification.loss, nn.BCEWithLogitsLoss)
+    assert loss.classification.loss.pos_weight is not None
+    assert loss.classification.loss.pos_weight.item() == 2.0
 
 
 def test_a_balance_of_another_length_is_a_config_error() -> None:

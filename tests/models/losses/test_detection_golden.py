@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from models.assign import AnchorRatioAssigner
-from models.losses import DetectionCriterion, FocalLoss, Gains
+from models.losses import Branch, DetectionCriterion, FocalLoss
+from models.losses.box import OverlapLoss
+from models.losses.box_term import BoxTerm
 from tests.conftest import SHARED
 from utils.structures.batch import Targets
 from utils.structures.predictions import LevelAssignment, Predictions
@@ -65,18 +67,17 @@ class Reference:
     def criterion(self, claimed_twice: str) -> DetectionCriterion:
         return DetectionCriterion(
             assigner=self.assigner,
-            objectness=self.branch("obj_pw"),
-            classification=self.branch("cls_pw"),
-            gains=Gains(
-                box=self.settings["box"],
-                objectness=self.settings["obj"],
-                classification=self.settings["cls"],
+            box=BoxTerm(OverlapLoss("ciou"), gain=self.settings["box"]),
+            objectness=Branch(self.loss("obj_pw"), gain=self.settings["obj"], target="iou"),
+            classification=Branch(
+                self.loss("cls_pw"),
+                gain=self.settings["cls"],
+                label_smoothing=self.settings["label_smoothing"],
             ),
-            label_smoothing=self.settings["label_smoothing"],
             claimed_twice=claimed_twice,  # type: ignore[arg-type]
         )
 
-    def branch(self, weight_key: str) -> nn.Module:
+    def loss(self, weight_key: str) -> nn.Module:
         weight = torch.tensor([self.settings[weight_key]])
         bce = nn.BCEWithLogitsLoss(pos_weight=weight, reduction="none")
         gamma = self.settings["fl_gamma"]

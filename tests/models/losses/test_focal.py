@@ -6,7 +6,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from models.losses import FocalLoss
-from models.losses.focal_function import FocalForm
+from models.losses.focal_formula import FocalForm
 from tests.models.losses.focal_case import FORMS, elementwise, samples, value_and_slope
 from tests.oracles import naive_focal
 

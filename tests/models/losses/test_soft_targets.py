@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.losses import FocalLoss
-from models.losses.focal_function import FocalForm
+from models.losses.focal_formula import FocalForm
 from tests.models.losses.focal_case import FORMS, bce, focal, tensor
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torchvision.ops import sigmoid_focal_loss
 
 from models.losses import FocalLoss
-from models.losses.focal_function import FocalForm
+from models.losses.focal_formula import FocalForm
 from tests.models.losses.focal_case import FORMS, elementwise, samples, tensor, value_and_slope
 from tests.oracles import naive_focal, slow_focal
 

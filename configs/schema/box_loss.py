@@ -1,0 +1,65 @@
+"""Losses of box coordinates."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from configs.schema.settings import Settings
+
+
+class BoxLossBase(Settings):
+    """What all box losses share."""
+
+    carried: ClassVar[frozenset[str]] = frozenset({"gain", "normalizer"})
+
+    gain: float = Field(default=0.05, ge=0)
+    """Weight of the term; scaled by 3 / number of levels."""
+
+    normalizer: Literal["mean", "positives"] = "mean"
+    """mean: by level over its matches, summed over levels (YOLO); positives: the sum over all
+    levels divided by the number of matches (RetinaNet)."""
+
+
+class OverlapBoxLoss(BoxLossBase):
+    """1 - overlap."""
+
+    name: Literal["iou", "giou", "diou", "ciou", "eiou", "siou"] = "ciou"
+    """Overlap that is maximised: iou; giou (adds the empty part of the hull); diou (adds centre
+    distance); ciou (adds aspect ratio); eiou (adds width and height); siou (adds direction and
+    shape). alpha_iou and focal_eiou are powers of them, smooth_l1 looks at coordinates."""
+
+
+class AlphaIouLoss(BoxLossBase):
+    """1 - IoU^alpha plus the penalties of an overlap to the power alpha."""
+
+    name: Literal["alpha_iou"]
+
+    overlap: Literal["iou", "giou", "diou", "ciou"] = "ciou"
+    """Overlap whose penalties are added."""
+
+    exponent: float = Field(default=3.0, gt=0, le=10)
+    """Exponent; above 1 weighs boxes that already fit."""
+
+
+class FocalEiouLossSettings(BoxLossBase):
+    """IoU^gamma times the EIoU loss."""
+
+    name: Literal["focal_eiou"]
+
+    exponent: float = Field(default=0.5, ge=0, le=10)
+    """Exponent; above 0 weighs boxes that already fit."""
+
+
+class SmoothL1LossSettings(BoxLossBase):
+    """Smooth L1 of centre shifts in units of the anchor and of log ratios of sides."""
+
+    name: Literal["smooth_l1"]
+
+    beta: float = Field(default=0.11, gt=0)
+    """Difference below which the loss is quadratic."""
+
+
+BoxLoss = Annotated[
+    OverlapBoxLoss | AlphaIouLoss | FocalEiouLossSettings | SmoothL1LossSettings,
+    Field(discriminator="name"),
+]

@@ -1,0 +1,329 @@
+"""Losses of objectness and classification: what one logit costs, which count, how they are summed.
+
+Settings of boxes and of the whole section are in `loss.py`.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from configs.schema.settings import Settings
+
+Alpha = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Ohem(Settings):
+    """Only the elements with the highest loss learn; give one of the two keys."""
+
+    share: float | None = Field(default=None, gt=0, le=1)
+    """Kept share of all elements, 0 to 1."""
+
+    negatives_per_positive: float | None = Field(default=None, gt=0)
+    """All positives are kept, and this many negatives for each, the hardest first; 3 is usual."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "Ohem":
+        if (self.share is None) == (self.negatives_per_positive is None):
+            raise ValueError("state exactly one of share and negatives_per_positive")
+        return self
+
+
+class BranchLoss(Settings):
+    """What all losses of objectness and classification share."""
+
+    carried: ClassVar[frozenset[str]] = frozenset(
+        {
+            "gain",
+            "target",
+            "label_smoothing",
+            "normalizer",
+            "scale",
+            "ohem",
+            "class_weights",
+            "class_balance",
+        }
+    )
+
+    gain: float = Field(default=1.0, ge=0)
+    """Weight of the term. Objectness is scaled by (image_size / 640)^2 * 3 / levels, classification
+    by classes / 80 * 3 / levels, as published for this recipe."""
+
+    target: Literal["iou", "hard"] | None = None
+    """What a match should reach: iou, the overlap of its box with the truth; hard, 1; null takes
+    iou for objectness and hard for classification, as published."""
+
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Moves class targets from 0 and 1 to e/2 and 1 - e/2 (with a softmax to e/C and 1 - e + e/C);
+    classification only."""
+
+    normalizer: Literal["mean", "positives", "ema_positives"] = "mean"
+    """What the sum of losses is divided by: mean, the number of elements of a level (YOLO);
+    positives, the number of matches in the batch (RetinaNet); ema_positives, its running
+    average."""
+
+    scale: Literal["as_is", "matched"] = "as_is"
+    """matched: multiply so that the gradient on the logits is as large as that of plain mean
+    cross-entropy; measured before training after a short warm-up with cross-entropy, printed and
+    saved."""
+
+    ohem: Ohem | None = None
+    """Online hard example mining: only the elements with the highest loss learn; null: all do."""
+
+    class_weights: tuple[Positive, ...] | None = None
+    """Factor on every match by its class, one number a class; classification only."""
+
+    class_balance: float | None = Field(default=None, gt=0, lt=1)
+    """Weight classes by the inverse of their effective number of objects (1 - b^n) / (1 - b); b,
+    0.9 to 0.9999, is stated here; classification only, not with class_weights."""
+
+    @model_validator(mode="after")
+    def _one_weighting_of_classes(self) -> "BranchLoss":
+        if self.class_weights is not None and self.class_balance is not None:
+            raise ValueError("class_weights and class_balance both weigh the classes; state one")
+        return self
+
+
+class BceLoss(BranchLoss):
+    """Binary cross-entropy on logits."""
+
+    name: Literal["bce"] = "bce"
+
+    pos_weight: Positive = 1.0
+    """Factor on the positive part of the loss; below 1 weakens positives, above 1 strengthens
+    them."""
+
+
+class AlphaBceLoss(BranchLoss):
+    """Binary cross-entropy with a weight for positives and one for negatives."""
+
+    name: Literal["bce_alpha"]
+
+    alpha: Alpha
+    """Weight of positives, negatives get 1 - alpha; 0.5 halves both. Must be stated."""
+
+
+class FocalLossSettings(BranchLoss):
+    """Binary cross-entropy times a factor that is small where the prediction is already right."""
+
+    name: Literal["focal"]
+
+    gamma: float = Field(ge=0, le=10)
+    """Focusing exponent, 0 to 10; 0 is plain BCE, 1.5 to 2 is usual. Must be stated."""
+
+    alpha: Alpha | tuple[Alpha, ...] | None
+    """Weight of positives, negatives get 1 - alpha; null weights neither; a list gives one number a
+    class. Must be stated: 0.25, the usual value, makes positives three times weaker than
+    negatives."""
+
+    form: Literal["linear", "exp", "quality"] = "quality"
+    """How far a prediction p is from a soft target t: linear 1 - (t p + (1-t)(1-p)), as in YOLOv5,
+    whose minimum is not at p = t; exp 1 - exp(-BCE); quality |t - p|. All equal on hard targets."""
+
+    pos_weight: Positive = 1.0
+    """Factor on the positive part of the cross-entropy inside; not together with alpha."""
+
+    @model_validator(mode="after")
+    def _one_weight_of_positives(self) -> "FocalLossSettings":
+        if self.alpha is not None and self.pos_weight != 1.0:
+            raise ValueError(
+                "alpha and pos_weight both weight the positives; "
+                "set alpha: null or leave pos_weight out"
+            )
+        return self
+
+
+class FocalStarLoss(BranchLoss):
+    """-log sigmoid(gamma x_t + beta) / gamma, the focal paper's second form, for hard targets."""
+
+    name: Literal["focal_star"]
+
+    gamma: float = Field(default=2.0, gt=0, le=10)
+    """Steepness; the paper tries 2 with beta 1 and 4 with beta 0."""
+
+    beta: float = 1.0
+    """Shift of the logit."""
+
+
+class QualityLoss(BranchLoss):
+    """|t - p|^beta times cross-entropy, for soft targets (quality focal loss)."""
+
+    name: Literal["quality"]
+
+    beta: float = Field(default=2.0, ge=0, le=10)
+    """Focusing exponent."""
+
+    alpha: Alpha | tuple[Alpha, ...] | None = None
+    """Weight of positives, negatives get 1 - alpha; null as in the paper; 0.25 with beta 1.5 is
+    what YOLOv5 calls QFocalLoss."""
+
+
+class VarifocalLoss(BranchLoss):
+    """Positives weigh their target q, negatives alpha p^gamma."""
+
+    name: Literal["varifocal"]
+
+    alpha: float = Field(default=0.75, ge=0)
+    """Weight of negatives."""
+
+    gamma: float = Field(default=2.0, ge=0, le=10)
+    """Focusing exponent of negatives."""
+
+
+class GhmLoss(BranchLoss):
+    """Cross-entropy divided by how many elements have a gradient of that size."""
+
+    name: Literal["ghm"]
+
+    bins: int = Field(default=30, ge=1)
+    """Number of equal parts of the gradient's range [0, 1]."""
+
+    momentum: float = Field(default=0.75, ge=0, lt=1)
+    """Share of the old counts that is kept per batch."""
+
+    divide_by: Literal["bins", "occupied"] = "bins"
+    """The number of all bins, as in the paper, or of those with an element, as in its public
+    code."""
+
+
+class AsymmetricLoss(BranchLoss):
+    """Focusing exponents of their own for positives and negatives; easy negatives cost nothing."""
+
+    name: Literal["asymmetric"]
+
+    gamma_positive: float = Field(default=0.0, ge=0, le=10)
+    """Focusing exponent of positives."""
+
+    gamma_negative: float = Field(default=4.0, ge=1, le=10)
+    """Focusing exponent of negatives."""
+
+    margin: float = Field(default=0.05, ge=0, lt=1)
+    """Negatives with a score below cost nothing."""
+
+
+class PolyLoss(BranchLoss):
+    """Cross-entropy plus epsilon (1 - p_t)."""
+
+    name: Literal["poly"]
+
+    epsilon: float = Field(default=1.0, ge=-1)
+    """Change of the first coefficient of the series of cross-entropy in 1 - p_t; -1 removes it."""
+
+
+class PolyFocalLoss(BranchLoss):
+    """Focal loss plus epsilon (1 - p_t)^(gamma + 1)."""
+
+    name: Literal["poly_focal"]
+
+    gamma: float = Field(default=2.0, ge=0, le=10)
+    """Focusing exponent."""
+
+    alpha: Alpha | None = 0.25
+    """Weight of positives, negatives get 1 - alpha; null weights neither."""
+
+    epsilon: float = Field(default=1.0, ge=-1)
+    """Change of the first coefficient of the series."""
+
+
+class EqualizedFocalLoss(BranchLoss):
+    """Focal loss whose exponent grows for classes that get more gradient as negatives."""
+
+    name: Literal["equalized_focal"]
+
+    gamma: float = Field(default=2.0, gt=0, le=10)
+    """Focusing exponent of a class in balance."""
+
+    alpha: Alpha | None = 0.25
+    """Weight of positives, negatives get 1 - alpha; null weights neither."""
+
+    scale_factor: float = Field(default=8.0, ge=0)
+    """By how much the exponent grows at most."""
+
+
+class BlurLoss(BranchLoss):
+    """Cross-entropy that forgives confident positives without a label."""
+
+    name: Literal["bce_blur"]
+
+    temperature: float = Field(default=0.05, gt=0)
+    """How quickly forgiveness sets in, in units of probability."""
+
+
+class SoftmaxLoss(BranchLoss):
+    """Cross-entropy of a softmax over the classes; scores are a softmax then, too."""
+
+    name: Literal["softmax"]
+
+
+class SoftmaxFocalLoss(BranchLoss):
+    """(1 - p)^gamma times cross-entropy of a softmax over the classes."""
+
+    name: Literal["softmax_focal"]
+
+    gamma: float = Field(default=2.0, ge=0, le=10)
+    """Focusing exponent."""
+
+
+class SeesawLoss(BranchLoss):
+    """Softmax cross-entropy that spares rare classes the push of frequent ones."""
+
+    name: Literal["seesaw"]
+
+    mitigation: float = Field(default=0.8, ge=0)
+    """Exponent of the ratio of class counts."""
+
+    compensation: float = Field(default=2.0, ge=0)
+    """Exponent of the ratio of scores by which a wrong class counts more."""
+
+
+class FocalDiceLoss(BranchLoss):
+    """Focal loss of each class plus a soft dice loss of each class."""
+
+    name: Literal["focal_dice"]
+
+    gamma: float = Field(default=2.0, ge=0, le=10)
+    """Focusing exponent."""
+
+    alpha: Alpha | None = None
+    """Weight of positives, negatives get 1 - alpha; null weights neither."""
+
+    dice: float = Field(default=1.0, ge=0)
+    """Weight of the dice part."""
+
+
+class SoftmaxFocalDiceLoss(BranchLoss):
+    """Focal loss of a softmax over the classes plus a soft dice loss over all of them."""
+
+    name: Literal["softmax_focal_dice"]
+
+    gamma: float = Field(default=2.0, ge=0, le=10)
+    """Focusing exponent."""
+
+    dice: float = Field(default=1.0, ge=0)
+    """Weight of the dice part."""
+
+
+ElementwiseLoss = (
+    BceLoss
+    | AlphaBceLoss
+    | FocalLossSettings
+    | FocalStarLoss
+    | QualityLoss
+    | VarifocalLoss
+    | GhmLoss
+    | AsymmetricLoss
+    | PolyLoss
+    | PolyFocalLoss
+    | EqualizedFocalLoss
+    | BlurLoss
+)
+ClassLoss = (
+    ElementwiseLoss
+    | SoftmaxLoss
+    | SoftmaxFocalLoss
+    | SeesawLoss
+    | FocalDiceLoss
+    | SoftmaxFocalDiceLoss
+)
+Objectness = Annotated[ElementwiseLoss, Field(discriminator="name")]
+Classification = Annotated[ClassLoss, Field(discriminator="name")]
