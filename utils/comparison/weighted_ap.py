@@ -80,7 +80,8 @@ def _recalls_reached(recall: Floats, *, is_whole: bool) -> Floats:
     """
     nearest = np.rint(np.nan_to_num(recall) * (len(RECALLS) - 1)).astype(np.int64)
     room = 0.0 if is_whole else _ROUNDING
-    return nearest + (RECALLS.take(nearest) <= recall + room)
+    reached = RECALLS.take(nearest) <= recall + room
+    return np.asarray(nearest + reached, np.float64)
 
 
 def _judged_weight(table: ClassTable, positions: npt.NDArray[np.intp], weights: Floats) -> Floats:

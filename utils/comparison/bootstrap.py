@@ -1,0 +1,94 @@
+"""Hierarchical paired bootstrap: how a difference varies over seeds and over test images.
+
+Seeds and images are crossed: every seed is judged on the same images. Drawing both with replacement
+counts the noise that belongs to neither (one seed on one image) three times (Owen 2007), and six
+seeds drawn from themselves vary by a sixth too little. Here images are drawn for all seeds
+together, seeds are drawn with replacement, and the seed part is rescaled so that the variance of
+the replicates is the unbiased one of two crossed random factors. R seeds, N images, B replicates.
+"""
+
+import math
+from dataclasses import dataclass
+
+from utils.metrics.rows import Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replicates:
+    """A difference and how it varies."""
+
+    estimate: float
+    """Mean difference over the seeds, all images."""
+    values: Floats
+    """(B,) the same in each replicate."""
+    seed_variance: float
+    """Of `estimate`, from the choice of seeds alone."""
+    image_variance: float
+    """Of `estimate`, from the choice of images, the noise of single runs on them included."""
+    run_noise: float
+    """The part of `image_variance` that more seeds would average out."""
+    degrees: float
+    """Degrees of freedom of the variance estimate (Satterthwaite)."""
+    acceleration: float
+    """How the variance grows with the value: BCa's skewness term."""
+
+    @property
+    def standard_error(self) -> float:
+        """Of `estimate`, over seeds and images."""
+        return math.sqrt(self.seed_variance + self.image_variance)
+
+
+def hierarchical_replicates(
+    deltas: Floats, by_images: Floats, shares: Floats, jackknife: Floats | None = None
+) -> Replicates:
+    """Combine what image weights and seed draws do to a difference.
+
+    Args:
+        deltas: (R,) difference of each seed on all images.
+        by_images: (R, B) difference of each seed under each column of image weights.
+        shares: (R, B) share of each seed in each draw of seeds.
+        jackknife: (R, N) difference of each seed without one image; None: no acceleration.
+    """
+    num_seeds = len(deltas)
+    estimate = float(deltas.mean())
+    image_part = by_images.mean(axis=0) - estimate
+    image_variance = float(image_part.var())
+    spread, run_noise, seed_variance = 0.0, 0.0, 0.0
+    if num_seeds > 1:
+        spread = float(deltas.var(ddof=1)) / num_seeds
+        single = float(by_images.var(axis=1).mean())
+        run_noise = max(0.0, (single - image_variance) / (num_seeds - 1))
+        seed_variance = max(0.0, spread - run_noise)
+    # Draws of R from R vary by (R - 1) / R of what the seeds vary.
+    scale = math.sqrt(seed_variance / spread * num_seeds / (num_seeds - 1)) if spread else 0.0
+    seed_part = scale * (deltas @ shares - estimate)
+    return Replicates(
+        estimate=estimate,
+        values=estimate + image_part + seed_part,
+        seed_variance=seed_variance,
+        image_variance=image_variance,
+        run_noise=min(run_noise, image_variance),
+        degrees=_degrees(seed_variance, image_variance, spread, num_seeds),
+        acceleration=_acceleration(deltas * min(scale, 1.0), jackknife),
+    )
+
+
+def _degrees(seed_variance: float, image_variance: float, spread: float, num_seeds: int) -> float:
+    """Satterthwaite's degrees of freedom; images are many, so only seeds are short of them."""
+    if not spread:
+        return math.inf
+    total = seed_variance + image_variance
+    return max(1.0, total**2 / spread**2 * (num_seeds - 1))
+
+
+def _acceleration(seed_effects: Floats, jackknife: Floats | None) -> float:
+    """Skewness of the influences of both kinds of units (Efron and Tibshirani 1993, ch. 14)."""
+    if jackknife is None:
+        return 0.0
+    without = jackknife.mean(axis=0)
+    num_images = len(without)
+    image = (without.mean() - without) * (num_images - 1) / num_images
+    seeds = (seed_effects - seed_effects.mean()) / len(seed_effects)
+    cubes = float((image**3).sum() + (seeds**3).sum())
+    squares = float((image**2).sum() + (seeds**2).sum())
+    return cubes / (6.0 * squares**1.5) if squares > 0 else 0.0
