@@ -20,6 +20,7 @@ from data.image_cache import ImageCache
 from data.reading import eval_reader, train_reader
 from data.samplers import TrainPlan, TrainSampler, group_by_shape
 from utils.runtime.errors import UserError
+from utils.runtime.memory import reuse_freed_memory
 from utils.structures.batch import Batch
 from utils.structures.images import Record, Sample
 
@@ -193,6 +194,7 @@ class _Loader:
         if workers == 0:
             # OpenCV's own threads compete with torch's in this process and slow both down.
             cv2.setNumThreads(0)
+            reuse_freed_memory()
         self._loader: DataLoader[Any] = DataLoader(
             _Reported(dataset),
             batch_sampler=batch_sampler,
@@ -252,3 +254,4 @@ def _start_worker(_worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+    reuse_freed_memory()

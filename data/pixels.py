@@ -95,8 +95,11 @@ class ShrinkingReader:
     def _key(self, record: Record, size: tuple[int, int]) -> bytes:
         """Return a digest of all that decides the pixels: file, size, way of reading, program."""
         is_whole = self._exact or jpeg_reduction(record.size, size) == 1
-        parts = (self._version, record.path, stamp_file(record.path), size, is_whole)
-        return hashlib.blake2b(repr(parts).encode(), digest_size=KEY_BYTES).digest()
+        num_bytes, mtime_ns = stamp_file(record.path)
+        # A path holds no zero byte, so no two sets of parts give the same text.
+        text = f"{self._version} {num_bytes} {mtime_ns} {size} {is_whole}\0{record.path}"
+        content = text.encode("utf-8", "surrogateescape")
+        return hashlib.blake2b(content, digest_size=KEY_BYTES).digest()
 
 
 def _require_size(record: Record, size: tuple[int, int]) -> None:

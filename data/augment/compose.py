@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from data.augment.affine import Affine, map_boxes, survivors
-from data.augment.layout import Layout, Matrix, Tile
-from data.augment.warp import draw_tile, outline, pixel_bounds
+from data.augment.layout import Layout, Tile
+from data.augment.warp import draw_tile, place
 from data.letterbox import PAD_COLOUR
 from data.pixels import ReadRecord
 from utils.structures.images import FloatArray, ImageMeta, Record, Sample
@@ -37,9 +37,10 @@ def compose(
     output = np.full((image_size, image_size, 3), PAD_COLOUR, np.uint8)
     visible = []
     for tile in layout.tiles:
-        if _is_visible(tile, matrix, image_size):
+        placement = place(tile, matrix, image_size)
+        if placement is not None:
             record = records[tile.index]
-            draw_tile(output, read(record), tile, matrix)
+            draw_tile(output, read(record), placement)
             visible.append((tile, record))
     before = _concatenate([canvas_boxes(tile, record) for tile, record in visible])
     after = map_boxes(before, matrix).clip(0, image_size)
@@ -67,14 +68,6 @@ def canvas_boxes(tile: Tile, record: Record) -> FloatArray:
     return boxes.clip(
         np.array([x1, y1, x1, y1], np.float32), np.array([x2, y2, x2, y2], np.float32)
     )
-
-
-def _is_visible(tile: Tile, matrix: Matrix, image_size: int) -> bool:
-    x1, y1, x2, y2 = tile.region
-    if x2 <= x1 or y2 <= y1:
-        return False
-    left, top, right, bottom = pixel_bounds(outline(tile, matrix), image_size)
-    return left < right and top < bottom
 
 
 def _concatenate(parts: list[FloatArray]) -> FloatArray:

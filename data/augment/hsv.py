@@ -1,12 +1,14 @@
-"""Random hue, saturation and brightness, by look-up tables."""
+"""Random hue, saturation and brightness, on 8-bit images."""
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from configs.schema.augment import AugmentSettings
 from utils.structures.images import ImageArray
 
-_LEVELS = np.arange(256, dtype=np.float64)
+_LARGEST_HUE_GAIN = 255 / 179
+"""Above it a product would not fit into 8 bits."""
 
 
 def draw_gains(
@@ -25,12 +27,18 @@ def change_colours(image: ImageArray, gains: tuple[float, float, float]) -> None
 
     OpenCV's 8-bit hue counts half degrees, 0 to 179; saturation and value stop at 255.
     """
-    hue, saturation, value = gains
-    table = np.empty((1, 256, 3), np.uint8)
-    table[0, :, 0] = (_LEVELS * hue) % 180
-    table[0, :, 1] = np.minimum(_LEVELS * saturation, 255)
-    table[0, :, 2] = np.minimum(_LEVELS * value, 255)
     colours = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-    # One table of three channels: four times faster here than to split, map and merge.
-    cv2.LUT(colours, table, dst=colours)
+    if gains[0] <= _LARGEST_HUE_GAIN:
+        # Five times faster than a table; the way back to RGB takes hues above 179 as cyclic.
+        cv2.transform(colours, np.diag(gains), dst=colours)
+    else:
+        cv2.LUT(colours, _table(gains), dst=colours)
     cv2.cvtColor(colours, cv2.COLOR_HSV2RGB, dst=image)
+
+
+def _table(gains: tuple[float, float, float]) -> npt.NDArray[np.uint8]:
+    """Return the product (1, 256, 3) of every level."""
+    products = np.rint(np.arange(256)[:, None] * gains)
+    products[:, 0] %= 180
+    table: npt.NDArray[np.uint8] = products.clip(0, 255).astype(np.uint8)
+    return table[None]

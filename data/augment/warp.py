@@ -4,6 +4,8 @@ OpenCV's coordinates are pixel centres, ours are edges: a point (x, y) here is (
 there. `_to_centres` is the only place that knows.
 """
 
+import math
+from dataclasses import dataclass
 from typing import cast
 
 import cv2
@@ -17,10 +19,35 @@ from utils.structures.images import ImageArray
 _SUBPIXEL_BITS = 4
 
 
-def outline(tile: Tile, matrix: Matrix) -> Points:
-    """Return the corners (4, 2) of the tile's region in output pixels, in order around it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where a tile shows up in the output."""
+
+    tile: Tile
+    matrix: Matrix
+    """(3, 3) canvas to output."""
+    corners: Points
+    """(4, 2) corners of the tile's region in output pixels, in order around it."""
+    bounds: tuple[int, int, int, int]
+    """x1, y1, x2, y2 (end exclusive) of the output pixels with something of it."""
+
+
+def place(tile: Tile, matrix: Matrix, image_size: int) -> Placement | None:
+    """Return where `tile` is seen, None where it is not.
+
+    Args:
+        tile: where an image lies on the canvas.
+        matrix: (3, 3) canvas to output.
+        image_size: side of the square output, pixels.
+    """
     x1, y1, x2, y2 = tile.region
-    return map_points(np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], np.float64), matrix)
+    if x2 <= x1 or y2 <= y1:
+        return None
+    corners = map_points(np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], np.float64), matrix)
+    bounds = pixel_bounds(corners, image_size)
+    if bounds[2] <= bounds[0] or bounds[3] <= bounds[1]:
+        return None
+    return Placement(tile=tile, matrix=matrix, corners=corners, bounds=bounds)
 
 
 def pixel_bounds(corners: Points, image_size: int) -> tuple[int, int, int, int]:
@@ -29,31 +56,28 @@ def pixel_bounds(corners: Points, image_size: int) -> tuple[int, int, int, int]:
     Outlines that share an edge share no pixel and leave none between them. Empty where the outline
     is outside a square image of `image_size`.
     """
-    low = np.ceil(corners.min(axis=0) - 0.5).clip(0, image_size).astype(int)
-    high = np.ceil(corners.max(axis=0) - 0.5).clip(0, image_size).astype(int)
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+    xs, ys = corners.T.tolist()
+    edges = (min(xs), min(ys), max(xs), max(ys))
+    x1, y1, x2, y2 = (min(max(math.ceil(edge - 0.5), 0), image_size) for edge in edges)
+    return x1, y1, x2, y2
 
 
-def draw_tile(output: ImageArray, image: ImageArray, tile: Tile, matrix: Matrix) -> None:
-    """Draw `image` (H, W, 3) on the square `output` (S, S, 3), in place, inside the tile's outline.
+def draw_tile(output: ImageArray, image: ImageArray, placement: Placement) -> None:
+    """Draw a tile on the square `output` (S, S, 3), in place; other pixels stay as they are.
 
     Args:
-        output: (S, S, 3); pixels outside the outline stay as they are.
+        output: (S, S, 3) uint8.
         image: (H, W, 3) the tile's whole image, at any size.
-        tile: where the image lies on the canvas.
-        matrix: (3, 3) canvas to output.
+        placement: where the tile is seen in `output`.
     """
-    corners = outline(tile, matrix)
-    x1, y1, x2, y2 = pixel_bounds(corners, output.shape[0])
-    if x2 <= x1 or y2 <= y1:
-        return
-    image, to_canvas = _shrink(image, tile, corners)
+    x1, y1, x2, y2 = placement.bounds
     region = output[y1:y2, x1:x2]
-    to_region = translation(-x1, -y1) @ matrix @ to_canvas
-    if not _is_upright(matrix):
+    image, to_canvas = _shrink(image, placement.tile, placement.corners)
+    to_region = translation(-x1, -y1) @ placement.matrix @ to_canvas
+    if not _is_upright(placement.matrix):
         patch = np.empty_like(region)
         _warp(image, to_region, patch)
-        cv2.copyTo(patch, _mask(corners - (x1, y1), region.shape[:2]), region)
+        cv2.copyTo(patch, _mask(placement.corners - (x1, y1), region.shape[:2]), region)
     elif not _stretch(image, to_region, region):
         _warp(image, to_region, region)
 
@@ -104,7 +128,8 @@ def _to_centres(matrix: Matrix) -> Matrix:
 
 def _is_upright(matrix: Matrix) -> bool:
     """Tell whether the map keeps rectangles rectangles, so that a region needs no mask."""
-    return not (matrix[0, 1] or matrix[1, 0] or matrix[2, 0] or matrix[2, 1])
+    (_, down), (across, _), (depth_x, depth_y) = (row[:2] for row in matrix.tolist())
+    return not (down or across or depth_x or depth_y)
 
 
 def _warp(image: ImageArray, matrix: Matrix, target: ImageArray) -> None:

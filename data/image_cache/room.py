@@ -30,7 +30,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    path: Path
+    path: str
     num_bytes: int
     changed: float
     """Time of the last training that wanted it, seconds since 1970."""
@@ -80,7 +80,7 @@ def _files(folder: Path) -> Iterator[_File]:
         with contextlib.suppress(OSError), os.scandir(subfolder) as entries:
             for entry in entries:
                 status = entry.stat()
-                file = _File(Path(entry.path), status.st_size, status.st_mtime)
+                file = _File(entry.path, status.st_size, status.st_mtime)
                 if not entry.name.endswith(TEMPORARY_SUFFIX):
                     yield file
                 elif now - file.changed > ABANDONED_AFTER_S:
@@ -113,6 +113,6 @@ def _evict(files: Iterable[_File], *, room: int) -> None:
             _remove(file.path)
 
 
-def _remove(path: Path) -> None:
+def _remove(path: str) -> None:
     with contextlib.suppress(OSError):
-        path.unlink()
+        os.unlink(path)

@@ -1,6 +1,7 @@
 """Images by key, made on first use and found again by every process and every later training."""
 
 import logging
+import os
 from collections.abc import Callable
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
@@ -13,10 +14,10 @@ LAST_KEY = b"\xff" * KEY_BYTES
 _logger = logging.getLogger(__name__)
 
 
-def entry_path(folder: Path, key: bytes) -> Path:
+def entry_path(folder: Path, key: bytes) -> str:
     """Return where the image of `key` lies: 256 subfolders keep each of them small."""
     name = key.hex()
-    return folder / name[:2] / f"{name[2:]}.pixels"
+    return os.path.join(folder, name[:2], f"{name[2:]}.pixels")
 
 
 class ImageCache:
@@ -58,7 +59,7 @@ class ImageCache:
             self._checked.add(key)
         return image
 
-    def _keep(self, path: Path, key: bytes, image: ImageArray) -> None:
+    def _keep(self, path: str, key: bytes, image: ImageArray) -> None:
         if self._is_closed.value:
             return
         try:
