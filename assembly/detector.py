@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
+from assembly.priors import head_priors
 from configs.errors import ConfigError
 from configs.load import LoadedExperiment
 from configs.schema.train import TrainSettings
-from data.anchors import describe_anchors, fit_anchors, label_statistics
+from data.anchors import describe_anchors, fit_anchors
 from data.records import Split
 from models.detector import Detector, build_detector
 from models.init import init_weights
@@ -44,6 +45,8 @@ class LoadedDetector:
     image_size: int
     metadata: Mapping[str, Any]
     """Metadata of our own files (`config`: the resolved configuration); empty for foreign ones."""
+    file_format: str = "safetensors"
+    """What kind of file it was, in words."""
 
 
 def load_detector(path: Path) -> LoadedDetector:
@@ -82,6 +85,7 @@ def _from_foreign(checkpoint: ForeignCheckpoint, path: Path) -> LoadedDetector:
         class_names=checkpoint.class_names,
         image_size=FOREIGN_IMAGE_SIZE,
         metadata={},
+        file_format=f"PyTorch zip, entry {checkpoint.entry}",
     )
 
 
@@ -117,7 +121,7 @@ def build_training_detector(
     )
     if settings.anchors == "auto":
         loaded = _fit_anchors(loaded, detector, split)
-    init_weights(detector, image_size=train.image_size, **_priors(loaded, split))
+    init_weights(detector, image_size=train.image_size, **head_priors(loaded, detector, split))
     fresh: frozenset[str] = frozenset()
     if settings.weights is not None and not resumed:
         fresh = _take_weights(loaded, detector, split, Path(settings.weights))
@@ -192,20 +196,6 @@ def _fit_anchors(loaded: LoadedExperiment, detector: Detector, split: Split) -> 
         experiment=experiment.model_copy(update={"model": model}),
         origins={**loaded.origins, "model.anchors": "fitted to the training boxes"},
     )
-
-
-def _priors(loaded: LoadedExperiment, split: Split) -> dict[str, Any]:
-    """Return what `init_weights` counts instead of assuming, if the experiment asks for it."""
-    if loaded.experiment.model.prior == "fixed":
-        return {}
-    statistics = label_statistics(split.records, len(split.class_names))
-    if not statistics.objects_per_image:
-        raise UserError("model.prior=counted: the training split has no objects; use fixed")
-    logger.info("prior counted: %.2f objects per image", statistics.objects_per_image)
-    return {
-        "class_frequency": statistics.class_counts,
-        "objects_per_image": statistics.objects_per_image,
-    }
 
 
 def weights_metadata(loaded: LoadedExperiment, detector: Detector, split: Split) -> dict[str, Any]:

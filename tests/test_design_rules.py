@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ENTRY_POINTS = ("train", "val", "predict", "export", "compare", "check_data", "focaldet")
+ENTRY_POINTS = ("train", "val", "predict", "export", "compare", "check_data", "convert", "focaldet")
 UTILS = (
     "utils.checkpoint",
     "utils.comparison",

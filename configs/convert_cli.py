@@ -1,0 +1,54 @@
+"""The command line of convert.py, which takes no settings."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+
+@dataclass(frozen=True)
+class ConvertCommand:
+    """What convert.py was asked to do."""
+
+    weights: Path
+    out: Path | None
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends wrong usage with one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def parse_convert_command(arguments: Sequence[str] | None = None) -> ConvertCommand:
+    """Read the command line of convert.py.
+
+    Args:
+        arguments: Without the program's name; the process's own where None.
+
+    Raises:
+        SystemExit: With code 2 after one line on stderr; with code 0 after `--help`.
+    """
+    parser = _Parser(
+        prog="convert.py",
+        description="Rewrite foreign weights as .safetensors; nothing in them is executed.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help="released or fine-tuned .pt, whole module or checkpoint of a training",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        help="the new file, never one that exists; beside the old one where not given",
+    )
+    command = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    return ConvertCommand(command.weights, command.out)

@@ -1,0 +1,24 @@
+"""Rewrite foreign weights as ours: python convert.py --weights yolov5n.pt [--out n.safetensors]."""
+
+import logging
+
+from configs.convert_cli import parse_convert_command
+from configs.errors import ConfigError
+from utils.runtime.command import run_command
+from utils.runtime.errors import UserError
+from utils.runtime.progress import start_logging
+from utils.runtime.threads import prepare_environment
+
+
+def main() -> None:
+    """Read the command line, convert, name the new file."""
+    command = parse_convert_command()
+    start_logging()
+    prepare_environment()
+    from assembly.conversion import convert
+
+    logging.info("written: %s", convert(command.weights, command.out))
+
+
+if __name__ == "__main__":
+    run_command(main, user_errors=(ConfigError, UserError))
