@@ -1,8 +1,8 @@
 """Section `model`: which network, from which weights, with which anchors and priors."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from configs.schema.settings import Settings
 
@@ -21,9 +21,10 @@ class ModelSettings(Settings):
     """graph: as the graph states; auto: fitted to the training boxes, kept as given where they
     are no worse; or one list w, h, w, h, ... per level, in pixels at train.image_size."""
 
-    prior: Literal["fixed", "counted"] = "fixed"
-    """Start value of objectness and class biases: fixed by formula (8 objects a 640 px image), or
-    counted from the training labels."""
+    prior: Literal["fixed", "counted", "none"] = "fixed"
+    """Start value of objectness and class biases: fixed by formula (8 objects a 640 px image;
+    without objectness 0.01 a class), counted from the training labels, or none: every score starts
+    at 0.5 and the first steps are spent on background."""
 
     fuse: bool = True
     """Fold batch normalisation into the convolutions for validation and export; same detections,
@@ -38,3 +39,35 @@ class AnchorRatioAssigner(Settings):
     max_ratio: float = Field(default=4.0, gt=1)
     """Largest ratio between a side of the target and the anchor's, either way round, that still
     matches."""
+
+
+class IouAssigner(Settings):
+    """A target goes to every anchor box, centred on its cell, that overlaps it enough."""
+
+    name: Literal["iou"]
+
+    positive: float = Field(default=0.5, gt=0, le=1)
+    """Smallest overlap (IoU) with which an anchor box answers for a target."""
+
+    negative: float = Field(default=0.4, gt=0, le=1)
+    """Overlap below which a cell is background; between it and positive, cells are ignored."""
+
+    rescue: bool = True
+    """Give every target its best anchor box, whatever the overlap; the paper has none of it, and
+    never learns targets that fit no anchor."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "IouAssigner":
+        if self.negative > self.positive:
+            raise ValueError(
+                f"negative ({self.negative}) must not exceed positive ({self.positive})"
+            )
+        return self
+
+    @property
+    def max_ratio(self) -> float:
+        """Ratio of sides beyond which no overlap of concentric boxes reaches `positive`."""
+        return 1 / self.positive
+
+
+Assigner = Annotated[AnchorRatioAssigner | IouAssigner, Field(discriminator="name")]

@@ -1,6 +1,7 @@
 """Which cells answer for which targets; apart from the loss, without gradient."""
 
 from models.assign.anchor_ratio import AnchorRatioAssigner
+from models.assign.build import build_assigner
 from models.assign.iou import IouAssigner
 
-__all__ = ["AnchorRatioAssigner", "IouAssigner"]
+__all__ = ["AnchorRatioAssigner", "IouAssigner", "build_assigner"]
