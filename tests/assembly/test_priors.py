@@ -44,7 +44,7 @@ def detector() -> Detector:
 
 
 @pytest.mark.parametrize("at_a_time", [1, 2, 32])
-@pytest.mark.parametrize("assigner", [None, IouAssigner(name="iou", rescue=False)])
+@pytest.mark.parametrize("assigner", [None, IouAssigner(name="iou", negative=0.1)])
 def test_shares_equal_those_of_one_image_after_the_other(
     detector: Detector,
     assigner: IouAssigner | None,
