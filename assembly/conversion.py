@@ -6,8 +6,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from assembly.detector import FOREIGN_SUFFIXES, load_detector
+from assembly.detector import load_detector
 from models.metadata import checkpoint_metadata
+from utils.checkpoint.torch_file import FOREIGN_SUFFIXES
 from utils.checkpoint.weights import save_weights
 from utils.runtime.environment import describe_program
 from utils.runtime.errors import UserError

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from assembly.priors import head_priors
+from assembly.start_weights import take_weights
 from configs.errors import ConfigError
 from configs.load import LoadedExperiment
 from configs.schema.train import TrainSettings
@@ -18,9 +19,9 @@ from models.detector import Detector, build_detector
 from models.init import init_weights
 from models.layer_patterns import frozen_names, learning_factors
 from models.metadata import checkpoint_metadata, current_metadata
-from models.transfer import transfer
+from models.transfer import TransferReport, transfer
 from models.weights import detector_from_checkpoint
-from utils.checkpoint.torch_file import ForeignCheckpoint, read_torch_file
+from utils.checkpoint.torch_file import FOREIGN_SUFFIXES, ForeignCheckpoint, read_torch_file
 from utils.checkpoint.weights import load_weights
 from utils.engine.layers import LayerRules
 from utils.runtime.environment import describe_program
@@ -28,7 +29,6 @@ from utils.runtime.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-FOREIGN_SUFFIXES = frozenset({".pt", ".pth"})
 GRAPH_KEYS = frozenset(
     {"nc", "depth_multiple", "width_multiple", "anchors", "activation", "backbone", "head"}
 )
@@ -98,6 +98,8 @@ class TrainingStart:
     detector: Detector
     rules: LayerRules
     """Which layers learn, and how fast."""
+    transfer: TransferReport | None
+    """What came of `model.weights`; None without, and in a resumed training."""
 
 
 def build_training_detector(
@@ -122,9 +124,8 @@ def build_training_detector(
     if settings.anchors == "auto":
         loaded = _fit_anchors(loaded, detector, split)
     init_weights(detector, image_size=train.image_size, **head_priors(loaded, detector, split))
-    fresh: frozenset[str] = frozenset()
-    if settings.weights is not None and not resumed:
-        fresh = _take_weights(loaded, detector, split, Path(settings.weights))
+    is_filled = settings.weights is not None and not resumed
+    report = take_weights(loaded, detector, split) if is_filled else None
     logger.info(
         describe_anchors(
             split.records,
@@ -134,38 +135,13 @@ def build_training_detector(
             max_ratio=loaded.experiment.loss.assigner.max_ratio,
         ).text
     )
+    fresh = report.fresh if report else frozenset[str]()
     return TrainingStart(
-        loaded=loaded, detector=detector, rules=_layer_rules(train, detector, fresh)
+        loaded=loaded,
+        detector=detector,
+        rules=_layer_rules(train, detector, fresh),
+        transfer=report,
     )
-
-
-def _take_weights(
-    loaded: LoadedExperiment, detector: Detector, split: Split, path: Path
-) -> frozenset[str]:
-    """Fill `detector` from a file, say what was taken, and return the names of what was not."""
-    if path.suffix in FOREIGN_SUFFIXES:
-        checkpoint = read_torch_file(path)
-        tensors, class_names = checkpoint.tensors, checkpoint.class_names
-    else:
-        tensors, metadata = load_weights(path)
-        class_names = metadata.get("class_names")
-    report = transfer(
-        detector,
-        tensors,
-        keep_anchors=loaded.experiment.model.anchors != "graph",
-        class_names=split.class_names,
-        offered_names=class_names,
-    )
-    if not report.taken:
-        raise ConfigError(f"model.weights: no tensor of {path} fits the network")
-    logger.info("%s: %s", path, report.summary())
-    learning = report.fresh & dict(detector.named_parameters()).keys()
-    if loaded.experiment.train.head_warmup > 0 and not learning:
-        raise ConfigError(
-            f"train.head_warmup: {path} fills the whole network, there is nothing new to warm up; "
-            "leave it out"
-        )
-    return report.fresh
 
 
 def _layer_rules(train: TrainSettings, detector: Detector, fresh: frozenset[str]) -> LayerRules:

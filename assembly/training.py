@@ -16,6 +16,7 @@ from assembly.detector import (
 )
 from assembly.evaluation import SplitEvaluation
 from assembly.run_report import write_run_report
+from assembly.start_weights import write_weights_report
 from configs.load import LoadedExperiment
 from data.image_cache import ImageCache
 from data.anchors import label_statistics
@@ -63,6 +64,8 @@ def train(loaded: LoadedExperiment, *, resume: RunFolder | None = None) -> RunFo
     loaded, detector = start.loaded, start.detector
     if resume is None:
         _write_configuration(loaded, folder)
+    if start.transfer is not None:
+        write_weights_report(folder.weights_report, start.transfer)
     stride = detector.size_multiple
     val_records = val_split.records if val_split else ()
     cache = open_training_cache(settings, train_split.records, val_records, stride=stride)

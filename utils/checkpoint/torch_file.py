@@ -18,6 +18,7 @@ from torch import Tensor
 from utils.checkpoint.pickle_machine import Call, Global, PickleError, PickleMachine
 from utils.runtime.errors import UserError
 
+FOREIGN_SUFFIXES = frozenset({".pt", ".pth"})
 DTYPES = {
     "DoubleStorage": torch.float64,
     "FloatStorage": torch.float32,

@@ -31,6 +31,11 @@ class RunFolder:
         return self.path / "labels_report.csv"
 
     @property
+    def weights_report(self) -> Path:
+        """What came of each tensor of the weights that the training started with."""
+        return self.path / "weights_report.csv"
+
+    @property
     def metrics(self) -> Path:
         """One row per epoch."""
         return self.path / "metrics.csv"
