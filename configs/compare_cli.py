@@ -1,0 +1,136 @@
+"""The command line of compare.py."""
+
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from configs.allowed import allowed, default_text
+from configs.cli import CommandParser
+from configs.schema.comparison import (
+    ComparisonSettings,
+    PairingSettings,
+    TestSettings,
+    TuningSettings,
+)
+
+_USAGE = """\
+compare.py --cfg DESIGN.yaml [key=value ...]   run the comparison, or go on with it, and report
+compare.py report FOLDER                       compute every number again from the run folders
+compare.py power --sd S [--margin M] [--arms K] [--correction C]
+                                               what so many seeds can find, before any training"""
+_GROUPS: dict[str, type[BaseModel]] = {
+    "": ComparisonSettings,
+    "test.": TestSettings,
+    "tuning.": TuningSettings,
+    "pairing.": PairingSettings,
+}
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Train what is missing, then report."""
+
+    cfg: Path
+    overrides: tuple[str, ...]
+    report_only_plan: bool = False
+
+
+@dataclass(frozen=True)
+class ReportComparison:
+    """Report on the runs that are there."""
+
+    folder: Path
+
+
+@dataclass(frozen=True)
+class JudgeRun:
+    """Judge one finished run of a comparison; compare.py itself asks for it."""
+
+    folder: Path
+
+
+@dataclass(frozen=True)
+class PowerQuestion:
+    """What can be found with how many seeds."""
+
+    sd: float
+    margin: float
+    arms: int
+    correction: str
+
+
+CompareCommand = RunComparison | ReportComparison | JudgeRun | PowerQuestion
+
+
+class _Parser(CommandParser):
+    def format_help(self) -> str:
+        """Return usage and the keys of a design."""
+        return f"{_USAGE}\n\n{self.description}\n\n{design_help()}\n"
+
+
+def design_help() -> str:
+    """Return every key of a design with meaning, range and default."""
+    return "keys of a design; every other key=value changes the experiment for all arms:\n" + (
+        "\n".join(line for prefix, model in _GROUPS.items() for line in _lines(prefix, model))
+    )
+
+
+def parse_compare_command(arguments: Sequence[str] | None = None) -> CompareCommand:
+    """Read the command line of compare.py.
+
+    Args:
+        arguments: Without the program's name; the process's own where None.
+
+    Raises:
+        SystemExit: With code 2 after one line on stderr; with code 0 after `--help`.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["power"]:
+        return _power(words[1:])
+    if words[:1] in (["report"], ["judge"]):
+        return _folder(words)
+    parser = _Parser("compare.py", "Compare losses, or anything else, as an experiment.")
+    parser.add_argument("--cfg", metavar="DESIGN", type=Path, required=True, help="design YAML")
+    parser.add_argument("--plan", action="store_true", help="show the plan and train nothing")
+    command = parser.parse(words)
+    return RunComparison(command.cfg, tuple(command.overrides), command.plan)
+
+
+def _power(words: Sequence[str]) -> PowerQuestion:
+    parser = CommandParser("compare.py power", "Say what so many seeds can find.")
+    parser.add_argument("--sd", type=float, required=True, help="spread between seeds, points")
+    parser.add_argument("--margin", type=float, default=0.5, help="smallest relevant difference")
+    parser.add_argument("--arms", type=int, default=1, help="arms compared with the baseline")
+    parser.add_argument("--correction", choices=("holm", "max", "none"), default="holm")
+    command = parser.parse(words)
+    if not (command.sd > 0 and command.margin > 0 and command.arms >= 1):
+        parser.error("--sd and --margin must be above 0, --arms at least 1")
+    return PowerQuestion(command.sd, command.margin, command.arms, command.correction)
+
+
+def _folder(words: Sequence[str]) -> ReportComparison | JudgeRun:
+    parser = CommandParser(f"compare.py {words[0]}", "Read the folder of a comparison or run.")
+    command = parser.parse_known_args(words[1:])[0]
+    if len(command.overrides) != 1 or len(words) != 2:
+        parser.error("one folder is needed, as in compare.py report runs/compare/NAME")
+    folder = Path(command.overrides[0])
+    return ReportComparison(folder) if words[0] == "report" else JudgeRun(folder)
+
+
+def _lines(prefix: str, model: type[BaseModel]) -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        if prefix + name + "." in _GROUPS:
+            continue
+        stands = _default(info)
+        yield f"  {prefix}{name}  {allowed(info)}; {stands}"
+        text = " ".join((info.description or "").split())
+        yield from textwrap.wrap(text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6)
+
+
+def _default(info: Any) -> str:
+    return default_text(info) if info.default != {} else "default nothing"

@@ -1,0 +1,140 @@
+"""A comparison: which arms are trained on which seeds, and the rule that will judge them.
+
+What an arm changes is checked against the experiment's own schema by `configs/design.py`.
+"""
+
+import re
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from configs.schema.settings import Settings
+
+Overrides = dict[str, Any]
+_ARM_NAME = r"^[A-Za-z0-9][\w.-]*$"
+
+
+class TestSettings(Settings):
+    """The rule of the verdict, fixed before training; the test split is looked at once, by it."""
+
+    margin: float = Field(default=0.5, gt=0, le=100)
+    """Difference in mAP50-95, in points of 100, below which arms count as equivalent."""
+
+    level: float = Field(default=0.95, gt=0.5, lt=1)
+    """Level of the confidence intervals; a p-value has to fall below 1 - level."""
+
+    bootstrap: int = Field(default=2000, ge=100, le=100_000)
+    """Replicates of the hierarchical bootstrap."""
+
+    weights: Literal["auto", "counts", "dirichlet"] = "auto"
+    """How replicates weight images: counts draws them with replacement, dirichlet gives each a
+    random positive weight, so that no class is ever absent; auto takes dirichlet where a class is
+    on fewer than 50 images."""
+
+    interval: Literal["bca", "percentile"] = "bca"
+    """Which of the two intervals decides; both are reported."""
+
+    correction: Literal["holm", "max", "none"] = "holm"
+    """What testing several arms costs: holm multiplies p-values by up to the number of arms (five
+    arms need eight seeds); max flips the seeds of all arms together and compares with the largest
+    difference, for which six seeds can be enough; none corrects nothing."""
+
+    discovery_rate: float = Field(default=0.05, gt=0, lt=1)
+    """Share of false ones allowed among the classes called different (Benjamini-Hochberg)."""
+
+    expected_sd: float = Field(default=1.0, gt=0)
+    """Assumed spread between seeds of an arm's difference to the baseline, points; serves only
+    the forecast before training. Small data sets show 1 to 2, COCO 0.3."""
+
+    cut_share: float = Field(default=0.5, gt=0, lt=1)
+    """Share of the validation images that become the test split where the data set has none;
+    chosen by a hash of their file names, and out of validation then."""
+
+
+class TuningSettings(Settings):
+    """Trials on the validation split before the comparison: as many for each arm."""
+
+    trials: dict[str, tuple[Overrides, ...]]
+    """Arm -> list of settings to try on top of the arm's own; each arm lists as many."""
+
+    epochs_share: float = Field(default=1 / 3, gt=0, le=1)
+    """Length of a trial as a share of train.epochs."""
+
+    seeds: tuple[int, ...] = Field(default=(1000, 1001), min_length=1)
+    """Seeds of each trial; other ones than those of the comparison."""
+
+
+class PairingSettings(Settings):
+    """What has to be equal across the arms of a seed, checked by hashes."""
+
+    weights: bool = True
+    """Initial weights; false where arms differ in the network or its priors."""
+
+    batches: bool = True
+    """The first 100 training batches; false where arms differ in data or augmentation."""
+
+
+class ComparisonSettings(Settings):
+    """One comparison."""
+
+    experiment: str
+    """YAML of the experiment that all arms share; relative to this file, then to configs/."""
+
+    settings: Overrides = Field(default={})
+    """Settings of the experiment that all arms change, such as a smaller budget."""
+
+    arms: dict[str, Overrides] = Field(min_length=2)
+    """Name -> settings of the experiment that this arm changes; any key but seeds, data and run."""
+
+    baseline: str
+    """The arm that the others are compared with."""
+
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4, 5), min_length=1)
+    """One training per arm and seed; fewer than six can never be significant. More may be added
+    later: finished runs are kept."""
+
+    tuning: TuningSettings | None = None
+    """Search for each arm's best settings first; null compares the arms as they are stated."""
+
+    test: TestSettings = TestSettings()
+    """The rule of the verdict."""
+
+    pairing: PairingSettings = PairingSettings()
+    """What has to be equal across the arms of a seed."""
+
+    jobs: int = Field(default=1, ge=1, le=1024)
+    """Trainings at the same time on this machine; with several, cores are shared out."""
+
+    engine: Literal["local", "ray"] = "local"
+    """local starts processes here, and any number of machines may work on one shared folder; ray
+    sends them to a Ray cluster that shares it (needs the package ray)."""
+
+    folder: str = "runs/compare"
+    """Folder that holds the comparisons, relative to the working directory."""
+
+    name: str | None = Field(default=None, pattern=r"^[\w.-]+$")
+    """Name of the comparison's folder; null names it after this file and a hash of the design. A
+    comparison that exists is gone on with."""
+
+    @model_validator(mode="after")
+    def _names_and_seeds(self) -> "ComparisonSettings":
+        wrong = [name for name in self.arms if not re.match(_ARM_NAME, name)]
+        if wrong:
+            raise ValueError(f"arms: {wrong[0]!r} must be a word of letters, digits, _ . and -")
+        if self.baseline not in self.arms:
+            raise ValueError(f"baseline: {self.baseline!r} is none of {', '.join(self.arms)}")
+        if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError("seeds: must be different whole numbers from 0")
+        return self
+
+    @model_validator(mode="after")
+    def _equal_budgets(self) -> "ComparisonSettings":
+        if self.tuning is None:
+            return self
+        counts = {name: len(trials) for name, trials in self.tuning.trials.items()}
+        if set(counts) != set(self.arms) or len(set(counts.values())) != 1 or 0 in counts.values():
+            listed = ", ".join(f"{name} {counts.get(name, 0)}" for name in self.arms)
+            raise ValueError(f"tuning.trials: every arm needs as many trials; now {listed}")
+        if set(self.tuning.seeds) & set(self.seeds):
+            raise ValueError("tuning.seeds: must not be among seeds, which the verdict needs fresh")
+        return self
