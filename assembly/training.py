@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 import yaml
 
+from assembly.criterion import build_training_criterion
 from assembly.detector import (
     TrainingStart,
     build_training_detector,
@@ -15,17 +16,18 @@ from assembly.detector import (
     weights_metadata,
 )
 from assembly.evaluation import SplitEvaluation
+from assembly.pairing import PAIRING_NAME, WitnessedBatches
 from assembly.run_report import write_run_report
 from assembly.start_weights import write_weights_report
 from configs.load import LoadedExperiment
 from data.image_cache import ImageCache
-from data.anchors import label_statistics
 from data.label_report import write_csv
 from data.loader import TrainBatches, build_train_batches
 from data.reading import open_training_cache
 from data.records import Split, load_split
 from models.detector import Detector
-from models.losses import build_criterion
+from models.losses import DetectionCriterion
+from utils.engine.protocols import BatchSource
 from utils.engine.summary import TrainingSummary
 from utils.engine.trainer import Trainer
 from utils.metrics.results_json import results_json
@@ -73,12 +75,16 @@ def train(loaded: LoadedExperiment, *, resume: RunFolder | None = None) -> RunFo
         train_split.records, loaded.experiment, stride=stride, cache=cache
     )
     evaluation = _evaluation(loaded, val_split, detector, device, cache) if val_split else None
-    trainer = _build_trainer(start, train_split, batches, evaluation, folder, device)
+    criterion = build_training_criterion(
+        loaded, detector, train_split, folder, device=device, cache=cache
+    )
+    trainer = _build_trainer(start, train_split, criterion, batches, evaluation, folder, device)
     if resume is not None:
         trainer.resume()
     logger.info("results go to %s", folder.path)
     try:
         summary = trainer.run()
+        witness.finish()
         _write_results(loaded, folder, summary, batches, evaluation, device)
     finally:
         batches.close()
@@ -146,22 +152,16 @@ def _evaluation(
 def _build_trainer(
     start: TrainingStart,
     split: Split,
-    batches: TrainBatches,
+    criterion: DetectionCriterion,
+    batches: BatchSource,
     evaluation: SplitEvaluation | None,
     folder: RunFolder,
     device: torch.device,
 ) -> Trainer:
     loaded, detector, experiment = start.loaded, start.detector, start.loaded.experiment
-    criterion = build_criterion(
-        experiment.loss,
-        num_classes=detector.num_classes,
-        num_levels=len(detector.strides),
-        image_size=experiment.train.image_size,
-        class_counts=label_statistics(split.records, len(split.class_names)).class_counts,
-    )
     return Trainer(
         model=detector,
-        criterion=criterion.to(device),
+        criterion=criterion,
         batches=batches,
         evaluate=evaluation,
         settings=experiment.train,

@@ -8,7 +8,7 @@ Legend: B images, A anchors per cell, H W cells of a level, L levels, C classes,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,17 @@ from torch import Tensor, nn
 from models.losses.box_term import BoxTerm
 from models.losses.branch import Branch, BranchInput, TargetKind
 from models.losses.fused import at_least_float32
+from models.losses.matched_cells import (
+    ClaimRule,
+    boxes_in_cell,
+    decode_in_cell,
+    drop_invalid,
+    is_counting_free,
+    spread_over_cells,
+)
 from utils.structures.batch import Targets
 from utils.structures.iou import box_overlap
 from utils.structures.predictions import Assignment, LevelAssignment, LossTerms, Predictions
-
-ClaimRule = Literal["best", "last"]
 
 
 class Assigner(Protocol):
@@ -35,18 +41,19 @@ class Assigner(Protocol):
 class LossParts:
     """What the terms are made of: losses of matched boxes by level, and the input of each branch.
 
-    `classification` is None with a single class.
+    `objectness` is None for a head without it, `classification` with a single class beside
+    objectness.
     """
 
     box_losses: tuple[Tensor, ...]
     box_valid: tuple[Tensor, ...]
-    objectness: BranchInput
+    objectness: BranchInput | None
     classification: BranchInput | None
     num_foreground: Tensor
 
 
 class DetectionCriterion(nn.Module):
-    """Box, objectness and class loss of an anchor head with objectness.
+    """Box, objectness and class loss of an anchor head.
 
     * box: the loss of matched boxes, in grid units relative to the cell (`box_term.py`).
     * objectness: over all cells, a level weighted by its balance. The target of a matched cell is
@@ -54,7 +61,11 @@ class DetectionCriterion(nn.Module):
     * classification: over matches and classes; absent with one class. The target of the true class
       is 1 or the overlap.
 
-    With means, BCE and CIoU this is the recipe of YOLOv5 (SPEC 2B.7). Ours: a cell claimed by
+    Without objectness (Lin et al. 2017, arXiv 1708.02002) the class loss is over all cells and
+    classes, one class too: the target of a matched cell's true class is as above, 0 elsewhere.
+    Cells that the assigner ignores count in neither loss over all cells.
+
+    With means, BCE and CIoU the loss with objectness is the recipe of YOLOv5 (SPEC 2B.7). Ours: a cell claimed by
     several targets takes the best overlap unless `claimed_twice` is "last" (the last match in the
     assigner's order, on a GPU too). A level without matches adds 0. Everything is float32, whatever
     the autocast around it.
@@ -62,11 +73,12 @@ class DetectionCriterion(nn.Module):
     Args:
         assigner: who answers for which target.
         box: term of matched boxes.
-        objectness: term of the logits of all cells.
-        classification: term of the class logits of matched cells.
+        objectness: term of the logits of all cells; None for a head without objectness.
+        classification: term of the class logits, of matched cells or without objectness of all.
         level_balance: weight of each level's objectness, fine to coarse; None for
             4, 1, 0.4 on three levels, else the first L of 4, 1, 0.25, 0.06, 0.02.
-        claimed_twice: objectness target of a cell that several targets claim.
+        claimed_twice: target of a cell that several targets claim; without objectness "best" lets
+            it answer for the classes of all of them.
     """
 
     def __init__(
@@ -74,7 +86,7 @@ class DetectionCriterion(nn.Module):
         *,
         assigner: Assigner,
         box: BoxTerm,
-        objectness: Branch,
+        objectness: Branch | None,
         classification: Branch,
         level_balance: Sequence[float] | None = None,
         claimed_twice: ClaimRule = "best",
@@ -88,19 +100,23 @@ class DetectionCriterion(nn.Module):
         self.claimed_twice: ClaimRule = claimed_twice
 
     def forward(self, predictions: Predictions, targets: Targets) -> LossTerms:
-        """Return the terms for levels (B, A, H, W, 5 + C) and T targets; T may be 0.
+        """Return the terms for levels (B, A, H, W, 5 + C), or 4 + C without objectness, and T
+        targets; T may be 0.
 
         Raises:
-            ValueError: a level has no balance weight.
+            ValueError: as `parts` does.
         """
         with torch.autocast(predictions.levels[0].device.type, enabled=False):
             parts = self.parts(predictions, targets)
             box = self.box(parts.box_losses, parts.box_valid)
             positives = parts.num_foreground
+            absent = box.new_zeros(())
             return LossTerms(
                 box=box,
-                objectness=self.objectness(parts.objectness, positives),
-                classification=box.new_zeros(())
+                objectness=absent
+                if self.objectness is None or parts.objectness is None
+                else self.objectness(parts.objectness, positives),
+                classification=absent
                 if parts.classification is None
                 else self.classification(parts.classification, positives),
                 num_foreground=positives,
@@ -108,73 +124,108 @@ class DetectionCriterion(nn.Module):
             )
 
     def parts(self, predictions: Predictions, targets: Targets) -> LossParts:
-        """Return what the terms are computed from; the same arguments as `forward`."""
+        """Return what the terms are computed from; the same arguments as `forward`.
+
+        Raises:
+            ValueError: a level has no balance weight, or only one of head and criterion knows
+                objectness.
+        """
+        if predictions.has_objectness != (self.objectness is not None):
+            raise ValueError("head and criterion must both have objectness or neither")
         assignment = self.assigner(predictions, targets)
-        balance = balance_of_levels(len(predictions.levels), self.level_balance)
         levels = [
             self._level_parts(predictions, index, level, targets)
             for index, level in enumerate(assignment.levels)
         ]
-        losses, valid, wanted, logits, labels = zip(*levels, strict=True)
+        ones = (1.0,) * len(levels)
+        objectness = None
+        if predictions.has_objectness:
+            balance = balance_of_levels(len(levels), self.level_balance)
+            objectness = _joined([level.objectness for level in levels], balance)
+        # With one class and objectness the class says nothing that objectness does not.
+        has_classes = predictions.num_classes > 1 or not predictions.has_objectness
         return LossParts(
-            box_losses=losses,
-            box_valid=valid,
-            objectness=BranchInput(
-                logits=tuple(
-                    at_least_float32(level[..., 4]).flatten() for level in predictions.levels
-                ),
-                targets=wanted,
-                counted=None,
-                level_weights=balance,
-            ),
-            classification=BranchInput(
-                logits=logits, targets=labels, counted=valid, level_weights=(1.0,) * len(levels)
-            )
-            if logits[0].shape[1] > 1
+            box_losses=tuple(level.box_losses for level in levels),
+            box_valid=tuple(level.box_valid for level in levels),
+            objectness=objectness,
+            classification=_joined([level.classification for level in levels], ones)
+            if has_classes
             else None,
             num_foreground=assignment.num_foreground,
         )
 
     def _level_parts(
         self, predictions: Predictions, index: int, matches: LevelAssignment, targets: Targets
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return box losses and which count (M,), objectness targets (N,), class logits and
-        targets (M, C) of one level with N cells.
-        """
+    ) -> "_LevelParts":
+        """Return what one level gives to the terms."""
         raw, stride = predictions.levels[index], predictions.strides[index]
         if is_counting_free(raw.device):
             matches = drop_invalid(matches)
         cells = (matches.image, matches.anchor, matches.row, matches.column)
-        matched = at_least_float32(raw[cells])  # (M, 5 + C)
+        matched = at_least_float32(raw[cells])  # (M, 5 + C) or (M, 4 + C)
         anchors = predictions.anchors[index].to(matched)[matches.anchor] / stride
-        boxes = _decode_in_cell(matched, anchors)
-        truths = _boxes_in_cell(targets.boxes.to(matched)[matches.target], matches, stride)
+        boxes = decode_in_cell(matched, anchors, predictions.coding)
+        truths = boxes_in_cell(targets.boxes.to(matched)[matches.target], matches, stride)
         overlap = box_overlap(boxes, truths, self.box.kind).detach().clamp(min=0)
-        wanted = self._objectness_target(
-            raw.shape[:4], matches, _target_of(overlap, self.objectness.target)
-        )
         labels = targets.labels[matches.target]
-        is_class = labels[:, None] == torch.arange(matched.shape[1] - 5, device=labels.device)
+        is_class = labels[:, None] == torch.arange(predictions.num_classes, device=labels.device)
         quality = _target_of(overlap, self.classification.target)
         class_targets = torch.where(is_class, quality[:, None], 0.0)
-        losses = self.box.loss(boxes, truths, anchors)
-        return losses, matches.valid, wanted.flatten(), matched[:, 5:], class_targets
+        first = predictions.first_class
+        if self.objectness is None:
+            objectness = None
+            classes = self._over_cells(raw[..., first:], matches, class_targets)
+        else:
+            wanted = _target_of(overlap, self.objectness.target)
+            objectness = self._over_cells(raw[..., 4], matches, wanted)
+            classes = _Elements(matched[:, first:], class_targets, matches.valid)
+        return _LevelParts(
+            box_losses=self.box.loss(boxes, truths, anchors),
+            box_valid=matches.valid,
+            objectness=objectness,
+            classification=classes,
+        )
 
-    def _objectness_target(
-        self, shape: torch.Size, matches: LevelAssignment, quality: Tensor
-    ) -> Tensor:
-        """Return the target (B, A, H, W): `quality` (M,) above 0 at the matches, 0 elsewhere."""
-        _, num_anchors, height, width = shape
-        cell = matches.image * num_anchors + matches.anchor
-        cell = (cell * height + matches.row) * width + matches.column
-        counts = matches.valid
-        if self.claimed_twice == "last":
-            place = torch.arange(len(cell), device=cell.device) * counts
-            last = place.new_zeros(shape.numel()).scatter_reduce(0, cell, place, "amax")
-            counts = counts & (last[cell] == place)
-        quality = torch.where(counts, quality, 0.0)
-        wanted = quality.new_zeros(shape.numel()).scatter_reduce(0, cell, quality, "amax")
-        return wanted.view(shape)
+    def _over_cells(self, logits: Tensor, matches: LevelAssignment, wanted: Tensor) -> "_Elements":
+        """Return logits (B, A, H, W) or (B, A, H, W, C) as rows, `wanted` (M,) or (M, C) at the
+        matches, 0 elsewhere; ignored cells do not count.
+        """
+        targets = spread_over_cells(wanted, matches, logits.shape[:4], self.claimed_twice)
+        counted = None if matches.ignored is None else ~matches.ignored.flatten()
+        return _Elements(at_least_float32(logits).flatten(0, 3), targets, counted)
+
+
+class _Elements(NamedTuple):
+    """logits and targets (N,) or (N, C) of one level, and which rows count (N,) or None for all."""
+
+    logits: Tensor
+    targets: Tensor
+    counted: Tensor | None
+
+
+class _LevelParts(NamedTuple):
+    """Box losses (M,) of one level, which count (M,), and the elements of the branches."""
+
+    box_losses: Tensor
+    box_valid: Tensor
+    objectness: _Elements | None
+    classification: _Elements
+
+
+def _joined(
+    levels: Sequence[_Elements | None], level_weights: tuple[float, ...]
+) -> BranchInput | None:
+    """Return the elements of all levels as the input of a branch, None where a level has none."""
+    present = [level for level in levels if level is not None]
+    if len(present) < len(levels):
+        return None
+    counted = tuple(level.counted for level in present if level.counted is not None)
+    return BranchInput(
+        logits=tuple(level.logits for level in present),
+        targets=tuple(level.targets for level in present),
+        counted=counted if counted else None,
+        level_weights=level_weights,
+    )
 
 
 def _target_of(overlap: Tensor, kind: TargetKind) -> Tensor:
@@ -195,35 +246,3 @@ def balance_of_levels(num_levels: int, given: Sequence[float] | None) -> tuple[f
             f"level_balance: the model has {num_levels} levels but there are {len(balance)} weights"
         )
     return balance
-
-
-def is_counting_free(device: torch.device) -> bool:
-    """Whether the number of matches is known without waiting for the device."""
-    return device.type == "cpu"
-
-
-def drop_invalid(matches: LevelAssignment) -> LevelAssignment:
-    """Return only the valid entries; on a GPU this waits for it, on a CPU it saves the work."""
-    kept = matches.valid.nonzero().squeeze(1)
-    return LevelAssignment(
-        image=matches.image[kept],
-        anchor=matches.anchor[kept],
-        row=matches.row[kept],
-        column=matches.column[kept],
-        target=matches.target[kept],
-        valid=matches.valid[kept],
-    )
-
-
-def _decode_in_cell(raw: Tensor, anchors: Tensor) -> Tensor:
-    """Return boxes (M, 4) xyxy of raw (M, 5 + C), in grid units from the cell's corner."""
-    activated = raw[:, :4].sigmoid()
-    center = activated[:, :2] * 2 - 0.5
-    half_size = (activated[:, 2:] * 2).square() * anchors / 2
-    return torch.cat((center - half_size, center + half_size), dim=1)
-
-
-def _boxes_in_cell(boxes: Tensor, matches: LevelAssignment, stride: int) -> Tensor:
-    """Return boxes (M, 4) xyxy px in grid units from the corner of their cells."""
-    cells = torch.stack((matches.column, matches.row), dim=1).to(boxes)
-    return boxes / stride - cells.repeat(1, 2)

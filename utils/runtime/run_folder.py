@@ -66,6 +66,11 @@ class RunFolder:
         return self.path / "plots"
 
     @property
+    def loss_scale(self) -> Path:
+        """Multipliers of losses whose scale is matched; absent where none is."""
+        return self.path / "loss_scale.json"
+
+    @property
     def events(self) -> Path:
         """Folder of TensorBoard events."""
         return self.path / "tensorboard"

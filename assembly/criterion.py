@@ -1,0 +1,56 @@
+"""The loss a training minimises: built from the experiment, its scales matched where asked for."""
+
+import json
+
+import torch
+
+from assembly.loss_scale import (
+    apply_scales,
+    match_scales,
+    matched_branches,
+    scales_from_json,
+    scales_to_json,
+)
+from configs.load import LoadedExperiment
+from data.anchors import label_statistics
+from data.image_cache import ImageCache
+from data.records import Split
+from models.detector import Detector
+from models.losses import DetectionCriterion, build_criterion
+from utils.runtime.atomic import write_json
+from utils.runtime.run_folder import RunFolder
+
+
+def build_training_criterion(
+    loaded: LoadedExperiment,
+    detector: Detector,
+    split: Split,
+    folder: RunFolder,
+    *,
+    device: torch.device,
+    cache: ImageCache | None = None,
+) -> DetectionCriterion:
+    """Return the loss of an experiment on `device`.
+
+    Multipliers of `scale: matched` are measured once and kept in the run folder, so that a resumed
+    training goes on with the same ones.
+
+    Raises:
+        ConfigError, UserError: the loss does not fit the network or the data.
+    """
+    experiment = loaded.experiment
+    criterion = build_criterion(
+        experiment.loss,
+        num_classes=detector.num_classes,
+        num_levels=len(detector.strides),
+        image_size=experiment.train.image_size,
+        class_counts=label_statistics(split.records, len(split.class_names)).class_counts,
+    )
+    if matched_branches(experiment.loss):
+        if folder.loss_scale.exists():
+            matches = scales_from_json(json.loads(folder.loss_scale.read_text("utf-8")))
+        else:
+            matches = match_scales(loaded, detector, split, device=device, cache=cache)
+            write_json(folder.loss_scale, scales_to_json(matches))
+        apply_scales(criterion, matches)
+    return criterion.to(device)
