@@ -69,7 +69,7 @@ def open_image_cache(
     for file in present.values():
         with contextlib.suppress(OSError):
             os.utime(file.path)
-    _evict(files.values(), room=int(limit_gib * GIB) - min(num_bytes, room))
+    _evict(files.values(), room=room - min(num_bytes, room))
     return ImageCache(folder, last_key=last_key)
 
 

@@ -1,4 +1,4 @@
-"""Where the program keeps what it can make again: the label index, fitted anchors, decoded images."""
+"""Where the program keeps what it can make again: label index, anchors, decoded images."""
 
 import os
 from pathlib import Path
