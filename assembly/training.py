@@ -78,8 +78,13 @@ def train(loaded: LoadedExperiment, *, resume: RunFolder | None = None) -> RunFo
     criterion = build_training_criterion(
         loaded, detector, train_split, folder, device=device, cache=cache
     )
-    trainer = _build_trainer(start, train_split, criterion, batches, evaluation, folder, device)
-    if resume is not None:
+    witness = WitnessedBatches(
+        source=batches, path=folder.path / PAIRING_NAME, total=settings.epochs * len(batches)
+    )
+    trainer = _build_trainer(start, train_split, criterion, witness, evaluation, folder, device)
+    if resume is None:
+        witness.write_weights(detector)
+    else:
         trainer.resume()
     logger.info("results go to %s", folder.path)
     try:
