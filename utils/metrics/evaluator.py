@@ -14,6 +14,7 @@ from utils.metrics.operating_points import OperatingPoint, best_point, point_at
 from utils.metrics.rows import (
     Booleans,
     DetectionRows,
+    TruthRows,
     detection_rows,
     join_detections,
     truth_rows,
@@ -140,6 +141,16 @@ class DetectionEvaluator:
             confusion=tuple(tuple(row) for row in confusion.tolist()),
             counts=self._counts(len(detections)),
         )
+
+    @property
+    def truths(self) -> TruthRows:
+        """All truths as judged, images in ascending order of their id."""
+        return self._truths
+
+    @property
+    def detections(self) -> DetectionRows:
+        """All detections so far as judged, images in ascending order of their id."""
+        return self._all_detections()
 
     def detections_of(self, image_id: int) -> Detections:
         """Return what was found in an image, rounded as it was judged; original frame."""
