@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema.augment import AugmentSettings
+from data.augment import hsv
 from data.augment.flip import flip_horizontal, flip_vertical
 from data.augment.hsv import change_colours, draw_gains
 from data.augment.mixup import mixup
@@ -44,6 +45,21 @@ def test_colours_by_pencil(colour: tuple[int, ...], gains: tuple[float, ...], wa
     image = np.full((4, 5, 3), colour, np.uint8)
     change_colours(image, gains)  # type: ignore[arg-type]
     assert np.abs(image.astype(int) - want).max() <= 2
+
+
+def test_both_ways_to_change_colours_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one matrix and by tables, which large changes of hue need."""
+    image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    for gains in ((1.013, 1.6, 0.7), (0.9, 0.3, 1.4), (1.3, 1.0, 1.0), (0.0, 2.0, 0.5)):
+        by_matrix, by_table = image.copy(), image.copy()
+        change_colours(by_matrix, gains)
+        with monkeypatch.context() as patch:
+            patch.setattr(hsv, "_LARGEST_HUE_GAIN", -1.0)
+            change_colours(by_table, gains)
+        # Ties may be rounded either way, and a level of hue can be several of a colour.
+        difference = np.abs(by_matrix.astype(int) - by_table)
+        assert difference.max() <= 10
+        assert (difference > 1).mean() < 0.01
 
 
 def test_gains_are_drawn_around_one() -> None:
