@@ -51,9 +51,11 @@ class IouAssigner:
 
     @torch.no_grad()
     def __call__(self, predictions: Predictions, targets: Targets) -> Assignment:
-        """Return one entry per cell, B A H W of every level, and the ignored cells; no gradient.
+        """Return one entry per cell, B A H W of every level (none without targets), no gradient.
 
-        Only the shapes, anchors and strides of `predictions` matter.
+        The entry of a cell that does not count names the cell all the same, and target 0: cells
+        then differ from each other, which a GPU needs for a fast backward pass. Only the shapes,
+        anchors and strides of `predictions` matter.
         """
         num_images = len(predictions.levels[0])
         overlap, target = self._best_targets(predictions, targets, num_images)  # (B, P)
@@ -61,7 +63,12 @@ class IouAssigner:
         sizes = [shape[1:].numel() for shape in shapes]
         return Assignment(
             levels=tuple(
-                self._level(shape, level_overlap.reshape(shape), level_target.reshape(shape))
+                self._level(
+                    shape,
+                    level_overlap.reshape(shape),
+                    level_target.reshape(shape),
+                    has_targets=len(targets) > 0,
+                )
                 for shape, level_overlap, level_target in zip(
                     shapes, overlap.split(sizes, dim=1), target.split(sizes, dim=1), strict=True
                 )
@@ -97,21 +104,23 @@ class IouAssigner:
         best = bids.amax(dim=1, keepdim=True)
         return torch.where((bids == best) & (best > 0), bids + _BEST, bids)
 
-    def _level(self, shape: torch.Size, overlap: Tensor, target: Tensor) -> LevelAssignment:
+    def _level(
+        self, shape: torch.Size, overlap: Tensor, target: Tensor, *, has_targets: bool
+    ) -> LevelAssignment:
         """Return the entries of one level from overlap and target index (B, A, H, W)."""
         is_match = overlap >= self.positive
-        valid = is_match.flatten()
         places = torch.meshgrid(
             *(torch.arange(size, device=overlap.device) for size in shape), indexing="ij"
         )
-        image, anchor, row, column = (torch.where(valid, place.flatten(), 0) for place in places)
+        listed = slice(None) if has_targets else slice(0)
+        image, anchor, row, column = (place.flatten()[listed] for place in places)
         return LevelAssignment(
             image=image,
             anchor=anchor,
             row=row,
             column=column,
-            target=torch.where(valid, target.flatten(), 0),
-            valid=valid,
+            target=torch.where(is_match, target, 0).flatten()[listed],
+            valid=is_match.flatten()[listed],
             ignored=~is_match & (overlap >= self.negative),
         )
 

@@ -5,11 +5,14 @@ levels, M matches of a level.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from utils.structures.box_coding import BoxCoding, decode_cell, decode_delta
+
+ClassScores = Literal["sigmoid", "softmax"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +22,8 @@ class Predictions:
     levels: (B, A, H, W, 5 + C) each; channels are the four of the box, objectness, classes, all
     before the sigmoid; without objectness (B, A, H, W, 4 + C). anchors: (L, A, 2) width and height
     in input pixels. strides: input pixels per cell. coding: what the first four channels mean, see
-    `box_coding.py`. has_objectness: channel 4 is objectness.
+    `box_coding.py`. has_objectness: channel 4 is objectness. class_scores: whether each class has a
+    sigmoid of its own or all share a softmax.
     """
 
     levels: tuple[Tensor, ...]
@@ -27,6 +31,7 @@ class Predictions:
     strides: tuple[int, ...]
     coding: BoxCoding = "cell"
     has_objectness: bool = True
+    class_scores: ClassScores = "sigmoid"
 
     @property
     def first_class(self) -> int:
@@ -98,6 +103,8 @@ class Predictions:
         else:
             boxes = decode_delta(raw[..., :4], cells_xy, anchors, stride)
         scores = activated[..., self.first_class :]
+        if self.class_scores == "softmax":
+            scores = raw[..., self.first_class :].softmax(dim=-1)
         if self.has_objectness:
             return boxes, activated[..., 4], scores
         return boxes, torch.ones_like(activated[..., 0]), scores
@@ -121,9 +128,9 @@ class DecodedPredictions:
 class LevelAssignment:
     """Which cells of one level answer for which targets; no gradient.
 
-    The matches have a length M fixed by the shapes alone, whatever
-    matched, so that no step waits for the device to count: `valid` (M,) bool says which entries
-    count; those that do not are 0. image, anchor, row, column, target (M,) int64: the cell and the
+    The matches have a length M fixed by the shapes alone, whatever matched, so that no step waits
+    for the device to count: `valid` (M,) bool says which entries count; of those that do not,
+    target is 0 and the cell is any. image, anchor, row, column, target (M,) int64: the cell and the
     index into Targets. A cell may be claimed by several targets. ignored (B, A, H, W) bool: cells
     too close to a target to be background and not close enough to answer for it, which no loss
     counts; None where there are none.
