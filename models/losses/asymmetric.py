@@ -38,9 +38,9 @@ class AsymmetricLoss(SigmoidLoss):
         # Without a margin 1 - shifted is q, which must not be computed as a difference.
         remaining = odds.q + self.margin
         loss = odds.minus_log_q if self.margin == 0 else -remaining.clamp(max=1).log()
+        # q / remaining is 1 without a margin, where both may be 0.
+        share = 1.0 if self.margin == 0 else odds.q / remaining
         weight = shifted.pow(self.gamma_negative - 1)
-        # d m / d x = p q where the margin is passed; q / remaining first, as both may vanish.
-        slope = (
-            weight * odds.p * (self.gamma_negative * odds.q * loss + shifted * (odds.q / remaining))
-        )
+        # d m / d x = p q where the margin is passed.
+        slope = weight * odds.p * (self.gamma_negative * odds.q * loss + shifted * share)
         return weight * shifted * loss, slope * (shifted > 0)
