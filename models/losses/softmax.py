@@ -37,8 +37,9 @@ class SeesawLoss(nn.Module):
     M_ij = min(1, (N_j / N_i)^mitigation) by the number of matches seen so far, so that frequent
     classes push rare ones down less; C_ij = max(1, p_j / p_i)^compensation, so that this is taken
     back where a wrong class really has the higher score. Wang et al. 2021 (arXiv:2008.10032). Ours:
-    no normalised linear classifier, the class logits come from the head's convolution. The counts
-    are part of the state, of all ranks, and include the batch at hand.
+    no normalised linear classifier, the class logits come from the head's convolution. No gradient
+    flows through the weights. The counts are part of the state, of all ranks, and include the batch
+    at hand; they grow in training mode only.
     """
 
     over_classes = True
@@ -57,25 +58,27 @@ class SeesawLoss(nn.Module):
         The true class is that of the highest target, which also weighs the row.
         """
         logits, targets = prepared(logits, targets, "SeesawLoss")
-        if len(logits) == 0:
-            return logits.sum(dim=1)
         weight, label = targets.max(dim=1)
-        self._count(label, (weight > 0) if counted is None else counted & (weight > 0))
-        log_factor = self._log_factors(logits.detach(), label)
+        counts = self._counts(label, (weight > 0) if counted is None else counted & (weight > 0))
+        log_factor = self._log_factors(logits.detach(), label, counts)
         rivals = logits + log_factor
         return weight * (rivals.logsumexp(dim=1) - logits.gather(1, label[:, None])[:, 0])
 
     @torch.no_grad()
-    def _count(self, label: Tensor, counted: Tensor) -> None:
+    def _counts(self, label: Tensor, counted: Tensor) -> Tensor:
+        """Return the counts (C,) with those of this batch."""
+        fresh = torch.zeros_like(self.class_counts).index_add(
+            0, label, counted.to(self.class_counts)
+        )
+        counts = self.class_counts + sum_over_ranks(fresh)
         if self.training:
-            fresh = torch.zeros_like(self.class_counts)
-            fresh = fresh.index_add(0, label, counted.to(fresh))
-            self.class_counts += sum_over_ranks(fresh)
+            self.class_counts.copy_(counts)
+        return counts
 
     @torch.no_grad()
-    def _log_factors(self, logits: Tensor, label: Tensor) -> Tensor:
+    def _log_factors(self, logits: Tensor, label: Tensor, counts: Tensor) -> Tensor:
         """Return log S_ij (n, C) of each row's true class i."""
-        log_counts = self.class_counts.clamp(min=1).log().to(logits.dtype)
+        log_counts = counts.clamp(min=1).log().to(logits.dtype)
         mitigation = (self.mitigation * (log_counts[None] - log_counts[label][:, None])).clamp(
             max=0
         )
