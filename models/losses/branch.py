@@ -108,10 +108,16 @@ class Branch(nn.Module):
     def contributions(self, given: BranchInput, num_positives: Tensor) -> tuple[Tensor, ...]:
         """Return what each element (N,) or (N, C) of each level adds to the term.
 
-        The set term belongs to no element and is left out. Changes no running average.
+        The set term belongs to no element and is left out. Values are those that `forward` would
+        give next; no running average or count changes, neither here nor in the loss.
         """
-        values, counted, _ = self._evaluate(given)
-        divisor = self._divisor(num_positives, update=False)
+        was_training = self.training
+        self.eval()
+        try:
+            values, counted, _ = self._evaluate(given)
+            divisor = self._divisor(num_positives)
+        finally:
+            self.train(was_training)
         return tuple(
             self.gain * self.multiplier * weight * self._shares(level, rows, divisor)
             for weight, level, rows in zip(given.level_weights, values, counted, strict=True)
@@ -147,7 +153,7 @@ class Branch(nn.Module):
         share = 1 / targets.shape[1] if getattr(self.loss, "over_classes", False) else 0.5
         return targets * (1 - self.label_smoothing) + self.label_smoothing * share
 
-    def _divisor(self, num_positives: Tensor, *, update: bool = True) -> Tensor | None:
+    def _divisor(self, num_positives: Tensor) -> Tensor | None:
         if self.normalizer == "mean":
             return None
         count = sum_over_ranks(num_positives.to(self.positives_average), average=True)
@@ -155,7 +161,7 @@ class Branch(nn.Module):
             average = self.positives_average
             started = average * EMA_MOMENTUM + count * (1 - EMA_MOMENTUM)
             count = torch.where(average > 0, started, count)
-            if update and self.training:
+            if self.training:
                 average.copy_(count)
         return count.clamp(min=1)
 
