@@ -3,7 +3,12 @@
 from collections.abc import Iterator
 
 from configs.schema import Experiment
-from configs.schema.branch_loss import BranchLoss, FocalLossSettings, FocalStarLoss
+from configs.schema.branch_loss import (
+    BranchLoss,
+    ClassLoss,
+    FocalLossSettings,
+    FocalStarLoss,
+)
 
 Contradiction = tuple[str, str]
 """A dotted key and what is wrong with it."""
@@ -12,7 +17,10 @@ Contradiction = tuple[str, str]
 def loss_contradictions(experiment: Experiment) -> Iterator[Contradiction]:
     """Yield what contradicts itself in the section `loss`."""
     objectness, classification = experiment.loss.objectness, experiment.loss.classification
-    yield from _list_without_classes(objectness)
+    if objectness is None:
+        yield from _against_background(classification)
+    else:
+        yield from _list_without_classes(objectness)
     yield from _lengths(classification, len(experiment.data.class_names))
     yield from _undone_smoothing(classification)
     for name, branch, default in (
@@ -25,6 +33,21 @@ def loss_contradictions(experiment: Experiment) -> Iterator[Contradiction]:
                 "is focal_star, which has no minimum on soft targets; "
                 f"state loss.{name}.target: hard",
             )
+
+
+def _against_background(classification: ClassLoss) -> Iterator[Contradiction]:
+    """Without objectness most cells belong to no class at all."""
+    if classification.over_classes:
+        yield (
+            "loss.classification.name",
+            f"is {classification.name}, which spreads one unit over the classes and so cannot say "
+            "background; with loss.objectness: null take one with a sigmoid a class, such as focal",
+        )
+    if classification.label_smoothing:
+        yield (
+            "loss.classification.label_smoothing",
+            "would give every background cell a target above 0; with loss.objectness: null state 0",
+        )
 
 
 def _list_without_classes(objectness: BranchLoss) -> Iterator[Contradiction]:
@@ -42,12 +65,26 @@ def _lengths(classification: BranchLoss, num_classes: int) -> Iterator[Contradic
             )
 
 
+_BEYOND = "whose minimum on soft targets is not at the target"
+_POSITIVE = "which takes every target above 0 for a positive"
+_UNDONE_BY = {
+    "focal_star": _BEYOND,
+    "asymmetric": _BEYOND,
+    "poly": _BEYOND,
+    "poly_focal": _BEYOND,
+    "equalized_focal": _POSITIVE,
+    "varifocal": _POSITIVE,
+    "seesaw": "which looks at the highest target only",
+}
+"""Why smoothed targets do not do what they are for."""
+
+
 def _undone_smoothing(classification: BranchLoss) -> Iterator[Contradiction]:
-    if not isinstance(classification, FocalLossSettings) or classification.form != "linear":
+    if not classification.label_smoothing:
         return
-    if classification.gamma and classification.label_smoothing:
-        yield (
-            "loss.classification.label_smoothing",
-            "is undone by form: linear, whose minimum on soft targets lies beyond them; "
-            "state form: quality or label_smoothing: 0",
-        )
+    key, name = "loss.classification.label_smoothing", getattr(classification, "name", "")
+    if isinstance(classification, FocalLossSettings):
+        if classification.form == "linear" and classification.gamma:
+            yield key, f"is undone by form: linear, {_BEYOND}; state form: quality or leave it out"
+    elif name in _UNDONE_BY:
+        yield key, f"is undone by {name}, {_UNDONE_BY[name]}; leave it out"
