@@ -8,8 +8,7 @@ from models.losses.fused import Odds, SigmoidLoss
 class AlphaBce(SigmoidLoss):
     """(alpha t + (1 - alpha) (1 - t)) * BCE; Lin et al. 2017 (arXiv:1708.02002), section 3.1.
 
-    On soft targets its minimum is not at p = t only through rounding: the weight is a constant of
-    the target.
+    Minimum at p = t: the weight depends on the target only.
     """
 
     def __init__(self, *, alpha: float) -> None:
