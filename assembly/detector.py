@@ -116,7 +116,7 @@ def build_training_detector(
     settings, train = loaded.experiment.model, loaded.experiment.train
     stated = settings.anchors if isinstance(settings.anchors, tuple) else None
     detector = build_detector(
-        loaded.graph,
+        _with_class_scores(loaded),
         num_classes=len(split.class_names),
         anchors=stated,
         source=loaded.graph_path.name,
@@ -142,6 +142,13 @@ def build_training_detector(
         rules=_layer_rules(train, detector, fresh),
         transfer=report,
     )
+
+
+def _with_class_scores(loaded: LoadedExperiment) -> Mapping[str, Any]:
+    """Return the graph with scores as the class loss trains them: one softmax or many sigmoids."""
+    if not loaded.experiment.loss.classification.over_classes:
+        return loaded.graph
+    return {**loaded.graph, "class_scores": "softmax"}
 
 
 def _layer_rules(train: TrainSettings, detector: Detector, fresh: frozenset[str]) -> LayerRules:

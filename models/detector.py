@@ -91,6 +91,7 @@ class Detector(nn.Module):
             strides=self.strides,
             coding=self.head.coding,
             has_objectness=self.head.has_objectness,
+            class_scores=self.graph.class_scores,
         )
 
     def _check_images(self, images: Tensor) -> None:

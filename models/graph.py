@@ -7,12 +7,13 @@ evaluated as code: blocks are looked up in `blocks.BLOCKS`, texts in `arguments.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast, get_args
 
 from configs.errors import ConfigError
 from models.arguments import nearest_name, resolve
 from models.blocks import BLOCKS
 from models.heads import HEADS
+from utils.structures.predictions import ClassScores
 
 KEYS = (
     "nc",
@@ -21,6 +22,7 @@ KEYS = (
     "channel_multiple",
     "anchors",
     "activation",
+    "class_scores",
     "backbone",
     "head",
 )
@@ -62,6 +64,7 @@ class Graph:
     anchors: tuple[LevelAnchors, ...] | None
     head_channels: tuple[int, ...]
     activation: str | None
+    class_scores: ClassScores
     source: str
 
     def where(self, row: Row) -> str:
@@ -75,7 +78,8 @@ def parse_graph(mapping: Mapping[str, Any], *, num_classes: int, source: str = "
     Args:
         mapping: keys `backbone`, `head` (lists of rows), `anchors` (one list w, h, w, h, ... in
             pixels per level, or the number of anchors per level), and optionally `nc` (replaced by
-            `num_classes`), `depth_multiple`, `width_multiple`, `channel_multiple`, `activation`.
+            `num_classes`), `depth_multiple`, `width_multiple`, `channel_multiple`, `activation`,
+            `class_scores` (sigmoid, or softmax for a detector trained with such a class loss).
         num_classes: number of classes of the data, at least 1.
         source: name of the file, for messages.
 
@@ -111,6 +115,7 @@ class _Reader:
             anchors=self.anchors,
             head_channels=tuple(self.channels[source] for source in rows[-1].sources),
             activation=self._activation(),
+            class_scores=self._class_scores(),
             source=self.source,
         )
 
@@ -119,6 +124,12 @@ class _Reader:
         if activation is not None and not isinstance(activation, str):
             raise ConfigError(f"{self.source}: activation must be text such as nn.ReLU()")
         return activation
+
+    def _class_scores(self) -> ClassScores:
+        stated = self.mapping.get("class_scores", "sigmoid")
+        if stated not in get_args(ClassScores):
+            raise ConfigError(f"{self.source}: class_scores must be sigmoid or softmax")
+        return cast(ClassScores, stated)
 
     def _read_row(self, index: int, stated: Any) -> Row:
         if not isinstance(stated, list | tuple) or len(stated) != 4:

@@ -45,6 +45,9 @@ class BranchLoss(Settings):
         }
     )
 
+    over_classes: ClassVar[bool] = False
+    """Whether the classes share a softmax."""
+
     gain: float = Field(default=1.0, ge=0)
     """Weight of the term. Objectness is scaled by (image_size / 640)^2 * 3 / levels, classification
     by classes / 80 * 3 / levels, as published for this recipe."""
@@ -252,12 +255,14 @@ class BlurLoss(BranchLoss):
 class SoftmaxLoss(BranchLoss):
     """Cross-entropy of a softmax over the classes; scores are a softmax then, too."""
 
+    over_classes = True
     name: Literal["softmax"]
 
 
 class SoftmaxFocalLoss(BranchLoss):
     """(1 - p)^gamma times cross-entropy of a softmax over the classes."""
 
+    over_classes = True
     name: Literal["softmax_focal"]
 
     gamma: float = Field(default=2.0, ge=0, le=10)
@@ -267,6 +272,7 @@ class SoftmaxFocalLoss(BranchLoss):
 class SeesawLoss(BranchLoss):
     """Softmax cross-entropy that spares rare classes the push of frequent ones."""
 
+    over_classes = True
     name: Literal["seesaw"]
 
     mitigation: float = Field(default=0.8, ge=0)
@@ -294,6 +300,7 @@ class FocalDiceLoss(BranchLoss):
 class SoftmaxFocalDiceLoss(BranchLoss):
     """Focal loss of a softmax over the classes plus a soft dice loss over all of them."""
 
+    over_classes = True
     name: Literal["softmax_focal_dice"]
 
     gamma: float = Field(default=2.0, ge=0, le=10)
@@ -325,5 +332,5 @@ ClassLoss = (
     | FocalDiceLoss
     | SoftmaxFocalDiceLoss
 )
-Objectness = Annotated[ElementwiseLoss, Field(discriminator="name")]
+Objectness = Annotated[ElementwiseLoss | None, Field(discriminator="name")]
 Classification = Annotated[ClassLoss, Field(discriminator="name")]
