@@ -6,6 +6,7 @@ once.
 
 import logging
 
+from configs.changes import Change, changes_between, require_changeable
 from configs.cli import TrainCommand, parse_train_command
 from configs.errors import ConfigError
 from configs.load import LoadedExperiment, load_experiment
@@ -19,7 +20,7 @@ def main() -> None:
     """Read the command line, then start a training or go on with one."""
     command = parse_train_command()
     start_logging()
-    loaded = load(command)
+    loaded, changes = load(command)
     for note in loaded.notes:
         logging.info(note)
     prepare_environment()
@@ -27,19 +28,22 @@ def main() -> None:
     from utils.runtime.run_folder import open_run_folder
 
     resumed = None if command.resume is None else open_run_folder(command.resume)
-    folder = train(loaded, resume=resumed)
+    folder = train(loaded, resume=resumed, changes=changes)
     if command.open_report:
         open_report(folder)
 
 
-def load(command: TrainCommand) -> LoadedExperiment:
-    """Return the configuration: of the run that is resumed, or of --cfg."""
+def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
+    """Return the configuration, of the run that is resumed or of --cfg, and what is new in it."""
     if command.resume is None:
-        return load_experiment(command.cfg, command.overrides)
+        return load_experiment(command.cfg, command.overrides), []
     config = command.resume / "config.yaml"
     if not config.is_file():
         raise UserError(f"{command.resume} is not the folder of a run: it holds no config.yaml")
-    return load_experiment(config, command.overrides)
+    before, after = load_experiment(config), load_experiment(config, command.overrides)
+    changes = changes_between(before.experiment, after.experiment)
+    require_changeable(changes)
+    return after, changes
 
 
 if __name__ == "__main__":

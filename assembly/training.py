@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from assembly.evaluation import SplitEvaluation
 from assembly.pairing import PAIRING_NAME, WitnessedBatches
 from assembly.run_report import write_run_report
 from assembly.start_weights import write_weights_report
+from configs.changes import Change, gives_other_batches
 from configs.load import LoadedExperiment
 from data.image_cache import ImageCache
 from data.label_report import write_csv
@@ -27,6 +29,7 @@ from data.reading import open_training_cache
 from data.records import Split, load_split
 from models.detector import Detector
 from models.losses import DetectionCriterion
+from utils.checkpoint.state import has_state
 from utils.engine.protocols import BatchSource
 from utils.engine.summary import TrainingSummary
 from utils.engine.trainer import Trainer
@@ -46,8 +49,12 @@ logger = logging.getLogger(__name__)
 GRAPH_NAME = "graph.yaml"
 
 
-def train(loaded: LoadedExperiment, *, resume: RunFolder | None = None) -> RunFolder:
+def train(
+    loaded: LoadedExperiment, *, resume: RunFolder | None = None, changes: Sequence[Change] = ()
+) -> RunFolder:
     """Train as `loaded` says, or go on in the folder `resume`; return the folder of the results.
+
+    `changes` are settings that the resumed training has otherwise than before.
 
     Raises:
         UserError, ConfigError: something the user can mend; nothing of an earlier run is lost.
@@ -62,10 +69,11 @@ def train(loaded: LoadedExperiment, *, resume: RunFolder | None = None) -> RunFo
     _report_labels(folder, loaded, [train_split, *([val_split] if val_split else [])])
 
     seed_process(settings.seed)
-    start = build_training_detector(loaded, train_split, resumed=resume is not None)
+    start = build_training_detector(loaded, train_split, resumed=has_state(folder.last))
     loaded, detector = start.loaded, start.detector
     if resume is None:
         _write_configuration(loaded, folder)
+        write_environment(folder.environment)
     if start.transfer is not None:
         write_weights_report(folder.weights_report, start.transfer)
     stride = detector.size_multiple
@@ -125,13 +133,24 @@ def _report_labels(folder: RunFolder, loaded: LoadedExperiment, splits: list[Spl
 
 
 def _write_configuration(loaded: LoadedExperiment, folder: RunFolder) -> None:
-    """Make the folder say all that is needed to resume: settings, graph, environment."""
+    """Make the folder say all that is needed to resume: settings and graph."""
     graph = yaml.safe_dump(dict(loaded.graph), sort_keys=False, default_flow_style=None)
     write_atomically(folder.path / GRAPH_NAME, graph.encode())
     model = loaded.experiment.model.model_copy(update={"graph": GRAPH_NAME})
     own = replace(loaded, experiment=loaded.experiment.model_copy(update={"model": model}))
     write_atomically(folder.config, own.to_yaml().encode())
-    write_environment(folder.environment)
+
+
+def _go_on(trainer: Trainer, loaded: LoadedExperiment, changes: Sequence[Change]) -> None:
+    """Continue where the checkpoint was written, and keep what was changed for the next time."""
+    if has_state(trainer.folder.last):
+        trainer.resume(other_batches=gives_other_batches(changes))
+    else:
+        logger.info("no checkpoint was written yet: starting from the beginning")
+    for change in changes:
+        logger.info("changed on resume: %s", change)
+    if changes:
+        _write_configuration(loaded, trainer.folder)
 
 
 def _evaluation(

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import utils.checkpoint.state as state_module
-from utils.checkpoint.state import load_state, save_state
+from utils.checkpoint.state import has_state, load_state, save_state
 from utils.runtime.errors import UserError
 
 
@@ -195,3 +195,16 @@ def test_newer_format_is_refused_by_version(
 def test_no_state_at_all(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no checkpoint to resume from"):
         load_state(tmp_path / "last")
+
+
+def test_a_state_is_there_once_it_was_whole(tmp_path: Path) -> None:
+    last = tmp_path / "last"
+    assert not has_state(last)
+    (tmp_path / "last.new").mkdir()
+    assert not has_state(last)
+    save_state(last, tree(1))
+    assert has_state(last)
+    os.rename(last, tmp_path / "last.new")  # died before it got its name
+    assert has_state(last)
+    os.rename(tmp_path / "last.new", tmp_path / "last.previous")
+    assert has_state(last)

@@ -156,3 +156,21 @@ def test_another_network_or_number_of_batches_is_refused(tmp_path: Path) -> None
 def test_without_a_checkpoint_resume_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no checkpoint to resume from"):
         toy_trainer(tmp_path).resume()
+
+
+def test_other_batches_on_purpose_go_on_at_the_same_share_of_the_epoch(tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        toy_trainer(tmp_path, batches=dies_before((1, 4)), checkpoint_minutes=1e-9).run()
+    trainer = toy_trainer(tmp_path, batches=ToyBatches(batches=10), epochs=4)
+    trainer.resume(other_batches=True)
+    assert (trainer.epoch, trainer.batch) == (1, 8)
+    assert trainer.run().epochs == 4
+
+
+def test_a_finished_training_can_be_given_more_epochs(tmp_path: Path) -> None:
+    toy_trainer(tmp_path).run()
+    trainer = toy_trainer(tmp_path, epochs=5)
+    trainer.resume()
+    assert trainer.run().epochs == 5
+    with (tmp_path / "metrics.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3", "4", "5"]

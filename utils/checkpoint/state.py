@@ -51,6 +51,17 @@ def save_state(folder: Path, tree: Any) -> None:
         raise cannot_write(folder, error) from error
 
 
+def has_state(folder: Path) -> bool:
+    """Tell whether a state was ever written whole, be it damaged since."""
+    if folder.is_dir() or _previous(folder).is_dir():
+        return True
+    try:
+        _read(_fresh(folder))
+    except UserError:
+        return False
+    return True
+
+
 def load_state(folder: Path) -> Any:
     """Return the newest whole state of `folder`; a damaged newer one is named in a warning.
 

@@ -229,15 +229,18 @@ class Trainer:
             "clock": self.clock.state(),
         }
 
-    def resume(self) -> None:
+    def resume(self, *, other_batches: bool = False) -> None:
         """Go to where the newest whole checkpoint in `folder` was written.
+
+        `other_batches` allows epochs of another number of batches: data or batch size were changed
+        on purpose. A begun epoch goes on at the same share of it.
 
         Raises:
             UserError: there is none, or it is of another network or number of batches.
         """
         state = load_state(self.folder.last)
         try:
-            self._load_state(state)
+            self._load_state(state, other_batches=other_batches)
         except (RuntimeError, ValueError, LookupError, TypeError) as error:
             raise UserError(
                 f"{self.folder.last} is of another training; restore the configuration it was "
@@ -248,12 +251,11 @@ class Trainer:
         else:
             logger.info("resuming at epoch %d, batch %d", self.epoch + 1, self.batch + 1)
 
-    def _load_state(self, state: dict[str, Any]) -> None:
-        if state["batches_per_epoch"] != len(self.batches):
-            raise ValueError(
-                f"it has {state['batches_per_epoch']} batches per epoch, now {len(self.batches)}"
-            )
-        self.epoch, self.batch = state["epoch"], state["batch"]
+    def _load_state(self, state: dict[str, Any], *, other_batches: bool) -> None:
+        old, total = state["batches_per_epoch"], len(self.batches)
+        if old != total and not other_batches:
+            raise ValueError(f"it has {old} batches per epoch, now {total}")
+        self.epoch, self.batch = state["epoch"], round(state["batch"] * total / old)
         self.best_result = state["best_result"]
         self.learner.load_state(state["learner"])
         self.losses.load_state(state["losses"])
