@@ -112,7 +112,9 @@ def apply_scales(criterion: DetectionCriterion, matches: dict[str, ScaleMatch]) 
 
 def matched_branches(settings: LossSettings) -> list[str]:
     """Return the branches whose scale is to be matched."""
-    return [name for name in BRANCHES if getattr(settings, name).scale == "matched"]
+    return [
+        name for name in BRANCHES if getattr(getattr(settings, name), "scale", None) == "matched"
+    ]
 
 
 def scales_to_json(matches: dict[str, ScaleMatch]) -> dict[str, dict[str, float]]:

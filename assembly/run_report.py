@@ -63,7 +63,9 @@ def _facts(loaded: LoadedExperiment, result: EvalResult) -> dict[str, str]:
     return {
         "network": loaded.graph_path.stem,
         "image size": f"{experiment.train.image_size} px",
-        "objectness loss": experiment.loss.objectness.name,
+        "objectness loss": experiment.loss.objectness.name
+        if experiment.loss.objectness
+        else "none",
         "class loss": experiment.loss.classification.name,
         "seed": str(experiment.train.seed),
         "validation": f"{result.counts['images']} images, {result.counts['truths']} objects",

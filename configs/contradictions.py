@@ -1,11 +1,15 @@
 """Settings that are each right but do not go together, and so have no meaning."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 
 from configs.loss_contradictions import loss_contradictions
 from configs.schema import Experiment
 from configs.schema.data import SyntheticDataset
 from configs.sources import Layer
+
+HEADS_WITHOUT_OBJECTNESS = frozenset({"Retina"})
+"""Last rows of graphs whose output is boxes and classes only."""
 
 
 def contradictions(
@@ -14,6 +18,7 @@ def contradictions(
     """Return one sentence for each contradiction, with the place that states the key."""
     found = [*_levels(experiment, graph), *_anchors(experiment, graph), *_thresholds(experiment)]
     found += [*_synthetic_names(experiment), *loss_contradictions(experiment)]
+    found += _objectness(experiment, graph)
     return [
         f"{key} ({settings.source(tuple(key.split('.'))).where}) {problem}"
         for key, problem in found
@@ -26,6 +31,25 @@ def num_levels(graph: Mapping[str, object]) -> int | None:
     last = rows[-1] if isinstance(rows, list) and rows else None
     inputs = last[0] if isinstance(last, list) and last else None
     return len(inputs) if isinstance(inputs, list) else None
+
+
+def head_name(graph: Mapping[str, object]) -> str | None:
+    """Return the block of a graph's last row, None where it does not say."""
+    rows = graph.get("head")
+    last = rows[-1] if isinstance(rows, list) and rows else None
+    return str(last[2]) if isinstance(last, list) and len(last) > 2 else None
+
+
+def _objectness(experiment: Experiment, graph: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    head, is_stated = head_name(graph), experiment.loss.objectness is not None
+    network = f"the head {head} of {PurePath(experiment.model.graph).name}"
+    if head in HEADS_WITHOUT_OBJECTNESS and is_stated:
+        yield "loss.objectness", f"must be null: {network} has no objectness"
+    if head is not None and head not in HEADS_WITHOUT_OBJECTNESS and not is_stated:
+        yield (
+            "loss.objectness",
+            f"must not be null: {network} predicts objectness, which has to learn",
+        )
 
 
 def _levels(experiment: Experiment, graph: Mapping[str, object]) -> Iterator[tuple[str, str]]:

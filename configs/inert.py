@@ -13,6 +13,7 @@ from configs.allowed import shown
 from configs.keys import dotted
 from configs.schema import Experiment
 from configs.schema.branch_loss import FocalLossSettings
+from configs.schema.model import IouAssigner
 from configs.sources import KeyPath, Layer, leaves
 
 
@@ -27,6 +28,22 @@ class Rule:
     """The keys whose values make it so; none where it is always so."""
     harmless: object = None
     """A value that says nothing else than that the key is off."""
+
+
+def _has_objectness(experiment: Experiment) -> bool:
+    return experiment.loss.objectness is not None
+
+
+def _no_objectness(experiment: Experiment) -> bool:
+    return experiment.loss.objectness is None
+
+
+def _no_class_term(experiment: Experiment) -> bool:
+    return _one_class(experiment) and _has_objectness(experiment)
+
+
+def _no_double_claims(experiment: Experiment) -> bool:
+    return isinstance(experiment.loss.assigner, IouAssigner)
 
 
 def _one_class(experiment: Experiment) -> bool:
@@ -61,20 +78,32 @@ def _no_focusing(experiment: Experiment, branch: str) -> bool:
 RULES = (
     Rule(
         keys=("loss.objectness.label_smoothing",),
-        applies=lambda experiment: True,
+        applies=_has_objectness,
         because="labels are smoothed in loss.classification only",
         harmless=0,
     ),
     Rule(
         keys=("loss.objectness.class_weights", "loss.objectness.class_balance"),
-        applies=lambda experiment: True,
+        applies=_has_objectness,
         because="classes are weighed in loss.classification only",
     ),
     Rule(
         keys=("loss.classification",),
-        applies=_one_class,
+        applies=_no_class_term,
         because="with one class there is no class term",
         causes=("data.class_names",),
+    ),
+    Rule(
+        keys=("loss.level_balance",),
+        applies=_no_objectness,
+        because="it weighs the levels of loss.objectness, which is null",
+        causes=("loss.objectness",),
+    ),
+    Rule(
+        keys=("loss.claimed_twice",),
+        applies=_no_double_claims,
+        because="with the iou assigner a cell answers for one target",
+        causes=("loss.assigner.name",),
     ),
     Rule(
         keys=("eval.class_agnostic",),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from configs.errors import ConfigError
 from configs.schema.branch_loss import BranchLoss
 from configs.schema.loss import LossSettings
-from models.assign import AnchorRatioAssigner
+from models.assign import build_assigner
 from models.losses.box_term import BoxTerm
 from models.losses.branch import Branch, TargetKind
 from models.losses.catalogue import BOX_LOSSES, BRANCH_LOSSES
@@ -44,10 +44,6 @@ def build_criterion(
     Raises:
         ConfigError: a list of the section has another length than the model has levels or classes.
     """
-    try:
-        balance = balance_of_levels(num_levels, settings.level_balance)
-    except ValueError as error:
-        raise ConfigError(f"loss.{error}; give {num_levels} numbers, fine to coarse") from error
     gains = scaled_gains(
         settings, num_classes=num_classes, num_levels=num_levels, image_size=image_size
     )
@@ -57,11 +53,11 @@ def build_criterion(
         normalizer=settings.box.normalizer,
     )
     return DetectionCriterion(
-        assigner=AnchorRatioAssigner(max_ratio=settings.assigner.max_ratio),
+        assigner=build_assigner(settings.assigner),
         box=box,
-        objectness=build_branch(
-            settings.objectness, gain=gains.objectness, num_classes=1, target="iou"
-        ),
+        objectness=None
+        if settings.objectness is None
+        else build_branch(settings.objectness, gain=gains.objectness, num_classes=1, target="iou"),
         classification=build_branch(
             settings.classification,
             gain=gains.classification,
@@ -69,9 +65,16 @@ def build_criterion(
             target="hard",
             class_counts=class_counts,
         ),
-        level_balance=balance,
+        level_balance=None if settings.objectness is None else _level_balance(settings, num_levels),
         claimed_twice=settings.claimed_twice,
     )
+
+
+def _level_balance(settings: LossSettings, num_levels: int) -> tuple[float, ...]:
+    try:
+        return balance_of_levels(num_levels, settings.level_balance)
+    except ValueError as error:
+        raise ConfigError(f"loss.{error}; give {num_levels} numbers, fine to coarse") from error
 
 
 def build_branch(
@@ -121,8 +124,13 @@ def scaled_gains(
     """Return the gains of `settings` scaled to the model, as published (SPEC 2B.7).
 
     They were tuned on three levels, 80 classes and 640 px: more levels add more terms, fewer
-    classes leave less to learn, smaller images have fewer empty cells per object.
+    classes leave less to learn, smaller images have fewer empty cells per object. Without
+    objectness nothing was published to scale by, and the gains stay as they are.
     """
+    if settings.objectness is None:
+        return Gains(
+            box=settings.box.gain, objectness=0.0, classification=settings.classification.gain
+        )
     per_level = 3 / num_levels
     return Gains(
         box=settings.box.gain * per_level,

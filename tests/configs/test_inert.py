@@ -12,10 +12,16 @@ Faults = Callable[..., list[str]]
 
 ONE_CLASS = "data: {path: images_here, train: x, val: y, class_names: [a]}\n"
 NO_VAL = "data: {path: images_here, train: x, class_names: [a, b]}\n"
+RETINA = "model: {graph: models/retinanet-csp-n.yaml}\n"
 CASES = [
     ("loss: {objectness: {label_smoothing: 0.1}}", "loss.objectness.label_smoothing"),
     ("loss: {objectness: {class_balance: 0.9}}", "loss.objectness.class_balance"),
     ("loss: {objectness: {class_weights: [1.0, 2.0]}}", "loss.objectness.class_weights"),
+    (
+        RETINA + "loss: {objectness: null, level_balance: [1.0, 1.0, 1.0, 1.0, 1.0]}",
+        "loss.level_balance",
+    ),
+    ("loss: {assigner: {name: iou}, claimed_twice: last}", "loss.claimed_twice"),
     (ONE_CLASS + "loss: {classification: {gain: 0.4}}", "loss.classification.gain"),
     (ONE_CLASS + "eval: {class_agnostic: true}", "eval.class_agnostic"),
     (ONE_CLASS + "eval: {multi_label: false}", "eval.multi_label"),

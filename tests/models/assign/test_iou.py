@@ -152,16 +152,19 @@ def test_no_targets_make_everything_background() -> None:
     matched, ignored = as_cells(assignment)
     assert not matched
     assert not ignored
+    assert all(len(level.valid) == 0 for level in assignment.levels)  # there is no target 0
 
 
-def test_entries_have_the_length_of_the_level_and_zeros_where_nothing_matched() -> None:
+def test_entries_are_the_cells_of_the_level_and_target_0_where_nothing_matched() -> None:
     predictions = make_predictions()
-    assignment = IouAssigner()(predictions, make_targets([around(20, 20, 14, 14)], [1]))
+    boxes = [around(900, 900, 5, 5), around(20, 20, 14, 14)]
+    assignment = IouAssigner()(predictions, make_targets(boxes, [0, 1]))
     for level, raw in zip(assignment.levels, predictions.levels, strict=True):
-        for entries in (level.image, level.anchor, level.row, level.column, level.target):
-            assert entries.shape == (raw[..., 0].numel(),)
-            assert entries.dtype == torch.int64
-            assert not entries[~level.valid].any()
+        cells = torch.stack((level.image, level.anchor, level.row, level.column), dim=1)
+        assert cells.tolist() == [list(cell) for cell in np.ndindex(*raw.shape[:4])]
+        assert level.target.dtype == torch.int64
+        assert not level.target[~level.valid].any()
+        assert (level.target[level.valid] == 1).all()
 
 
 def test_images_do_not_influence_each_other() -> None:

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from models.losses import FocalLoss, criterion
+from models.losses.matched_cells import spread_over_cells
 from tests.models.losses.detection_case import (
     Case,
     crowd,
@@ -96,7 +97,7 @@ def test_the_objectness_target_is_the_best_or_the_last_overlap() -> None:
     quality = torch.tensor([0.5, 0.9, 0.2], dtype=torch.float64)[matches.target]
     shape = case.predictions.levels[0].shape[:4]
     for rule, expected in (("best", 0.9), ("last", 0.2)):
-        wanted = make_criterion(claimed_twice=rule)._objectness_target(shape, matches, quality)
+        wanted = spread_over_cells(quality, matches, shape, rule).view(shape)
         claimed = wanted[matches.image, matches.anchor, matches.row, matches.column]
         assert (claimed == expected).all()
         assert (wanted > 0).sum().item() == len(matches.target) / 3
