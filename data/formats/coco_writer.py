@@ -35,24 +35,42 @@ def write_coco(
     root = Path(root)
     targets = plan_copies(records, root / split)
     copy_images(records, targets)
+    document = coco_document(
+        records,
+        names=[target.name for target in targets],
+        class_names=class_names,
+        category_ids=category_ids,
+    )
+    path = root / "annotations" / f"{split}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+
+def coco_document(
+    records: Sequence[Record],
+    *,
+    names: Sequence[str],
+    class_names: Sequence[str],
+    category_ids: Sequence[int] | None = None,
+) -> dict[str, Any]:
+    """Return the content of an instances JSON.
+
+    Args:
+        records: images and labels.
+        names: file name of each image.
+        class_names: in the order of the labels.
+        category_ids: id of each class; None counts from 1.
+    """
     ids = list(category_ids or range(1, len(class_names) + 1))
-    document = {
-        "images": [
-            _image(record, target.name) for record, target in zip(records, targets, strict=True)
-        ],
-        "annotations": [],
+    rows = [row for record in records for row in _annotations(record, ids)]
+    return {
+        "images": [_image(record, name) for record, name in zip(records, names, strict=True)],
+        "annotations": [{"id": number, **row} for number, row in enumerate(rows, start=1)],
         "categories": [
             {"id": category_id, "name": name}
             for category_id, name in zip(ids, class_names, strict=True)
         ],
     }
-    annotations = [row for record in records for row in _annotations(record, ids)]
-    document["annotations"] = [
-        {"id": number, **row} for number, row in enumerate(annotations, start=1)
-    ]
-    path = root / "annotations" / f"{split}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document), encoding="utf-8")
 
 
 def _image(record: Record, file_name: str) -> dict[str, Any]:

@@ -1,0 +1,72 @@
+"""Judges the run of a comparison: weights of its last epoch, on validation and test split."""
+
+from pathlib import Path
+
+from assembly.detector import LoadedDetector
+from assembly.evaluation import SplitEvaluation
+from configs.load import experiment_from_mapping
+from configs.schema import Experiment
+from data.records import SplitName, load_split
+from models.weights import detector_from_checkpoint
+from utils.checkpoint.state import load_state
+from utils.checkpoint.weights import load_weights
+from utils.comparison.judged_run import JudgedSplit, write_judged
+from utils.runtime.device import choose_device
+from utils.runtime.run_folder import open_run_folder
+from utils.runtime.threads import set_threads
+
+SPLITS: tuple[SplitName, ...] = ("val", "test")
+
+
+def judge_run(path: Path) -> None:
+    """Write what a finished run finds in both splits into its folder; the test split comes last.
+
+    The weights are the average of the last epoch: choosing the best epoch would be a search whose
+    luck differs from arm to arm.
+
+    Raises:
+        UserError, ConfigError: the folder holds no finished run, or its data are gone.
+    """
+    loaded = load_last(path)
+    experiment = experiment_from_mapping(loaded.metadata["config"])
+    set_threads(experiment.train.threads, experiment.train.workers)
+    for split in SPLITS:
+        write_judged(path, split, _judged(loaded, experiment, split))
+
+
+def load_last(path: Path) -> LoadedDetector:
+    """Return the detector with the averaged weights of a run's last epoch."""
+    folder = open_run_folder(path)
+    _, metadata = load_weights(folder.best)
+    tensors = load_state(folder.last)["learner"]["average"]["model"]
+    return LoadedDetector(
+        detector=detector_from_checkpoint(tensors, metadata, source=str(folder.last)),
+        class_names=tuple(metadata["class_names"]),
+        image_size=int(metadata["image_size"]),
+        metadata=metadata,
+    )
+
+
+def _judged(loaded: LoadedDetector, experiment: Experiment, name: SplitName) -> JudgedSplit:
+    split = load_split(experiment.data, name)
+    device = choose_device(experiment.train.device)
+    evaluation = SplitEvaluation(
+        split,
+        experiment.eval,
+        image_size=experiment.train.image_size,
+        stride=loaded.detector.size_multiple,
+        workers=experiment.train.workers,
+        device=device,
+        fused=experiment.model.fuse,
+    )
+    try:
+        result = evaluation(loaded.detector.to(device))
+    finally:
+        evaluation.close()
+    return JudgedSplit(
+        truths=evaluation.evaluator.truths,
+        detections=evaluation.evaluator.detections,
+        paths=tuple(record.path for record in split.records),
+        class_names=split.class_names,
+        result=result.to_json(),
+    )
