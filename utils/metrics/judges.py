@@ -70,6 +70,13 @@ class Judge(Protocol):
 
 def judge_with_hotcoco(truths: TruthRows, detections: DetectionRows) -> CocoNumbers:
     """Judge with hotcoco: columns go in as they are, no dictionary per box."""
+    evaluation = hotcoco_evaluation(truths, detections)
+    evaluation.accumulate()
+    return _summary(evaluation.eval)
+
+
+def hotcoco_evaluation(truths: TruthRows, detections: DetectionRows) -> Any:
+    """Return hotcoco's COCOeval with all images matched, for what else it can tell."""
     from hotcoco import COCO, COCOeval
 
     truth_set = COCO.from_arrays(
@@ -86,8 +93,7 @@ def judge_with_hotcoco(truths: TruthRows, detections: DetectionRows) -> CocoNumb
     )
     evaluation = COCOeval(truth_set, truth_set.load_res(rows.astype(np.float64)), "bbox")
     evaluation.evaluate()
-    evaluation.accumulate()
-    return _summary(evaluation.eval)
+    return evaluation
 
 
 def judge_with_pycocotools(truths: TruthRows, detections: DetectionRows) -> CocoNumbers:

@@ -1,0 +1,71 @@
+"""Two monotone maps that mend scores: isotonic regression, and the inverse of focal's own bias."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.metrics.rows import Booleans, Floats
+
+
+@dataclass(frozen=True, slots=True)
+class IsotonicMap:
+    """A rising step function, straight between the steps; constant outside what was fitted.
+
+    knots (M,) scores, rising; values (M,) frequencies, rising.
+    """
+
+    knots: Floats
+    values: Floats
+
+    def __call__(self, scores: Floats) -> Floats:
+        """Return the frequency of each score (K,)."""
+        return np.asarray(np.interp(scores, self.knots, self.values), np.float64)
+
+
+def fit_isotonic(scores: Floats, right: Booleans) -> IsotonicMap:
+    """Return the rising map of least squared error (pool adjacent violators).
+
+    Args:
+        scores: (K,) of detections; equal ones get equal values.
+        right: (K,) whether each is right. No detections give the identity.
+    """
+    if not len(scores):
+        return IsotonicMap(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+    knots, position = np.unique(scores, return_inverse=True)
+    weights = np.bincount(position).astype(np.float64)
+    means = np.bincount(position, weights=right.astype(np.float64)) / weights
+    blocks: list[tuple[float, float, int]] = []
+    for mean, weight in zip(means.tolist(), weights.tolist(), strict=True):
+        size = 1
+        while blocks and blocks[-1][0] >= mean:
+            below_mean, below_weight, below_size = blocks.pop()
+            mean = (mean * weight + below_mean * below_weight) / (weight + below_weight)
+            weight, size = weight + below_weight, size + below_size
+        blocks.append((mean, weight, size))
+    values = np.concatenate([np.full(size, mean) for mean, _, size in blocks])
+    return IsotonicMap(knots, values)
+
+
+def undo_focal(scores: Floats, *, gamma: float, alpha: float | None) -> Floats:
+    """Return the probabilities that focal loss turns into `scores` at its minimum.
+
+    Focal loss is not proper: where the truth is 1 with probability q, its minimum lies at another
+    p. This is the exact inverse of that for one branch (SPEC 2A.12; Charoenphakdee et al.
+    2011.09172), rising, so AP does not change. A detection's score is the product of two branches,
+    for which it is an approximation.
+
+    Args:
+        scores: (K,) in [0, 1].
+        gamma: focusing exponent, at least 0; 0 without alpha changes nothing.
+        alpha: weight of positives, None for none.
+    """
+    positive = 0.5 if alpha is None else alpha
+    p = np.clip(scores, 1e-7, 1.0 - 1e-7)
+    up = (1.0 - positive) * _slope(1.0 - p, gamma)
+    down = positive * _slope(p, gamma)
+    return np.asarray(up / (down + up), np.float64)
+
+
+def _slope(p: Floats, gamma: float) -> Floats:
+    """How fast the loss of a positive falls with p."""
+    return np.asarray((1 - p) ** gamma / p - gamma * (1 - p) ** (gamma - 1) * np.log(p))
