@@ -2,8 +2,8 @@
 
 The module that people use, with its checks and reductions, is `focal.py`.
 
-Everything is written in z = exp(-|x|), the odds of the outcome that the logit x speaks against, so
-no step subtracts nearly equal numbers or divides by a number that can vanish. That gives what
+Everything is written in p and q = 1 - p, each taken from the logit, and mixed by the target, so no
+step subtracts nearly equal numbers or divides by a number that can vanish. That gives what
 SPEC 2A.1 asks of log space (values and slopes finite and exact in the tails, where the textbook
 formula has 0 * inf) without its logarithms.
 """
@@ -13,6 +13,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+
+from models.losses.fused import Odds
 
 FocalForm = Literal["linear", "exp", "quality"]
 
@@ -33,43 +35,41 @@ class FocalFormula:
     def __call__(self, x: Tensor, t: Tensor, *operands: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss and d loss / d x, both of the shape of x."""
         given = dict(zip(self.operands, operands, strict=True))
-        gamma = given.get("gamma", self.gamma)
-        alpha = given.get("alpha", self.alpha)
-        # A floor on z lets ratios such as z / (s z) reach their limit where exp underflows.
-        z = x.abs().neg_().exp_().clamp_(min=torch.finfo(x.dtype).tiny)
-        towards_positive = x >= 0
-        s = torch.where(towards_positive, t, 1 - t)  # target weight of the outcome x speaks for
-        r = torch.where(towards_positive, 1 - t, t)  # and of the other: s + r = 1
-        sign = torch.where(towards_positive, 1.0, -1.0).to(x.dtype)
-        error = (r - s * z) / (1 + z)  # sign * (p - t)
-        log_term = z.log1p()
-        bce = x.abs() * r + log_term
-        miss, log_slope = _miss(self.form, z=z, s=s, r=r, error=error, bce=bce)
-        bce_slope = sign * error
+        odds = Odds(x)
+        cross_entropy, error = odds.cross_entropy(t), odds.error(t)
+        miss, miss_slope = _miss(self.form, odds, t, cross_entropy=cross_entropy, error=error)
         if "pos_weight" in given:
             extra = (given["pos_weight"] - 1) * t
-            bce = bce + extra * (log_term + (-x).clamp_(min=0))
-            bce_slope = bce_slope - extra * torch.where(towards_positive, z, 1.0) / (1 + z)
-        factor = miss.pow(gamma)
+            cross_entropy = cross_entropy + extra * odds.minus_log_p
+            error = error - extra * odds.q
+        gamma = given.get("gamma", self.gamma)
+        weight = _power(miss, gamma - 1)
+        alpha = given.get("alpha", self.alpha)
         if alpha is not None:
-            factor = factor * (t * alpha + (1 - t) * (1 - alpha))
-        slope = factor * (bce_slope + gamma * (sign * log_slope) * bce)
-        return factor * bce, slope
+            weight = weight * (t * alpha).add_((1 - t) * (1 - alpha))
+        factor = miss.mul_(weight)
+        value = factor * cross_entropy
+        focusing = miss_slope.mul_(weight).mul_(cross_entropy).mul_(gamma)
+        return value, error.mul_(factor).add_(focusing)
 
 
 def _miss(
-    form: FocalForm, *, z: Tensor, s: Tensor, r: Tensor, error: Tensor, bce: Tensor
+    form: FocalForm, odds: Odds, t: Tensor, *, cross_entropy: Tensor, error: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return by how much the prediction misses, and sign(x) * d log(miss) / d x; both as z.
+    """Return by how much the prediction misses, and d miss / d x.
 
-    `bce` is the cross-entropy without pos_weight: exp(-pos_weight * ...) is no probability.
+    `cross_entropy` is that without pos_weight: exp(-pos_weight * ...) is no probability.
     """
     if form == "linear":
-        mixed = s * z + r
-        return mixed / (1 + z), (r - s) * z / ((1 + z) * mixed)
+        return odds.miss(t), (1 - 2 * t).mul_(odds.p).mul_(odds.q)
     if form == "exp":
-        miss = torch.expm1(-bce).neg_()
-        return miss, error * torch.exp(-bce) / miss
+        return torch.expm1(-cross_entropy).neg_(), torch.exp(-cross_entropy).mul_(error)
     # At p = t the slope of |t - p|^gamma jumps (gamma <= 1); 0 is the middle of the jump.
-    log_slope = torch.where(error == 0, 0.0, z / ((1 + z).square() * error))
-    return error.abs(), log_slope
+    return error.abs(), error.sign().mul_(odds.p).mul_(odds.q)
+
+
+def _power(miss: Tensor, exponent: float | Tensor) -> Tensor:
+    """Return miss^exponent, finite where miss is 0 and the exponent negative."""
+    if isinstance(exponent, Tensor) or exponent < 0:
+        miss = miss.clamp(min=torch.finfo(miss.dtype).tiny)
+    return miss.pow(exponent)

@@ -137,20 +137,32 @@ class Odds:
     __slots__ = ("minus_log_p", "minus_log_q", "p", "q")
 
     def __init__(self, x: Tensor) -> None:
-        z = x.abs().neg_().exp_()
-        likely = 1 / (1 + z)
-        unlikely = z * likely
-        is_positive = x >= 0
-        self.p = torch.where(is_positive, likely, unlikely)
-        self.q = torch.where(is_positive, unlikely, likely)
-        rest = z.log1p()
-        self.minus_log_p = (-x).clamp_(min=0).add_(rest)
+        opposite = -x
+        self.p = x.sigmoid()
+        self.q = opposite.sigmoid()
+        rest = _minus_log_likely(self.p, self.q)
+        self.minus_log_p = opposite.clamp_(min=0).add_(rest)
         self.minus_log_q = x.clamp(min=0).add_(rest)
 
     def cross_entropy(self, t: Tensor) -> Tensor:
-        """Return -t log p - (1 - t) log q; its slope is p - t."""
-        return t * self.minus_log_p + (1 - t) * self.minus_log_q
+        """Return -t log p - (1 - t) log q; its slope is `error`."""
+        return torch.lerp(self.minus_log_q, self.minus_log_p, t)
+
+    def error(self, t: Tensor) -> Tensor:
+        """Return p - t, exact where p rounds to t = 1; its slope is p q."""
+        return torch.lerp(self.p, -self.q, t)
 
     def miss(self, t: Tensor) -> Tensor:
         """Return 1 - p_t with p_t = t p + (1 - t) q; its slope is (1 - 2 t) p q."""
-        return t * self.q + (1 - t) * self.p
+        return torch.lerp(self.p, self.q, t)
+
+
+def _minus_log_likely(p: Tensor, q: Tensor) -> Tensor:
+    """Return log(1 + exp(-|x|)), which is -log max(p, q), of p and q = 1 - p.
+
+    The rounding of the larger one is put back: where it is 1, the result is the smaller one. Costs
+    an ordinary logarithm; log1p takes 20 times as long on some CPUs with AVX-512.
+    """
+    likely = torch.maximum(p, q)
+    rounding = torch.minimum(p, q).sub_(1 - likely)
+    return rounding.sub_(likely.log_())
