@@ -48,9 +48,14 @@ class Selection:
             candidates = candidates & counted
         if self.negatives_per_positive is not None:
             positives = candidates & is_positive
-            wanted = positives.sum().clamp(min=1) * self.negatives_per_positive
+            wanted = _times(positives.sum().clamp(min=1), self.negatives_per_positive)
             return positives | _hardest(losses, candidates & ~is_positive, wanted)
-        return _hardest(losses, candidates, candidates.sum() * (self.share or 1.0))
+        return _hardest(losses, candidates, _times(candidates.sum(), self.share or 1.0))
+
+
+def _times(count: Tensor, factor: float) -> Tensor:
+    """Return the product rounded up; in millionths, as 25 times 0.6 exceeds 15 in float32."""
+    return (count * round(factor * 1_000_000) + 999_999) // 1_000_000
 
 
 def _hardest(losses: Tensor, candidates: Tensor, wanted: Tensor) -> Tensor:
@@ -58,5 +63,5 @@ def _hardest(losses: Tensor, candidates: Tensor, wanted: Tensor) -> Tensor:
     if losses.numel() == 0:
         return candidates
     ranked = torch.where(candidates, losses, -torch.inf).flatten().sort(descending=True).values
-    last = (wanted.ceil().long() - 1).clamp(0, len(ranked) - 1)
+    last = (wanted - 1).clamp(0, len(ranked) - 1)
     return candidates & (losses >= ranked[last])
