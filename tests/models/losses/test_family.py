@@ -227,7 +227,7 @@ def test_no_row_one_row_and_one_class(name: str, count: int, classes: int) -> No
 
 @pytest.mark.parametrize("name", ALL_NAMES)
 def test_targets_of_another_shape_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="(?i)size|shape"):
+    with pytest.raises(ValueError, match=r"(?i)size|shape"):
         build(name, 3)(torch.zeros(4, 3), torch.zeros(4, 2))
 
 
