@@ -98,6 +98,7 @@ class TrainDataset(Dataset[Sample]):
 
     def _warped(self, layout: Layout, key: SampleKey, rng: np.random.Generator) -> Sample:
         affine = draw_affine(self._augment, rng)
+        affine = affine.snapped(layout.corner, layout.side, key.image_size)
         record = self._records[key.index]
         meta = ImageMeta(
             path=record.path,

@@ -4,7 +4,7 @@ Matrices are (3, 3) and act on continuous pixel coordinates as columns (x, y, 1)
 themselves are moved in `warp.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -57,6 +57,18 @@ class Affine:
         centre = translation(-canvas_side / 2, -canvas_side / 2)
         move = translation(*((0.5 + share) * image_size for share in self.shift))
         return move @ shear @ rotation @ perspective @ centre
+
+    def snapped(self, point: tuple[float, float], canvas_side: int, image_size: int) -> "Affine":
+        """Return the change moved by half a pixel or less, so that `point` lands on whole pixels.
+
+        Args:
+            point: (x, y) on the canvas.
+            canvas_side: of the square canvas, pixels.
+            image_size: side of the square output, pixels.
+        """
+        landing = map_points(np.array(point), self.matrix(canvas_side, image_size))
+        x, y = ((np.round(landing) - landing) / image_size).tolist()
+        return replace(self, shift=(self.shift[0] + x, self.shift[1] + y))
 
 
 def draw_affine(settings: AugmentSettings, rng: np.random.Generator) -> Affine:

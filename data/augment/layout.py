@@ -45,6 +45,8 @@ class Layout:
     """The tiles of a square canvas of `side` pixels."""
 
     side: int
+    corner: tuple[int, int]
+    """(x, y) where most edges of tiles meet; drawn on a whole pixel, most tiles need no warp."""
     tiles: tuple[Tile, ...]
 
 
@@ -52,7 +54,7 @@ def single(index: int, size: tuple[int, int], image_size: int) -> Layout:
     """Return one letterboxed image of `size` = (height, width) on a canvas of `image_size`."""
     box = fit_into(size, image_size, (image_size, image_size))
     tile = _tile(index, size, box.resized, (box.pad[1], box.pad[0]), (0, 0, image_size, image_size))
-    return Layout(side=image_size, tiles=(tile,))
+    return Layout(side=image_size, corner=(box.pad[1], box.pad[0]), tiles=(tile,))
 
 
 def mosaic_four(
@@ -76,7 +78,7 @@ def mosaic_four(
         left, top = x - width * (1 - column), y - height * (1 - row)
         cell = (columns[column][0], rows[row][0], columns[column][1], rows[row][1])
         tiles.append(_tile(index, size, (height, width), (left, top), cell))
-    return Layout(side=side, tiles=tuple(tiles))
+    return Layout(side=side, corner=(x, y), tiles=tuple(tiles))
 
 
 def mosaic_nine(
@@ -103,7 +105,7 @@ def mosaic_nine(
         top = edges_y[row] if row else y - height
         cell = (edges_x[column], edges_y[row], edges_x[column + 1], edges_y[row + 1])
         tiles.append(_tile(index, size, (height, width), (left, top), cell))
-    return Layout(side=side, tiles=tuple(tiles))
+    return Layout(side=side, corner=(x, y), tiles=tuple(tiles))
 
 
 def _tile(

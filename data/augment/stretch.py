@@ -4,6 +4,7 @@ A resize takes whole pixels to whole pixels. So it is given a window of the sour
 than what is seen, chosen so that both of its ends land on whole output pixels, nearly.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -33,22 +34,26 @@ class Span:
     stop: int
 
 
-def find_span(zoom: float, shift: float, start: int, stop: int) -> Span | None:
+def find_span(zoom: float, shift: float, length: int, stop: int) -> Span | None:
     """Return source pixels whose ends x land on whole pixels of zoom * x + shift.
 
-    They cover the output pixels from `start` to `stop` and what interpolation looks at around
-    them. None where no window within the margin is as exact as `TOLERANCE_PX`.
+    They cover the output pixels from 0 to `stop` and what interpolation looks at around them; of
+    the border that goes on beyond the `length` source pixels nothing, where that can be. None where
+    no window within the margin is as exact as `TOLERANCE_PX`.
     """
-    lowest = int((start - shift) // zoom) - 1
+    lowest = int(-shift // zoom) - 1
     highest = int(-((shift - stop) // zoom)) + 1
-    low = _whole(zoom, shift, range(lowest, lowest - MARGIN, -1))
-    high = _whole(zoom, shift, range(highest, highest + MARGIN))
+    inside_low = (0,) if lowest < 0 and round(shift) <= 0 else ()
+    is_end_seen = highest > length and round(zoom * length + shift) >= stop
+    inside_high = (length,) if is_end_seen else ()
+    low = _whole(zoom, shift, (*inside_low, *range(lowest, lowest - MARGIN, -1)))
+    high = _whole(zoom, shift, (*inside_high, *range(highest, highest + MARGIN)))
     if low is None or high is None:
         return None
     return Span(low[0], high[0], low[1], high[1])
 
 
-def _whole(zoom: float, shift: float, candidates: range) -> tuple[int, int] | None:
+def _whole(zoom: float, shift: float, candidates: Iterable[int]) -> tuple[int, int] | None:
     for edge in candidates:
         place = zoom * edge + shift
         if abs(place - round(place)) <= TOLERANCE_PX:

@@ -112,8 +112,8 @@ def _stretch(image: ImageArray, matrix: Matrix, target: ImageArray) -> bool:
     (zoom_x, _, shift_x), (_, zoom_y, shift_y) = matrix[:2].tolist()
     if not 0 < min(zoom_x, zoom_y) <= max(zoom_x, zoom_y) <= LARGEST_ZOOM:
         return False
-    columns = find_span(zoom_x, shift_x, 0, target.shape[1])
-    rows = find_span(zoom_y, shift_y, 0, target.shape[0])
+    columns = find_span(zoom_x, shift_x, image.shape[1], target.shape[1])
+    rows = find_span(zoom_y, shift_y, image.shape[0], target.shape[0])
     if columns is None or rows is None:
         return False
     top, left = -rows.start, -columns.start

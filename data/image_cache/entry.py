@@ -62,10 +62,10 @@ def write_entry(path: str, key: bytes, image: ImageArray) -> None:
     Raises:
         OSError: the disk is full or not writable; nothing is left behind.
     """
-    folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
     image = np.ascontiguousarray(image)
     header = _HEADER.pack(_MAGIC, key, image.shape[0], image.shape[1], zlib.crc32(image.data))
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, suffix=TEMPORARY_SUFFIX)
     try:
         with os.fdopen(handle, "wb", buffering=0) as file:

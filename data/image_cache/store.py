@@ -64,6 +64,7 @@ class ImageCache:
             return
         try:
             write_entry(path, key, image)
+            self._checked.add(key)
         except OSError as error:
             already_said, self._is_closed.value = self._is_closed.value, 1
             if not already_said:

@@ -16,31 +16,38 @@ ZOOMS = st.floats(0.4, 4.0)
 SHIFTS = st.floats(-700, 700)
 
 
-@given(zoom=ZOOMS, shift=SHIFTS, start=st.integers(-50, 600), length=st.integers(1, 700))
+@given(zoom=ZOOMS, shift=SHIFTS, length=st.integers(1, 900), stop=st.integers(1, 700))
 def test_ends_of_a_span_land_on_whole_pixels(
-    zoom: float, shift: float, start: int, length: int
+    zoom: float, shift: float, length: int, stop: int
 ) -> None:
-    span = find_span(zoom, shift, start, start + length)
+    span = find_span(zoom, shift, length, stop)
     if span is None:
         return
     for edge, place_of_edge in ((span.first, span.start), (span.last, span.stop)):
         assert abs(zoom * edge + shift - place_of_edge) <= TOLERANCE_PX + 1e-9
-    # What a bilinear look-up at the first and the last pixel wants lies inside.
-    assert span.first <= math.floor((start + 0.5 - shift) / zoom - 0.5)
-    assert span.last >= math.floor((start + length - 0.5 - shift) / zoom - 0.5) + 2
-    assert (span.last - span.first) * zoom <= length + (2 * MARGIN + 4) * zoom
+    assert span.start <= 0 < stop <= span.stop
+    # What a bilinear look-up at the first and the last pixel wants lies inside, or in the border.
+    lowest, highest = ((x - shift) / zoom - 0.5 for x in (0.5, stop - 0.5))
+    assert span.first <= max(0, math.floor(lowest))
+    assert span.last >= min(length, math.floor(highest) + 2)
+    assert span.first >= min(0, math.floor(lowest)) - MARGIN - 2
+    assert span.last <= max(length, math.floor(highest)) + MARGIN + 4
 
 
 def test_most_zooms_have_a_span() -> None:
     rng = np.random.default_rng(0)
     draws = zip(rng.uniform(0.5, 1.5, 1000), rng.uniform(-99, 99, 1000), strict=True)
-    found = [find_span(zoom, shift, 0, 320) for zoom, shift in draws]
+    found = [find_span(zoom, shift, 9999, 320) for zoom, shift in draws]
     assert sum(span is not None for span in found) > 850
 
 
-def test_true_size_half_a_pixel_off_has_no_span() -> None:
-    assert find_span(1.0, 0.5, 0, 100) is None
-    assert find_span(1.0, 3.0, 0, 100) == Span(-4, 98, -1, 101)
+def test_spans_by_pencil() -> None:
+    assert find_span(1.0, 0.5, 500, 100) is None
+    assert find_span(1.0, -3.0, 500, 100) == Span(2, 104, -1, 101)
+    assert find_span(2.0, 0.0, 30, 60) == Span(0, 30, 0, 60)
+    assert find_span(2.0, -4.0, 30, 56) == Span(1, 30, -2, 56)
+    # The edge lands between pixels: one source pixel of border moves it on a whole one.
+    assert find_span(1.5, -0.5, 30, 44) == Span(-1, 31, -2, 46)
 
 
 def slow_stretch(image: ImageArray, columns: Span, rows: Span) -> np.ndarray:
