@@ -38,6 +38,12 @@ def seed_shares(num_seeds: int, replicates: int, *, seed: int) -> Floats:
     return np.asarray(drawn.T / num_seeds)
 
 
-def all_but_one(num_images: int) -> Floats:
-    """Return the (N, N) weights of the jackknife: column i leaves out image i."""
-    return np.asarray(1.0 - np.eye(num_images))
+def all_but_one(num_images: int, groups: int | None = None) -> Floats:
+    """Return the (N, G) weights of the jackknife: column i leaves out group i of images.
+
+    Args:
+        num_images: N.
+        groups: G, at most N; None makes every image a group.
+    """
+    group = np.arange(num_images) % (groups or num_images)
+    return np.asarray(group[:, None] != np.arange(group.max() + 1), np.float64)

@@ -1,0 +1,74 @@
+"""A finished run as the analysis sees it: what it found, how it was set, what it cost."""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.yaml_reader import read_yaml
+from utils.comparison.judged_run import JudgedSplit, read_judged
+
+FACTS = "facts.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """Everything that is read from a run's folder."""
+
+    arm: str
+    seed: int
+    folder: Path
+    val: JudgedSplit
+    test: JudgedSplit
+    config: Mapping[str, Any]
+    """Resolved configuration."""
+    history: tuple[Mapping[str, float | None], ...]
+    """Rows of metrics.csv."""
+    results: Mapping[str, Any]
+    """results.json of the training."""
+    facts: Mapping[str, Any]
+    """What the judge wrote of the data: class counts of the training split, fingerprints."""
+    scale: Mapping[str, Any]
+    """Multipliers of losses of matched scale; empty where none is."""
+    pairing: Mapping[str, Any]
+    """Hashes of initial weights and first batches."""
+    environment: Mapping[str, Any]
+
+
+def read_run(arm: str, seed: int, folder: Path) -> RunRecord:
+    """Read a finished run.
+
+    Raises:
+        UserError: its judged files cannot be read.
+    """
+    return RunRecord(
+        arm=arm,
+        seed=seed,
+        folder=folder,
+        val=read_judged(folder, "val"),
+        test=read_judged(folder, "test"),
+        config=read_yaml(folder / "config.yaml").values,
+        history=tuple(_rows(folder / "metrics.csv")),
+        results=_json(folder / "results.json"),
+        facts=_json(folder / "judged" / FACTS),
+        scale=_json(folder / "loss_scale.json"),
+        pairing=_json(folder / "pairing.json"),
+        environment=_json(folder / "environment.json"),
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _rows(path: Path) -> list[dict[str, float | None]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            {key: float(text) if text else None for key, text in row.items()}
+            for row in csv.DictReader(file)
+        ]

@@ -1,0 +1,115 @@
+"""What a verdict says in words: on what data and budget it holds, and what would change it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from configs.schema.comparison import TestSettings
+from utils.comparison.arm_result import ArmResult
+
+_VERBS = {
+    "better": "is better than",
+    "worse": "is worse than",
+    "equivalent": "is equivalent to",
+    "inconclusive": "compared with {baseline} is inconclusive",
+}
+
+
+def verdict_sentence(
+    result: ArmResult, *, baseline: str, config: Mapping[str, Any], images: int, test: TestSettings
+) -> str:
+    """Return the verdict on an arm with all that it depends on."""
+    main = result.main
+    interval = main.deciding(test.interval)
+    verb = _VERBS[result.word]
+    claim = (
+        verb.format(baseline=baseline) if result.word == "inconclusive" else f"{verb} {baseline}"
+    )
+    return (
+        f"{result.name} {claim}: {main.delta:+.2f} points of mAP50-95, {100 * test.level:g} % "
+        f"interval {interval.low:+.2f} to {interval.high:+.2f}, p = {result.p_corrected:.3g}, "
+        f"margin {test.margin:g}; {setting_text(config)}, {images} test images, "
+        f"{len(result.seeds)} seed{'s' if len(result.seeds) != 1 else ''}."
+    )
+
+
+def setting_text(config: Mapping[str, Any]) -> str:
+    """Return data set, model, budget and gain mode of an arm."""
+    train, model, loss = config["train"], config["model"], config["loss"]
+    network = Path(str(config.get("graph_name") or model["graph"])).stem
+    start = f"from {Path(model['weights']).name}" if model.get("weights") else "from scratch"
+    scales = {str((loss.get(name) or {}).get("scale", "as_is")) for name in _BRANCHES}
+    gains = "matched gains" if "matched" in scales else "gains as they are"
+    return (
+        f"{data_name(config['data'])}, {network} {start}, {train['epochs']} epochs at "
+        f"{train['image_size']} px, {gains}"
+    )
+
+
+_BRANCHES = ("objectness", "classification")
+
+
+def data_name(data: Mapping[str, Any]) -> str:
+    """Return the data set for a person: the last two folders of its place at most."""
+    parts = Path(str(data["path"])).parts
+    return "/".join(parts[-2:]) if data["format"] == "voc" else parts[-1]
+
+
+def would_change(result: ArmResult, *, baseline: str, test: TestSettings) -> list[str]:
+    """Return sentences on what would change the verdict, or what it does not cover."""
+    need, size = result.needed, abs(result.main.delta)
+    lines = []
+    if result.word == "inconclusive":
+        lines += _undecided(result, test)
+    elif result.word == "equivalent":
+        lines.append(
+            f"{result.name}: a margin below {_outermost(result):.2f} points would make this "
+            "inconclusive."
+        )
+    else:
+        lines.append(
+            f"{result.name}: the difference of {size:.2f} points exceeds the margin of "
+            f"{test.margin:g}."
+            if size >= test.margin
+            else f"{result.name}: real, but at {size:.2f} points below the margin of "
+            f"{test.margin:g}: too small to matter by the rule stated beforehand."
+        )
+    if need.images_factor is not None and need.images_factor > 1 and result.word == "inconclusive":
+        lines.append(
+            f"{result.name}: about {need.images_factor:.1f} times as many test images would decide "
+            "it with these seeds, if the noise stays as it was."
+        )
+    return lines
+
+
+def _undecided(result: ArmResult, test: TestSettings) -> list[str]:
+    have, need = len(result.seeds), result.needed
+    lines = []
+    for what, seeds in (
+        ("to show the difference", need.seeds_for_difference),
+        (f"to show equivalence within {test.margin:g}", need.seeds_for_equivalence),
+    ):
+        if seeds is not None and seeds > have:
+            lines.append(f"{result.name}: about {seeds - have} more seeds are needed {what}.")
+    if not lines:
+        lines.append(
+            f"{result.name}: no reasonable number of seeds decides this on so few test images; "
+            "the noise of the images is too large."
+        )
+    return lines
+
+
+def _outermost(result: ArmResult) -> float:
+    return max(abs(result.main.narrow.low), abs(result.main.narrow.high))
+
+
+def caveats(config: Mapping[str, Any], failures: Sequence[str]) -> list[str]:
+    """Return what no verdict of one comparison covers."""
+    lines = [
+        f"One data set ({data_name(config['data'])}), one model and one budget: elsewhere the "
+        "answer may differ.",
+        "Only the settings stated in the arms were tried; other values of theirs were not.",
+    ]
+    if failures:
+        lines.append(f"Runs that failed and are left out: {', '.join(failures)}.")
+    return lines
