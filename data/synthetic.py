@@ -22,7 +22,7 @@ from data.scenes import CLASS_NAMES, Scene, render_scene
 from utils.runtime.errors import UserError
 from utils.runtime.progress import progress_bar
 
-GENERATOR_VERSION = 8
+GENERATOR_VERSION = 9
 """Raised whenever the same settings give other files."""
 
 SPLITS = ("train", "val", "test")

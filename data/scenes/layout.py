@@ -17,12 +17,12 @@ from utils.structures.images import MaskArray
 DISTRACTOR = -1
 """Label of a thing that is of no class."""
 
-MIN_SIZE_PX = 16.0
+MIN_SIZE_PX = 18.0
 MAX_SIZE_RATIO = 0.5
 MAX_OBJECTS = 12
 MEAN_OBJECTS = 4.5
 EMPTY_PROB = 0.03
-HEAD_TO_TAIL_RATIO = 5.0
+HEAD_TO_TAIL_RATIO = 4.0
 MIN_VISIBLE_RATIO = 0.85
 PLACEMENT_TRIES = 25
 
