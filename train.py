@@ -7,9 +7,9 @@ once.
 import logging
 
 from configs.changes import Change, changes_between, require_changeable
-from configs.cli import TrainCommand, parse_train_command
 from configs.errors import ConfigError
 from configs.load import LoadedExperiment, load_experiment
+from configs.train_cli import TrainCommand, parse_train_command
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
 from utils.runtime.progress import start_logging
@@ -17,9 +17,14 @@ from utils.runtime.threads import prepare_environment
 
 
 def main() -> None:
-    """Read the command line, then start a training or go on with one."""
+    """Read the command line, then start a training, go on with one or look into one."""
     command = parse_train_command()
     start_logging()
+    if command.verify_resume:
+        from assembly.resume_check import verify_resume
+
+        logging.info(verify_resume(command.cfg, command.overrides))
+        return
     loaded, changes = load(command)
     for note in loaded.notes:
         logging.info(note)

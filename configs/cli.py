@@ -21,16 +21,6 @@ settings, in the YAML or as section.key=value:
 
 
 @dataclass(frozen=True)
-class TrainCommand:
-    """What train.py was asked to do; at least one of `cfg` and `resume` is stated."""
-
-    cfg: Path | None
-    overrides: tuple[str, ...]
-    resume: Path | None
-    open_report: bool = False
-
-
-@dataclass(frozen=True)
 class ValCommand:
     """What val.py was asked to do."""
 
@@ -110,29 +100,6 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End the program with one line."""
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
-def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
-    """Read the command line of train.py.
-
-    Args:
-        arguments: Without the program's name; the process's own where None.
-
-    Raises:
-        SystemExit: With code 2 after one line on stderr; with code 0 after `--help`.
-    """
-    parser = CommandParser("train.py", "Train a detector, or go on with a training.")
-    parser.add_argument("--cfg", metavar="FILE", type=Path, help="experiment, a YAML in configs/")
-    parser.add_argument(
-        "--resume", metavar="RUN", type=Path, help="run folder whose training goes on"
-    )
-    parser.add_argument(
-        "--open-report", action="store_true", help="show the report in a browser at the end"
-    )
-    command = parser.parse(sys.argv[1:] if arguments is None else arguments)
-    if command.cfg is None and command.resume is None:
-        parser.error("--cfg FILE or --resume RUN is needed, as in --cfg configs/quickstart.yaml")
-    return TrainCommand(command.cfg, tuple(command.overrides), command.resume, command.open_report)
 
 
 def parse_val_command(arguments: Sequence[str] | None = None) -> ValCommand:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from configs.cli import CommandParser, TrainCommand, parse_train_command
+from configs.cli import CommandParser
 from configs.help import settings_help
 from configs.keys import all_keys
+from configs.train_cli import TrainCommand, parse_train_command
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -20,6 +21,8 @@ REPOSITORY = Path(__file__).parents[2]
             TrainCommand(Path("a.yaml"), ("train.epochs=3", "data.path=/x=y"), None),
         ),
         ("--resume runs/x", TrainCommand(None, (), Path("runs/x"))),
+        ("--verify-resume", TrainCommand(None, (), None, verify_resume=True)),
+        ("--replay x", TrainCommand(None, (), None, replay=Path("x"))),
         ("--cfg=a.yaml train.seed=-1", TrainCommand(Path("a.yaml"), ("train.seed=-1",), None)),
     ],
 )
@@ -33,6 +36,8 @@ def test_train_command(arguments: str, command: TrainCommand) -> None:
         ("", "--cfg FILE or --resume RUN is needed"),
         ("train.epochs=3", "--cfg FILE or --resume RUN is needed"),
         ("--cfg", "argument --cfg: expected one argument"),
+        ("--resume x --verify-resume", "exclude each other"),
+        ("--replay x --resume y", "exclude each other"),
         ("configs/bccd.yaml", "did you mean --cfg configs/bccd.yaml?"),
         ("--cfg a.yaml epochs", "'epochs' is no setting, which reads section.key=value"),
         ("--cfg a.yaml --epochs 3", "unknown option --epochs; settings are written without "

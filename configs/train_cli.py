@@ -1,0 +1,68 @@
+"""The command line of train.py."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.cli import CommandParser
+
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """What train.py was asked to do; `cfg`, `resume`, `replay` or `verify_resume` is stated."""
+
+    cfg: Path | None
+    overrides: tuple[str, ...]
+    resume: Path | None
+    open_report: bool = False
+    verify_resume: bool = False
+    replay: Path | None = None
+
+
+def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
+    """Read the command line of train.py.
+
+    Args:
+        arguments: Without the program's name; the process's own where None.
+
+    Raises:
+        SystemExit: With code 2 after one line on stderr; with code 0 after `--help`.
+    """
+    parser = CommandParser("train.py", "Train a detector, or go on with a training.")
+    parser.add_argument("--cfg", metavar="FILE", type=Path, help="experiment, a YAML in configs/")
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        type=Path,
+        help="run folder whose training goes on; settings stated beside it are changed",
+    )
+    parser.add_argument(
+        "--open-report", action="store_true", help="show the report in a browser at the end"
+    )
+    parser.add_argument(
+        "--verify-resume",
+        action="store_true",
+        help="prove that killed and resumed trainings end as undisturbed ones do: trains twice, "
+        "tiny without --cfg",
+    )
+    parser.add_argument(
+        "--replay",
+        metavar="FILE",
+        type=Path,
+        help="compute a batch again that made loss or gradient NaN or infinite, and say where",
+    )
+    command = parser.parse(sys.argv[1:] if arguments is None else arguments)
+    modes = [command.resume, command.replay, command.verify_resume or None]
+    if command.cfg is None and not any(modes):
+        parser.error("--cfg FILE or --resume RUN is needed, as in --cfg configs/quickstart.yaml")
+    if sum(mode is not None for mode in modes) > 1:
+        parser.error("--resume, --replay and --verify-resume exclude each other")
+    return TrainCommand(
+        cfg=command.cfg,
+        overrides=tuple(command.overrides),
+        resume=command.resume,
+        open_report=command.open_report,
+        verify_resume=command.verify_resume,
+        replay=command.replay,
+    )
