@@ -8,6 +8,9 @@ from tests.configs.conftest import Write
 Faults = Callable[..., list[str]]
 
 
+RETINA = "model: {graph: models/retinanet-csp-n.yaml}\n"
+
+
 @pytest.mark.parametrize(
     ("typo", "meant"),
     [
@@ -81,6 +84,19 @@ def _first_unknown(key: str) -> str:
          "must be a list of numbers or null"),
         ("loss: {level_balance: [1, 2]}", "loss.level_balance (experiment.yaml:1) has 2 weights, "
          "the graph has 3 levels"),
+        ("loss: {objectness: null}", "loss.objectness (experiment.yaml:1) must not be null: the "
+         "head Detect of graph.yaml predicts objectness"),
+        ("model: {graph: models/retinanet-csp-n.yaml}", "loss.objectness (default) must be null: "
+         "the head Retina of retinanet-csp-n.yaml has no objectness"),
+        (RETINA + "loss: {objectness: null, classification: {name: softmax}}",
+         "loss.classification.name (experiment.yaml:2) is softmax, which spreads one unit over the "
+         "classes and so cannot say background"),
+        (RETINA + "loss: {objectness: null, classification: {label_smoothing: 0.1}}",
+         "loss.classification.label_smoothing (experiment.yaml:2) would give every background "
+         "cell"),
+        ("loss: {assigner: {name: iou, positive: 0.3}}", "loss.assigner (experiment.yaml:1): "
+         "negative (0.4) must not exceed positive (0.3)"),
+        ("loss: {assigner: {name: iou, max_ratio: 4.0}}", "loss.assigner.max_ratio has no effect "),
         ("model: {graph: graph.yaml, anchors: 5}", "model.anchors is 5 (experiment.yaml:1); must "
          "be one of graph, auto or a list of lists of numbers"),
         ("model: {graph: graph.yaml, anchors: [[1, 2]]}", "model.anchors (experiment.yaml:1) has 1 "

@@ -3,12 +3,14 @@ import torch
 from torch import nn
 from torchvision.models.detection import retinanet_resnet50_fpn
 
+from configs.contradictions import HEADS_WITHOUT_OBJECTNESS
 from configs.errors import ConfigError
 from configs.schema.evaluation import EvalSettings
-from models.anchors import retina_anchors
+from models.anchors import DEFAULTS, retina_anchors
 from models.detector import Detector, build_detector
 from models.fusion import fuse
-from models.heads import Retina
+from models.head_rows import CLASS_TENSORS
+from models.heads import HEADS, Retina
 from models.inference import Inference
 from models.init import init_weights
 from models.weights import checkpoint_metadata, detector_from_checkpoint
@@ -183,3 +185,10 @@ def test_inference_scores_are_the_class_scores() -> None:
     for image, detections in enumerate(found):
         assert len(detections.scores)
         assert detections.scores[0] == decoded.class_scores[image].max()
+
+
+def test_configurations_know_which_heads_have_no_objectness() -> None:
+    """Configurations are read without torch, so they keep a table of their own."""
+    without = {name for name, head in HEADS.items() if not head.has_objectness}
+    assert without == HEADS_WITHOUT_OBJECTNESS
+    assert DEFAULTS.keys() == HEADS.keys() == CLASS_TENSORS.keys()

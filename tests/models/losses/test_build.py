@@ -3,7 +3,7 @@ from torch import nn
 
 from configs.errors import ConfigError
 from configs.schema.loss import LossSettings
-from models.assign import AnchorRatioAssigner
+from models.assign import AnchorRatioAssigner, IouAssigner
 from models.losses import FocalLoss, build_criterion
 from models.losses.build import scaled_gains
 
@@ -83,3 +83,20 @@ def test_a_balance_of_another_length_is_a_config_error() -> None:
     message = "loss.level_balance: the model has 3 levels but there are 2 weights; give 3 numbers"
     with pytest.raises(ConfigError, match=message.replace(".", r"\.")):
         build_criterion(settings, num_classes=3, num_levels=3, image_size=640)
+
+
+def test_without_objectness_gains_stand_and_the_assigner_is_the_chosen_one() -> None:
+    settings = LossSettings.model_validate(
+        {
+            "assigner": {"name": "iou", "positive": 0.6, "negative": 0.3, "rescue": False},
+            "box": {"name": "smooth_l1", "gain": 2.0, "normalizer": "positives"},
+            "objectness": None,
+            "classification": {"name": "bce", "gain": 3.0, "normalizer": "positives"},
+        }
+    )
+    loss = build_criterion(settings, num_classes=3, num_levels=6, image_size=320)
+    assert loss.objectness is None
+    assert (loss.box.gain, loss.classification.gain) == (2.0, 3.0)
+    assigner = loss.assigner
+    assert isinstance(assigner, IouAssigner)
+    assert (assigner.positive, assigner.negative, assigner.rescue) == (0.6, 0.3, False)

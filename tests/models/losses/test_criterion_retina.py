@@ -1,5 +1,6 @@
 """The criterion without objectness, against torchvision's parts, and assigners mixed with heads."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -223,6 +224,8 @@ def test_the_ratio_assigner_lets_a_cell_answer_for_two_targets(
 def test_the_overlap_may_be_the_class_target() -> None:
     soft = Branch(torch.nn.BCEWithLogitsLoss(reduction="none"), gain=1.0, target="iou")
     predictions, targets = make_predictions(), make_targets([[10, 12, 26, 28]], [1])
+    near = tuple((level / 10).detach().requires_grad_() for level in predictions.levels)
+    predictions = replace(predictions, levels=near)
     parts = retina_criterion(classification=soft).parts(predictions, targets)
     assert parts.classification is not None
     highest = parts.classification.targets[0].amax()
