@@ -5,6 +5,7 @@ JPEG, PNG, BMP, TIFF and WebP. Ordinary 8-bit JPEG and PNG go through OpenCV, wh
 """
 
 import io
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -94,6 +95,7 @@ def read_reduced_image(
     return _decode(path, data, header, factor), header.shown_size
 
 
+@lru_cache(maxsize=1024)
 def jpeg_reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
     """Return by what a JPEG of `size` may be reduced on decoding: 8, 4, 2 or 1; both (h, w).
 

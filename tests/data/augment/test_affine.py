@@ -132,3 +132,21 @@ def test_rule_for_keeping_boxes(after: tuple[float, ...], zoom: float, kept: boo
 def test_no_boxes_survive_of_none() -> None:
     empty = np.zeros((0, 4), np.float32)
     assert survivors(empty, empty, 1.0).shape == (0,)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 33.0])
+@given(
+    zoom=st.floats(0.5, 1.5),
+    shift=st.tuples(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5)),
+    point=st.tuples(st.integers(0, 640), st.integers(0, 640)),
+)
+def test_a_snapped_point_lands_on_whole_pixels_nearby(
+    degrees: float, zoom: float, shift: tuple[float, float], point: tuple[int, int]
+) -> None:
+    drawn = Affine(
+        degrees=degrees, zoom=zoom, shear_degrees=(0, 0), perspective=(0, 0), shift=shift
+    )
+    before = slow_point(drawn, point, 640, 320)
+    after = slow_point(drawn.snapped(point, 640, 320), point, 640, 320)
+    assert np.abs(np.subtract(after, np.round(after))).max() < 1e-6
+    assert np.abs(np.subtract(after, before)).max() <= 0.5 + 1e-6
