@@ -4,6 +4,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,6 +30,7 @@ from data.reading import open_training_cache
 from data.records import Split, load_split
 from models.detector import Detector
 from models.losses import DetectionCriterion
+from models.losses.budget import measure_budget
 from utils.checkpoint.state import has_state
 from utils.engine.protocols import BatchSource
 from utils.engine.summary import TrainingSummary
@@ -195,6 +197,8 @@ def _build_trainer(
         eval_interval=experiment.eval.interval,
         checkpoint_minutes=experiment.run.checkpoint_minutes,
         rules=start.rules,
+        measure_budget=partial(measure_budget, criterion),
+        budget_interval=experiment.loss.budget_interval,
     )
 
 

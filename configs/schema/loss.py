@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from configs.schema.box_loss import BoxLoss, OverlapBoxLoss
 from configs.schema.branch_loss import BceLoss, Classification, Objectness
 from configs.schema.model import AnchorRatioAssigner, Assigner
@@ -27,6 +29,10 @@ class LossSettings(Settings):
     level_balance: tuple[float, ...] | None = None
     """Weight of each level's objectness, fine to coarse; null: 4, 1, 0.4 for three levels, else
     4, 1, 0.25, 0.06, 0.02 as far as there are levels."""
+
+    budget_interval: int = Field(default=50, ge=0)
+    """Batches from one measurement of where the loss and its gradient come from (budget.csv,
+    report) to the next, from the first of each epoch on; 0 measures nothing. Changes no weight."""
 
     claimed_twice: Literal["best", "last"] = "best"
     """Objectness target of a cell that several targets claim: the best overlap, or the last one

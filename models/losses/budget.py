@@ -98,9 +98,7 @@ def _branch_budget(branch: Branch, given: BranchInput, num_positives: Tensor) ->
     place = place * num_classes + (label if targets.ndim > 1 else 0)
     shape = (2, DIFFICULTY_BINS, num_levels, num_classes)
     exists = counted.double()
-    sums = [
-        _binned(place, values, shape) for values in (exists, loss * exists, gradient * exists)
-    ]
+    sums = [_binned(place, values, shape) for values in (exists, loss * exists, gradient * exists)]
     score_place = side * SCORE_BINS + _bin(scores * SCORE_BINS, SCORE_BINS)
     loss_place = side * LOSS_BINS + _loss_bin(loss)
     return BranchBudget(
@@ -175,5 +173,6 @@ def _binned(place: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
     size = torch.Size(shape).numel()
     place, values = place.flatten(), values.flatten().double()
     if place.is_cpu:  # nine times faster than index_add, which a GPU does in a fixed order
-        return torch.bincount(place, weights=values, minlength=size).view(shape)
+        sums = torch.bincount(place, weights=values, minlength=size)
+        return sums.double().view(shape)  # it counts in integers where there is nothing
     return values.new_zeros(size).index_add(0, place, values).cpu().view(shape)

@@ -1,8 +1,8 @@
-"""`metrics.csv`: one row per epoch."""
+"""`metrics.csv`, and other tables with one row per epoch."""
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from utils.runtime.atomic import write_atomically
@@ -32,21 +32,29 @@ F1. Empty where the epoch was not validated."""
 
 
 class History:
-    """Rows of all epochs so far, on disk after each one."""
+    """Rows of all epochs so far, on disk after each one.
 
-    def __init__(self, path: Path) -> None:
+    Without `columns` they are those of the first row, and without rows there is no file.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str] = COLUMNS) -> None:
         self.path = path
+        self.columns = tuple(columns)
         self.rows: list[Row] = []
 
     def append(self, row: Mapping[str, int | float | None]) -> None:
         """Add the row of an epoch and write the file."""
-        self.rows.append({name: row.get(name) for name in COLUMNS})
+        self.rows.append({name: row.get(name) for name in self.columns or row})
         self.write()
 
     def write(self) -> None:
         """Replace the file by the rows known here; those of abandoned epochs go."""
+        columns = self.columns or tuple(next(iter(self.rows), ()))
+        if not columns:
+            self.path.unlink(missing_ok=True)
+            return
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         write_atomically(self.path, text.getvalue().encode())

@@ -1,5 +1,6 @@
 """One iteration of training: forward, backward and, when enough gradients are in, a step."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +20,11 @@ from utils.engine.precision import autocast, choose_precision, gradient_scaler
 from utils.engine.protocols import Criterion
 from utils.engine.schedule import Rates, RateSchedule
 from utils.runtime.seeding import derive_seed, seed_process
-from utils.structures.batch import Batch
+from utils.structures.batch import Batch, Targets
 from utils.structures.predictions import LossTerms
+
+Observe = Callable[[Any, Targets, int], None]
+"""Sees what the network returned, the targets and the iteration; may change nothing."""
 
 
 class Learner:
@@ -39,11 +43,13 @@ class Learner:
         batches_per_epoch: int,
         device: torch.device,
         rules: LayerRules | None = None,
+        observe: Observe | None = None,
     ) -> None:
         self.model = model.to(device)
         if settings.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.criterion = criterion
+        self.observe = observe
         self.settings = settings
         self.device = device
         self.schedule = RateSchedule(settings=settings, batches_per_epoch=batches_per_epoch)
@@ -60,7 +66,7 @@ class Learner:
         rates = self.schedule.at(iteration)
         seed_process(derive_seed(self.settings.seed, iteration))
         self.layers.prepare(is_head_warmup=iteration < self.schedule.head_warmup_iterations)
-        terms = self._loss(batch.to(self.device))
+        terms = self._loss(batch.to(self.device), iteration)
         self.scaler.scale(terms.total).backward()
         self.pending += 1
         if self.pending >= rates.accumulate:
@@ -72,12 +78,14 @@ class Learner:
         if self.pending:
             self._take_step(self.schedule.at(iteration))
 
-    def _loss(self, batch: Batch) -> LossTerms:
+    def _loss(self, batch: Batch, iteration: int) -> LossTerms:
         pixels = batch.pixels()
         if self.settings.channels_last:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self.dtype):
             predictions = self.model(pixels)
+        if self.observe is not None:
+            self.observe(predictions, batch.targets, iteration)
         return self.criterion(predictions, batch.targets)
 
     def _take_step(self, rates: Rates) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 from configs.schema.train import TrainSettings
 from utils.checkpoint.state import load_state, save_state
 from utils.checkpoint.weights import save_weights
+from utils.engine.budget_log import BudgetLog, MeasureBudget
 from utils.engine.clock import Pace, TrainingClock
 from utils.engine.event_log import EventLog
 from utils.engine.history import History, Row
@@ -40,6 +41,7 @@ class Trainer:
 
     `metadata` goes into best.safetensors. `evaluate` gets the running average every
     `eval_interval` epochs and after the last; without it, the last weights count as best.
+    `measure_budget` is called every `budget_interval` batches, see `BudgetLog`.
     Epochs and batches count from 0 inside and from 1 in everything a person reads.
     """
 
@@ -54,8 +56,17 @@ class Trainer:
     eval_interval: int = 1
     checkpoint_minutes: float = 10.0
     rules: LayerRules = field(default_factory=LayerRules)
+    measure_budget: MeasureBudget | None = None
+    budget_interval: int = 50
 
     def __post_init__(self) -> None:
+        self.budgets = BudgetLog(
+            self.measure_budget,
+            interval=self.budget_interval,
+            batches_per_epoch=len(self.batches),
+            epochs=self.settings.epochs,
+            folder=self.folder,
+        )
         self.learner = Learner(
             self.model,
             self.criterion,
@@ -63,6 +74,7 @@ class Trainer:
             batches_per_epoch=len(self.batches),
             device=self.device,
             rules=self.rules,
+            observe=self.budgets.observe,
         )
         self.epoch = 0
         self.batch = 0
@@ -144,7 +156,7 @@ class Trainer:
             **result_columns(result),
         }
         self.history.append(row)
-        self._events.add(self.history.rows[-1])
+        self._events.add(self.history.rows[-1] | self.budgets.end_epoch(self.epoch + 1))
         self.epoch += 1
         self.batch = 0
         self.losses.reset()
@@ -224,6 +236,7 @@ class Trainer:
             "best_result": self.best_result,
             "learner": self.learner.state(),
             "losses": self.losses.state(),
+            "budgets": self.budgets.state(),
             "stopping": self.stopping.state(),
             "history": self.history.state(),
             "clock": self.clock.state(),
@@ -259,6 +272,7 @@ class Trainer:
         self.best_result = state["best_result"]
         self.learner.load_state(state["learner"])
         self.losses.load_state(state["losses"])
+        self.budgets.load_state(state["budgets"])
         self.stopping.load_state(state["stopping"])
         self.history.load_state(state["history"])
         self.clock.load_state(state["clock"])

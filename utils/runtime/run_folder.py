@@ -41,6 +41,16 @@ class RunFolder:
         return self.path / "metrics.csv"
 
     @property
+    def budget(self) -> Path:
+        """Where the loss came from, one row per epoch."""
+        return self.path / "budget.csv"
+
+    @property
+    def budget_summary(self) -> Path:
+        """The same of the first epoch, a quarter and the last one in every detail."""
+        return self.path / "budget.json"
+
+    @property
     def best(self) -> Path:
         """Weights of the best epoch."""
         return self.path / "best.safetensors"
