@@ -46,6 +46,7 @@ class FocalEiouLoss(nn.Module):
     """IoU^gamma times the EIoU loss: boxes that already fit count more.
 
     Zhang et al. 2021, arXiv:2101.08158, section 4. Ours: no gradient through the weight.
+    As published, a box that does not touch its truth costs and learns nothing (unless gamma is 0).
     """
 
     kind: OverlapKind = "eiou"
