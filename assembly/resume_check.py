@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from utils.checkpoint.weights import load_weights
 from utils.runtime.errors import UserError
@@ -51,17 +52,50 @@ class FinishedRun:
     """From start to end, kills included."""
 
 
+class Process(Protocol):
+    """A started training, leader of a process group of its own."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Return the exit code, None while it runs."""
+        ...
+
+    def wait(self) -> int:
+        """Return the exit code, once it has ended."""
+        ...
+
+
+Launch = Callable[[list[str], Path], Process]
+"""Starts train.py with arguments; what it says is appended to a file."""
+
+
+def launch_program(arguments: list[str], log: Path) -> Process:
+    """Start train.py as a person does."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, str(PROGRAM), *arguments],
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
 class KillableTraining:
     """One training in `folder`/x, started and resumed as often as it takes."""
 
-    def __init__(self, arguments: Sequence[str], folder: Path) -> None:
+    def __init__(
+        self, arguments: Sequence[str], folder: Path, launch: Launch = launch_program
+    ) -> None:
         """Prepare.
 
         Args:
             arguments: of train.py, without folder and name of the run.
             folder: is created; holds the run and a log of all processes.
+            launch: starts a process.
         """
         folder.mkdir(parents=True)
+        self._launch = launch
         self._run = RunFolder(folder / "x")
         self._log = folder / "log.txt"
         self._first = [*arguments, f"run.folder={folder}", "run.name=x"]
@@ -91,27 +125,19 @@ class KillableTraining:
             seconds=time.monotonic() - began,
         )
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> Process:
         if not self._run.config.is_file():
             shutil.rmtree(self._run.path, ignore_errors=True)  # killed before it had begun
         is_resumed = self._run.path.is_dir()
         arguments = ["--resume", str(self._run.path)] if is_resumed else self._first
-        with self._log.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, str(PROGRAM), *arguments],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        return self._launch(arguments, self._log)
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait(self, process: Process) -> None:
         if process.wait() != 0:
             lines = self._log.read_text(errors="replace").strip().splitlines()
             raise UserError(f"the training failed: {lines[-1] if lines else 'no output'}")
 
-    def _kill_somewhen(
-        self, process: subprocess.Popen[bytes], draw: random.Random, usual_s: float
-    ) -> str | None:
+    def _kill_somewhen(self, process: Process, draw: random.Random, usual_s: float) -> str | None:
         """Kill at a time or inside a write; return when, None if the training was faster."""
         if draw.random() < 0.5:
             seconds = draw.uniform(0.0, usual_s)

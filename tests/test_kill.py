@@ -1,0 +1,23 @@
+"""A short form of scripts/kill_test.py: 3 killed trainings end as the undisturbed one."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.commands import ROOT
+
+
+@pytest.mark.slow
+def test_killed_trainings_end_as_undisturbed_ones() -> None:
+    done = subprocess.run(
+        [sys.executable, "scripts/kill_test.py", "--runs", "3", "--seed", "3"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "3 of 3 runs ended with the same weights" in done.stderr
+    assert done.stderr.count("killed") >= 3
