@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.models.detection._utils import BoxCoder
 
-from utils.structures.box_coding import LARGEST_GROWTH, decode_delta, encode_delta
+from utils.structures.box_coding import LARGEST_GROWTH, decode_delta
 
 CELLS = torch.tensor([[0.0, 0.0], [3.0, 1.0], [7.0, 9.0]])
 ANCHORS = torch.tensor([[32.0, 32.0], [45.0, 22.0], [10.0, 80.0]])
@@ -23,19 +23,13 @@ def test_zeros_decode_to_the_anchor() -> None:
 
 
 @given(seed=st.integers(0, 2**16), stride=st.sampled_from([1.0, 8.0, 128.0]))
-def test_decoding_and_encoding_are_those_of_torchvision(seed: int, stride: float) -> None:
+def test_decoding_is_that_of_torchvision(seed: int, stride: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     deltas = torch.randn(3, 4, generator=generator)
     deltas[:, 2:] *= 3  # some beyond the largest growth
     coder = BoxCoder(weights=(1.0, 1.0, 1.0, 1.0))
     boxes = decode_delta(deltas, CELLS, ANCHORS, stride)
     torch.testing.assert_close(boxes, coder.decode_single(deltas, anchor_boxes(stride)))
-    torch.testing.assert_close(
-        encode_delta(boxes, CELLS, ANCHORS, stride),
-        coder.encode_single(boxes, anchor_boxes(stride)),
-        rtol=1e-4,
-        atol=1e-4,
-    )
 
 
 @given(
@@ -44,9 +38,11 @@ def test_decoding_and_encoding_are_those_of_torchvision(seed: int, stride: float
     width=st.floats(0.5, 500),
     height=st.floats(0.5, 500),
 )
-def test_encoding_and_decoding_are_inverse(x: float, y: float, width: float, height: float) -> None:
+def test_what_torchvision_encodes_is_decoded(
+    x: float, y: float, width: float, height: float
+) -> None:
     box = torch.tensor([x, y, x + width, y + height]).expand(3, 4)
-    deltas = encode_delta(box, CELLS, ANCHORS, 8)
+    deltas = BoxCoder(weights=(1.0, 1.0, 1.0, 1.0)).encode_single(box, anchor_boxes(8))
     torch.testing.assert_close(decode_delta(deltas, CELLS, ANCHORS, 8), box, rtol=1e-4, atol=1e-3)
 
 
@@ -57,8 +53,3 @@ def test_growth_is_limited_and_shrinking_is_not() -> None:
     torch.testing.assert_close(sizes[:, 0], ANCHORS[:, 0] * 1000 / 16)
     torch.testing.assert_close(sizes[:, 1], ANCHORS[:, 1] * math.exp(-9), rtol=1e-2, atol=0)
     assert math.exp(LARGEST_GROWTH) == pytest.approx(62.5)
-
-
-def test_a_box_without_area_is_infinitely_small() -> None:
-    box = torch.tensor([[4.0, 4.0, 4.0, 4.0]]).expand(3, 4)
-    assert torch.isneginf(encode_delta(box, CELLS, ANCHORS, 8)[:, 2:]).all()

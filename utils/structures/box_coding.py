@@ -45,13 +45,3 @@ def decode_delta(deltas: Tensor, cells_xy: Tensor, anchors: Tensor, stride: floa
     centers = (cells_xy + 0.5) * stride + deltas[..., :2] * anchors
     half_sizes = deltas[..., 2:4].clamp(max=LARGEST_GROWTH).exp() * anchors / 2
     return torch.cat((centers - half_sizes, centers + half_sizes), dim=-1)
-
-
-def encode_delta(boxes: Tensor, cells_xy: Tensor, anchors: Tensor, stride: float) -> Tensor:
-    """Return dx, dy, dw, dh (..., 4) that `decode_delta` turns into boxes (..., 4) xyxy with area.
-
-    Boxes without area give minus infinity.
-    """
-    centers, sizes = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
-    shifts = (centers - (cells_xy + 0.5) * stride) / anchors
-    return torch.cat((shifts, (sizes.clamp(min=0) / anchors).log()), dim=-1)
