@@ -71,7 +71,8 @@ def train(
     _report_labels(folder, loaded, [train_split, *([val_split] if val_split else [])])
 
     seed_process(settings.seed)
-    start = build_training_detector(loaded, train_split, resumed=has_state(folder.last))
+    is_begun = has_state(folder.last)
+    start = build_training_detector(loaded, train_split, resumed=is_begun)
     loaded, detector = start.loaded, start.detector
     if resume is None:
         _write_configuration(loaded, folder)
@@ -92,10 +93,10 @@ def train(
         source=batches, path=folder.path / PAIRING_NAME, total=settings.epochs * len(batches)
     )
     trainer = _build_trainer(start, train_split, criterion, witness, evaluation, folder, device)
-    if resume is None:
+    if not is_begun:
         witness.write_weights(detector)
-    else:
-        trainer.resume()
+    if resume is not None:
+        _go_on(trainer, loaded, changes)
     logger.info("results go to %s", folder.path)
     try:
         summary = trainer.run()
