@@ -42,15 +42,15 @@ class FocalFormula:
             extra = (given["pos_weight"] - 1) * t
             cross_entropy = cross_entropy + extra * odds.minus_log_p
             error = error - extra * odds.q
-        gamma = given.get("gamma", self.gamma)
-        weight = _power(miss, gamma - 1)
         alpha = given.get("alpha", self.alpha)
         if alpha is not None:
-            weight = weight * (t * alpha).add_((1 - t) * (1 - alpha))
+            alpha_t = (t * alpha).add_((1 - t) * (1 - alpha))
+            cross_entropy, error = alpha_t * cross_entropy, alpha_t.mul_(error)
+        gamma = given.get("gamma", self.gamma)
+        weight = _power(miss, gamma - 1)
         factor = miss.mul_(weight)
-        value = factor * cross_entropy
         focusing = miss_slope.mul_(weight).mul_(cross_entropy).mul_(gamma)
-        return value, error.mul_(factor).add_(focusing)
+        return cross_entropy.mul_(factor), error.mul_(factor).add_(focusing)
 
 
 def _miss(
