@@ -1,16 +1,20 @@
 """Judges the run of a comparison: weights of its last epoch, on validation and test split."""
 
 from pathlib import Path
+from typing import Any
 
 from assembly.detector import LoadedDetector
 from assembly.evaluation import SplitEvaluation
 from configs.load import experiment_from_mapping
 from configs.schema import Experiment
+from data.anchors import label_statistics
 from data.records import SplitName, load_split
 from models.weights import detector_from_checkpoint
 from utils.checkpoint.state import load_state
 from utils.checkpoint.weights import load_weights
-from utils.comparison.judged_run import JudgedSplit, write_judged
+from utils.comparison.judged_run import FOLDER, JudgedSplit, write_judged
+from utils.comparison.run_record import FACTS
+from utils.runtime.atomic import write_json
 from utils.runtime.device import choose_device
 from utils.runtime.run_folder import open_run_folder
 from utils.runtime.threads import set_threads
@@ -30,6 +34,8 @@ def judge_run(path: Path) -> None:
     loaded = load_last(path)
     experiment = experiment_from_mapping(loaded.metadata["config"])
     set_threads(experiment.train.threads, experiment.train.workers)
+    (path / FOLDER).mkdir(exist_ok=True)
+    write_json(path / FOLDER / FACTS, _facts(experiment))
     for split in SPLITS:
         write_judged(path, split, _judged(loaded, experiment, split))
 
@@ -45,6 +51,18 @@ def load_last(path: Path) -> LoadedDetector:
         image_size=int(metadata["image_size"]),
         metadata=metadata,
     )
+
+
+def _facts(experiment: Experiment) -> dict[str, Any]:
+    """Return what the report says of the training data."""
+    train = load_split(experiment.data, "train")
+    statistics = label_statistics(train.records, len(train.class_names))
+    fingerprints = {name: load_split(experiment.data, name).fingerprint[:12] for name in SPLITS}
+    return {
+        "train_images": len(train.records),
+        "train_objects": [int(count) for count in statistics.class_counts],
+        "fingerprints": {"train": train.fingerprint[:12], **fingerprints},
+    }
 
 
 def _judged(loaded: LoadedDetector, experiment: Experiment, name: SplitName) -> JudgedSplit:

@@ -37,7 +37,7 @@ class RunComparison:
 
     cfg: Path
     overrides: tuple[str, ...]
-    report_only_plan: bool = False
+    plan_only: bool = False
 
 
 @dataclass(frozen=True)

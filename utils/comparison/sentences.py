@@ -33,6 +33,16 @@ def verdict_sentence(
     )
 
 
+def headline(words: Mapping[str, str], baseline: str) -> str:
+    """Return the verdicts in one sentence; `words` by arm."""
+    groups = {
+        word: [arm for arm, own in words.items() if own == word]
+        for word in ("better", "worse", "equivalent", "inconclusive")
+    }
+    parts = [f"{word}: {', '.join(arms)}" for word, arms in groups.items() if arms]
+    return f"Against {baseline}, {'; '.join(parts)}."
+
+
 def setting_text(config: Mapping[str, Any]) -> str:
     """Return data set, model, budget and gain mode of an arm."""
     train, model, loss = config["train"], config["model"], config["loss"]
@@ -61,6 +71,8 @@ def would_change(result: ArmResult, *, baseline: str, test: TestSettings) -> lis
     lines = []
     if result.word == "inconclusive":
         lines += _undecided(result, test)
+    elif result.word == "equivalent" and not _outermost(result):
+        lines.append(f"{result.name}: every run gave the very results of {baseline}.")
     elif result.word == "equivalent":
         lines.append(
             f"{result.name}: a margin below {_outermost(result):.2f} points would make this "

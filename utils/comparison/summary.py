@@ -28,7 +28,13 @@ from utils.comparison.replication import (
 )
 from utils.comparison.run_numbers import METRICS, Numbers, run_numbers
 from utils.comparison.run_record import RunRecord
-from utils.comparison.sentences import caveats, setting_text, verdict_sentence, would_change
+from utils.comparison.sentences import (
+    caveats,
+    headline,
+    setting_text,
+    verdict_sentence,
+    would_change,
+)
 from utils.runtime.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -79,7 +85,7 @@ def summarise(
         for line in would_change(result, baseline=settings.baseline, test=settings.test)
     ]
     return {
-        "verdict": " ".join(sentences.values()),
+        "verdict": headline({arm: one.word for arm, one in results.items()}, settings.baseline),
         "setting": setting_text(reference.config),
         "unit": "points of 100 for AP, AR, recall, calibration errors and their differences",
         "baseline": settings.baseline,

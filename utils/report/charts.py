@@ -1,4 +1,4 @@
-"""Line charts as inline SVG: no plotting library, no script, colours follow the page's theme.
+"""Charts as inline SVG: no plotting library, no script, colours follow the page's theme.
 
 A chart is one string that stands in a page on its own; series colours are the CSS classes
 `series-0` ... `series-5` that the page defines for light and dark.
@@ -8,9 +8,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Protocol
 
 WIDTH, HEIGHT = 520, 260
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 34
+
+
+class Scale(Protocol):
+    """Where values lie along one side of a chart."""
+
+    def pixel(self, value: float) -> float:
+        """Return where `value` lies."""
+        ...
+
+    def ticks(self, about: int = 5) -> list[float]:
+        """Return about `about` values to mark."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +72,19 @@ def line_chart(
         _polyline(index, x, line, horizontal, vertical)
         for index, line in enumerate(series.values())
     ]
+    return figure(title, list(series), grid(horizontal, vertical, x_label) + "".join(lines))
+
+
+def figure(title: str, names: Sequence[str], body: str) -> str:
+    """Return the figure around the SVG elements `body`, with the names of its series."""
     legend = "".join(
         f'<span class="key series-{index}">{escape(name)}</span>'
-        for index, name in enumerate(series)
+        for index, name in enumerate(names)
     )
     return (
         f'<figure><figcaption>{escape(title)} <span class="legend">{legend}</span></figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f"{_grid(horizontal, vertical, x_label)}{''.join(lines)}</svg></figure>"
+        f"{body}</svg></figure>"
     )
 
 
@@ -96,7 +114,8 @@ def _polyline(
     return "".join(parts)
 
 
-def _grid(horizontal: Axis, vertical: Axis, x_label: str) -> str:
+def grid(horizontal: Scale, vertical: Scale, x_label: str) -> str:
+    """Return lines at the ticks of the vertical axis, and the numbers of both."""
     parts = []
     for value in vertical.ticks():
         y = vertical.pixel(value)

@@ -8,6 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from utils.report.budget_section import BudgetSection
+from utils.report.budget_text import percent
 from utils.report.charts import line_chart
 from utils.structures.results import EvalResult
 
@@ -38,6 +40,8 @@ class RunPage:
     """Plain sentences a reader should know: rejected labels, caps that were hit."""
     config_text: str
     figures: Sequence[Figure]
+    budget: BudgetSection | None = None
+    """Where the loss came from, if it was measured."""
 
 
 def read_history(path: Path) -> list[dict[str, float | None]]:
@@ -55,6 +59,7 @@ def write_run_page(path: Path, page: RunPage) -> None:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
     )
     environment.filters["score"] = lambda value: "-" if value is None else f"{value:.3f}"
+    environment.filters["percent"] = percent
     text = environment.get_template("run.html").render(
         page=page, charts=_charts(page.history), confusion=_confusion(page)
     )

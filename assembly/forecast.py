@@ -1,0 +1,118 @@
+"""What a comparison will cost and can find, said before anything is trained."""
+
+from collections.abc import Iterator
+from time import perf_counter
+
+import torch
+
+from assembly.detector import build_training_detector
+from configs.design import LoadedDesign
+from configs.load import LoadedExperiment
+from data.anchors import label_statistics
+from data.loader import build_train_batches
+from data.records import load_split
+from models.losses import build_criterion
+from utils.comparison.power import Design, power
+from utils.comparison.verdict import fewest_seeds
+from utils.engine.learner import Learner
+from utils.runtime.device import choose_device
+from utils.runtime.progress import format_duration
+from utils.runtime.seeding import seed_process
+from utils.runtime.threads import set_threads
+
+MEASURED_STEPS = 4
+
+
+def forecast(design: LoadedDesign, *, num_runs: int, num_left: int) -> Iterator[str]:
+    """Yield sentences on number of runs, what they can find, and their time.
+
+    Args:
+        design: the comparison.
+        num_runs: trainings in all.
+        num_left: those that are not done yet; without any nothing is measured.
+    """
+    settings, test = design.settings, design.settings.test
+    num_arms = len(settings.arms) - 1
+    yield (
+        f"{len(settings.arms)} arms x {len(settings.seeds)} seeds: {num_runs} trainings, "
+        f"{num_left} of them to do, {settings.jobs} at a time"
+    )
+    yield from power_sentences(
+        Design(
+            sd=test.expected_sd,
+            margin=test.margin,
+            level=test.level,
+            num_arms=num_arms,
+            correction=test.correction,
+        ),
+        len(settings.seeds),
+    )
+    if num_left:
+        seconds = training_seconds(design.arms[settings.baseline])
+        total = seconds * num_left / settings.jobs
+        yield (
+            f"one training takes about {format_duration(seconds)} by {MEASURED_STEPS} measured "
+            f"steps, all that is left {format_duration(total)}, validation not counted"
+        )
+
+
+def power_sentences(design: Design, num_seeds: int) -> Iterator[str]:
+    """Yield what so many seeds can find under a design."""
+    fewest = fewest_seeds(design.level, num_arms=design.num_arms, correction=design.correction)
+    if num_seeds < 2:
+        yield "with one seed every verdict is inconclusive: the noise between seeds is unknown"
+        return
+    plan = power(design, num_seeds)
+    if num_seeds < fewest:
+        yield (
+            f"{num_seeds} seeds can never be significant with {design.num_arms} arms against the "
+            f"baseline and correction={design.correction}: at least {fewest} are needed; no "
+            "verdict can be better or worse"
+        )
+    elif plan.detectable is not None:
+        yield (
+            f"a true difference of {plan.detectable:.2f} points would be found with a probability "
+            f"of 80 %, if seeds differ by {design.sd:g} points (test.expected_sd)"
+        )
+    yield (
+        f"equal arms would be called equivalent within {design.margin:g} points with a probability "
+        f"of {100 * plan.power_of_equivalence:.0f} %"
+    )
+
+
+def training_seconds(loaded: LoadedExperiment) -> float:
+    """Return how long the trainings of an experiment take, from a few steps on real batches."""
+    settings = loaded.experiment.train
+    device = choose_device(settings.device)
+    set_threads(settings.threads, settings.workers)
+    split = load_split(loaded.experiment.data, "train")
+    seed_process(settings.seed)
+    start = build_training_detector(loaded, split)
+    batches = build_train_batches(
+        split.records, start.loaded.experiment, stride=start.detector.size_multiple
+    )
+    criterion = build_criterion(
+        loaded.experiment.loss,
+        num_classes=start.detector.num_classes,
+        num_levels=len(start.detector.strides),
+        image_size=settings.image_size,
+        class_counts=label_statistics(split.records, len(split.class_names)).class_counts,
+    ).to(device)
+    learner = Learner(
+        start.detector, criterion, settings, batches_per_epoch=len(batches), device=device
+    )
+    times = []
+    try:
+        began = perf_counter()
+        for number, batch in enumerate(batches.epoch(0)):
+            learner.learn(batch, number)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            times.append(perf_counter() - began)
+            began = perf_counter()
+            if len(times) > MEASURED_STEPS:
+                break
+    finally:
+        batches.close()
+    measured = sorted(times[1:] or times)
+    return measured[len(measured) // 2] * len(batches) * settings.epochs

@@ -1,0 +1,71 @@
+"""Compare losses, or anything else, as an experiment: python compare.py --cfg DESIGN.yaml.
+
+torch is imported only after the design proved right, so that help and mistakes appear at once.
+"""
+
+import logging
+import sys
+
+from configs.compare_cli import (
+    JudgeRun,
+    PowerQuestion,
+    ReportComparison,
+    RunComparison,
+    parse_compare_command,
+)
+from configs.design import load_design
+from configs.errors import ConfigError
+from utils.runtime.command import run_command
+from utils.runtime.errors import UserError
+from utils.runtime.progress import start_logging
+from utils.runtime.threads import prepare_environment
+
+
+def main() -> None:
+    """Read the command line and do what it asks for."""
+    command = parse_compare_command()
+    start_logging()
+    prepare_environment()
+    if isinstance(command, RunComparison):
+        run(command)
+    elif isinstance(command, ReportComparison):
+        from assembly.comparison import report
+
+        report(command.folder)
+    elif isinstance(command, JudgeRun):
+        from assembly.judged_run import judge_run
+
+        judge_run(command.folder)
+    else:
+        print_power(command)
+
+
+def run(command: RunComparison) -> None:
+    """Run a comparison, or go on with it."""
+    design = load_design(command.cfg, command.overrides)
+    for note in dict.fromkeys(note for arm in design.arms.values() for note in arm.notes):
+        logging.info(note)
+    from assembly.comparison import compare
+
+    compare(design, plan_only=command.plan_only)
+
+
+def print_power(question: PowerQuestion) -> None:
+    """Print what various numbers of seeds can find."""
+    from utils.report.power_table import power_table
+
+    from utils.comparison.power import Design, power
+
+    design = Design(
+        sd=question.sd,
+        margin=question.margin,
+        num_arms=question.arms,
+        correction=question.correction,
+    )
+    sys.stdout.write(power_table([power(design, seeds) for seeds in SEEDS], question.margin))
+
+
+SEEDS = (3, 5, 6, 7, 8, 10, 12, 16, 20)
+
+if __name__ == "__main__":
+    run_command(main, user_errors=(ConfigError, UserError))
