@@ -3,14 +3,18 @@
 import shlex
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 
 from assembly.evaluation import SplitEvaluation
 from configs.load import LoadedExperiment
+from configs.schema.branch_loss import FocalLossSettings
+from configs.schema.loss import LossSettings
 from data.image_io import read_image
 from data.loader import TrainBatches
+from utils.report.budget_section import read_budget_section
 from utils.report.drawing import (
     Picture,
     data_uri,
@@ -54,6 +58,12 @@ def write_run_report(
         notes=_notes(folder, result, evaluation),
         config_text=folder.config.read_text(encoding="utf-8"),
         figures=figures,
+        budget=read_budget_section(
+            folder.budget_summary,
+            folder.budget,
+            evaluation.split.class_names,
+            loss_names(loaded.experiment.loss),
+        ),
     )
     write_run_page(folder.report, page)
 
@@ -70,6 +80,18 @@ def _facts(loaded: LoadedExperiment, result: EvalResult) -> dict[str, str]:
         "seed": str(experiment.train.seed),
         "validation": f"{result.counts['images']} images, {result.counts['truths']} objects",
     }
+
+
+def loss_names(settings: LossSettings) -> dict[str, str]:
+    """Return what the report calls the loss of each branch of the head."""
+    branches = {"objectness": settings.objectness, "classification": settings.classification}
+    return {name: _loss_name(branch) for name, branch in branches.items() if branch is not None}
+
+
+def _loss_name(settings: Any) -> str:
+    is_plain = isinstance(settings, FocalLossSettings) and settings.gamma == 0
+    name = "bce" if is_plain else settings.name
+    return name if settings.ohem is None else f"{name} with hard example mining"
 
 
 def _notes(folder: RunFolder, result: EvalResult, evaluation: SplitEvaluation) -> list[str]:

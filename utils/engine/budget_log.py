@@ -102,8 +102,10 @@ def budget_row(budget: LossBudget) -> Row:
     """Return the columns of budget.csv but the epoch."""
     row: Row = {"batches": budget.batches}
     for name, branch in budget.branches.items():
-        for group, shares in zip(GROUPS, branch.shares().tolist(), strict=True):
-            row[f"{name}_loss_{group}"], row[f"{name}_gradient_{group}"] = shares
+        loss_and_gradient = branch.shares().T.tolist()
+        for summed, shares in zip(("loss", "gradient"), loss_and_gradient, strict=True):
+            for group, share in zip(GROUPS, shares, strict=True):
+                row[f"{name}_{summed}_{group}"] = share
     for stride, matches in zip(budget.strides, budget.matches_per_image(), strict=True):
         row[f"matches_stride_{stride}"] = matches
     row["best_possible_recall"] = budget.best_possible_recall
