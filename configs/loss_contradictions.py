@@ -3,12 +3,8 @@
 from collections.abc import Iterator
 
 from configs.schema import Experiment
-from configs.schema.branch_loss import (
-    BranchLoss,
-    ClassLoss,
-    FocalLossSettings,
-    FocalStarLoss,
-)
+from configs.schema.branch_loss import BranchLoss, FocalLossSettings, FocalStarLoss
+from configs.schema.class_loss import ClassLoss
 
 Contradiction = tuple[str, str]
 """A dotted key and what is wrong with it."""

@@ -5,7 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from configs.schema.box_loss import BoxLoss, OverlapBoxLoss
-from configs.schema.branch_loss import BceLoss, Classification, Objectness
+from configs.schema.branch_loss import BceLoss, Objectness
+from configs.schema.class_loss import Classification
 from configs.schema.model import AnchorRatioAssigner, Assigner
 from configs.schema.settings import Settings
 

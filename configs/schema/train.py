@@ -164,6 +164,15 @@ class TrainSettings(Settings):
     """Arithmetic of the network: auto takes fp16 on CUDA and bf16 on CPUs that compute it natively,
     else float32. Losses and weights are float32 always."""
 
+    non_finite: Literal["stop", "skip"] = "stop"
+    """What to do about a loss or gradient that is NaN or infinite: stop, or leave the batch out and
+    go on (up to 10 in a row; waits for the device at every batch). Either way the batch is saved
+    for train.py --replay. With fp16, gradients that overflow are skipped by design."""
+
+    oom: Literal["stop", "halve"] = "stop"
+    """What to do when the device runs out of memory: stop, or compute batches in halves (quarters,
+    ...) from there on; images per optimizer step stay the same, batch statistics are per part."""
+
     channels_last: bool = True
     """Memory order NHWC, which is faster on most CPUs and GPUs."""
 

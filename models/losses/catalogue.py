@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from configs.schema import box_loss, branch_loss
+from configs.schema import box_loss, branch_loss, class_loss
 from models.losses.asymmetric import AsymmetricLoss
 from models.losses.blur import BlurLoss
 from models.losses.box import AlphaOverlapLoss, FocalEiouLoss, OverlapLoss, SmoothL1Loss
@@ -52,15 +52,13 @@ BRANCH_LOSSES: dict[type[branch_loss.BranchLoss], Build] = {
         n, gamma=s.gamma, alpha=s.alpha, scale_factor=s.scale_factor
     ),
     branch_loss.BlurLoss: lambda s, n: BlurLoss(temperature=s.temperature),
-    branch_loss.SoftmaxLoss: lambda s, n: SoftmaxLoss(),
-    branch_loss.SoftmaxFocalLoss: lambda s, n: SoftmaxLoss(gamma=s.gamma),
-    branch_loss.SeesawLoss: lambda s, n: SeesawLoss(
+    class_loss.SoftmaxLoss: lambda s, n: SoftmaxLoss(),
+    class_loss.SoftmaxFocalLoss: lambda s, n: SoftmaxLoss(gamma=s.gamma),
+    class_loss.SeesawLoss: lambda s, n: SeesawLoss(
         n, mitigation=s.mitigation, compensation=s.compensation
     ),
-    branch_loss.FocalDiceLoss: lambda s, n: FocalDiceLoss(
-        gamma=s.gamma, alpha=s.alpha, dice=s.dice
-    ),
-    branch_loss.SoftmaxFocalDiceLoss: lambda s, n: SoftmaxFocalDiceLoss(gamma=s.gamma, dice=s.dice),
+    class_loss.FocalDiceLoss: lambda s, n: FocalDiceLoss(gamma=s.gamma, alpha=s.alpha, dice=s.dice),
+    class_loss.SoftmaxFocalDiceLoss: lambda s, n: SoftmaxFocalDiceLoss(gamma=s.gamma, dice=s.dice),
 }
 
 BOX_LOSSES: dict[type[box_loss.BoxLossBase], Callable[[Any], nn.Module]] = {

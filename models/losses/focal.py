@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812 - the name torch's own documentati
 from torch import Tensor, nn
 
 from models.losses.focal_formula import FocalForm, FocalFormula
-from models.losses.fused import FusedFunction, prepared
+from models.losses.fused import FusedFunction, FusedSum, prepared
 
 _MAX_GAMMA = 10.0
 
@@ -94,6 +94,9 @@ class FocalLoss(nn.Module):
         if self.gamma == 0:
             return self._without_focus(logits, targets)
         formula, operands = self._formula(logits)
+        if self.reduction != "none" and self.loss.weight is None:
+            total: Tensor = FusedSum.apply(logits, targets, formula, *operands)
+            return total / logits.numel() if self.reduction == "mean" else total
         losses: Tensor = FusedFunction.apply(logits, targets, formula, *operands)
         if self.loss.weight is not None:
             losses = losses * self.loss.weight

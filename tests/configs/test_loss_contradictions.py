@@ -8,7 +8,8 @@ import pytest
 
 from configs.load import LoadedExperiment
 from configs.schema.box_loss import BoxLossBase
-from configs.schema.branch_loss import BranchLoss, ClassLoss, ElementwiseLoss
+from configs.schema.branch_loss import BranchLoss, ElementwiseLoss
+from configs.schema.class_loss import ClassLoss
 from tests.configs.conftest import Write
 
 Load = Callable[..., LoadedExperiment]

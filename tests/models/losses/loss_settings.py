@@ -6,7 +6,8 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from configs.schema.branch_loss import BranchLoss, Classification, ClassLoss, ElementwiseLoss
+from configs.schema.branch_loss import BranchLoss, ElementwiseLoss
+from configs.schema.class_loss import Classification, ClassLoss
 from models.losses.catalogue import BRANCH_LOSSES
 
 REQUIRED: dict[str, dict[str, Any]] = {

@@ -8,7 +8,8 @@ from torch import nn
 
 from configs.schema import branch_loss
 from configs.schema.box_loss import BoxLoss, BoxLossBase
-from configs.schema.branch_loss import BranchLoss, ClassLoss, ElementwiseLoss
+from configs.schema.branch_loss import BranchLoss, ElementwiseLoss
+from configs.schema.class_loss import ClassLoss
 from configs.schema.loss import LossSettings
 from models.losses import FocalLoss, build_criterion
 from models.losses.box import AlphaOverlapLoss, FocalEiouLoss, SmoothL1Loss
