@@ -13,8 +13,8 @@ from utils.report.charts import line_chart
 
 GROUPS = {
     "positives": "positives",
-    "hard_negatives": "hard negatives",
-    "easy_negatives": "easy negatives",
+    "hard_negatives": "hard neg.",
+    "easy_negatives": "easy neg.",
 }
 SIDES = ("positives", "negatives")
 
@@ -141,7 +141,7 @@ def _gradient_by_difficulty(branches: Mapping[str, Mapping[str, Any]]) -> list[s
     highest = max(value for side in shares.values() for bars in side.values() for value in bars)
     return [
         bar_chart(
-            f"Gradient of {side}, share of the branch",
+            f"Gradient of {side}",
             shares[side],
             x_label="|score - target|: easy to hard",
             highest=highest,

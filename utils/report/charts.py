@@ -11,7 +11,7 @@ from html import escape
 from typing import Protocol
 
 WIDTH, HEIGHT = 520, 260
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 34
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 42
 
 
 class Scale(Protocol):
@@ -28,12 +28,16 @@ class Scale(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A linear axis from `low` to `high`, drawn from pixel `start` to pixel `end`."""
+    """A linear axis from `low` to `high`, drawn from pixel `start` to pixel `end`.
+
+    `is_whole`: marks stand at whole numbers only.
+    """
 
     low: float
     high: float
     start: float
     end: float
+    is_whole: bool = False
 
     def pixel(self, value: float) -> float:
         """Return where `value` lies."""
@@ -44,6 +48,7 @@ class Axis:
         raw = (self.high - self.low) / about
         magnitude = 10.0 ** math.floor(math.log10(raw))
         step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= raw)
+        step = max(step, 1.0) if self.is_whole else step
         first = math.ceil(self.low / step - 1e-9)
         last = math.floor(self.high / step + 1e-9)
         return [index * step for index in range(first, last + 1)]
@@ -66,7 +71,8 @@ def line_chart(
     if not values or not x:
         return f'<p class="empty">{escape(title)}: nothing was recorded.</p>'
     low, high = y_range or _padded(min(values), max(values))
-    horizontal = Axis(*_padded(min(x), max(x), share=0.0), LEFT, WIDTH - RIGHT)
+    is_whole = all(float(value).is_integer() for value in x)
+    horizontal = Axis(*_padded(min(x), max(x), share=0.0), LEFT, WIDTH - RIGHT, is_whole)
     vertical = Axis(low, high, HEIGHT - BOTTOM, TOP)
     lines = [
         _polyline(index, x, line, horizontal, vertical)
@@ -129,6 +135,6 @@ def grid(horizontal: Scale, vertical: Scale, x_label: str) -> str:
             f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{value:g}</text>'
         )
     parts.append(
-        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 3}" text-anchor="end">{escape(x_label)}</text>'
+        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(x_label)}</text>'
     )
     return "".join(parts)
