@@ -1,0 +1,1 @@
+"""What five articles on focal loss print, computed again; `../article_rows.py` shows it."""
