@@ -89,7 +89,9 @@ def load_design(path: str | Path, overrides: Sequence[str] = ()) -> LoadedDesign
 def as_overrides(settings: Overrides) -> tuple[str, ...]:
     """Return nested settings as `section.key=value`, values in JSON, which is YAML too."""
     return tuple(
-        f"{'.'.join(path)}={json.dumps(value)}" for path, value in _leaves(nested(settings), ())
+        f"{'.'.join(path)}={json.dumps(value)}"
+        for path, value in _leaves(nested(settings), ())
+        if path
     )
 
 

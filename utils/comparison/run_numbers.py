@@ -148,11 +148,12 @@ def _isotonic_scores(run: RunRecord, scores: Floats) -> Floats:
 
 
 def focal_of(config: Mapping[str, Any]) -> tuple[float, float | None] | None:
-    """Return gamma and alpha of a run's focal loss, None without any; classes go first."""
+    """Return gamma and alpha of a run's focal loss, classes first; None without one for all."""
     for branch in ("classification", "objectness"):
         settings = config["loss"].get(branch) or {}
-        if settings.get("name") == "focal":
-            return float(settings["gamma"]), settings.get("alpha")
+        alpha = settings.get("alpha")
+        if settings.get("name") == "focal" and not isinstance(alpha, list):
+            return float(settings["gamma"]), alpha
     return None
 
 

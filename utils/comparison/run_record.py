@@ -35,6 +35,8 @@ class RunRecord:
     pairing: Mapping[str, Any]
     """Hashes of initial weights and first batches."""
     environment: Mapping[str, Any]
+    budget: Mapping[str, Any]
+    """budget.json: where loss and gradient came from; empty where it was not measured."""
 
 
 def read_run(arm: str, seed: int, folder: Path) -> RunRecord:
@@ -56,6 +58,7 @@ def read_run(arm: str, seed: int, folder: Path) -> RunRecord:
         scale=_json(folder / "loss_scale.json"),
         pairing=_json(folder / "pairing.json"),
         environment=_json(folder / "environment.json"),
+        budget=_json(folder / "budget.json"),
     )
 
 

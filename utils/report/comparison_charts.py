@@ -171,6 +171,55 @@ def class_chart(name: str, arm: Mapping[str, Any], color: str) -> str:
     return area.figure()
 
 
+def budget_charts(arms: Arms) -> list[str]:
+    """Return, for every branch and side, cumulative loss and gradient by difficulty of all arms."""
+    budgets = {name: arm["plots"].get("budget") or {} for name, arm in arms.items()}
+    branches = dict.fromkeys(branch for budget in budgets.values() for branch in budget)
+    charts = []
+    for branch in branches:
+        for side in ("negatives", "positives"):
+            having = {n: b[branch][side] for n, b in budgets.items() if branch in b}
+            charts += [_cumulative(arms, having, f"{branch}, {side}")]
+            charts += [_difficulty(arms, having, f"{branch}, {side}")]
+    return charts
+
+
+def _cumulative(arms: Arms, having: Mapping[str, Mapping[str, Any]], what: str) -> str:
+    area = PlotArea(
+        title=f"Cumulative loss: {what}",
+        description="Share of the loss that the easiest share of elements holds, last epoch.",
+        x_range=(0.0, 1.0),
+        y_range=(0.0, 1.0),
+        x_label="share of elements, easiest first",
+        y_label="share of loss",
+    )
+    known = {name: one["cumulative_loss"] for name, one in having.items()}
+    shown = {name: curve for name, curve in known.items() if curve is not None}
+    for name, curve in shown.items():
+        xs = [index / (len(curve) - 1) for index in range(len(curve))]
+        area.line(xs, curve, _color(arms, name))
+    return area.figure([(_color(arms, name), name) for name in shown])
+
+
+def _difficulty(arms: Arms, having: Mapping[str, Mapping[str, Any]], what: str) -> str:
+    highest = max(value for one in having.values() for value in one["gradient"])
+    area = PlotArea(
+        title=f"Gradient by difficulty: {what}",
+        description="Share of the branch's gradient by |score - target|, last epoch.",
+        x_range=(0.0, 1.0),
+        y_range=(0.0, highest * 1.05 or 1.0),
+        x_label="|score - target|: easy to hard",
+        y_label="share of gradient",
+    )
+    for name, one in having.items():
+        count = len(one["gradient"])
+        middles = [(index + 0.5) / count for index in range(count)]
+        area.line(middles, one["gradient"], _color(arms, name))
+        for x, y in zip(middles, one["gradient"], strict=True):
+            area.dot(x, y, _color(arms, name), f"{name}: {y:.3f}", radius=3)
+    return area.figure([(_color(arms, name), name) for name in having])
+
+
 def search_chart(tuning: Mapping[str, Mapping[str, Any]], arms: Arms) -> str:
     """Return the expected best of k trials for every arm; empty without tuning."""
     curves = {name: entry["best_of"] for name, entry in tuning.items() if name in arms}

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from utils.report.comparison_charts import (
+    budget_charts,
     class_chart,
     difference_chart,
     precision_recall_chart,
@@ -94,6 +95,7 @@ def _charts(content: Mapping[str, Any]) -> dict[str, list[str]]:
             for index, (name, arm) in enumerate(arms.items())
             if arm.get("per_class")
         ],
+        "budget": budget_charts(arms),
         "search": [chart for chart in [search_chart(content.get("tuning") or {}, arms)] if chart],
     }
 
