@@ -25,6 +25,12 @@ def main() -> None:
 
         logging.info(verify_resume(command.cfg, command.overrides))
         return
+    if command.replay is not None:
+        prepare_environment()
+        from assembly.replay import replay
+
+        replay(command.replay)
+        return
     loaded, changes = load(command)
     for note in loaded.notes:
         logging.info(note)

@@ -1,5 +1,6 @@
 """One iteration of training: forward, backward and, when enough gradients are in, a step."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,10 @@ from torch import Tensor, nn
 
 from configs.schema.train import TrainSettings
 from utils.engine.ema import WeightAverage
+from utils.engine.guard import FiniteGuard
 from utils.engine.layers import LayerControl, LayerRules
+from utils.engine.loss_log import NotFiniteError, require_finite_terms
+from utils.engine.micro_batches import MicroBatches
 from utils.engine.optimizer import (
     build_optimizer,
     load_optimizer_state,
@@ -58,46 +62,100 @@ class Learner:
         self.dtype = choose_precision(settings.precision, device)
         self.scaler = gradient_scaler(device, self.dtype)
         self.average = WeightAverage(self.model, settings.ema)
+        self.guard = FiniteGuard([self.model, criterion], skips=settings.non_finite == "skip")
+        self.micro_batches = MicroBatches(may_halve=settings.oom == "halve")
         self.step = 0
         self.pending = 0
 
-    def learn(self, batch: Batch, iteration: int) -> LossTerms:
-        """Learn from one batch; `iteration` counts from 0 over the whole training."""
+    def learn(self, batch: Batch, iteration: int) -> LossTerms | None:
+        """Learn from one batch; `iteration` counts from 0 over the whole training.
+
+        Returns:
+            The terms; None if the batch was not finite and was left out.
+
+        Raises:
+            NotFiniteError: loss or gradient are NaN or infinite; the weights are as before.
+        """
         rates = self.schedule.at(iteration)
-        seed_process(derive_seed(self.settings.seed, iteration))
-        self.layers.prepare(is_head_warmup=iteration < self.schedule.head_warmup_iterations)
-        terms = self._loss(batch.to(self.device), iteration)
-        self.scaler.scale(terms.total).backward()
-        self.pending += 1
-        if self.pending >= rates.accumulate:
-            self._take_step(rates)
+        batch = batch.to(self.device)
+        self.guard.begin()
+        try:
+            terms = self._backward(batch, iteration)
+            self.pending += 1
+            if self.pending >= rates.accumulate:
+                self._take_step(rates)
+        except NotFiniteError as error:
+            self.guard.leave_out(error, batch, iteration)
+            if self.pending >= rates.accumulate:
+                self._drop_gradients()
+            return None
+        self.guard.passed()
         return terms
 
     def finish(self, iteration: int) -> None:
         """Use the gradients that still wait, at the end of training."""
-        if self.pending:
+        if not self.pending:
+            return
+        try:
             self._take_step(self.schedule.at(iteration))
+        except NotFiniteError:
+            if not self.guard.skips:
+                raise
+            self._drop_gradients()
 
-    def _loss(self, batch: Batch, iteration: int) -> LossTerms:
+    def compute(self, batch: Batch, iteration: int, observe: Observe | None = None) -> LossTerms:
+        """Return the loss of a batch on the device, with the random numbers of its iteration."""
+        seed_process(derive_seed(self.settings.seed, iteration))
+        self.layers.prepare(is_head_warmup=iteration < self.schedule.head_warmup_iterations)
         pixels = batch.pixels()
         if self.settings.channels_last:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self.dtype):
             predictions = self.model(pixels)
-        if self.observe is not None:
-            self.observe(predictions, batch.targets, iteration)
+        if observe is not None:
+            observe(predictions, batch.targets, iteration)
         return self.criterion(predictions, batch.targets)
+
+    def _backward(self, batch: Batch, iteration: int) -> LossTerms:
+        # Reading a loss on a GPU waits for it; there the check before the step is enough.
+        is_read = self.device.type == "cpu" or self.guard.skips
+        before = self._copied_gradients() if self.micro_batches.may_halve else {}
+
+        def learn_from(part: Batch) -> LossTerms:
+            terms = self.compute(part, iteration, self.observe)
+            if is_read:
+                require_finite_terms(terms)
+            self.scaler.scale(terms.total).backward()
+            return terms
+
+        def undo() -> None:
+            for name, parameter in self.model.named_parameters():
+                parameter.grad = before.get(name)
+
+        return self.micro_batches.run(batch, learn_from, undo=undo)
 
     def _take_step(self, rates: Rates) -> None:
         set_rates(self.optimizer, rates)
-        if self.settings.clip_norm > 0:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        norm = self._clipped_norm()
+        if not self.scaler.is_enabled() and not math.isfinite(norm):
+            raise NotFiniteError("gradient is not finite")
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
+        self._drop_gradients()
         self.average.update()
         self.step += 1
+
+    def _clipped_norm(self) -> float:
+        """Clip the gradient if that is set; return its norm before."""
+        if self.settings.clip_norm > 0:
+            self.scaler.unscale_(self.optimizer)
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        else:
+            norm = nn.utils.get_total_norm(self._gradients().values())
+        return float(norm)
+
+    def _drop_gradients(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
         self.pending = 0
 
     def vital_tensors(self) -> dict[str, Tensor]:
@@ -111,7 +169,7 @@ class Learner:
             vital |= {f"gradient of {k}": v for k, v in self._gradients().items()}
         return vital
 
-    def _criterion_state(self) -> dict[str, Tensor]:
+    def criterion_state(self) -> dict[str, Tensor]:
         """Return what the loss remembers of earlier batches: counts, running averages."""
         return self.criterion.state_dict() if isinstance(self.criterion, nn.Module) else {}
 
@@ -121,6 +179,9 @@ class Learner:
             for name, parameter in self.model.named_parameters()
             if parameter.grad is not None
         }
+
+    def _copied_gradients(self) -> dict[str, Tensor]:
+        return {name: gradient.clone() for name, gradient in self._gradients().items()}
 
     def state(self) -> dict[str, Any]:
         """Return all that the next iterations depend on, waiting gradients included."""
@@ -132,7 +193,9 @@ class Learner:
             "gradients": self._gradients(),
             "step": self.step,
             "pending": self.pending,
-            "criterion": self._criterion_state(),
+            "criterion": self.criterion_state(),
+            "parts": self.micro_batches.parts,
+            "left_out": self.guard.left_out,
             "fresh": sorted(self.layers.rules.fresh),
         }
 
@@ -151,5 +214,7 @@ class Learner:
                 parameter.grad = torch.empty_like(parameter).copy_(gradient)
         self.step = state["step"]
         self.pending = state["pending"]
+        self.micro_batches.parts = state["parts"]
+        self.guard.left_out = state["left_out"]
         if isinstance(self.criterion, nn.Module):
             self.criterion.load_state_dict(state["criterion"])

@@ -16,7 +16,14 @@ READ_EVERY = 20
 
 
 class NotFiniteError(UserError, FloatingPointError):
-    """A loss or a weight became infinite or NaN."""
+    """A loss, a gradient or a weight became infinite or NaN.
+
+    batch: which one of its epoch, from 0, where it is not the one that was computed last.
+    """
+
+    def __init__(self, message: str, batch: int | None = None) -> None:
+        super().__init__(message)
+        self.batch = batch
 
 
 class LossLog:
@@ -24,7 +31,7 @@ class LossLog:
 
     def __init__(self, device: torch.device) -> None:
         self._read_every = 1 if device.type == "cpu" else READ_EVERY
-        self._unread: list[tuple[int, str, Tensor]] = []
+        self._unread: list[tuple[int, int, int, Tensor]] = []
         self.images = 0
         self._sums = dict.fromkeys(TERMS, 0.0)
 
@@ -36,8 +43,7 @@ class LossLog:
         """
         values = (terms.box, terms.objectness, terms.classification, terms.num_foreground)
         row = torch.stack([value.detach().float() for value in values])
-        place = f"epoch {epoch}, batch {batch}"
-        self._unread.append((terms.batch_size, place, row))
+        self._unread.append((terms.batch_size, epoch, batch, row))
         if len(self._unread) >= self._read_every:
             self.read()
 
@@ -49,11 +55,12 @@ class LossLog:
         """
         if not self._unread:
             return
-        rows = torch.stack([row for _, _, row in self._unread]).tolist()
-        for (images, place, _), row in zip(self._unread, rows, strict=True):
+        rows = torch.stack([row for *_, row in self._unread]).tolist()
+        for (images, epoch, batch, _), row in zip(self._unread, rows, strict=True):
             values = dict(zip(TERMS, row, strict=True))
             if not all(math.isfinite(value) for value in row):
-                raise NotFiniteError(f"{_listed(values)} at {place}; {REMEDY}")
+                place = f"epoch {epoch}, batch {batch}"
+                raise NotFiniteError(f"{_listed(values)} at {place}", batch - 1)
             self.images += images
             for name in TERMS[:-1]:
                 self._sums[name] += values[name] * images
@@ -88,8 +95,19 @@ REMEDY = (
 )
 
 
-def require_finite_state(state: Mapping[str, Tensor], *, place: str) -> None:
+def require_finite_terms(terms: LossTerms) -> None:
+    """Raise NotFiniteError unless the terms are finite; waits for the device."""
+    if not bool(torch.isfinite(terms.total)):
+        values = {name: float(getattr(terms, name).detach()) for name in TERMS[:-1]}
+        raise NotFiniteError(_listed(values))
+
+
+def require_finite_state(
+    state: Mapping[str, Tensor], *, place: str, batch: int | None = None
+) -> None:
     """Raise unless all floating tensors (any shape) are finite; waits for the device once.
+
+    `batch`, from 0 in its epoch, goes into the error.
 
     Raises:
         NotFiniteError: names a bad tensor and `place`.
@@ -100,7 +118,7 @@ def require_finite_state(state: Mapping[str, Tensor], *, place: str) -> None:
     norms = torch.stack(torch._foreach_norm([value for _, value in named], ord=math.inf))
     for (name, _), norm in zip(named, norms.tolist(), strict=True):
         if not math.isfinite(norm):
-            raise NotFiniteError(f"{name} is not finite at {place}; {REMEDY}")
+            raise NotFiniteError(f"{name} is not finite at {place}", batch)
 
 
 def _listed(values: Mapping[str, float]) -> str:

@@ -14,14 +14,15 @@ from torch import nn
 
 from configs.schema.train import TrainSettings
 from utils.checkpoint.state import load_state, save_state
-from utils.checkpoint.weights import save_weights
+from utils.engine.best import BestWeights
 from utils.engine.budget_log import BudgetLog, MeasureBudget
 from utils.engine.clock import Pace, TrainingClock
 from utils.engine.event_log import EventLog
+from utils.engine.explanation import Explanation, explain_stop
 from utils.engine.history import History, Row
 from utils.engine.layers import LayerRules
 from utils.engine.learner import Learner
-from utils.engine.loss_log import LossLog, require_finite_state
+from utils.engine.loss_log import LossLog, NotFiniteError, require_finite_state
 from utils.engine.protocols import BatchSource, Criterion, Evaluate
 from utils.engine.reporting import batch_text, epoch_text, result_columns
 from utils.engine.stopping import EarlyStopping
@@ -76,11 +77,12 @@ class Trainer:
             rules=self.rules,
             observe=self.budgets.observe,
         )
+        self.learner.guard.explain = Explanation(self.learner, self.folder, len(self.batches))
         self.epoch = 0
         self.batch = 0
-        self.best_result: dict[str, Any] | None = None
         self.losses = LossLog(self.device)
         self.stopping = EarlyStopping(self.settings.patience)
+        self.best = BestWeights(folder=self.folder, metadata=self.metadata, stopping=self.stopping)
         self.history = History(self.folder.metrics)
         self.clock = TrainingClock()
         self._events = EventLog(self.folder.events, enabled=self.settings.tensorboard)
@@ -102,11 +104,15 @@ class Trainer:
                     self._train_epoch(stop)
                     self._finish_epoch(pace)
                     self._leave_if_asked(stop)
+        except NotFiniteError as error:
+            place = self.epoch, self.batch if error.batch is None else error.batch
+            raise explain_stop(error, self.learner, self.batches, self.folder, place) from error
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f"not enough memory on {self.device} for train.batch_size="
                 f"{self.settings.batch_size} at train.image_size={self.settings.image_size}; "
-                "lower one of them (nominal_batch keeps the optimizer steps the same)"
+                "lower one of them (nominal_batch keeps the optimizer steps the same), or state "
+                "train.oom=halve"
             ) from error
         finally:
             self._events.close()
@@ -128,7 +134,8 @@ class Trainer:
             for batch in source:
                 terms = self.learner.learn(batch, self.epoch * total + self.batch)
                 self.batch += 1
-                self.losses.add(terms, epoch=self.epoch + 1, batch=self.batch)
+                if terms is not None:
+                    self.losses.add(terms, epoch=self.epoch + 1, batch=self.batch)
                 self.clock.count(len(batch))
                 bar.set_postfix_str(self._progress_text(), refresh=False)
                 bar.update()
@@ -180,28 +187,19 @@ class Trainer:
 
     def _keep_if_best(self, result: EvalResult | None) -> bool:
         """Write best.safetensors if this epoch is it; without validation the last one is."""
-        if result is None:
-            is_best = self.evaluate is None and self.epoch == self.settings.epochs - 1
-        else:
-            is_best = self.stopping.is_best(self.epoch, result.map50_95)
-        if not is_best:
-            return False
-        score = None if result is None else result.map50_95
-        self.best_result = None if result is None else result.to_json()
-        metadata = {**self.metadata, "epoch": self.epoch + 1, "map50_95": score}
-        save_weights(self.folder.best, self.learner.average.model.state_dict(), metadata)
-        return True
+        network = self.learner.average.model
+        if result is not None:
+            return self.best.offer(network, result, self.epoch)
+        is_last = self.evaluate is None and self.epoch == self.settings.epochs - 1
+        if is_last:
+            self.best.keep(network, None, self.epoch)
+        return is_last
 
     def _save_if_due(self) -> None:
         if time.monotonic() - self._saved_at >= self.checkpoint_minutes * 60:
             self._save()
-            logger.info(
-                "checkpoint at epoch %d, batch %d/%d: %s",
-                self.epoch + 1,
-                self.batch,
-                len(self.batches),
-                self._progress_text(),
-            )
+            place = f"epoch {self.epoch + 1}, batch {self.batch}/{len(self.batches)}"
+            logger.info("checkpoint at %s: %s", place, self._progress_text())
 
     def _leave_if_asked(self, stop: StopRequest) -> None:
         if not stop.requested or self.is_finished:
@@ -222,7 +220,8 @@ class Trainer:
     def _require_finite(self) -> None:
         """Refuse to judge or to save a network that diverged."""
         place = f"epoch {self.epoch + 1}, batch {self.batch}"
-        require_finite_state(self.learner.vital_tensors(), place=place)
+        vital = self.learner.vital_tensors()
+        require_finite_state(vital, place=place, batch=max(self.batch - 1, 0))
 
     def state(self) -> dict[str, Any]:
         """Return all that the rest of the training depends on.
@@ -233,7 +232,7 @@ class Trainer:
             "batches_per_epoch": len(self.batches),
             "epoch": self.epoch,
             "batch": self.batch,
-            "best_result": self.best_result,
+            "best_result": self.best.result,
             "learner": self.learner.state(),
             "losses": self.losses.state(),
             "budgets": self.budgets.state(),
@@ -269,7 +268,7 @@ class Trainer:
         if old != total and not other_batches:
             raise ValueError(f"it has {old} batches per epoch, now {total}")
         self.epoch, self.batch = state["epoch"], round(state["batch"] * total / old)
-        self.best_result = state["best_result"]
+        self.best.result = state["best_result"]
         self.learner.load_state(state["learner"])
         self.losses.load_state(state["losses"])
         self.budgets.load_state(state["budgets"])
@@ -295,5 +294,5 @@ class Trainer:
             images_per_second=self.clock.speed,
             seconds=self.clock.total_seconds,
             best_epoch=None if best is None else best + 1,
-            best_result=self.best_result,
+            best_result=self.best.result,
         )

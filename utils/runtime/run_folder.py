@@ -71,6 +71,11 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def not_finite(self) -> Path:
+        """Folder of batches that were not finite."""
+        return self.path / "not_finite"
+
+    @property
     def plots(self) -> Path:
         """Folder of pictures."""
         return self.path / "plots"

@@ -86,6 +86,24 @@ class Batch:
         )
         return replace(self, images=self.images.pin_memory(), targets=targets)
 
+    def split(self, parts: int) -> list["Batch"]:
+        """Return `parts` batches of about equal size, fewer where there are fewer images."""
+        if parts == 1:
+            return [self]
+        found = []
+        for places in torch.arange(len(self)).tensor_split(min(parts, len(self))):
+            first, last = int(places[0]), int(places[-1])
+            index = self.targets.image_index
+            chosen = (index >= first) & (index <= last)
+            targets = Targets(
+                boxes=self.targets.boxes[chosen],
+                labels=self.targets.labels[chosen],
+                image_index=index[chosen] - first,
+            )
+            images, metas = self.images[first : last + 1], self.metas[first : last + 1]
+            found.append(Batch(images=images, targets=targets, metas=metas))
+        return found
+
     def pixels(self) -> Tensor:
         """Return the images as float32 (B, 3, H, W) in [0, 1]."""
         return self.images.float().div_(255)

@@ -1,0 +1,75 @@
+"""A batch computed in as many parts as the memory needs."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import torch
+
+from utils.structures.batch import Batch
+from utils.structures.predictions import LossTerms
+
+logger = logging.getLogger(__name__)
+
+
+class MicroBatches:
+    """Splits batches once the device ran out of memory; images per optimizer step stay the same.
+
+    Every part is weighted by its images. What is computed per part is not that of the whole: batch
+    statistics, and losses that are means over the matches of a batch.
+    """
+
+    def __init__(self, *, may_halve: bool) -> None:
+        self.may_halve = may_halve
+        self.parts = 1
+
+    def run(
+        self,
+        batch: Batch,
+        compute: Callable[[Batch], LossTerms],
+        *,
+        undo: Callable[[], None],
+    ) -> LossTerms:
+        """Return the terms of a batch; `compute` may be called for parts of it, one by one.
+
+        Args:
+            batch: the whole.
+            compute: forward and backward pass of a part.
+            undo: takes back the gradients of parts whose batch is computed again.
+
+        Raises:
+            torch.OutOfMemoryError: halving is not allowed, or one image is too much.
+        """
+        while True:
+            try:
+                return joined([compute(part) for part in batch.split(self.parts)])
+            except torch.OutOfMemoryError:
+                if not self.may_halve or self.parts >= len(batch):
+                    raise
+            # Outside the handler: its traceback would keep the tensors of the failed pass alive.
+            undo()
+            self.parts *= 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            logger.warning(
+                "out of memory: batches of %d images are computed in %d parts from here on",
+                len(batch),
+                self.parts,
+            )
+
+
+def joined(parts: Sequence[LossTerms]) -> LossTerms:
+    """Return the terms of a whole batch from those of its parts; means are weighted by images."""
+    if len(parts) == 1:
+        return parts[0]
+    size = sum(part.batch_size for part in parts)
+
+    def mean(name: str) -> torch.Tensor:
+        return torch.stack([getattr(p, name).detach() * (p.batch_size / size) for p in parts]).sum()
+
+    return LossTerms(
+        box=mean("box"),
+        objectness=mean("objectness"),
+        classification=mean("classification"),
+        num_foreground=torch.stack([part.num_foreground for part in parts]).sum(),
+        batch_size=size,
+    )
