@@ -168,11 +168,18 @@ def _bin(value: Tensor, bins: int) -> Tensor:
     return value.nan_to_num(0.0).clamp(0, bins - 1).long()
 
 
+def bincount_is_best(device: torch.device) -> bool:
+    """Whether to sum by bincount: nine times faster than index_add on a CPU, but without a fixed
+    order on a GPU.
+    """
+    return device.type == "cpu"
+
+
 def _binned(place: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return the sums of `values` by flat index `place` in float64 on the CPU, in `shape`."""
     size = torch.Size(shape).numel()
     place, values = place.flatten(), values.flatten().double()
-    if place.is_cpu:  # nine times faster than index_add, which a GPU does in a fixed order
+    if bincount_is_best(place.device):
         sums = torch.bincount(place, weights=values, minlength=size)
         return sums.double().view(shape)  # it counts in integers where there is nothing
     return values.new_zeros(size).index_add(0, place, values).cpu().view(shape)

@@ -84,7 +84,7 @@ class BudgetLog:
         return {
             "sum": None if self._sum is None else self._sum.state(),
             "kept": {epoch: budget.state() for epoch, budget in self._kept.items()},
-            "history": self._history.state(),
+            "history": list(self._history.state()),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:

@@ -68,7 +68,7 @@ def _bars(
     index: int, num_series: int, heights: Sequence[float], horizontal: Axis, vertical: Scale
 ) -> str:
     base = HEIGHT - BOTTOM
-    bin_width = 1 / len(heights)
+    bin_width = 1 / max(len(heights), 1)
     width = bin_width * (1 - GAP) / num_series
     parts = []
     for number, height in enumerate(heights):
