@@ -83,7 +83,7 @@ class LocalEngine:
                 while pending or self._workers:
                     if stop.requested:
                         raise KeyboardInterrupt("stopped; the same command goes on from here")
-                    if time.monotonic() - looked_at >= OTHERS_S or self._end_finished():
+                    if self._end_finished() or time.monotonic() - looked_at >= OTHERS_S:
                         pending = self._start_what_is_free(pending)
                         looked_at = time.monotonic()
                     self._renew()
