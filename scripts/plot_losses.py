@@ -1,0 +1,191 @@
+"""Draw what each loss costs and how hard it pulls, and say where its minimum on soft targets is.
+
+    python scripts/plot_losses.py [--out docs/losses]
+
+Writes one SVG a loss and `minimisers.md`. Losses whose value depends on the rest of the batch
+(ghm, seesaw and the dice forms) have no curve of their own.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+
+from configs.schema.branch_loss import BranchLoss
+from configs.schema.class_loss import Classification
+from examples.minimiser import soft_target_minimiser
+from models.losses.catalogue import BRANCH_LOSSES
+from utils.report.charts import HEIGHT, WIDTH, line_chart
+
+TARGETS = (1.0, 0.0, 0.7)
+HIGHEST_LOSS = 3.0
+POINTS = 121
+LEGEND_HEIGHT = 24
+
+CURVES: dict[str, dict[str, object]] = {
+    "bce": {"name": "bce"},
+    "bce_alpha": {"name": "bce_alpha", "alpha": 0.25},
+    "focal_linear": {"name": "focal", "gamma": 1.5, "alpha": None, "form": "linear"},
+    "focal_exp": {"name": "focal", "gamma": 1.5, "alpha": None, "form": "exp"},
+    "focal_quality": {"name": "focal", "gamma": 1.5, "alpha": None, "form": "quality"},
+    "focal_alpha": {"name": "focal", "gamma": 2.0, "alpha": 0.25, "form": "linear"},
+    "focal_star": {"name": "focal_star"},
+    "quality": {"name": "quality"},
+    "varifocal": {"name": "varifocal"},
+    "asymmetric": {"name": "asymmetric"},
+    "poly": {"name": "poly"},
+    "poly_focal": {"name": "poly_focal"},
+    "equalized_focal": {"name": "equalized_focal"},
+    "bce_blur": {"name": "bce_blur"},
+    "softmax": {"name": "softmax"},
+    "softmax_focal": {"name": "softmax_focal"},
+}
+"""File name and settings of each curve; what is not stated has its default."""
+
+SOFT_TARGETS = (0.1, 0.3, 0.5, 0.7, 0.9)
+ROWS: dict[str, dict[str, object]] = {
+    "bce": {"name": "bce"},
+    **{
+        f"focal linear, gamma {gamma:g}": {
+            "name": "focal",
+            "gamma": gamma,
+            "alpha": None,
+            "form": "linear",
+        }
+        for gamma in (1.0, 1.5, 2.0, 3.0)
+    },
+    "focal exp, gamma 2": {"name": "focal", "gamma": 2.0, "alpha": None, "form": "exp"},
+    "focal quality, gamma 2": {"name": "focal", "gamma": 2.0, "alpha": None},
+    "focal linear, gamma 1.5, alpha .25": {
+        "name": "focal",
+        "gamma": 1.5,
+        "alpha": 0.25,
+        "form": "linear",
+    },
+    **{
+        name: CURVES[name]
+        for name in CURVES
+        if not name.startswith(("focal", "softmax")) and name != "bce"
+    },
+}
+
+STYLE = """
+svg{background:#fff;font:13px system-ui,sans-serif}
+text{fill:#444;stroke:none}.grid{stroke:#ddd;stroke-width:1}
+polyline{fill:none;stroke-width:2.5}
+.series-0{stroke:#0b62a4}.series-1{stroke:#c0392b}.series-2{stroke:#2e8b57}
+@media(prefers-color-scheme:dark){svg{background:#16181d}text{fill:#ccc}.grid{stroke:#3a3d45}
+.series-0{stroke:#6db6f2}.series-1{stroke:#ff8a7a}.series-2{stroke:#6fd39b}}
+"""
+
+_SETTINGS: TypeAdapter[BranchLoss] = TypeAdapter(Classification)
+
+
+def build(stated: dict[str, object]) -> nn.Module:
+    """Return the loss of `stated` for one class, or for two that share a softmax."""
+    settings = _SETTINGS.validate_python(stated)
+    return BRANCH_LOSSES[type(settings)](settings, 2 if settings.over_classes else 1)
+
+
+def curve(
+    loss: nn.Module, p: Tensor, target: float, *, over_classes: bool
+) -> tuple[Tensor, Tensor]:
+    """Return loss and d loss / d logit (n,) at probabilities p (n,) for one target."""
+    x = p.logit().requires_grad_()
+    if over_classes:
+        logits = torch.stack((x, torch.zeros_like(x)), dim=1)
+        targets = torch.tensor([target, 1 - target], dtype=p.dtype).expand_as(logits)
+    else:
+        logits, targets = x, torch.full_like(x, target)
+    # Over classes there is one loss a row, or one a class: both sum to that of the row.
+    losses = loss(logits, targets).reshape(len(p), -1).sum(dim=1)
+    (slope,) = torch.autograd.grad(losses.sum(), x)
+    return losses.detach(), slope
+
+
+def draw(title: str, stated: dict[str, object]) -> str:
+    """Return an SVG with the loss on the left and its slope on the right."""
+    loss = build(stated).double()
+    over_classes = _SETTINGS.validate_python(stated).over_classes
+    p = torch.linspace(0.005, 0.995, POINTS, dtype=torch.float64)
+    values: dict[str, Sequence[float | None]] = {}
+    slopes: dict[str, Sequence[float | None]] = {}
+    for target in TARGETS:
+        value, slope = curve(loss, p, target, over_classes=over_classes)
+        name = f"t = {target:g}"
+        values[name] = [v if v <= HIGHEST_LOSS else None for v in value.tolist()]
+        slopes[name] = slope.tolist()
+    left = line_chart(f"{title}: loss", p.tolist(), values, x_label="p")
+    right = line_chart(f"{title}: slope", p.tolist(), slopes, x_label="p")
+    return _side_by_side(title, left, right)
+
+
+def _side_by_side(title: str, left: str, right: str) -> str:
+    panels = [
+        f'<g transform="translate({index * WIDTH} {LEGEND_HEIGHT})">{_inner(panel)}</g>'
+        f'<text x="{index * WIDTH + 56}" y="17">{caption}</text>'
+        for index, (panel, caption) in enumerate(
+            ((left, f"loss of {escape(title)}"), (right, "d loss / d logit"))
+        )
+    ]
+    legend = "".join(
+        f'<line class="series-{index}" x1="{x}" x2="{x + 22}" y1="12" y2="12" stroke-width="3"/>'
+        f'<text x="{x + 28}" y="17">t = {target:g}</text>'
+        for index, target in enumerate(TARGETS)
+        for x in (WIDTH + 190 + 105 * index,)
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} '
+        f'{HEIGHT + LEGEND_HEIGHT}" width="{2 * WIDTH}" role="img">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style>{''.join(panels)}{legend}</svg>\n"
+    )
+
+
+def _inner(chart: str) -> str:
+    """Return what stands between the tags of the chart's SVG element."""
+    return chart.partition("<svg ")[2].partition(">")[2].rpartition("</svg>")[0]
+
+
+def minimisers() -> str:
+    """Return a Markdown table: the p at which each loss of a soft target is least."""
+    head = " | ".join(f"t = {target:g}" for target in SOFT_TARGETS)
+    lines = [f"| loss | {head} |", "|---" * (len(SOFT_TARGETS) + 1) + "|"]
+    for name, stated in ROWS.items():
+        loss = build(stated).double().eval()
+        cells = (_shown(soft_target_minimiser(loss, target)) for target in SOFT_TARGETS)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(p: float) -> str:
+    if p < 1e-6:
+        return "0"
+    return "1" if p > 1 - 1e-6 else f"{p:.3f}"
+
+
+def main() -> None:
+    """Read the command line, write the files."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "losses", help="folder")
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    for name, stated in CURVES.items():
+        title = ", ".join(
+            f"{key} {value}" if key != "name" else str(value) for key, value in stated.items()
+        )
+        (out / f"{name}.svg").write_text(draw(title, stated), encoding="utf-8")
+    (out / "minimisers.md").write_text(minimisers(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
