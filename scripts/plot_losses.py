@@ -181,7 +181,8 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, stated in CURVES.items():
         title = ", ".join(
-            f"{key} {value}" if key != "name" else str(value) for key, value in stated.items()
+            str(value) if key == "name" else f"{key} {'null' if value is None else value}"
+            for key, value in stated.items()
         )
         (out / f"{name}.svg").write_text(draw(title, stated), encoding="utf-8")
     (out / "minimisers.md").write_text(minimisers(), encoding="utf-8")
