@@ -42,7 +42,9 @@ def count(detector: Detector) -> int:
 
 
 def test_every_shipped_graph_has_a_published_count() -> None:
-    assert {path.stem for path in GRAPHS.glob("*.yaml")} == set(PUBLISHED)
+    """RetinaNet's are compared with torchvision's in `heads/test_retina.py`."""
+    shipped = {path.stem for path in GRAPHS.glob("*.yaml")}
+    assert {name for name in shipped if not name.startswith("retinanet-")} == set(PUBLISHED)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
