@@ -12,6 +12,7 @@ from assembly.split_cut import cut_test_split
 from assembly.tuning import chosen_settings
 from configs.design import LoadedDesign
 from configs.schema.comparison import ComparisonSettings
+from utils.comparison.judged_run import is_judged
 from utils.comparison.local_engine import Failure, LocalEngine
 from utils.comparison.pairing import require_pairing
 from utils.comparison.plan import PlannedRun
@@ -110,8 +111,8 @@ def report(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is not the folder of a comparison, or too little is finished.
     """
-    settings = _read_design(folder)
-    runs = read_runs(settings, folder)
+    settings, networks = _read_design(folder)
+    runs = read_runs(settings, folder, networks)
     content = summarise(settings, runs, _failures(settings, folder))
     content["tuning"] = _json(folder / "tuning.json")
     write_json(folder / RESULT_NAME, content)
@@ -123,17 +124,18 @@ def report(folder: Path) -> dict[str, Any]:
     return content
 
 
-def read_runs(settings: ComparisonSettings, folder: Path) -> dict[str, dict[int, RunRecord]]:
-    """Return the finished runs by arm and seed."""
+def read_runs(
+    settings: ComparisonSettings, folder: Path, networks: Mapping[str, str]
+) -> dict[str, dict[int, RunRecord]]:
+    """Return the finished runs by arm and seed; `networks` has the name of each arm's graph."""
     runs: dict[str, dict[int, RunRecord]] = {}
     for arm in settings.arms:
         places = {seed: run_folder(folder, arm, seed) for seed in settings.seeds}
-        done = {
-            seed: place
+        runs[arm] = {
+            seed: read_run(arm, seed, place, network=networks[arm])
             for seed, place in places.items()
-            if PlannedRun(arm=arm, seed=seed, experiment=Path(), overrides=(), folder=place).is_done
+            if is_judged(place)
         }
-        runs[arm] = {seed: read_run(arm, seed, place) for seed, place in done.items()}
     return runs
 
 
@@ -162,16 +164,18 @@ def _write_design(design: LoadedDesign, folder: Path) -> None:
     content = {
         "hash": design.hash,
         "file": design.path.name,
+        "networks": {arm: loaded.graph_path.stem for arm, loaded in design.arms.items()},
         "settings": settings.model_dump(mode="json"),
     }
     write_json(folder / DESIGN_NAME, content)
 
 
-def _read_design(folder: Path) -> ComparisonSettings:
+def _read_design(folder: Path) -> tuple[ComparisonSettings, dict[str, str]]:
     content = _json(folder / DESIGN_NAME)
     if not content:
         raise UserError(f"{folder} is no folder of a comparison: it holds no {DESIGN_NAME}")
-    return ComparisonSettings.model_validate_json(json.dumps(content["settings"]))
+    settings = ComparisonSettings.model_validate_json(json.dumps(content["settings"]))
+    return settings, content["networks"]
 
 
 def _any_arm(design: LoadedDesign) -> Any:

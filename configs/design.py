@@ -19,8 +19,8 @@ from configs.yaml_reader import Document, parse_value, read_yaml
 
 SET_BY_THE_DESIGN = ("train.seed", "run", "data")
 """Keys that are the comparison's own business and no arm's."""
-NOT_PART_OF_THE_DESIGN = {"seeds", "jobs", "engine", "folder", "name"}
-"""Keys that do not change what is compared: more seeds continue a comparison."""
+JUDGED_BY = {"baseline", "tuning", "test", "pairing"}
+"""Keys that decide how arms are compared; not seeds: more of them continue a comparison."""
 _COMMAND_LINE = "command line"
 
 
@@ -44,8 +44,8 @@ class LoadedDesign:
     @property
     def hash(self) -> str:
         """12 hex digits over all that decides what is compared and how it is judged."""
-        stated = self.settings.model_dump(mode="json", exclude=NOT_PART_OF_THE_DESIGN)
-        stated["experiment"] = {name: loaded.hash for name, loaded in self.arms.items()}
+        stated = self.settings.model_dump(mode="json", include=JUDGED_BY)
+        stated["arms"] = {name: loaded.hash for name, loaded in self.arms.items()}
         text = json.dumps(stated, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

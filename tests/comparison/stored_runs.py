@@ -43,7 +43,9 @@ def write_comparison(
         "seeds": list(seeds),
         "test": {"bootstrap": 200, **(test or {})},
     }
-    (folder / "design.json").write_text(json.dumps({"hash": "0", "settings": settings}))
+    networks = dict.fromkeys(arms, "yolov5n")
+    content = {"hash": "0", "settings": settings, "networks": networks}
+    (folder / "design.json").write_text(json.dumps(content))
     rng = np.random.default_rng(0)
     splits = {name: random_truths(rng, images=images, classes=classes) for name in ("val", "test")}
     for seed in seeds:

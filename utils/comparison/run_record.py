@@ -24,6 +24,8 @@ class RunRecord:
     test: JudgedSplit
     config: Mapping[str, Any]
     """Resolved configuration."""
+    network: str
+    """Name of the graph, which the configuration keeps under another name."""
     history: tuple[Mapping[str, float | None], ...]
     """Rows of metrics.csv."""
     results: Mapping[str, Any]
@@ -39,8 +41,8 @@ class RunRecord:
     """budget.json: where loss and gradient came from; empty where it was not measured."""
 
 
-def read_run(arm: str, seed: int, folder: Path) -> RunRecord:
-    """Read a finished run.
+def read_run(arm: str, seed: int, folder: Path, *, network: str) -> RunRecord:
+    """Read a finished run; `network` is the name of its graph.
 
     Raises:
         UserError: its judged files cannot be read.
@@ -51,6 +53,7 @@ def read_run(arm: str, seed: int, folder: Path) -> RunRecord:
         folder=folder,
         val=read_judged(folder, "val"),
         test=read_judged(folder, "test"),
+        network=network,
         config=read_yaml(folder / "config.yaml").values,
         history=tuple(_rows(folder / "metrics.csv")),
         results=_json(folder / "results.json"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from configs.schema.comparison import TestSettings
 from utils.comparison.arm_result import ArmResult
+from utils.comparison.run_record import RunRecord
 
 _VERBS = {
     "better": "is better than",
@@ -16,7 +17,7 @@ _VERBS = {
 
 
 def verdict_sentence(
-    result: ArmResult, *, baseline: str, config: Mapping[str, Any], images: int, test: TestSettings
+    result: ArmResult, *, baseline: str, run: RunRecord, test: TestSettings
 ) -> str:
     """Return the verdict on an arm with all that it depends on."""
     main = result.main
@@ -28,7 +29,8 @@ def verdict_sentence(
     return (
         f"{result.name} {claim}: {main.delta:+.2f} points of mAP50-95, {100 * test.level:g} % "
         f"interval {interval.low:+.2f} to {interval.high:+.2f}, p = {result.p_corrected:.3g}, "
-        f"margin {test.margin:g}; {setting_text(config)}, {images} test images, "
+        f"margin {test.margin:g}; {setting_text(run)}, "
+        f"{run.test.truths.num_images} test images, "
         f"{len(result.seeds)} seed{'s' if len(result.seeds) != 1 else ''}."
     )
 
@@ -43,15 +45,14 @@ def headline(words: Mapping[str, str], baseline: str) -> str:
     return f"Against {baseline}, {'; '.join(parts)}."
 
 
-def setting_text(config: Mapping[str, Any]) -> str:
+def setting_text(run: RunRecord) -> str:
     """Return data set, model, budget and gain mode of an arm."""
-    train, model, loss = config["train"], config["model"], config["loss"]
-    network = Path(str(config.get("graph_name") or model["graph"])).stem
+    train, model, loss = (run.config[name] for name in ("train", "model", "loss"))
     start = f"from {Path(model['weights']).name}" if model.get("weights") else "from scratch"
     scales = {str((loss.get(name) or {}).get("scale", "as_is")) for name in _BRANCHES}
     gains = "matched gains" if "matched" in scales else "gains as they are"
     return (
-        f"{data_name(config['data'])}, {network} {start}, {train['epochs']} epochs at "
+        f"{data_name(run.config['data'])}, {run.network} {start}, {train['epochs']} epochs at "
         f"{train['image_size']} px, {gains}"
     )
 

@@ -86,7 +86,7 @@ def summarise(
     ]
     return {
         "verdict": headline({arm: one.word for arm, one in results.items()}, settings.baseline),
-        "setting": setting_text(reference.config),
+        "setting": setting_text(reference),
         "unit": "points of 100 for AP, AR, recall, calibration errors and their differences",
         "baseline": settings.baseline,
         "test": settings.test.model_dump(mode="json"),
@@ -167,12 +167,10 @@ def _matched_recall(baseline: Mapping[int, RunRecord]) -> float:
 
 
 def _sentence(evidence: _Evidence, result: ArmResult) -> str:
-    run = _first(evidence.runs[result.name])
     return verdict_sentence(
         result,
         baseline=evidence.settings.baseline,
-        config=run.config,
-        images=run.test.truths.num_images,
+        run=_first(evidence.runs[result.name]),
         test=evidence.settings.test,
     )
 
