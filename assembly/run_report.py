@@ -1,5 +1,6 @@
 """Gathers what the report of a training shows; how it looks is in `utils/report`."""
 
+import logging
 import shlex
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ from utils.structures.batch import Batch
 from utils.structures.images import Record
 from utils.structures.results import EvalResult
 
+logger = logging.getLogger(__name__)
+
 VALIDATION_PICTURES = 6
 TRAINING_PICTURES = 4
 PICTURE_SIDE = 640
@@ -48,6 +51,14 @@ def write_run_report(
         jpeg = encode_jpeg(picture)
         (folder.plots / f"{name}.jpg").write_bytes(jpeg)
         figures.append(Figure(source=data_uri(jpeg), caption=caption))
+    budget = read_budget_section(
+        folder.budget_summary,
+        folder.budget,
+        evaluation.split.class_names,
+        loss_names(loaded.experiment.loss),
+    )
+    for sentence in budget.sentences if budget else ():
+        logger.info("%s", sentence)
     page = RunPage(
         title=folder.path.name,
         command=f"python {shlex.join(sys.argv)}",
@@ -58,12 +69,7 @@ def write_run_report(
         notes=_notes(folder, result, evaluation),
         config_text=folder.config.read_text(encoding="utf-8"),
         figures=figures,
-        budget=read_budget_section(
-            folder.budget_summary,
-            folder.budget,
-            evaluation.split.class_names,
-            loss_names(loaded.experiment.loss),
-        ),
+        budget=budget,
     )
     write_run_page(folder.report, page)
 

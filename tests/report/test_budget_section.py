@@ -122,10 +122,13 @@ def test_a_run_without_budget_has_no_section(tmp_path: Path) -> None:
     assert found is None
 
 
-def branch_json(loss: float, gradient: float) -> dict[str, Any]:
+def branch_json(loss: float, gradient: float, positives: float = 0.3) -> dict[str, Any]:
     return {
         "totals": {"positives": {"count": 1}},
-        "shares": {"easy_negatives": {"loss": loss, "gradient": gradient}},
+        "shares": {
+            "positives": {"loss": 0.5, "gradient": positives},
+            "easy_negatives": {"loss": loss, "gradient": gradient},
+        },
     }
 
 
@@ -150,6 +153,16 @@ def test_the_first_epoch_is_named_where_it_is_another() -> None:
     sentence = branch_sentence("objectness", "bce", branch_json(0.1, 0.1), branch_json(0.7, 0.8))
     assert "(70 % and 80 % in the first epoch)" in sentence
     assert "first epoch" not in branch_sentence("objectness", "bce", branch_json(0.1, 0.1))
+
+
+def test_negatives_that_teach_little_are_warned_of() -> None:
+    warned = branch_sentence("objectness", "focal", branch_json(0.0, 0.01, positives=0.96))
+    assert warned.endswith(
+        "Positives hold 96 % of the gradient: hardly anything pushes scores down where they should "
+        "be low."
+    )
+    calm = branch_sentence("objectness", "focal", branch_json(0.0, 0.01, positives=0.94))
+    assert calm.endswith("they have little weight.")
 
 
 def test_recall_is_said_in_numbers() -> None:

@@ -7,6 +7,9 @@ LITTLE, MUCH = 0.2, 0.5
 """Shares of easy negatives below and above which a sentence says little and much. Round numbers, no
 law: a share tells what a loss can remove, not whether the detections gain by it."""
 
+NEARLY_ALL = 0.95
+"""Share of positives in the gradient above which a sentence warns that negatives teach little."""
+
 PLAIN_LOSSES = frozenset({"bce", "bce_alpha", "bce_blur", "poly", "softmax", "seesaw"})
 """Losses that weigh easy and hard elements alike; all others already take from the easy ones."""
 
@@ -18,6 +21,7 @@ def branch_sentence(
 
     The larger of their shares in loss and gradient decides: below 20 % focal has little to remove,
     above 50 % they outweigh everything else, in between it would shift some weight.
+    Where positives hold more than 95 % of the gradient, a second sentence says so.
 
     Args:
         branch: objectness or classification.
@@ -36,6 +40,16 @@ def branch_sentence(
         f"{branch.capitalize()}: in the last epoch easy negatives hold {percent(share['loss'])} of "
         f"the loss and {percent(share['gradient'])} of its gradient{began}: "
         f"{_meaning(max(share['loss'], share['gradient']), loss)}."
+        f"{_warning(last['shares']['positives']['gradient'])}"
+    )
+
+
+def _warning(positives: float) -> str:
+    if positives <= NEARLY_ALL:
+        return ""
+    return (
+        f" Positives hold {percent(positives)} of the gradient: hardly anything pushes scores down "
+        "where they should be low."
     )
 
 
