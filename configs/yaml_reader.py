@@ -27,6 +27,9 @@ _PATTERNS = (
     ("null", r"~|null|Null|NULL|", "~nN\0"),
 )
 
+MAX_VALUES = 200_000
+"""A few aliases of aliases can stand for more values than fit into memory."""
+
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader with the scalars of YAML 1.2."""
@@ -87,6 +90,7 @@ class _Reader:
         self.lines: dict[KeyPath, int] = {}
         self._text = text
         self._open: set[int] = set()
+        self._values = 0
 
     def read(self) -> Any:
         loader = _Loader("")
@@ -101,6 +105,11 @@ class _Reader:
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(f"{self._at(1)}not valid YAML: {_first_line(error)}") from None
+        except (IndexError, KeyError, AttributeError, TypeError, OverflowError):
+            # PyYAML stumbles over some damaged documents instead of refusing them.
+            raise ConfigError(f"{self._at(1)}not valid YAML: damaged or cut short") from None
+        except RecursionError:
+            raise ConfigError(f"{self._at(1)}not valid YAML: nested too deeply") from None
         finally:
             loader.dispose()
 
@@ -109,6 +118,9 @@ class _Reader:
             self._fail(node, f"tag {node.tag!r} is not allowed; write plain values")
         if id(node) in self._open:
             self._fail(node, "an alias that contains itself")
+        self._values += 1
+        if self._values > MAX_VALUES:
+            self._fail(node, f"more than {MAX_VALUES} values; aliases that repeat aliases?")
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode):

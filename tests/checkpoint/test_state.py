@@ -1,4 +1,5 @@
 import errno
+import json
 import logging
 import os
 import shutil
@@ -11,6 +12,7 @@ import torch
 
 import utils.checkpoint.state as state_module
 from utils.checkpoint.state import has_state, load_state, save_state
+from utils.checkpoint.tensor_file import format_tensor_file
 from utils.runtime.errors import UserError
 
 
@@ -208,3 +210,19 @@ def test_a_state_is_there_once_it_was_whole(tmp_path: Path) -> None:
     assert has_state(last)
     os.rename(tmp_path / "last.new", tmp_path / "last.previous")
     assert has_state(last)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"$tensor": "absent"}, {"$tuple": 3}, {"$float": "x"}, {"$map": [[1]]}, [[[{"$map": 1}]]]],
+)
+def test_values_that_are_no_state_fall_back(values: Any, tmp_path: Path) -> None:
+    last = tmp_path / "last"
+    save_state(last, tree(1))
+    save_state(last, tree(2))
+    checksum = state_module._values_checksum(1, values)
+    content = {"format_version": 1, "checksum": checksum, "values": values}
+    (last / "state.json").write_text(json.dumps(content))
+    header = {"kind": "state", "values": checksum}
+    (last / "state.safetensors").write_bytes(format_tensor_file({}, header))
+    check(load_state(last), 1)

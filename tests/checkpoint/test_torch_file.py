@@ -274,3 +274,15 @@ def test_machine_agrees_with_pickle_on_plain_data() -> None:
         read = machine.load(pickle.dumps(value, protocol=protocol))
         assert read["a"][:7] == value["a"][:7]
         assert read["b"] == value["b"]
+
+
+def test_damaged_directory_of_the_zip_file_is_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(2)}, tmp_path / "x.pt")
+    data = bytearray((tmp_path / "x.pt").read_bytes())
+    place = data.rindex(b"data.pkl")
+    data[place] = 0xFF  # the name is said to be UTF-8 and is not
+    flags = data.rindex(b"PK\x01\x02", 0, place) + 8
+    data[flags : flags + 2] = (0x0800).to_bytes(2, "little")
+    (tmp_path / "x.pt").write_bytes(data)
+    with pytest.raises(UserError, match=r"x.pt is damaged \(UnicodeDecodeError"):
+        read_torch_file(tmp_path / "x.pt")

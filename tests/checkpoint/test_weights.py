@@ -113,7 +113,9 @@ def test_files_of_others_are_refused(tmp_path: Path) -> None:
         load_weights(tmp_path / "state")
     newer = {"kind": "weights", "format_version": 2, "content": {}}
     (tmp_path / "newer").write_bytes(format_tensor_file({}, newer))
-    with pytest.raises(UserError, match="layout version 2, this program reads 1; update this program"):
+    with pytest.raises(
+        UserError, match="layout version 2, this program reads 1; update this program"
+    ):
         load_weights(tmp_path / "newer")
     with pytest.raises(UserError, match=r"cannot read .*absent: No such file"):
         load_weights(tmp_path / "absent")

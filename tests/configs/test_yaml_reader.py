@@ -123,3 +123,19 @@ def test_unreadable_files(write: Write) -> None:
         read_yaml(path)
     with pytest.raises(ConfigError, match=r"cannot read gone\.yaml: No such file"):
         read_yaml(path.with_name("gone.yaml"))
+
+
+def test_aliases_that_repeat_aliases_do_not_fill_the_memory() -> None:
+    lines = ["a0: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    with pytest.raises(ConfigError, match="more than 200000 values"):
+        parse_value("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("[" * 5000, "nested too deeply"), ("%YAML 1.1\n---\n!!int", "damaged or cut short")],
+)
+def test_what_the_parser_stumbles_over_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        parse_value(text)

@@ -135,7 +135,10 @@ def _read(folder: Path) -> Any:
     tensors, header = read_tensor_file(folder / TENSORS)
     if header.get("values") != checksum:
         raise DamagedFileError(f"{folder}: {TENSORS} and {VALUES} are of different checkpoints")
-    return unflatten(values, tensors)
+    try:
+        return unflatten(values, tensors)
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedFileError(f"{folder}: {VALUES} does not describe a state") from error
 
 
 def _values_checksum(version: Any, values: Any) -> str:

@@ -60,7 +60,14 @@ def read_tensor_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         checksum = header.pop("checksum")
         aliases, metadata = header["aliases"], header["metadata"]
         tensors.update({alias: tensors[name] for alias, name in aliases.items()})
-    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (
+        SafetensorError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise DamagedFileError(
             f"{path} is not a whole safetensors file of this program ({_short(error)})"
         ) from error

@@ -6,7 +6,9 @@ module classes become records whose parameters and buffers are collected by name
 """
 
 import math
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +79,9 @@ def read_torch_file(path: Path) -> ForeignCheckpoint:
         ) from error
     except (OSError, EOFError, NotImplementedError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
+    except (ValueError, RuntimeError, LookupError, struct.error, zlib.error) as error:
+        # What zipfile raises for damaged directories, encryption and sizes beyond the file.
+        raise UserError(f"{path} is damaged ({type(error).__name__}: {error})") from error
     return _interpret(root, str(path))
 
 
