@@ -133,3 +133,14 @@ def test_read_only_folder_is_said_to_be_so(finished: Path, dataset: Path, disk: 
     refused(run("train.py", *TINY, *settings), "Read-only file system", str(disk / "more"))
     judged = run("val.py", "--weights", folder / "best.safetensors")
     assert judged.returncode == 0, judged.stderr
+
+
+def test_killed_in_its_first_checkpoint_begins_anew(copy: Path, finished: Path) -> None:
+    shutil.rmtree(copy / "last.previous")
+    os.rename(copy / "last", copy / "last.new")
+    (copy / "last.new" / "state.json").unlink()
+    (copy / "best.safetensors").unlink()
+    done = run("train.py", "--resume", copy)
+    assert done.returncode == 0, done.stderr
+    assert "no checkpoint was written yet: starting from the beginning" in done.stderr
+    assert weights_digest(copy) == weights_digest(finished)
