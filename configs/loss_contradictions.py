@@ -61,26 +61,16 @@ def _lengths(classification: BranchLoss, num_classes: int) -> Iterator[Contradic
             )
 
 
-_BEYOND = "whose minimum on soft targets is not at the target"
-_POSITIVE = "which takes every target above 0 for a positive"
-_UNDONE_BY = {
-    "focal_star": _BEYOND,
-    "asymmetric": _BEYOND,
-    "poly": _BEYOND,
-    "poly_focal": _BEYOND,
-    "equalized_focal": _POSITIVE,
-    "varifocal": _POSITIVE,
-    "seesaw": "which looks at the highest target only",
-}
-"""Why smoothed targets do not do what they are for."""
-
-
-def _undone_smoothing(classification: BranchLoss) -> Iterator[Contradiction]:
+def _undone_smoothing(classification: ClassLoss) -> Iterator[Contradiction]:
     if not classification.label_smoothing:
         return
-    key, name = "loss.classification.label_smoothing", getattr(classification, "name", "")
+    key = "loss.classification.label_smoothing"
     if isinstance(classification, FocalLossSettings):
         if classification.form == "linear" and classification.gamma:
-            yield key, f"is undone by form: linear, {_BEYOND}; state form: quality or leave it out"
-    elif name in _UNDONE_BY:
-        yield key, f"is undone by {name}, {_UNDONE_BY[name]}; leave it out"
+            reason = FocalLossSettings.beyond_soft_targets
+            yield key, f"is undone by form: linear, {reason}; state form: quality or leave it out"
+    elif classification.undoes_smoothing:
+        yield (
+            key,
+            f"is undone by {classification.name}, {classification.undoes_smoothing}; leave it out",
+        )

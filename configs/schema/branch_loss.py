@@ -48,6 +48,10 @@ class BranchLoss(Settings):
     over_classes: ClassVar[bool] = False
     """Whether the classes share a softmax."""
 
+    beyond_soft_targets: ClassVar[str] = "whose minimum on soft targets is not at the target"
+    undoes_smoothing: ClassVar[str] = ""
+    """Why smoothed targets would not do what they are for; empty where they do."""
+
     gain: float = Field(default=1.0, ge=0)
     """Weight of the term. Objectness is scaled by (image_size / 640)^2 * 3 / levels, classification
     by classes / 80 * 3 / levels, as published for this recipe."""
@@ -139,6 +143,7 @@ class FocalLossSettings(BranchLoss):
 class FocalStarLoss(BranchLoss):
     """-log sigmoid(gamma x_t + beta) / gamma, the focal paper's second form, for hard targets."""
 
+    undoes_smoothing = BranchLoss.beyond_soft_targets
     name: Literal["focal_star"]
 
     gamma: float = Field(default=2.0, gt=0, le=10)
@@ -164,6 +169,7 @@ class QualityLoss(BranchLoss):
 class VarifocalLoss(BranchLoss):
     """Positives weigh their target q, negatives alpha p^gamma."""
 
+    undoes_smoothing = "which takes every target above 0 for a positive"
     name: Literal["varifocal"]
 
     alpha: float = Field(default=0.75, ge=0)
@@ -192,6 +198,7 @@ class GhmLoss(BranchLoss):
 class AsymmetricLoss(BranchLoss):
     """Focusing exponents of their own for positives and negatives; easy negatives cost nothing."""
 
+    undoes_smoothing = BranchLoss.beyond_soft_targets
     name: Literal["asymmetric"]
 
     gamma_positive: float = Field(default=0.0, ge=0, le=10)
@@ -207,6 +214,7 @@ class AsymmetricLoss(BranchLoss):
 class PolyLoss(BranchLoss):
     """Cross-entropy plus epsilon (1 - p_t)."""
 
+    undoes_smoothing = BranchLoss.beyond_soft_targets
     name: Literal["poly"]
 
     epsilon: float = Field(default=1.0, ge=-1)
@@ -216,6 +224,7 @@ class PolyLoss(BranchLoss):
 class PolyFocalLoss(BranchLoss):
     """Focal loss plus epsilon (1 - p_t)^(gamma + 1)."""
 
+    undoes_smoothing = BranchLoss.beyond_soft_targets
     name: Literal["poly_focal"]
 
     gamma: float = Field(default=2.0, ge=0, le=10)
@@ -231,6 +240,7 @@ class PolyFocalLoss(BranchLoss):
 class EqualizedFocalLoss(BranchLoss):
     """Focal loss whose exponent grows for classes that get more gradient as negatives."""
 
+    undoes_smoothing = "which takes every target above 0 for a positive"
     name: Literal["equalized_focal"]
 
     gamma: float = Field(default=2.0, gt=0, le=10)

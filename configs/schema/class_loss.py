@@ -28,6 +28,7 @@ class SeesawLoss(BranchLoss):
     """Softmax cross-entropy that spares rare classes the push of frequent ones."""
 
     over_classes = True
+    undoes_smoothing = "which looks at the highest target only"
     name: Literal["seesaw"]
 
     mitigation: float = Field(default=0.8, ge=0)
