@@ -237,6 +237,22 @@ class PolyFocalLoss(BranchLoss):
     """Change of the first coefficient of the series."""
 
 
+class ReducedFocalLoss(BranchLoss):
+    """Focal loss that leaves hard elements their whole cross-entropy."""
+
+    undoes_smoothing = BranchLoss.beyond_soft_targets
+    name: Literal["reduced_focal"]
+
+    gamma: float = Field(default=2.0, ge=0, le=10)
+    """Focusing exponent of elements above the threshold."""
+
+    alpha: Alpha | None = 0.25
+    """Weight of positives, negatives get 1 - alpha; null weights neither."""
+
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    """Probability of the truth below which an element counts in full."""
+
+
 class EqualizedFocalLoss(BranchLoss):
     """Focal loss whose exponent grows for classes that get more gradient as negatives."""
 
@@ -273,6 +289,7 @@ ElementwiseLoss = (
     | AsymmetricLoss
     | PolyLoss
     | PolyFocalLoss
+    | ReducedFocalLoss
     | EqualizedFocalLoss
     | BlurLoss
 )

@@ -17,6 +17,7 @@ from models.losses.focal import FocalLoss
 from models.losses.focal_star import FocalStarLoss
 from models.losses.ghm import GhmLoss
 from models.losses.poly import PolyFocalLoss, PolyLoss
+from models.losses.reduced_focal import ReducedFocalLoss
 from models.losses.softmax import SeesawLoss, SoftmaxLoss
 from models.losses.varifocal import VarifocalLoss
 
@@ -47,6 +48,9 @@ BRANCH_LOSSES: dict[type[branch_loss.BranchLoss], Build] = {
     branch_loss.PolyLoss: lambda s, n: PolyLoss(epsilon=s.epsilon),
     branch_loss.PolyFocalLoss: lambda s, n: PolyFocalLoss(
         gamma=s.gamma, alpha=s.alpha, epsilon=s.epsilon
+    ),
+    branch_loss.ReducedFocalLoss: lambda s, n: ReducedFocalLoss(
+        gamma=s.gamma, alpha=s.alpha, threshold=s.threshold
     ),
     branch_loss.EqualizedFocalLoss: lambda s, n: EqualizedFocalLoss(
         n, gamma=s.gamma, alpha=s.alpha, scale_factor=s.scale_factor

@@ -38,6 +38,7 @@ SMOOTHED = [
         "asymmetric",
         "poly",
         "poly_focal",
+        "reduced_focal",
         "equalized_focal",
         "varifocal",
         "seesaw",

@@ -72,6 +72,15 @@ def poly_focal(x: float, t: float, *, gamma: float, alpha: float | None, epsilon
     return _alpha_t(t, alpha) * (miss**gamma * cross_entropy(x, t) + added)
 
 
+def reduced_focal(
+    x: float, t: float, *, gamma: float, alpha: float | None, threshold: float
+) -> float:
+    p = sigmoid(x)
+    p_t = t * p + (1 - t) * (1 - p)
+    focus = 1.0 if p_t < threshold else ((1 - p_t) / (1 - threshold)) ** gamma
+    return _alpha_t(t, alpha) * focus * cross_entropy(x, t)
+
+
 def bce_blur(x: float, t: float, *, temperature: float) -> float:
     gap = sigmoid(x) - t
     return cross_entropy(x, t) * (1 - math.exp((gap - 1) / (temperature + 1e-4)))
@@ -86,6 +95,7 @@ ELEMENTWISE: dict[str, Callable[..., float]] = {
     "asymmetric": asymmetric,
     "poly": poly,
     "poly_focal": poly_focal,
+    "reduced_focal": reduced_focal,
     "bce_blur": bce_blur,
 }
 """By configuration name: losses of one logit and its target, without state."""

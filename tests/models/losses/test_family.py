@@ -87,6 +87,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     ],
     "poly": [{}, {"epsilon": -1.0}, {"epsilon": 2.5}],
     "poly_focal": [{}, {"gamma": 0.5, "alpha": None, "epsilon": -1.0}, {"gamma": 0.0}],
+    "reduced_focal": [{}, {"gamma": 0.5, "alpha": None, "threshold": 0.3}, {"gamma": 0.0}],
     "bce_blur": [{}, {"temperature": 0.5}],
 }
 
@@ -125,6 +126,7 @@ DEFAULTS: dict[str, dict[str, float]] = {
     "varifocal": {"alpha": 0.75, "gamma": 2.0},
     "poly": {"epsilon": 1.0},
     "poly_focal": {"gamma": 2.0, "alpha": 0.25, "epsilon": 1.0},
+    "reduced_focal": {"gamma": 2.0, "alpha": 0.25, "threshold": 0.5},
     "bce_blur": {"temperature": 0.05},
 }
 """What the papers use; the oracles have no defaults."""
@@ -164,6 +166,7 @@ EXPONENTS: dict[str, tuple[str, tuple[float, ...]]] = {
             "focal",
             "varifocal",
             "poly_focal",
+            "reduced_focal",
             "softmax_focal",
             "focal_dice",
             "softmax_focal_dice",
