@@ -24,8 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from utils.runtime.progress import start_logging  # noqa: E402
-from utils.runtime.threads import prepare_environment  # noqa: E402
+from utils.runtime.progress import start_logging
+from utils.runtime.threads import prepare_environment
 
 GRAPH = """\
 nc: 6

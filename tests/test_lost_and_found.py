@@ -105,7 +105,7 @@ def mounted(folder: Path, *options: str) -> bool:
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own; only root may mount one."""
     folder = tmp_path / "disk"
-    if not mounted(folder, "-o", "size=96m"):
+    if not mounted(folder, "-o", "size=192m"):
         pytest.skip("a file system cannot be mounted here")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)

@@ -46,7 +46,7 @@ def test_a_device_is_asked_rarely_and_the_first_bad_batch_is_named() -> None:
     log.add(terms(math.nan), epoch=1, batch=2)
     log.add(terms(math.nan), epoch=1, batch=3)
     assert log.images == 0
-    with pytest.raises(NotFiniteError, match="batch 2$"):
+    with pytest.raises(NotFiniteError, match=r"batch 2$"):
         log.read()
     fine = LossLog(torch.device("cuda:0"))
     for batch in range(25):
