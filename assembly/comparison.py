@@ -153,7 +153,7 @@ def _failures(settings: ComparisonSettings, folder: Path) -> list[dict[str, str]
 def _write_design(design: LoadedDesign, folder: Path) -> None:
     """Write down what is compared, or check that the folder belongs to the same comparison."""
     known = _json(folder / DESIGN_NAME)
-    if known and known["hash"] != design.hash:
+    if known.get("hash", design.hash) != design.hash:
         raise UserError(
             f"{folder} belongs to another design (hash {known['hash']}, now {design.hash}); choose "
             "another name, or remove the folder"
@@ -174,8 +174,14 @@ def _read_design(folder: Path) -> tuple[ComparisonSettings, dict[str, str]]:
     content = _json(folder / DESIGN_NAME)
     if not content:
         raise UserError(f"{folder} is no folder of a comparison: it holds no {DESIGN_NAME}")
-    settings = ComparisonSettings.model_validate_json(json.dumps(content["settings"]))
-    return settings, content["networks"]
+    try:
+        settings = ComparisonSettings.model_validate_json(json.dumps(content["settings"]))
+        return settings, content["networks"]
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"{folder / DESIGN_NAME} is damaged or of another version; start the same comparison "
+            "again with compare.py --cfg, which writes it anew"
+        ) from error
 
 
 def _any_arm(design: LoadedDesign) -> Any:

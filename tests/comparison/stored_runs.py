@@ -89,7 +89,7 @@ def write_run(
                 truths=truths,
                 detections=found,
                 paths=tuple(paths) or tuple(names),
-                class_names=("thing", "person", "cat", "dog", "bus", "tree")[: truths.num_classes],
+                class_names=("thing", "man&<b>", "cat", "dog", "bus", "tree")[: truths.num_classes],
                 result=eval_result(truths, found),
             ),
         )
