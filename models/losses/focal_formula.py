@@ -44,13 +44,15 @@ class FocalFormula:
             error = error - extra * odds.q
         alpha = given.get("alpha", self.alpha)
         if alpha is not None:
-            alpha_t = (t * alpha).add_((1 - t) * (1 - alpha))
-            cross_entropy, error = alpha_t * cross_entropy, alpha_t.mul_(error)
+            alpha_t = _alpha_t(t, alpha)
+            cross_entropy, error = cross_entropy.mul_(alpha_t), alpha_t.mul_(error)
         gamma = given.get("gamma", self.gamma)
         weight = _power(miss, gamma - 1)
         factor = miss.mul_(weight)
-        focusing = miss_slope.mul_(weight).mul_(cross_entropy).mul_(gamma)
-        return cross_entropy.mul_(factor), error.mul_(factor).add_(focusing)
+        if isinstance(gamma, Tensor):
+            weight, gamma = weight * gamma, 1.0
+        slope = error.mul_(factor).addcmul_(miss_slope.mul_(weight), cross_entropy, value=gamma)
+        return cross_entropy.mul_(factor), slope
 
 
 def _miss(
@@ -61,7 +63,7 @@ def _miss(
     `cross_entropy` is that without pos_weight: exp(-pos_weight * ...) is no probability.
     """
     if form == "linear":
-        return odds.miss(t), (1 - 2 * t).mul_(odds.p).mul_(odds.q)
+        return odds.miss(t), (-2 * t).add_(1).mul_(odds.p).mul_(odds.q)
     if form == "exp":
         return torch.expm1(-cross_entropy).neg_(), torch.exp(-cross_entropy).mul_(error)
     # At p = t the slope of |t - p|^gamma jumps (gamma <= 1); 0 is the middle of the jump.
@@ -73,3 +75,11 @@ def _power(miss: Tensor, exponent: float | Tensor) -> Tensor:
     if isinstance(exponent, Tensor) or exponent < 0:
         miss = miss.clamp(min=torch.finfo(miss.dtype).tiny)
     return miss.pow(exponent)
+
+
+def _alpha_t(t: Tensor, alpha: float | Tensor) -> Tensor:
+    """Return alpha t + (1 - alpha) (1 - t)."""
+    negative = (1 - t).mul_(1 - alpha)
+    if isinstance(alpha, Tensor):
+        return negative.addcmul_(t, alpha)
+    return negative.add_(t, alpha=alpha)

@@ -160,19 +160,29 @@ class Odds:
     d p / d x = p q; d minus_log_p / d x = -q; d minus_log_q / d x = p.
     """
 
-    __slots__ = ("minus_log_p", "minus_log_q", "p", "q")
+    __slots__ = ("_against_p", "_against_q", "_rest", "p", "q")
 
     def __init__(self, x: Tensor) -> None:
         opposite = -x
         self.p = x.sigmoid()
         self.q = opposite.sigmoid()
-        rest = _minus_log_likely(self.p, self.q)
-        self.minus_log_p = opposite.clamp_(min=0).add_(rest)
-        self.minus_log_q = x.clamp(min=0).add_(rest)
+        self._rest = _minus_log_likely(self.p, self.q)
+        self._against_p = opposite.clamp_(min=0)
+        self._against_q = x.clamp(min=0)
+
+    @property
+    def minus_log_p(self) -> Tensor:
+        """-log p."""
+        return self._against_p + self._rest
+
+    @property
+    def minus_log_q(self) -> Tensor:
+        """-log q."""
+        return self._against_q + self._rest
 
     def cross_entropy(self, t: Tensor) -> Tensor:
         """Return -t log p - (1 - t) log q; its slope is `error`."""
-        return torch.lerp(self.minus_log_q, self.minus_log_p, t)
+        return torch.lerp(self._against_q, self._against_p, t).add_(self._rest)
 
     def error(self, t: Tensor) -> Tensor:
         """Return p - t, exact where p rounds to t = 1; its slope is p q."""
