@@ -98,14 +98,14 @@ def _branch_budget(branch: Branch, given: BranchInput, num_positives: Tensor) ->
     place = place * num_classes + (label if targets.ndim > 1 else 0)
     shape = (2, DIFFICULTY_BINS, num_levels, num_classes)
     exists = counted.double()
-    sums = [_binned(place, values, shape) for values in (exists, loss * exists, gradient * exists)]
+    sums = [_binned(place, values, shape) for values in (exists, loss, gradient)]
     score_place = side * SCORE_BINS + _bin(scores * SCORE_BINS, SCORE_BINS)
     loss_place = side * LOSS_BINS + _loss_bin(loss)
     return BranchBudget(
         sums=torch.stack(sums, dim=-1),
         scores=_binned(score_place, exists, (2, SCORE_BINS)),
         losses=torch.stack(
-            [_binned(loss_place, values, (2, LOSS_BINS)) for values in (exists, loss * exists)],
+            [_binned(loss_place, values, (2, LOSS_BINS)) for values in (exists, loss)],
             dim=-1,
         ),
     )

@@ -149,7 +149,9 @@ LOSSES: dict[str, Callable[[], Branch]] = {
     "equalized": lambda: branch(EqualizedFocalLoss(3, gamma=2, alpha=None, scale_factor=4)),
     "softmax": lambda: branch(SoftmaxLoss(gamma=1)),
     "seesaw": lambda: branch(SeesawLoss(3, mitigation=0.8, compensation=2)),
-    "dice": lambda: branch(FocalDiceLoss(gamma=2, alpha=None, dice=0.5)),
+    "dice": lambda: branch(
+        FocalDiceLoss(gamma=2, alpha=None, dice=0.5), normalizer="ema_positives"
+    ),
 }
 
 
