@@ -15,7 +15,7 @@ from utils.comparison.intervals import (
 )
 from utils.comparison.resampling import all_but_one, image_weights, seed_shares
 from utils.comparison.significance import sign_flip_p
-from utils.comparison.student import normal_equivalent, t_quantile
+from utils.comparison.student import normal_equivalent, t_probability, t_quantile
 from utils.comparison.verdict import Rule, decide
 
 
@@ -35,6 +35,13 @@ def test_quantiles_of_the_printed_table(
     probability: float, degrees: float, published: float
 ) -> None:
     assert t_quantile(probability, degrees) == pytest.approx(published, abs=6e-4)
+
+
+@pytest.mark.parametrize("degrees", [1.0, 2.5, 5.0, 80.0, 1e6])
+@pytest.mark.parametrize("probability", [0.001, 0.2, 0.5, 0.9, 0.9995])
+def test_probability_inverts_the_quantile(probability: float, degrees: float) -> None:
+    value = t_quantile(probability, degrees)
+    assert t_probability(value, degrees) == pytest.approx(probability, abs=1e-6)
 
 
 def test_few_degrees_widen_the_level() -> None:
@@ -154,12 +161,13 @@ def test_bca_covers_the_mean_of_skewed_data_better() -> None:
 
 def test_p_value_of_replicates() -> None:
     assert bootstrap_p(normal_replicates()) == pytest.approx(0.317, abs=0.02)
+    assert bootstrap_p(normal_replicates(degrees=5.0)) == pytest.approx(0.363, abs=0.02)
 
 
 @pytest.mark.slow
 def test_intervals_cover_a_known_difference_of_map() -> None:
     """500 simulated comparisons of six seeds; the truth lies in 93 to 97 % of the intervals."""
-    law, effect = Law(images=40, seed_spread=0.2), 0.5
+    law, effect = Law(images=40, classes=1, seed_spread=0.2), 0.5
     truth = true_difference(law, effect)
     rng = np.random.default_rng(11)
     found = [compare(rng, law, seeds=6, effect=effect, replicates=200)[1] for _ in range(500)]
@@ -169,7 +177,7 @@ def test_intervals_cover_a_known_difference_of_map() -> None:
 
 @pytest.mark.slow
 def test_equal_arms_are_seldom_called_different_and_unequal_ones_are_found() -> None:
-    law, rule = Law(images=40, seed_spread=0.1), Rule(level=0.95, margin=0.5)
+    law, rule = Law(images=40, classes=1, seed_spread=0.1), Rule(level=0.95, margin=0.5)
     rng = np.random.default_rng(2)
     words = {}
     for effect in (0.0, 1.2):

@@ -6,7 +6,7 @@ from statistics import NormalDist
 import numpy as np
 
 from utils.comparison.bootstrap import Replicates
-from utils.comparison.student import normal_equivalent, t_quantile
+from utils.comparison.student import normal_equivalent, t_probability, t_quantile
 
 _NORMAL = NormalDist()
 _DEGREES_LIMIT = 1e6
@@ -54,10 +54,16 @@ def bca_interval(replicates: Replicates, level: float) -> Interval:
 
 
 def bootstrap_p(replicates: Replicates) -> float:
-    """Return the two-sided share of replicates beyond 0, at least 1 / (B + 1)."""
+    """Return a two-sided p-value from the share of replicates beyond 0.
+
+    As the intervals, it is made larger where few seeds let the replicates vary too little.
+    """
     count = len(replicates.values)
     beyond = min((replicates.values <= 0).sum(), (replicates.values >= 0).sum())
-    return float(min(1.0, 2.0 * (int(beyond) + 1) / (count + 1)))
+    tail = (int(beyond) + 1) / (count + 1)
+    if tail >= 0.5:
+        return 1.0
+    return 2.0 * t_probability(_NORMAL.inv_cdf(tail), _finite(replicates.degrees))
 
 
 def _between(replicates: Replicates, low: float, high: float) -> Interval:

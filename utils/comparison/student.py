@@ -6,6 +6,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from utils.metrics.rows import Floats
+
 _POINTS = 20_001
 _NEARLY_NORMAL = 10_000.0
 
@@ -28,11 +30,27 @@ def t_quantile(probability: float, degrees: float) -> float:
         return NormalDist().inv_cdf(probability)
     if probability < 0.5:
         return -t_quantile(1.0 - probability, degrees)
+    angle, share = _distribution(degrees)
+    return math.sqrt(degrees) * math.tan(float(np.interp(probability, share, angle)))
+
+
+def t_probability(value: float, degrees: float) -> float:
+    """Return the share below `value`; degrees of freedom as in `t_quantile`."""
+    if degrees >= _NEARLY_NORMAL:
+        return NormalDist().cdf(value)
+    if value < 0:
+        return 1.0 - t_probability(-value, degrees)
+    angle, share = _distribution(degrees)
+    return float(np.interp(math.atan(value / math.sqrt(degrees)), angle, share))
+
+
+@lru_cache(maxsize=64)
+def _distribution(degrees: float) -> tuple[Floats, Floats]:
+    """Return angles from 0 and the share of the distribution below each."""
     angle = np.linspace(0.0, math.pi / 2, _POINTS)
     height = np.cos(angle) ** (degrees - 1.0)
     area = np.concatenate([[0.0], np.cumsum((height[1:] + height[:-1]) / 2)])
-    share = 0.5 + 0.5 * area / area[-1]
-    return math.sqrt(degrees) * math.tan(float(np.interp(probability, share, angle)))
+    return angle, 0.5 + 0.5 * area / area[-1]
 
 
 def normal_equivalent(probability: float, degrees: float) -> float:
