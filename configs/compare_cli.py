@@ -14,8 +14,8 @@ from configs.cli import CommandParser
 from configs.schema.comparison import (
     ComparisonSettings,
     PairingSettings,
-    TestSettings,
     TuningSettings,
+    VerdictSettings,
 )
 
 _USAGE = """\
@@ -25,7 +25,7 @@ compare.py power --sd S [--margin M] [--arms K] [--correction C]
                                                what so many seeds can find, before any training"""
 _GROUPS: dict[str, type[BaseModel]] = {
     "": ComparisonSettings,
-    "test.": TestSettings,
+    "test.": VerdictSettings,
     "tuning.": TuningSettings,
     "pairing.": PairingSettings,
 }

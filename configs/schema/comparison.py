@@ -14,7 +14,7 @@ Overrides = dict[str, Any]
 _ARM_NAME = r"^[A-Za-z0-9][\w.-]*$"
 
 
-class TestSettings(Settings):
+class VerdictSettings(Settings):
     """The rule of the verdict, fixed before training; the test split is looked at once, by it."""
 
     margin: float = Field(default=0.5, gt=0, le=100)
@@ -96,7 +96,7 @@ class ComparisonSettings(Settings):
     tuning: TuningSettings | None = None
     """Search for each arm's best settings first; null compares the arms as they are stated."""
 
-    test: TestSettings = TestSettings()
+    test: VerdictSettings = VerdictSettings()
     """The rule of the verdict."""
 
     pairing: PairingSettings = PairingSettings()

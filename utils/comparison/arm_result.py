@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from configs.schema.comparison import TestSettings
+from configs.schema.comparison import VerdictSettings
 from utils.comparison.bootstrap import Replicates
 from utils.comparison.intervals import Interval, bca_interval, percentile_interval
 from utils.comparison.replication import RunReplicates, Weights, paired_replicates, stacked
@@ -58,7 +58,7 @@ def difference(
     seeds: Sequence[int],
     metric: int,
     weights: Weights,
-    test: TestSettings,
+    test: VerdictSettings,
 ) -> Difference:
     """Compare two arms over the seeds that both have."""
     deltas = stacked(arm, baseline, seeds, metric)
@@ -75,7 +75,7 @@ def difference(
 
 
 def judge_arms(
-    differences: Mapping[str, Mapping[str, Difference]], test: TestSettings
+    differences: Mapping[str, Mapping[str, Difference]], test: VerdictSettings
 ) -> dict[str, ArmResult]:
     """Return the verdict on every arm; `differences` by arm, then by name."""
     deltas = {arm: by_name[NAMES[0]].by_seed for arm, by_name in differences.items()}
@@ -112,7 +112,7 @@ def _corrected(
     return holm(single)
 
 
-def result_json(result: ArmResult, test: TestSettings) -> dict[str, Any]:
+def result_json(result: ArmResult, test: VerdictSettings) -> dict[str, Any]:
     """Return what comparison.json says of an arm."""
     main = result.main
     deciding = main.deciding(test.interval)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.schema.comparison import TestSettings
+from configs.schema.comparison import VerdictSettings
 from utils.comparison.arm_result import ArmResult
 from utils.comparison.run_record import RunRecord
 
@@ -17,7 +17,7 @@ _VERBS = {
 
 
 def verdict_sentence(
-    result: ArmResult, *, baseline: str, run: RunRecord, test: TestSettings
+    result: ArmResult, *, baseline: str, run: RunRecord, test: VerdictSettings
 ) -> str:
     """Return the verdict on an arm with all that it depends on."""
     main = result.main
@@ -66,7 +66,7 @@ def data_name(data: Mapping[str, Any]) -> str:
     return "/".join(parts[-2:]) if data["format"] == "voc" else parts[-1]
 
 
-def would_change(result: ArmResult, *, baseline: str, test: TestSettings) -> list[str]:
+def would_change(result: ArmResult, *, baseline: str, test: VerdictSettings) -> list[str]:
     """Return sentences on what would change the verdict, or what it does not cover."""
     need, size = result.needed, abs(result.main.delta)
     lines = []
@@ -95,7 +95,7 @@ def would_change(result: ArmResult, *, baseline: str, test: TestSettings) -> lis
     return lines
 
 
-def _undecided(result: ArmResult, test: TestSettings) -> list[str]:
+def _undecided(result: ArmResult, test: VerdictSettings) -> list[str]:
     have, need = len(result.seeds), result.needed
     lines = []
     for what, seeds in (
