@@ -6,6 +6,7 @@ workers.
 
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import cv2
@@ -209,7 +210,9 @@ class _Loader:
         )
 
     def __iter__(self) -> Iterator[Batch]:
-        for batch in self._loader:
+        with _signals_held():
+            batches = iter(self._loader)
+        for batch in batches:
             if isinstance(batch, UserError):
                 raise batch
             yield batch
@@ -247,11 +250,31 @@ def _collate_reported(samples: "list[Sample | UserError]") -> "Batch | UserError
     return collate(good)
 
 
+_HELD = {signal.SIGINT, signal.SIGTERM}
+_CAN_HOLD = hasattr(signal, "pthread_sigmask")
+"""Not on Windows."""
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep signals back while workers start: they inherit this until they ignore them."""
+    if not _CAN_HOLD:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(_worker: int) -> None:
     # Ctrl-C reaches every process of the terminal, and cluster managers signal all processes of a
     # job; the main process decides what happens. Workers end when it closes them or is gone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if _CAN_HOLD:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     reuse_freed_memory()

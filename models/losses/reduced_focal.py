@@ -11,7 +11,7 @@ class ReducedFocalLoss(SigmoidLoss):
 
     Sergievskiy and Ponamarev 2019 (arXiv:1903.01347), with threshold 0.5, where the two halves
     meet. Ours: they meet at every threshold, since 1 - threshold stands where the paper has
-    threshold. On soft targets the minimum is not at p = t.
+    threshold. On soft targets the minimum is elsewhere than at the target.
     """
 
     def __init__(self, *, gamma: float, alpha: float | None, threshold: float) -> None:

@@ -26,7 +26,15 @@ TRUE_TO_THE_TARGET: list[tuple[str, dict[str, Any]]] = [
     ("quality", {"beta": 1.5, "alpha": 0.25}),
     ("varifocal", {}),
 ]
-ELSEWHERE = {"focal_star", "asymmetric", "poly", "poly_focal", "equalized_focal", "bce_blur"}
+ELSEWHERE = {
+    "focal_star",
+    "asymmetric",
+    "poly",
+    "poly_focal",
+    "reduced_focal",
+    "equalized_focal",
+    "bce_blur",
+}
 
 
 class _Square(nn.Module):

@@ -70,4 +70,9 @@ def test_files_have_their_documented_names() -> None:
         "r/report.html",
         "r/plots",
         "r/tensorboard",
+        "r/loss_scale.json",
+        "r/budget.csv",
+        "r/budget.json",
+        "r/weights_report.csv",
+        "r/not_finite",
     }
