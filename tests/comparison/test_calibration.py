@@ -85,6 +85,11 @@ def test_calibration_by_pencil() -> None:
     assert reliability(found, found.scores, floor=0.0)[0].precision == 0.5
 
 
+def test_a_score_of_one_belongs_to_the_last_bin() -> None:
+    found = scored([(1.0, 0, True, 0.8), (0.97, 0, False, 0.0)], [1])
+    assert calibration(found, found.scores, floor=0.0).d_ece == pytest.approx(0.485)
+
+
 def test_perfect_scores_and_no_scores() -> None:
     found = scored([(1.0, 0, True, 1.0), (0.0, 0, False, 0.0)], [1])
     result = calibration(found, found.scores, floor=0.0)

@@ -1,6 +1,7 @@
 """Student's t, resampling, replicates and intervals against tables, oracles and simulation."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -145,6 +146,16 @@ def test_bca_moves_with_bias_and_skewness() -> None:
     biased = bca_interval(normal_replicates(estimate=1.3), 0.95)
     assert biased.low > plain.low
     assert biased.high > plain.high
+
+
+def test_bca_without_skewness_moves_by_twice_the_median_bias() -> None:
+    result = normal_replicates(estimate=1.3)
+    normal = NormalDist()
+    bias = normal.inv_cdf(float((result.values < 1.3).mean()))
+    shares = [normal.cdf(2 * bias + side * normal.inv_cdf(0.975)) for side in (-1, 1)]
+    interval = bca_interval(result, 0.95)
+    expected = np.quantile(result.values, shares)
+    assert (interval.low, interval.high) == pytest.approx(tuple(expected), abs=1e-3)
 
 
 def test_bca_covers_the_mean_of_skewed_data_better() -> None:
