@@ -86,7 +86,7 @@ def test_calibration_by_pencil() -> None:
 
 
 def test_a_score_of_one_belongs_to_the_last_bin() -> None:
-    found = scored([(1.0, 0, True, 0.8), (0.97, 0, False, 0.0)], [1])
+    found = scored([(1.0, 0, False, 0.0), (0.97, 0, True, 0.8)], [1])
     assert calibration(found, found.scores, floor=0.0).d_ece == pytest.approx(0.485)
 
 
