@@ -52,9 +52,8 @@ def run(command: RunComparison) -> None:
 
 def print_power(question: PowerQuestion) -> None:
     """Print what various numbers of seeds can find."""
-    from utils.report.power_table import power_table
-
     from utils.comparison.power import Design, power
+    from utils.report.power_table import power_table
 
     design = Design(
         sd=question.sd,

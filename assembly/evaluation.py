@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from configs.schema import Experiment
 from configs.schema.evaluation import EvalSettings
 from data.image_cache import ImageCache
 from data.loader import build_eval_batches
@@ -11,6 +12,7 @@ from models.detector import Detector
 from models.inference import Inference
 from utils.engine.evaluation import evaluate
 from utils.metrics.evaluator import DetectionEvaluator
+from utils.runtime.device import choose_device
 from utils.structures.results import EvalResult
 
 
@@ -76,3 +78,30 @@ class SplitEvaluation:
     def close(self) -> None:
         """End the loader's workers."""
         self._batches.close()
+
+
+def judge_once(
+    detector: Detector, split: Split, experiment: Experiment
+) -> tuple[EvalResult, DetectionEvaluator]:
+    """Judge a detector on a split with the settings of an experiment, on its device.
+
+    Returns:
+        The numbers, and the evaluator with truths and detections.
+
+    Raises:
+        UserError: an image cannot be read, or the device is not there.
+    """
+    device = choose_device(experiment.train.device)
+    evaluation = SplitEvaluation(
+        split,
+        experiment.eval,
+        image_size=experiment.train.image_size,
+        stride=detector.size_multiple,
+        workers=experiment.train.workers,
+        device=device,
+        fused=experiment.model.fuse,
+    )
+    try:
+        return evaluation(detector.to(device)), evaluation.evaluator
+    finally:
+        evaluation.close()

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from assembly.detector import LoadedDetector
-from assembly.evaluation import SplitEvaluation
+from assembly.evaluation import judge_once
 from configs.load import experiment_from_mapping
 from configs.schema import Experiment
 from data.anchors import label_statistics
@@ -15,7 +15,6 @@ from utils.checkpoint.weights import load_weights
 from utils.comparison.judged_run import FOLDER, JudgedSplit, write_judged
 from utils.comparison.run_record import FACTS
 from utils.runtime.atomic import write_json
-from utils.runtime.device import choose_device
 from utils.runtime.run_folder import open_run_folder
 from utils.runtime.threads import set_threads
 
@@ -67,23 +66,10 @@ def _facts(experiment: Experiment) -> dict[str, Any]:
 
 def _judged(loaded: LoadedDetector, experiment: Experiment, name: SplitName) -> JudgedSplit:
     split = load_split(experiment.data, name)
-    device = choose_device(experiment.train.device)
-    evaluation = SplitEvaluation(
-        split,
-        experiment.eval,
-        image_size=experiment.train.image_size,
-        stride=loaded.detector.size_multiple,
-        workers=experiment.train.workers,
-        device=device,
-        fused=experiment.model.fuse,
-    )
-    try:
-        result = evaluation(loaded.detector.to(device))
-    finally:
-        evaluation.close()
+    result, evaluator = judge_once(loaded.detector, split, experiment)
     return JudgedSplit(
-        truths=evaluation.evaluator.truths,
-        detections=evaluation.evaluator.detections,
+        truths=evaluator.truths,
+        detections=evaluator.detections,
         paths=tuple(record.path for record in split.records),
         class_names=split.class_names,
         result=result.to_json(),

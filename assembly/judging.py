@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from assembly.detector import LoadedDetector, load_detector
-from assembly.evaluation import SplitEvaluation
+from assembly.evaluation import judge_once
 from configs.cli import ValCommand
 from configs.load import experiment_from_mapping, load_dataset
 from configs.schema import Experiment
 from data.records import load_split
 from models.weights import check_class_names
-from utils.runtime.device import choose_device
 from utils.runtime.errors import UserError
 from utils.runtime.threads import set_threads
 from utils.structures.results import EvalResult
@@ -44,24 +43,11 @@ def judge(command: ValCommand) -> Judgement:
     split = load_split(experiment.data, command.split)
     split.report.require_usable(experiment.data.max_rejected)
     check_class_names(loaded.class_names, split.class_names, source=str(command.weights))
-    device = choose_device(experiment.train.device)
     set_threads(experiment.train.threads, experiment.train.workers)
-    evaluation = SplitEvaluation(
-        split,
-        experiment.eval,
-        image_size=experiment.train.image_size,
-        stride=loaded.detector.size_multiple,
-        workers=experiment.train.workers,
-        device=device,
-        fused=experiment.model.fuse,
-    )
-    try:
-        result = evaluation(loaded.detector.to(device))
-    finally:
-        evaluation.close()
+    result, evaluator = judge_once(loaded.detector, split, experiment)
     return Judgement(
         result=result,
-        detections=evaluation.evaluator.to_coco_results(split.category_ids),
+        detections=evaluator.to_coco_results(split.category_ids),
         epochs=loaded.metadata.get("epoch"),
         config_hash=loaded.metadata.get("config_hash"),
     )

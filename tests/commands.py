@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from configs.schema.data import SyntheticDataset
+from data.synthetic import ensure_written
 from utils.checkpoint.weights import load_weights
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +40,21 @@ def train(dataset: Path, runs: Path, *settings: str) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return runs / "x"
+
+
+def write_dataset(folder: Path) -> Path:
+    """Write the generated data that `TINY` trains on; return the folder."""
+    ensure_written(
+        SyntheticDataset(
+            format="synthetic",
+            path=str(folder),
+            train_images=12,
+            val_images=6,
+            test_images=3,
+            side=96,
+        )
+    )
+    return folder
 
 
 def weights_digest(folder: Path) -> str:

@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from configs.schema.data import SyntheticDataset
-from data.synthetic import ensure_written
-from tests.commands import TINY, run, train
+from tests.commands import TINY, run, train, write_dataset
 from utils.checkpoint.weights import load_weights
 
 pytestmark = pytest.mark.slow
@@ -18,13 +16,7 @@ NAMES = ["Disc ", "other", "box", "cross", "triangle", "star"]
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "scenes"
-    ensure_written(
-        SyntheticDataset(
-            format="synthetic", path=str(folder), train_images=12, val_images=6,
-            test_images=3, side=96,
-        )
-    )  # fmt: skip
+    folder = write_dataset(tmp_path_factory.mktemp("data") / "scenes")
     (folder / "renamed.yaml").write_text(
         f"path: {folder}\nnames: {NAMES}\ntrain: images/train\nval: images/val\n"
     )

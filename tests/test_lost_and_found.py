@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.schema.data import SyntheticDataset
-from data.synthetic import ensure_written
-from tests.commands import TINY, run, train, weights_digest
+from tests.commands import TINY, run, train, weights_digest, write_dataset
 from utils.checkpoint.state import load_state
 
 pytestmark = pytest.mark.slow
@@ -19,14 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "scenes"
-    ensure_written(
-        SyntheticDataset(
-            format="synthetic", path=str(folder), train_images=12, val_images=6,
-            test_images=3, side=96,
-        )
-    )  # fmt: skip
-    return folder
+    return write_dataset(tmp_path_factory.mktemp("data") / "scenes")
 
 
 @pytest.fixture(scope="module")

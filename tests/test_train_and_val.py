@@ -14,25 +14,14 @@ import pytest
 
 from configs.schema.data import SyntheticDataset
 from data.synthetic import ensure_written
-from tests.commands import ROOT, TINY, run, train, weights_digest
+from tests.commands import ROOT, TINY, run, train, weights_digest, write_dataset
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "scenes"
-    ensure_written(
-        SyntheticDataset(
-            format="synthetic",
-            path=str(folder),
-            train_images=12,
-            val_images=6,
-            test_images=3,
-            side=96,
-        )
-    )
-    return folder
+    return write_dataset(tmp_path_factory.mktemp("data") / "scenes")
 
 
 @pytest.fixture(scope="module")
