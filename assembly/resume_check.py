@@ -148,7 +148,7 @@ class KillableTraining:
             moment, is_due = f"in checkpoint {awaited}", self._is_writing(awaited, draw)
         while process.poll() is None:
             if is_due():
-                os.killpg(process.pid, signal.SIGKILL)
+                _kill_group(process.pid)
                 process.wait()
                 return moment
             time.sleep(POLL_S)
@@ -208,3 +208,11 @@ def verify_resume(cfg: Path | None, overrides: Sequence[str], *, kills: int = 3)
         raise UserError(f"resume is NOT exact: {story}, the weights differ; see {folder}")
     shutil.rmtree(folder)
     return f"resume is exact: {story}, same weights, sha256 {straight.digest[:16]}"
+
+
+def _kill_group(pid: int) -> None:
+    """Kill a process and its workers; right after its start it leads no group of its own yet."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A short form of scripts/kill_test.py: 3 killed trainings end as the undisturbed one."""
+"""A short form of scripts/kill_test.py: 2 killed trainings end as the undisturbed one."""
 
 import subprocess
 import sys
@@ -9,15 +9,16 @@ from tests.commands import ROOT
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1000)
 def test_killed_trainings_end_as_undisturbed_ones() -> None:
     done = subprocess.run(
-        [sys.executable, "scripts/kill_test.py", "--runs", "3", "--seed", "3"],
+        [sys.executable, "scripts/kill_test.py", "--runs", "2", "--seed", "3"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
-    assert "3 of 3 runs ended with the same weights" in done.stderr
-    assert done.stderr.count("killed") >= 3
+    assert "2 of 2 runs ended with the same weights" in done.stderr
+    assert done.stderr.count("killed") >= 2
