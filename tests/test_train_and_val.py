@@ -122,7 +122,7 @@ def test_four_images_are_learned_by_heart(tmp_path: Path) -> None:
 base: {ROOT / "configs/quickstart.yaml"}
 data: {{format: yolo, path: {folder}, class_names: [disc, ring, box],
         train: images/train, val: images/train}}
-train: {{epochs: 400, image_size: 160, batch_size: 4, nominal_batch: 4, patience: 0, threads: 1,
+train: {{epochs: 600, image_size: 160, batch_size: 4, nominal_batch: 4, patience: 0, threads: 1,
          precision: float32, optimizer: {{name: adamw, lr: 0.005}}, ema: {{decay: 0.95}}}}
 augment: {{mosaic: 0, scale: 0, translate: 0, flip_horizontal: 0, flip_vertical: 0,
            hsv_hue: 0, hsv_saturation: 0, hsv_value: 0}}
