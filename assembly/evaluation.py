@@ -80,6 +80,27 @@ class SplitEvaluation:
         self._batches.close()
 
 
+def build_evaluation(
+    detector: Detector,
+    split: Split,
+    experiment: Experiment,
+    *,
+    device: torch.device,
+    cache: ImageCache | None = None,
+) -> SplitEvaluation:
+    """Return the evaluation of an experiment's detectors on a split; `cache` only saves time."""
+    return SplitEvaluation(
+        split,
+        experiment.eval,
+        image_size=experiment.train.image_size,
+        stride=detector.size_multiple,
+        workers=experiment.train.workers,
+        device=device,
+        fused=experiment.model.fuse,
+        cache=cache,
+    )
+
+
 def judge_once(
     detector: Detector, split: Split, experiment: Experiment
 ) -> tuple[EvalResult, DetectionEvaluator]:
@@ -92,15 +113,7 @@ def judge_once(
         UserError: an image cannot be read, or the device is not there.
     """
     device = choose_device(experiment.train.device)
-    evaluation = SplitEvaluation(
-        split,
-        experiment.eval,
-        image_size=experiment.train.image_size,
-        stride=detector.size_multiple,
-        workers=experiment.train.workers,
-        device=device,
-        fused=experiment.model.fuse,
-    )
+    evaluation = build_evaluation(detector, split, experiment, device=device)
     try:
         return evaluation(detector.to(device)), evaluation.evaluator
     finally:

@@ -17,18 +17,16 @@ from assembly.detector import (
     load_detector,
     weights_metadata,
 )
-from assembly.evaluation import SplitEvaluation
+from assembly.evaluation import SplitEvaluation, build_evaluation
 from assembly.pairing import PAIRING_NAME, WitnessedBatches
 from assembly.run_report import write_run_report
 from assembly.start_weights import write_weights_report
 from configs.changes import Change, gives_other_batches
 from configs.load import LoadedExperiment
-from data.image_cache import ImageCache
 from data.label_report import write_csv
 from data.loader import TrainBatches, build_train_batches
 from data.reading import open_training_cache
 from data.records import Split, load_split
-from models.detector import Detector
 from models.losses import DetectionCriterion
 from models.losses.budget import measure_budget
 from utils.checkpoint.state import has_state
@@ -85,7 +83,11 @@ def train(
     batches = build_train_batches(
         train_split.records, loaded.experiment, stride=stride, cache=cache
     )
-    evaluation = _evaluation(loaded, val_split, detector, device, cache) if val_split else None
+    evaluation = (
+        build_evaluation(detector, val_split, loaded.experiment, device=device, cache=cache)
+        if val_split
+        else None
+    )
     criterion = build_training_criterion(
         loaded, detector, train_split, folder, device=device, cache=cache
     )
@@ -154,26 +156,6 @@ def _go_on(trainer: Trainer, loaded: LoadedExperiment, changes: Sequence[Change]
         logger.info("changed on resume: %s", change)
     if changes:
         _write_configuration(loaded, trainer.folder)
-
-
-def _evaluation(
-    loaded: LoadedExperiment,
-    split: Split,
-    detector: Detector,
-    device: torch.device,
-    cache: ImageCache | None,
-) -> SplitEvaluation:
-    experiment = loaded.experiment
-    return SplitEvaluation(
-        split,
-        experiment.eval,
-        image_size=experiment.train.image_size,
-        stride=detector.size_multiple,
-        workers=experiment.train.workers,
-        device=device,
-        fused=experiment.model.fuse,
-        cache=cache,
-    )
 
 
 def _build_trainer(

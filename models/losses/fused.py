@@ -4,6 +4,7 @@ A loss of one logit against one target has a slope that costs little beside its 
 both at once leaves autograd nothing to record: one saved tensor instead of a dozen.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -104,7 +105,7 @@ def _blocks(x: Tensor) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-class SigmoidLoss(nn.Module):
+class SigmoidLoss(nn.Module, ABC):
     """Base of losses that look at one logit and its target at a time.
 
     A loss of this kind is its `value_and_slope`. Half precision is computed and returned in
@@ -127,9 +128,9 @@ class SigmoidLoss(nn.Module):
         """Return what the formula needs beside logits and targets, broadcastable to them."""
         return ()
 
+    @abstractmethod
     def value_and_slope(self, x: Tensor, t: Tensor, *operands: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss and d loss / d x of a block, (n,) or (n, C) each."""
-        raise NotImplementedError
 
 
 def prepared(logits: Tensor, targets: Tensor, name: str) -> tuple[Tensor, Tensor]:
