@@ -54,8 +54,16 @@ class PredictCommand:
     overrides: tuple[str, ...] = ()
 
 
-class CommandParser(argparse.ArgumentParser):
-    """An argument parser that takes settings, and ends wrong usage with one line.
+class OneLineParser(argparse.ArgumentParser):
+    """An argument parser that ends wrong usage with one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with one line."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+class CommandParser(OneLineParser):
+    """A parser that takes settings, too.
 
     Args:
         program: Name of the entry point.
@@ -96,10 +104,6 @@ class CommandParser(argparse.ArgumentParser):
             if "=" not in override:
                 self.error(f"{override!r} is no setting{_option_hint(override)}")
         return known
-
-    def error(self, message: str) -> NoReturn:
-        """End the program with one line."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def parse_val_command(arguments: Sequence[str] | None = None) -> ValCommand:

@@ -1,11 +1,11 @@
 """The command line of convert.py, which takes no settings."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+
+from configs.cli import OneLineParser
 
 
 @dataclass(frozen=True)
@@ -14,13 +14,6 @@ class ConvertCommand:
 
     weights: Path
     out: Path | None
-
-
-class _Parser(argparse.ArgumentParser):
-    """Ends wrong usage with one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def parse_convert_command(arguments: Sequence[str] | None = None) -> ConvertCommand:
@@ -32,7 +25,7 @@ def parse_convert_command(arguments: Sequence[str] | None = None) -> ConvertComm
     Raises:
         SystemExit: With code 2 after one line on stderr; with code 0 after `--help`.
     """
-    parser = _Parser(
+    parser = OneLineParser(
         prog="convert.py",
         description="Rewrite foreign weights as .safetensors; nothing in them is executed.",
         allow_abbrev=False,

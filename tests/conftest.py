@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests.commands import write_dataset
+
 # A busy machine is slow, not wrong: time limits of single examples would fail tests by chance.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
@@ -30,3 +32,9 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"reference data not found at {SHARED}; set FOCALDET_SHARED")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The generated data that trainings of seconds use; a test that changes them takes a copy."""
+    return write_dataset(tmp_path_factory.mktemp("data") / "scenes")

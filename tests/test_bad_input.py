@@ -8,14 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import TINY, run, train, weights_digest, write_dataset
+from tests.commands import TINY, run, train, weights_digest
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("data") / "scenes")
 
 
 @pytest.fixture

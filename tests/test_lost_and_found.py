@@ -9,15 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import TINY, run, train, weights_digest, write_dataset
+from tests.commands import TINY, run, train, weights_digest
 from utils.checkpoint.state import load_state
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("data") / "scenes")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import run, train, weights_digest, write_dataset
+from tests.commands import run, train, weights_digest
 from utils.checkpoint.weights import load_weights
 
 pytestmark = pytest.mark.slow
@@ -20,11 +20,6 @@ RETINA = (
     "normalizer: positives}",
     "train.epochs=2",
 )
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("data") / "scenes")
 
 
 @pytest.fixture(scope="module")

@@ -14,14 +14,9 @@ import pytest
 
 from configs.schema.data import SyntheticDataset
 from data.synthetic import ensure_written
-from tests.commands import ROOT, TINY, run, train, weights_digest, write_dataset
+from tests.commands import ROOT, TINY, run, train, weights_digest
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("data") / "scenes")
 
 
 @pytest.fixture(scope="module")
