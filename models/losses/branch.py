@@ -102,7 +102,8 @@ class Branch(nn.Module):
         divisor = self._divisor(num_positives)
         term = set_term
         for weight, level, rows in zip(given.level_weights, values, counted, strict=True):
-            term = term + weight * self._reduce(level, rows, divisor)
+            counting, count = _masked(level, rows, divisor)
+            term = term + weight * (counting.sum() / count)
         return self.gain * self.multiplier * term
 
     def contributions(self, given: BranchInput, num_positives: Tensor) -> tuple[Tensor, ...]:
@@ -118,10 +119,11 @@ class Branch(nn.Module):
             divisor = self._divisor(num_positives)
         finally:
             self.train(was_training)
-        return tuple(
-            self.gain * self.multiplier * weight * self._shares(level, rows, divisor)
-            for weight, level, rows in zip(given.level_weights, values, counted, strict=True)
-        )
+        shares = []
+        for weight, level, rows in zip(given.level_weights, values, counted, strict=True):
+            counting, count = _masked(level, rows, divisor)
+            shares.append(self.gain * self.multiplier * weight * (counting / count))
+        return tuple(shares)
 
     def _evaluate(
         self, given: BranchInput
@@ -165,25 +167,18 @@ class Branch(nn.Module):
                 average.copy_(count)
         return count.clamp(min=1)
 
-    @staticmethod
-    def _reduce(values: Tensor, counted: Tensor | None, divisor: Tensor | None) -> Tensor:
-        if counted is not None:
-            values = torch.where(counted, values, 0.0)
-        if divisor is not None:
-            return values.sum() / divisor
-        if counted is None:
-            return values.mean() if values.numel() else values.sum()
-        return values.sum() / counted.expand_as(values).sum().clamp(min=1)
 
-    @staticmethod
-    def _shares(values: Tensor, counted: Tensor | None, divisor: Tensor | None) -> Tensor:
-        if counted is not None:
-            values = torch.where(counted, values, 0.0)
-        if divisor is not None:
-            return values / divisor
-        if counted is None:
-            return values / max(values.numel(), 1)
-        return values / counted.expand_as(values).sum().clamp(min=1)
+def _masked(
+    values: Tensor, counted: Tensor | None, divisor: Tensor | None
+) -> tuple[Tensor, Tensor | int]:
+    """Return values with 0 where they do not count, and what their sum is divided by."""
+    if counted is not None:
+        values = torch.where(counted, values, 0.0)
+    if divisor is not None:
+        return values, divisor
+    if counted is None:
+        return values, max(values.numel(), 1)
+    return values, counted.expand_as(values).sum().clamp(min=1)
 
 
 def _row_weights(targets: Tensor, class_weights: Tensor) -> Tensor:
