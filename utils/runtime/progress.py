@@ -2,9 +2,15 @@
 
 import logging
 import sys
+import threading
 from typing import Any
 
 from tqdm import tqdm
+
+
+# tqdm's own lock is a semaphore that forked processes share: one that is killed while it writes a
+# line leaves it taken, and every other process waits for ever. Only one process draws bars here.
+tqdm.set_lock(threading.RLock())
 
 
 class _BarFriendlyHandler(logging.Handler):
