@@ -8,8 +8,8 @@ import numpy as np
 
 from data.image_io import read_image
 from utils.comparison.run_record import RunRecord
-from utils.comparison.scored import scored_detections
 from utils.metrics.rows import Floats, TruthRows
+from utils.metrics.scored import scored_detections
 from utils.report.comparison_page import ComparisonPage, write_comparison_page
 from utils.report.drawing import (
     Picture,

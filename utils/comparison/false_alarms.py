@@ -6,7 +6,7 @@ pooled, IoU 0.5.
 
 import numpy as np
 
-from utils.comparison.scored import ScoredDetections
+from utils.metrics.scored import ScoredDetections
 
 
 def false_alarms_at_recall(scored: ScoredDetections, recall: float) -> float | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.comparison.scored import ScoredDetections
+from utils.metrics.scored import ScoredDetections
 
 _IOU_THRESHOLD = 0.5
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from utils.comparison.calibration import reliability
 from utils.comparison.match_table import MatchTable
 from utils.comparison.precision_curve import mean_precision
 from utils.comparison.resampling import image_weights
 from utils.comparison.run_numbers import SCORE_FLOOR, recalibrated
 from utils.comparison.run_record import RunRecord
-from utils.comparison.scored import ScoredDetections, scored_detections
+from utils.metrics.calibration import reliability
 from utils.metrics.rows import Floats
+from utils.metrics.scored import ScoredDetections, scored_detections
 
 BAND_REPLICATES = 60
 HISTOGRAM_BINS = 20

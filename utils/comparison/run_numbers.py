@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from utils.comparison.calibration import calibration
-from utils.comparison.error_types import KINDS, error_types
 from utils.comparison.false_alarms import false_alarms_at_recall, recall_at_false_alarms
 from utils.comparison.judged_run import JudgedSplit
 from utils.comparison.optimal_lrp import optimal_lrp
-from utils.comparison.recalibration import fit_isotonic, undo_focal
 from utils.comparison.run_record import RunRecord
-from utils.comparison.scored import ScoredDetections, scored_detections
+from utils.metrics.calibration import calibration
+from utils.metrics.error_types import KINDS, error_types
 from utils.metrics.judges import JUDGES
+from utils.metrics.recalibration import fit_isotonic, undo_focal
 from utils.metrics.rows import Floats
+from utils.metrics.scored import ScoredDetections, scored_detections
 
 SCORE_FLOOR = 0.05
 """Detections below it take no part in calibration: thousands of them would be all one sees."""

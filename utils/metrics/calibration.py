@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.comparison.scored import ScoredDetections
 from utils.metrics.rows import Booleans, Floats, Integers
+from utils.metrics.scored import ScoredDetections
 
 BINS = 25
 

@@ -1,45 +1,15 @@
-"""Calibration, recalibration, LRP and operating points against plain Python and pencil."""
-
-import itertools
+"""Calibration, recalibration and kinds of errors against plain Python and pencil."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.comparison.detection_problem import random_rows
-from utils.comparison.calibration import BINS, calibration, reliability
-from utils.comparison.error_types import error_types
-from utils.comparison.false_alarms import false_alarms_at_recall, recall_at_false_alarms
-from utils.comparison.match_table import match_table
-from utils.comparison.optimal_lrp import optimal_lrp
-from utils.comparison.precision_curve import mean_precision
-from utils.comparison.recalibration import fit_isotonic, undo_focal
-from utils.comparison.scored import ScoredDetections, scored_detections
-from utils.comparison.weighted_ap import mean_over_classes, weighted_class_ap
+from tests.metrics.scored_rows import random_scored, scored
+from utils.metrics.calibration import BINS, calibration, reliability
+from utils.metrics.error_types import error_types
+from utils.metrics.recalibration import fit_isotonic, undo_focal
 from utils.metrics.rows import DetectionRows, TruthRows
-
-
-def scored(
-    rows: list[tuple[float, int, bool, float]], truths: list[int], images: int = 2
-) -> ScoredDetections:
-    """Make detections of (score, label, right, overlap)."""
-    columns = list(zip(*sorted(rows, key=lambda row: -row[0]), strict=True)) or [[], [], [], []]
-    return ScoredDetections(
-        scores=np.array(columns[0], float),
-        labels=np.array(columns[1], int),
-        image=np.zeros(len(rows), int),
-        right=np.array(columns[2], bool),
-        overlap=np.array(columns[3], float),
-        truths=np.array(truths),
-        num_images=images,
-    )
-
-
-def random_scored(seed: int, classes: int = 3, crowd_share: float = 0.2) -> ScoredDetections:
-    return scored_detections(
-        *random_rows(images=12, classes=classes, crowd_share=crowd_share, seed=seed)
-    )
 
 
 def slow_ece(scores: list[float], quality: list[float]) -> float:
@@ -180,56 +150,6 @@ def test_undoing_focal_inverts_its_minimiser(gamma: float, alpha: float | None, 
     assert undo_focal(np.array([best]), gamma=gamma, alpha=alpha)[0] == pytest.approx(q, abs=2e-3)
 
 
-def slow_lrp(found: ScoredDetections, label: int) -> tuple[float, float]:
-    best = (1.0, 1.0)
-    rows = [
-        (float(s), bool(r), float(o))
-        for s, r, o, c in zip(found.scores, found.right, found.overlap, found.labels, strict=True)
-        if c == label
-    ]
-    for threshold in sorted({s for s, _, _ in rows}, reverse=True):
-        kept = [row for row in rows if row[0] >= threshold]
-        hits = sum(r for _, r, _ in kept)
-        misses = int(found.truths[label]) - hits
-        misfit = sum((1 - o) / 0.5 for _, r, o in kept if r)
-        wrong = len(kept) - hits
-        error = (misfit + wrong + misses) / (hits + wrong + misses)
-        if error < best[0] - 1e-12:
-            best = (error, threshold)
-    return best
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_optimal_lrp_equals_trying_all_thresholds(seed: int) -> None:
-    found = random_scored(seed)
-    result = optimal_lrp(found)
-    for label, one in enumerate(result.by_class):
-        assert one == pytest.approx(slow_lrp(found, label))
-    errors = [one[0] for one in result.by_class if one is not None]
-    assert result.error == pytest.approx(sum(errors) / len(errors))
-
-
-def test_lrp_by_pencil() -> None:
-    """One object found with IoU 0.75 (misfit 0.5), one missed: (0.5 + 1) / 2."""
-    found = scored([(0.8, 0, True, 0.75), (0.3, 0, False, 0.0)], [2, 0, 1])
-    result = optimal_lrp(found)
-    assert result.by_class == ((0.75, 0.8), None, (1.0, 1.0))
-    assert result.error == pytest.approx(0.875)
-    assert optimal_lrp(scored([], [0])).error is None
-
-
-def test_operating_points_by_pencil() -> None:
-    rows = [(0.9, 0, True, 0.9), (0.8, 0, False, 0.0), (0.7, 0, True, 0.9), (0.6, 0, False, 0.0)]
-    found = scored(rows, [4], images=2)
-    assert false_alarms_at_recall(found, 0.25) == 0.0
-    assert false_alarms_at_recall(found, 0.5) == 0.5
-    assert false_alarms_at_recall(found, 0.75) is None
-    assert recall_at_false_alarms(found, 0.4) == 0.25
-    assert recall_at_false_alarms(found, 0.5) == 0.5
-    assert recall_at_false_alarms(found, 1.0) == 0.5
-    assert false_alarms_at_recall(scored([], [0]), 0.5) is None
-
-
 def test_kinds_of_errors_by_hand() -> None:
     """One object right, one with the wrong class, one badly placed, one missed, one invented."""
     boxes = np.array([[k * 100.0, 0, 50, 50] for k in range(4)])
@@ -253,20 +173,3 @@ def test_kinds_of_errors_by_hand() -> None:
     )
     counts = error_types(truths, found).counts
     assert counts == {"Cls": 1, "Loc": 1, "Both": 0, "Dupe": 0, "Bkg": 1, "Miss": 1}
-
-
-@pytest.mark.parametrize("crowd_share", [0.0, 0.3])
-def test_area_under_the_mean_curve_is_the_ap(crowd_share: float) -> None:
-    truths, found = random_rows(images=20, classes=3, crowd_share=crowd_share, seed=4)
-    table = match_table(truths, found)
-    weights = np.random.default_rng(0).exponential(size=(20, 5))
-    means = mean_over_classes(weighted_class_ap(table, weights))
-    for threshold, column in ((0, 1), (5, 2)):
-        curve = mean_precision(table, weights, threshold=threshold)
-        np.testing.assert_allclose(curve.mean(axis=1), means[:, column], atol=1e-9)
-
-
-def test_all_orders_of_equal_scores_give_the_same_lrp() -> None:
-    rows = [(0.5, 0, True, 0.9), (0.5, 0, False, 0.0), (0.5, 0, True, 0.7)]
-    errors = {optimal_lrp(scored(list(order), [3])).error for order in itertools.permutations(rows)}
-    assert len({round(error or 0, 12) for error in errors}) == 1
