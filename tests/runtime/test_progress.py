@@ -1,9 +1,13 @@
 import io
 import logging
+import os
+import signal
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
+from tqdm import tqdm
 
 from utils.runtime.progress import format_duration, progress_bar, start_logging
 
@@ -57,3 +61,23 @@ def test_log_lines_are_bare_and_warnings_marked_once(
     logging.getLogger("utils.engine").warning("file is damaged")
     logging.getLogger("utils.engine").debug("detail")
     assert capsys.readouterr().err == "epoch 1/3\nwarning: file is damaged\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_killed_while_it_writes_a_line_stops_no_other(root: logging.Logger) -> None:
+    start_logging()
+    logging.getLogger("utils.engine").info("before")  # tqdm makes its locks at the first line
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        tqdm.get_lock().acquire()
+        os.write(writing, b"taken")
+        time.sleep(60)
+        os._exit(0)
+    os.read(reading, 5)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    lock = tqdm.get_lock()
+    assert lock.acquire(timeout=1)
+    lock.release()
+    logging.getLogger("utils.engine").info("after")
