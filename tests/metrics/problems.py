@@ -100,6 +100,36 @@ def problems(draw: st.DrawFn, max_images: int = 4, max_boxes: int = 6) -> Proble
     return Problem(truths=truths, found=found, num_classes=num_classes)
 
 
+LONG_DECIMALS = st.integers(0, 400_000).map(lambda v: v / 1000.0 * 1.0000567)
+"""Coordinates that float32 cannot hold and that end near halves of the last decimal kept."""
+NEAR_HALVES = st.sampled_from([0.1234565, 0.1234564, 0.1234566, 0.5000005, 1e-7, 0.9999995])
+
+
+@st.composite
+def boxes_of_any_decimals(draw: st.DrawFn) -> Box:
+    x, y = draw(LONG_DECIMALS), draw(LONG_DECIMALS)
+    width, height = draw(st.sampled_from([0.0004, 0.001, 31.9996, 32.0, 96.0004, 200.3333])), 32.0
+    return (x, y, x + width, y + height)
+
+
+@st.composite
+def crowded_problems(draw: st.DrawFn) -> Problem:
+    """More detections of a class than are counted, decimals that are cut, classes far apart."""
+    num_classes = draw(st.sampled_from([1, 2, 5]))
+    labels = st.sampled_from([0, num_classes - 1])
+    truths, found = [], []
+    for image_id in draw(st.lists(st.integers(0, 2**40), unique=True, min_size=1, max_size=3)):
+        rows = draw(st.lists(st.tuples(boxes_of_any_decimals(), labels, st.booleans()), max_size=4))
+        boxes, classes, ignore = zip(*rows, strict=True) if rows else ((), (), ())
+        truths.append(record(image_id, boxes, classes, ignore))
+        guesses = st.one_of(boxes_of_any_decimals(), st.sampled_from(boxes or ((0, 0, 9, 9),)))
+        score = st.one_of(NEAR_HALVES, SCORES)
+        guessed = draw(st.lists(st.tuples(guesses, score, labels), min_size=1, max_size=5))
+        copies = draw(st.sampled_from([1, 1, 9, 10, 11, 99, 101, 120]))
+        found.append(detections(*zip(*(guessed * copies), strict=True)))
+    return Problem(truths=truths, found=found, num_classes=num_classes)
+
+
 def random_problem(seed: int, *, num_images: int, per_image: int, num_classes: int) -> Problem:
     """Truths anywhere, ten percent ignored; detections are jittered truths and noise."""
     rng = np.random.default_rng(seed)

@@ -1,14 +1,24 @@
 """COCO's numbers: both judges equal pycocotools on the data's own ids, to the last bit."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from tests.metrics.oracles import as_coco_json, class_ap, pycocotools_on
-from tests.metrics.problems import Problem, detections, problems, random_problem, read_coco, record
-from utils.metrics.judges import JUDGES
+from tests.metrics.problems import (
+    Problem,
+    crowded_problems,
+    detections,
+    problems,
+    random_problem,
+    read_coco,
+    record,
+)
+from utils.metrics.judges import JUDGES, CocoNumbers
+from utils.metrics.rows import DetectionRows, TruthRows
 from utils.structures.results import EvalResult
 
 BOX = (10.0, 10.0, 42.0, 42.0)
@@ -26,7 +36,7 @@ def headline(result: EvalResult) -> list[float | None]:
 
 
 def assert_equals_pycocotools(problem: Problem) -> None:
-    category_ids = [7 * label + 3 for label in range(problem.num_classes)]
+    category_ids = [7 * label * label + 3 for label in range(problem.num_classes)]
     results = problem.evaluator().to_coco_results(category_ids)
     expected = pycocotools_on(as_coco_json(problem, category_ids), results)
     wanted = [None if value < 0 else value for value in expected.stats.tolist()]
@@ -78,9 +88,17 @@ def test_rounding_gives_a_json_its_decimals_back(shared: Path) -> None:
     assert sorted((r["image_id"], r["score"], *r["bbox"]) for r in saved) == as_given
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=240)
 @given(problems())
 def test_judges_equal_pycocotools_on_adversarial_cases(problem: Problem) -> None:
+    """Crowds, equal scores, equal overlaps, area edges, classes and images without anything."""
+    assert_equals_pycocotools(problem)
+
+
+@settings(max_examples=80)
+@given(crowded_problems())
+def test_judges_equal_pycocotools_beyond_its_limits(problem: Problem) -> None:
+    """More detections than count, decimals that a file cuts, category ids far apart."""
     assert_equals_pycocotools(problem)
 
 
@@ -158,6 +176,57 @@ def test_degenerate_data_give_zeros(problem: Problem) -> None:
         assert (result.per_class["class 0"].ap == 0) == has_truth
 
 
+class RustPanicError(BaseException):
+    """Like pyo3's PanicException, which is no Exception."""
+
+
+def broken_stats(truths: TruthRows, _found: DetectionRows) -> CocoNumbers:
+    none = np.full(truths.num_classes, -1.0)
+    return CocoNumbers(stats=np.full(12, np.nan), class_ap=none, class_ap50=none)
+
+
+def too_few_classes(_truths: TruthRows, _found: DetectionRows) -> CocoNumbers:
+    return CocoNumbers(stats=np.zeros(12), class_ap=np.zeros(1), class_ap50=np.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("judge", "why"),
+    [
+        (ValueError("bad\nbox"), "(ValueError: bad)"),
+        (RustPanicError("index"), "(RustPanicError: index)"),
+        (broken_stats, "(ValueError: a number is outside of 0 to 1)"),
+        (too_few_classes, "(ValueError: 1 of 2 classes were judged)"),
+    ],
+)
+def test_where_hotcoco_fails_pycocotools_judges_and_the_log_says_so(
+    judge: Any, why: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    problem = random_problem(0, num_images=3, per_image=3, num_classes=2)
+    right = problem.evaluator("pycocotools").compute()
+
+    def failing(truths: TruthRows, found: DetectionRows) -> CocoNumbers:
+        if isinstance(judge, BaseException):
+            raise judge
+        return judge(truths, found)
+
+    monkeypatch.setattr("utils.metrics.judges.judge_with_hotcoco", failing)
+    assert problem.evaluator("hotcoco").compute() == right
+    (message,) = caplog.messages
+    assert message.startswith(f"hotcoco failed {why}; pycocotools judges instead")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError()])
+def test_an_interruption_is_no_failure_of_hotcoco(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_rows: object) -> CocoNumbers:
+        raise error
+
+    monkeypatch.setattr("utils.metrics.judges.judge_with_hotcoco", interrupted)
+    with pytest.raises(type(error)):
+        random_problem(0, num_images=1, per_image=2, num_classes=1).evaluator().compute()
+
+
 def test_pycocotools_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     problem = random_problem(0, num_images=3, per_image=3, num_classes=2)
     for judge in JUDGES:
@@ -167,8 +236,6 @@ def test_pycocotools_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_stats_are_those_of_summarize() -> None:
     """`CocoNumbers.from_curves` against pycocotools' own summary of the same arrays."""
-    from utils.metrics.judges import CocoNumbers
-
     problem = random_problem(3, num_images=10, per_image=6, num_classes=4)
     results = problem.evaluator().to_coco_results([1, 2, 3, 4])
     expected = pycocotools_on(as_coco_json(problem, [1, 2, 3, 4]), results)

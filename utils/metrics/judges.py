@@ -7,6 +7,7 @@ least the IoU threshold *within* one, and has no better match, counts neither fo
 
 import contextlib
 import io
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,11 +17,14 @@ import numpy.typing as npt
 
 from utils.metrics.rows import DetectionRows, Floats, TruthRows
 
+logger = logging.getLogger(__name__)
+
 SIZES = ("small", "medium", "large")
 """Object area up to 32^2, between, and from 96^2 square pixels; edges belong to both."""
 MAX_DETECTIONS = (1, 10, 100)
 """Detections per image and class that recall is stated for; AP uses the last."""
 _ABSENT = -1.0
+_NOT_FAULTS = (KeyboardInterrupt, SystemExit, MemoryError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,36 @@ def judge_with_hotcoco(truths: TruthRows, detections: DetectionRows) -> CocoNumb
     return _summary(evaluation.eval)
 
 
+def judge_with_fallback(truths: TruthRows, detections: DetectionRows) -> CocoNumbers:
+    """Judge with hotcoco; where it fails or its arrays are no judgement, with pycocotools.
+
+    The log says so: the number is the same, the waiting is not.
+    """
+    try:
+        numbers = judge_with_hotcoco(truths, detections)
+        _check_sense(numbers, truths)
+        return numbers
+    # BaseException: a panic of compiled Rust is no Exception, and must not cost the evaluation.
+    except BaseException as error:
+        if isinstance(error, _NOT_FAULTS):
+            raise
+        logger.warning(
+            "hotcoco failed (%s: %s); pycocotools judges instead, which takes longer",
+            type(error).__name__,
+            str(error).partition("\n")[0][:200],
+        )
+        return judge_with_pycocotools(truths, detections)
+
+
+def _check_sense(numbers: CocoNumbers, truths: TruthRows) -> None:
+    """Raise ValueError unless all classes were judged and every number is one COCO can give."""
+    if numbers.class_ap.shape != (truths.num_classes,):
+        raise ValueError(f"{len(numbers.class_ap)} of {truths.num_classes} classes were judged")
+    for values in (numbers.stats, numbers.class_ap, numbers.class_ap50):
+        if not ((values == _ABSENT) | ((values >= 0) & (values <= 1 + 1e-9))).all():
+            raise ValueError("a number is outside of 0 to 1")
+
+
 def hotcoco_evaluation(truths: TruthRows, detections: DetectionRows) -> Any:
     """Return hotcoco's COCOeval with all images matched, for what else it can tell."""
     from hotcoco import COCO, COCOeval
@@ -119,7 +153,7 @@ def judge_with_pycocotools(truths: TruthRows, detections: DetectionRows) -> Coco
 
 
 JUDGES: Mapping[str, Judge] = {
-    "hotcoco": judge_with_hotcoco,
+    "hotcoco": judge_with_fallback,
     "pycocotools": judge_with_pycocotools,
 }
 
