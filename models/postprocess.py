@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.ops import nms
 
+from models.suppression import nms
 from utils.structures.predictions import Predictions
 from utils.structures.results import Detections
 

@@ -1,11 +1,14 @@
 """Stem and stages of a ResNet, made of torchvision's residual blocks.
 
+torchvision is imported by the stages, because it takes longer than all that other graphs need.
+
 Sources: He et al. 2015, arXiv 1512.03385; stride in the 3 x 3 convolution, as torchvision has it.
 Names inside the modules are torchvision's, so its weights fit after renaming (`models/weights.py`).
 """
 
+from typing import Literal
+
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 
 class ResNetStem(nn.Module):
@@ -30,26 +33,30 @@ class BasicStage(nn.Sequential):
     (B, in, H, W) to (B, out, H / stride, W / stride).
     """
 
-    block: type[BasicBlock | Bottleneck] = BasicBlock
+    block: Literal["BasicBlock", "Bottleneck"] = "BasicBlock"
+    """Name of the residual block in torchvision."""
 
     def __init__(
         self, in_channels: int, out_channels: int, repeats: int = 1, stride: int = 1
     ) -> None:
-        width = out_channels // self.block.expansion
-        if width * self.block.expansion != out_channels:
+        from torchvision.models import resnet
+
+        block = getattr(resnet, self.block)
+        width = out_channels // block.expansion
+        if width * block.expansion != out_channels:
             raise ValueError(
-                f"channels must be a multiple of {self.block.expansion}, got {out_channels}"
+                f"channels must be a multiple of {block.expansion}, got {out_channels}"
             )
         fits = stride == 1 and in_channels == out_channels
         shortcut = None if fits else _shortcut(in_channels, out_channels, stride)
-        first = self.block(in_channels, width, stride, shortcut)
-        super().__init__(first, *(self.block(out_channels, width) for _ in range(repeats - 1)))
+        first = block(in_channels, width, stride, shortcut)
+        super().__init__(first, *(block(out_channels, width) for _ in range(repeats - 1)))
 
 
 class BottleneckStage(BasicStage):
     """Blocks of 1 x 1, 3 x 3, 1 x 1 convolutions, as in ResNet-50, 101 and 152."""
 
-    block = Bottleneck
+    block = "Bottleneck"
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
