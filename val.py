@@ -4,8 +4,8 @@ import json
 import logging
 from pathlib import Path
 
-from configs.cli import parse_val_command
 from configs.errors import ConfigError
+from configs.val_cli import parse_val_command
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
 from utils.runtime.progress import start_logging

@@ -5,9 +5,9 @@ from typing import Any
 
 from assembly.detector import LoadedDetector, load_detector
 from assembly.evaluation import judge_once
-from configs.cli import ValCommand
 from configs.load import experiment_from_mapping, load_dataset
 from configs.schema import Experiment
+from configs.val_cli import ValCommand
 from data.records import load_split
 from models.weights import check_class_names
 from utils.runtime.errors import UserError

@@ -9,27 +9,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from configs.help import SettingsHelp, settings_help
 from configs.keys import nearest_key
+from configs.view_options import AS_IT_IS, ViewOptions, add_view_options, read_view_options
 
 _SETTINGS = """\
 settings, in the YAML or as section.key=value:
   base: names one YAML or several whose settings the file changes; what a file states goes before
   its bases, the command line before all files. Unknown keys and keys without effect are errors."""
-
-
-@dataclass(frozen=True)
-class ValCommand:
-    """What val.py was asked to do."""
-
-    weights: Path
-    data: str | None
-    split: Literal["train", "val", "test"]
-    json: Path | None
-    save_detections: Path | None
-    overrides: tuple[str, ...]
 
 
 SAVED_KINDS = ("images", "video", "txt", "json", "csv", "crops")
@@ -51,6 +40,7 @@ class PredictCommand:
     categories: Path | None = None
     """COCO annotation file whose category ids the JSON uses."""
     like_val: bool = False
+    views: ViewOptions = AS_IT_IS
     overrides: tuple[str, ...] = ()
 
 
@@ -106,45 +96,6 @@ class CommandParser(OneLineParser):
         return known
 
 
-def parse_val_command(arguments: Sequence[str] | None = None) -> ValCommand:
-    """Read the command line of val.py.
-
-    Args:
-        arguments: Without the program's name; the process's own where None.
-
-    Raises:
-        SystemExit: With code 2 after one line on stderr; with code 0 after `--help`.
-    """
-    parser = CommandParser(
-        "val.py",
-        "Judge weights on a data set; settings are those of the training unless stated.",
-        sections=("eval", "train", "model"),
-    )
-    _add_weights(parser)
-    parser.add_argument(
-        "--data", metavar="D", help="data set YAML or its name; the training's own where not given"
-    )
-    parser.add_argument(
-        "--split", choices=("train", "val", "test"), default="val", help="split to judge on"
-    )
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write all numbers as JSON")
-    parser.add_argument(
-        "--save-detections",
-        metavar="FILE",
-        type=Path,
-        help="write the detections in COCO's result format",
-    )
-    command = parser.parse(sys.argv[1:] if arguments is None else arguments)
-    return ValCommand(
-        weights=command.weights,
-        data=command.data,
-        split=command.split,
-        json=command.json,
-        save_detections=command.save_detections,
-        overrides=tuple(command.overrides),
-    )
-
-
 def parse_predict_command(arguments: Sequence[str] | None = None) -> PredictCommand:
     """Read the command line of predict.py.
 
@@ -161,6 +112,7 @@ def parse_predict_command(arguments: Sequence[str] | None = None) -> PredictComm
         sections=("eval", "train", "model"),
     )
     _add_predict_options(parser)
+    add_view_options(parser)
     command = parser.parse(sys.argv[1:] if arguments is None else arguments)
     save = _listed(command.save)
     for kind in save:
@@ -175,6 +127,7 @@ def parse_predict_command(arguments: Sequence[str] | None = None) -> PredictComm
         save_json=command.save_json,
         categories=command.categories,
         like_val=command.like_val,
+        views=read_view_options(parser, command),
         overrides=tuple(command.overrides),
     )
 

@@ -18,9 +18,10 @@ from assembly.detector import load_detector
 from assembly.judging import Judgement, judge
 from assembly.prediction import PredictionSummary, only, predict, read_category_ids
 from assembly.predictor import PREDICTION_DEFAULTS, PREDICTION_KEYS, Predictor, prediction_settings
-from configs.cli import parse_predict_command, parse_val_command
+from configs.cli import parse_predict_command
 from configs.errors import ConfigError
 from configs.keys import all_keys
+from configs.val_cli import parse_val_command
 from data.records import load_split
 from tests.assembly.tiny_weights import CLASS_NAMES, write_data_set, write_weights
 from tests.data.test_sources import write_video

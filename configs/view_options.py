@@ -1,0 +1,69 @@
+"""Options of val.py and predict.py for seeing a picture more than once: in tiles, augmented."""
+
+import argparse
+from dataclasses import dataclass
+
+SMALLEST_TILE = 32
+LARGEST_OVERLAP = 0.9
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """In how many ways the network sees each picture; as it is, once, where nothing is set."""
+
+    tta: bool = False
+    tile: int | None = None
+    """Side of a tile in pixels of the picture."""
+    overlap: float = 0.2
+    """Share of a tile that its neighbour sees too."""
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether a picture is seen more than once."""
+        return self.tta or self.tile is not None
+
+
+AS_IT_IS = ViewOptions()
+"""Every picture is seen once, whole."""
+
+
+def add_view_options(parser: argparse.ArgumentParser) -> None:
+    """Let a command line take `--tta`, `--tile` and `--overlap`."""
+    parser.add_argument(
+        "--tta",
+        action="store_true",
+        help="test-time augmentation: see every picture at three scales, each also mirrored, and "
+        "merge by NMS; about six times slower",
+    )
+    parser.add_argument(
+        "--tile",
+        metavar="SIZE",
+        type=int,
+        help="also see every larger picture in tiles of SIZE pixels, for small objects in large "
+        f"pictures; from {SMALLEST_TILE}",
+    )
+    parser.add_argument(
+        "--overlap",
+        metavar="SHARE",
+        type=float,
+        help="share of a tile that its neighbour sees too, 0 to "
+        f"{LARGEST_OVERLAP}; objects smaller than that are never cut; default 0.2",
+    )
+
+
+def read_view_options(parser: argparse.ArgumentParser, command: argparse.Namespace) -> ViewOptions:
+    """Return the options of a parsed command line.
+
+    Raises:
+        SystemExit: With code 2 after one line on stderr.
+    """
+    tile, overlap = command.tile, command.overlap
+    if overlap is not None and tile is None:
+        parser.error("--overlap has no effect without --tile SIZE")
+    if tile is not None and tile < SMALLEST_TILE:
+        parser.error(f"--tile {tile}: must be from {SMALLEST_TILE} pixels")
+    if overlap is not None and not 0 <= overlap <= LARGEST_OVERLAP:
+        parser.error(f"--overlap {overlap:g}: must be 0 to {LARGEST_OVERLAP}")
+    return ViewOptions(
+        tta=command.tta, tile=tile, overlap=ViewOptions.overlap if overlap is None else overlap
+    )
