@@ -44,12 +44,7 @@ class SplitEvaluation:
             cache: where decoded images are kept between evaluations.
         """
         self.split = split
-        self.evaluator = DetectionEvaluator(
-            truths=split.records,
-            class_names=split.class_names,
-            judge=settings.judge,
-            report_threshold=settings.report_threshold,
-        )
+        self.evaluator = build_evaluator(split, settings)
         self._settings = settings
         self._device = device
         self._fused = fused
@@ -78,6 +73,16 @@ class SplitEvaluation:
     def close(self) -> None:
         """End the loader's workers."""
         self._batches.close()
+
+
+def build_evaluator(split: Split, settings: EvalSettings) -> DetectionEvaluator:
+    """Return the judge of detections on a split."""
+    return DetectionEvaluator(
+        truths=split.records,
+        class_names=split.class_names,
+        judge=settings.judge,
+        report_threshold=settings.report_threshold,
+    )
 
 
 def build_evaluation(

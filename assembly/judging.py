@@ -4,12 +4,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from assembly.detector import LoadedDetector, load_detector
-from assembly.evaluation import judge_once
+from assembly.evaluation import build_evaluator, judge_once
+from assembly.view_inference import ViewInference
+from assembly.view_judging import judge_views
 from configs.load import experiment_from_mapping, load_dataset
 from configs.schema import Experiment
+from configs.schema.evaluation import EvalSettings
 from configs.val_cli import ValCommand
-from data.records import load_split
+from configs.view_options import ViewOptions
+from data.framing import Framing
+from data.loader import check_image_size
+from data.records import Split, load_split
+from models.inference import Inference
 from models.weights import check_class_names
+from utils.metrics.evaluator import DetectionEvaluator
+from utils.runtime.device import choose_device
 from utils.runtime.errors import UserError
 from utils.runtime.threads import set_threads
 from utils.structures.results import EvalResult
@@ -20,10 +29,17 @@ class Judgement:
     """Numbers and detections of one evaluation, and what the weights say about their training."""
 
     result: EvalResult
-    detections: list[dict[str, Any]]
-    """In COCO's result format, category ids as in the data's own JSON."""
+    evaluator: DetectionEvaluator
+    """With truths and detections."""
+    split: Split
+    settings: EvalSettings
     epochs: int | None
     config_hash: str | None
+
+    @property
+    def detections(self) -> list[dict[str, Any]]:
+        """In COCO's result format, category ids as in the data's own JSON."""
+        return self.evaluator.to_coco_results(self.split.category_ids)
 
     @property
     def images_per_second(self) -> float:
@@ -38,19 +54,55 @@ def judge(command: ValCommand) -> Judgement:
     Raises:
         UserError, ConfigError: weights or data cannot be used, or do not belong together.
     """
+    loaded, experiment, split = load_for_judging(command)
+    if command.views.is_needed:
+        result, evaluator = _judge_views(loaded, experiment, split, command.views)
+    else:
+        result, evaluator = judge_once(loaded.detector, split, experiment)
+    return Judgement(
+        result=result,
+        evaluator=evaluator,
+        split=split,
+        settings=experiment.eval,
+        epochs=loaded.metadata.get("epoch"),
+        config_hash=loaded.metadata.get("config_hash"),
+    )
+
+
+def load_for_judging(command: ValCommand) -> tuple[LoadedDetector, Experiment, Split]:
+    """Return weights, settings and data as the command says; sets the number of threads.
+
+    Raises:
+        UserError, ConfigError: weights or data cannot be used, or do not belong together.
+    """
     loaded = load_detector(command.weights)
     experiment = _experiment(loaded, command)
     split = load_split(experiment.data, command.split)
     split.report.require_usable(experiment.data.max_rejected)
     check_class_names(loaded.class_names, split.class_names, source=str(command.weights))
     set_threads(experiment.train.threads, experiment.train.workers)
-    result, evaluator = judge_once(loaded.detector, split, experiment)
-    return Judgement(
-        result=result,
-        detections=evaluator.to_coco_results(split.category_ids),
-        epochs=loaded.metadata.get("epoch"),
-        config_hash=loaded.metadata.get("config_hash"),
+    return loaded, experiment, split
+
+
+def _judge_views(
+    loaded: LoadedDetector, experiment: Experiment, split: Split, views: ViewOptions
+) -> tuple[EvalResult, DetectionEvaluator]:
+    evaluator = build_evaluator(split, experiment.eval)
+    device = choose_device(experiment.train.device)
+    detector, settings = loaded.detector.to(device), experiment.eval
+    check_image_size(experiment.train.image_size, detector.size_multiple)
+    infer = ViewInference(
+        Inference(detector, settings, fused=experiment.model.fuse),
+        views,
+        framing=Framing(
+            image_size=experiment.train.image_size,
+            stride=detector.size_multiple,
+            rectangular=settings.rectangular,
+        ),
+        settings=settings,
+        device=device,
     )
+    return judge_views(infer, split.records, evaluator, description=split.name), evaluator
 
 
 def _experiment(loaded: LoadedDetector, command: ValCommand) -> Experiment:

@@ -79,7 +79,7 @@ def predict(command: PredictCommand) -> PredictionSummary:
     """
     loaded = load_detector(command.weights)
     experiment = prediction_settings(loaded, command.overrides, like_val=command.like_val)
-    predictor = Predictor(loaded, experiment)
+    predictor = Predictor(loaded, experiment, command.views)
     wanted = _labels(command.classes, predictor.class_names)
     category_ids = predictor.category_ids
     if command.categories is not None:
@@ -117,7 +117,7 @@ def _run(
     total = batches.num_pictures()
     with StopRequest() as stop, progress_bar("predict", total=total, unit="picture") as bar:
         for item in batches:
-            found = [only(wanted, each) for each in predictor(item.batch)]
+            found = [only(wanted, each) for each in predictor.look(item.frames, item.batch)]
             _write(item, found, outputs)
             summary.num_pictures += len(item.frames)
             for each in found:

@@ -7,12 +7,15 @@ from typing import Any
 import torch
 
 from assembly.detector import LoadedDetector, load_detector
+from assembly.view_inference import ViewInference
 from configs.errors import ConfigError
 from configs.keys import nearest_key
 from configs.load import experiment_from_mapping
 from configs.schema import Experiment
+from configs.view_options import AS_IT_IS, ViewOptions
 from data.framing import Framing
 from data.loader import check_image_size
+from data.sources.frame import Frame
 from models.inference import Inference
 from utils.engine.evaluation import in_original_frame
 from utils.runtime.device import choose_device
@@ -47,12 +50,15 @@ PREDICTION_KEYS = (
 class Predictor:
     """Finds objects in batches of pictures, by the path that validation takes."""
 
-    def __init__(self, loaded: LoadedDetector, experiment: Experiment) -> None:
+    def __init__(
+        self, loaded: LoadedDetector, experiment: Experiment, views: ViewOptions = AS_IT_IS
+    ) -> None:
         """Prepare.
 
         Args:
             loaded: detector and class names.
             experiment: as `prediction_settings` returns it.
+            views: how often `look` looks at a picture.
 
         Raises:
             UserError: there is no such device, or the image size does not suit the network.
@@ -62,15 +68,21 @@ class Predictor:
         self.class_names = loaded.class_names
         self.category_ids = _category_ids(loaded)
         self.device = choose_device(experiment.train.device)
-        self.batch_size = experiment.eval.batch_size
+        settings = experiment.eval
+        self.batch_size = settings.batch_size
         self.framing = Framing(
             image_size=experiment.train.image_size,
             stride=stride,
-            rectangular=experiment.eval.rectangular,
+            rectangular=settings.rectangular,
         )
         self._infer = Inference(
-            loaded.detector.to(self.device), experiment.eval, fused=experiment.model.fuse
+            loaded.detector.to(self.device), settings, fused=experiment.model.fuse
         )
+        self._views = None
+        if views.is_needed:
+            self._views = ViewInference(
+                self._infer, views, framing=self.framing, settings=settings, device=self.device
+            )
 
     @classmethod
     def from_file(cls, weights: Path, overrides: Sequence[str] = ()) -> "Predictor":
@@ -87,6 +99,20 @@ class Predictor:
         with torch.no_grad():
             output = self._infer(batch.to(self.device))
         return in_original_frame(output.detections, batch.metas)
+
+    def look(self, frames: Sequence[Frame], batch: Batch) -> list[Detections]:
+        """Return what is in each picture, looking at it as often as was asked for.
+
+        Args:
+            frames: the pictures.
+            batch: made of them, as for `__call__`.
+
+        Raises:
+            ImageError: a file cannot be read any more.
+        """
+        if self._views is None:
+            return self(batch)
+        return [self._views(frame.image()).detections[0] for frame in frames]
 
 
 def prediction_settings(
@@ -110,7 +136,14 @@ def prediction_settings(
     stored["train"] = {"image_size": loaded.image_size, **stored.get("train", {}), "device": "auto"}
     if not like_val:
         stored["eval"] = {**stored.get("eval", {}), **PREDICTION_DEFAULTS}
-    return experiment_from_mapping(stored, overrides)
+    experiment = experiment_from_mapping(stored, overrides)
+    score_map = loaded.detector.score_map
+    if like_val or score_map is None:
+        return experiment
+    # People choose a threshold for the scores they see, which are the calibrated ones.
+    threshold = score_map.inverse(experiment.eval.score_threshold)
+    settings = experiment.eval.model_copy(update={"score_threshold": threshold})
+    return experiment.model_copy(update={"eval": settings})
 
 
 def _require_effect(overrides: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from models.anchors import default_anchors, order_anchors
 from models.build import build_modules, measure_size_multiple, measure_strides
 from models.graph import IMAGE, Graph, parse_graph
 from models.heads import AnchorHead
+from models.score_map import ScoreMap
 from utils.structures.predictions import Predictions
 
 Anchors = Sequence[Sequence[float]]
@@ -25,7 +26,8 @@ class Detector(nn.Module):
 
     Entries of `state_dict()` are `model.<row>.<...>`, as in released weights of this family.
     `mapping` is the description it was built from, kept so that a checkpoint can rebuild it.
-    `size_multiple` is what height and width of the images have to be multiples of.
+    `size_multiple` is what height and width of the images have to be multiples of. `score_map`
+    calibrates scores after suppression; `forward` knows nothing of it.
     """
 
     _stride_column: Tensor
@@ -43,6 +45,7 @@ class Detector(nn.Module):
         self.mapping = mapping
         self.strides = tuple(strides)
         self.size_multiple = size_multiple
+        self.score_map: ScoreMap | None = None
         self.model = build_modules(graph)
         self.register_buffer(
             "_stride_column", torch.tensor(strides, dtype=torch.float32).view(-1, 1, 1), False

@@ -1,5 +1,7 @@
 """From a batch to detections: the one path that training-time validation and every tool share."""
 
+from dataclasses import replace
+
 import torch
 
 from configs.schema.evaluation import EvalSettings
@@ -13,11 +15,13 @@ class Inference:
     """A detector in evaluation mode with its postprocessing.
 
     Runs in float32 whatever precision the training used, so that training, val.py and export judge
-    the same function.
+    the same function. Scores are those of the detector's score map where it has one; thresholds are
+    compared with the scores before that.
     """
 
     def __init__(self, detector: Detector, settings: EvalSettings, *, fused: bool) -> None:
         """Prepare `detector`, which is not changed by fusing and stays in evaluation mode."""
+        self._score_map = detector.score_map
         self._detector = (fuse(detector) if fused else detector).eval()
         self._postprocess = Postprocess(
             score_threshold=settings.score_threshold,
@@ -31,4 +35,11 @@ class Inference:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Postprocessed:
         """Return what is found in a batch on the detector's device, boxes in the network frame."""
-        return self._postprocess(self._detector(batch.pixels()))
+        return self._calibrated(self._postprocess(self._detector(batch.pixels())))
+
+    def _calibrated(self, found: Postprocessed) -> Postprocessed:
+        score_map = self._score_map
+        if score_map is None:
+            return found
+        detections = (replace(d, scores=score_map(d.scores)) for d in found.detections)
+        return replace(found, detections=tuple(detections))

@@ -11,6 +11,7 @@ from torch import Tensor
 from configs.errors import ConfigError
 from models.detector import Detector, build_detector
 from models.metadata import checkpoint_metadata, current_metadata
+from models.score_map import read_score_map
 from models.transfer import shorten, transfer
 
 __all__ = ["check_class_names", "checkpoint_metadata", "detector_from_checkpoint"]
@@ -45,6 +46,7 @@ def detector_from_checkpoint(
             f"{source}: {len(report.missing)} tensors of the network are not usable, "
             f"first {name}: {why}; the file is damaged or was edited"
         )
+    detector.score_map = read_score_map(metadata, source=source)
     return detector.eval()
 
 
