@@ -14,6 +14,7 @@ UTILS = (
     "utils.checkpoint",
     "utils.comparison",
     "utils.engine",
+    "utils.export",
     "utils.metrics",
     "utils.report",
     "utils.runtime",
@@ -31,6 +32,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "utils.engine": frozenset(
         {"configs", "utils.structures", "utils.metrics", "utils.checkpoint", "utils.runtime"}
     ),
+    "utils.export": frozenset({"utils.structures", "utils.runtime"}),
     "utils.comparison": frozenset(
         {"configs", "utils.structures", "utils.metrics", "utils.runtime"}
     ),

@@ -1,0 +1,182 @@
+"""Non-maximum suppression in ONNX operators, put behind a network's boxes and scores.
+
+The rule is that of `models/postprocess.py`: scores above the threshold are candidates, the best
+`max_candidates` of them enter suppression per class, the best `max_detections` of what survives are
+given, equal scores in the order of cells, then classes. It compares boxes in float32, where ours
+does in float64: an overlap within rounding of the threshold may be decided otherwise.
+Legend: B images, P cells, C classes, M survivors of all images, K max_detections.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from utils.export.description import Suppression
+from utils.export.packages import require
+
+OUTPUTS = ("detection_boxes", "detection_scores", "detection_labels", "num_detections")
+NO_LABEL = -1
+
+
+class _Nodes:
+    """A growing list of operators; every method returns the name of what it makes."""
+
+    def __init__(self) -> None:
+        self._onnx = require("onnx", purpose="--nms")
+        self.nodes: list[Any] = []
+        self.initializers: list[Any] = []
+
+    def constant(self, values: Any, dtype: npt.DTypeLike = np.int64) -> str:
+        name = f"nms/constant_{len(self.initializers)}"
+        array = np.asarray(values, dtype)
+        self.initializers.append(self._onnx.numpy_helper.from_array(array, name))
+        return name
+
+    def __call__(
+        self,
+        operator: str,
+        *inputs: str,
+        outputs: int = 1,
+        name: str | None = None,
+        **attributes: Any,
+    ) -> str:
+        return self.several(operator, *inputs, outputs=1, name=name, **attributes)[0]
+
+    def several(
+        self, operator: str, *inputs: str, outputs: int, name: str | None = None, **attributes: Any
+    ) -> tuple[str, ...]:
+        node = f"nms/{operator}_{len(self.nodes)}"
+        made = (name,) if name else tuple(f"{node}_{index}" for index in range(outputs))
+        self.nodes.append(
+            self._onnx.helper.make_node(operator, list(inputs), list(made), name=node, **attributes)
+        )
+        return made
+
+
+def append_suppression(model: Any, settings: Suppression) -> None:
+    """Replace the outputs boxes (B, P, 4) and scores (B, P, C) of a model by detections.
+
+    Afterwards they are detection_boxes (B, K, 4) float32, detection_scores (B, K) float32,
+    detection_labels (B, K) int64, best first, and num_detections (B,) int64: how many of the K are
+    detections. The rest have boxes and scores of 0 and label -1.
+
+    Args:
+        model: an `onnx.ModelProto`, changed in place.
+        settings: thresholds and limits, fixed in the file.
+    """
+    onnx = require("onnx", purpose="--nms")
+    add = _Nodes()
+    scores = _candidates(add, settings)
+    selected, labels = _survivors(add, scores, settings)
+    _place(add, scores, selected, labels, settings)
+    graph = model.graph
+    graph.node.extend(add.nodes)
+    graph.initializer.extend(add.initializers)
+    limit = settings.max_detections
+    shapes = (("batch", limit, 4), ("batch", limit), ("batch", limit), ("batch",))
+    kinds = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT, *[onnx.TensorProto.INT64] * 2)
+    del graph.output[:]
+    graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, kind, shape)
+        for name, kind, shape in zip(OUTPUTS, kinds, shapes, strict=True)
+    )
+
+
+def _candidates(add: _Nodes, settings: Suppression) -> str:
+    """Return scores (B, P, C), those that are no candidates replaced by -1."""
+    scores, none = "scores", add.constant(-1.0, np.float32)
+    if not settings.multi_label:
+        best = add("ArgMax", scores, axis=2, keepdims=1)
+        classes = add("Range", add.constant(0), _size(add, scores, 2), add.constant(1))
+        scores = add("Where", add("Equal", best, classes), scores, none)
+    flat = add("Reshape", scores, add.constant([0, -1]))
+    limit = add("Min", add.constant([settings.max_candidates]), _sizes(add, flat, 1))
+    values, places = add.several("TopK", flat, limit, outputs=2, axis=1)
+    empty = add("Expand", none, add("Shape", flat))
+    kept = add("ScatterElements", empty, places, values, axis=1)
+    return add("Reshape", kept, add("Shape", scores))
+
+
+def _survivors(add: _Nodes, scores: str, settings: Suppression) -> tuple[str, str]:
+    """Return which candidates survive: image, class and cell (M, 3), best first, and labels (M,).
+
+    Of a cell, one that is class-agnostic keeps only the best class: its boxes are all the same.
+    """
+    labels = ""
+    by_class = add("Transpose", scores, perm=[0, 2, 1])
+    if settings.class_agnostic:
+        labels = add("ArgMax", by_class, axis=1, keepdims=1)
+        by_class = add("ReduceMax", by_class, axes=[1], keepdims=1)
+    selected = add(
+        "NonMaxSuppression",
+        "boxes",
+        by_class,
+        add.constant([settings.max_detections]),
+        add.constant([settings.iou_threshold], np.float32),
+        add.constant([settings.score_threshold], np.float32),
+    )
+    if settings.class_agnostic:
+        label = add("GatherND", labels, selected)
+    else:
+        label = _column(add, selected, 1)
+    cell = _column(add, selected, 2)
+    place = add("Add", add("Mul", cell, _size(add, scores, 2)), label)
+    # TopK takes equal values in the order it finds them, so the first sorting breaks the ties.
+    count = _sizes(add, selected, 0)
+    _, by_place = add.several("TopK", place, count, outputs=2, axis=0, largest=0)
+    found = add("GatherND", by_class, add("Gather", selected, by_place, axis=0))
+    _, by_score = add.several("TopK", found, count, outputs=2, axis=0)
+    order = add("Gather", by_place, by_score, axis=0)
+    return add("Gather", selected, order, axis=0), add("Gather", label, order, axis=0)
+
+
+def _place(add: _Nodes, scores: str, selected: str, labels: str, settings: Suppression) -> None:
+    """Make the outputs: survivors (M, 3), best first over all images, each in its image's rows."""
+    zero, one = add.constant(0), add.constant(1)
+    batch = _size(add, scores, 0)
+    image, cell = _column(add, selected, 0), _column(add, selected, 2)
+    images = add("Range", zero, batch, one)
+    is_of = add("Equal", add("Unsqueeze", image, add.constant([1])), images)  # (M, B)
+    counted = add("Cast", is_of, to=7)
+    so_far = add("CumSum", counted, zero)
+    ranks = add("ReduceSum", add("Mul", so_far, counted), add.constant([1]), keepdims=0)
+    row = add("Sub", ranks, one)
+    limit = add.constant(settings.max_detections)
+    fits = add("Less", row, limit)
+    targets = add("Compress", _pairs(add, image, row), fits, axis=0)
+    sources = add("Compress", _pairs(add, image, cell), fits, axis=0)
+    label = add("Compress", labels, fits, axis=0)
+    places = add("Concat", sources, add("Unsqueeze", label, add.constant([1])), axis=1)
+    rows = add("Concat", _sizes(add, scores, 0), add.constant([settings.max_detections]), axis=0)
+    wide = add("Concat", rows, add.constant([4]), axis=0)
+    no_score, no_label = add.constant(0.0, np.float32), add.constant(NO_LABEL)
+    contents = (
+        (add("Expand", no_score, wide), add("GatherND", "boxes", sources)),
+        (add("Expand", no_score, rows), add("GatherND", scores, places)),
+        (add("Expand", no_label, rows), label),
+    )
+    for name, (empty, values) in zip(OUTPUTS, contents, strict=False):
+        add("ScatterND", empty, targets, values, name=name)
+    total = add("ReduceSum", counted, add.constant([0]), keepdims=0)
+    add("Min", total, limit, name=OUTPUTS[3])
+
+
+def _size(add: _Nodes, tensor: str, axis: int) -> str:
+    """Return one size of a tensor, a scalar."""
+    return add("Gather", add("Shape", tensor), add.constant(axis), axis=0)
+
+
+def _sizes(add: _Nodes, tensor: str, axis: int) -> str:
+    """Return one size of a tensor, (1,)."""
+    return add("Gather", add("Shape", tensor), add.constant([axis]), axis=0)
+
+
+def _column(add: _Nodes, table: str, column: int) -> str:
+    return add("Gather", table, add.constant(column), axis=1)
+
+
+def _pairs(add: _Nodes, first: str, second: str) -> str:
+    """Return two columns (M,) side by side, (M, 2)."""
+    axis = add.constant([1])
+    return add("Concat", add("Unsqueeze", first, axis), add("Unsqueeze", second, axis), axis=1)

@@ -1,0 +1,42 @@
+"""A network as TorchScript: one file that Python and C++ run without its source.
+
+TorchScript rather than a package of torch.export: the trace takes a second where torch.export takes
+most of a minute to prove that all sizes work, torch promises to read the file in later versions,
+and C++ runs it as it is. torch calls TorchScript deprecated; the format is the one place to change.
+"""
+
+import io
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from utils.export.description import Description
+from utils.runtime.atomic import write_durably
+
+EXTRA_FILE = "focaldet.json"
+
+
+def write_torchscript(
+    path: Path, network: nn.Module, example: Tensor, description: Description
+) -> None:
+    """Write a network of images (B, 3, H, W) as TorchScript; `example` is what is traced."""
+    with quiet_tracing(), torch.no_grad():
+        traced: Any = torch.jit.trace(network, example, check_trace=False)
+        buffer = io.BytesIO()
+        extra = {EXTRA_FILE: json.dumps(description.to_properties())}
+        torch.jit.save(traced, buffer, _extra_files=extra)
+    write_durably(path, buffer.getvalue())
+
+
+class quiet_tracing(warnings.catch_warnings):  # noqa: N801
+    """Silences what tracing says of checks that look at sizes: the export is checked afterwards."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
