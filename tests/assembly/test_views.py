@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 
@@ -83,40 +81,3 @@ def test_a_single_view_is_the_ordinary_prediction(folder: Path) -> None:
     assert len(plain) > 3
     assert torch.equal(seen.scores, plain.scores)
     assert torch.equal(seen.boxes, plain.boxes)
-
-
-def test_boxes_of_tiles_lie_where_they_are_in_the_picture(folder: Path, tmp_path: Path) -> None:
-    """A pattern that is found in a small picture is found where it stands in a large one."""
-    small = read_image(folder / "data" / "images" / "0.png")
-    height, width = small.shape[:2]
-    large = np.zeros((height * 3, width * 3, 3), np.uint8)
-    large[height : 2 * height, width : 2 * width] = small
-    cv2.imwrite(str(tmp_path / "large.png"), large[..., ::-1])
-    options = ("--tile", str(max(height, width)), "--overlap", "0", "eval.max_detections=1000")
-    rows = predicted_at(folder, tmp_path, tmp_path / "large.png", *options)
-    plain = predicted_at(folder, tmp_path, folder / "data" / "images" / "0.png")
-    inner = [row for row in plain if _is_inside(row["bbox"], width, height)]
-    assert inner
-    found = [np.array(row["bbox"]) for row in rows]
-    for row in inner:
-        wanted = np.array(row["bbox"]) + np.array([width, height, 0, 0])
-        assert min(np.abs(box - wanted).max() for box in found) < 3.0
-
-
-def predicted_at(folder: Path, tmp_path: Path, source: Path, *arguments: str) -> list[dict]:  # type: ignore[type-arg]
-    predict(
-        parse_predict_command(
-            [
-                *("--weights", str(folder / "best.safetensors"), "--source", str(source)),
-                *("--save", "none", "--save-json", str(tmp_path / "at.json"), *arguments, *QUIET),
-            ]
-        )
-    )
-    rows: list[dict] = json.loads((tmp_path / "at.json").read_text())  # type: ignore[type-arg]
-    return rows
-
-
-def _is_inside(box: list[float], width: int, height: int) -> bool:
-    """Whether a box stays away from all borders, so that no tile can cut it."""
-    x, y, w, h = box
-    return x > 4 and y > 4 and x + w < width - 4 and y + h < height - 4

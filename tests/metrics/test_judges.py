@@ -182,11 +182,13 @@ class RustPanicError(BaseException):
 
 def broken_stats(truths: TruthRows, _found: DetectionRows) -> CocoNumbers:
     none = np.full(truths.num_classes, -1.0)
-    return CocoNumbers(stats=np.full(12, np.nan), class_ap=none, class_ap50=none)
+    return CocoNumbers(stats=np.full(12, np.nan), class_ap=none, class_ap50=none, precision50=none)
 
 
 def too_few_classes(_truths: TruthRows, _found: DetectionRows) -> CocoNumbers:
-    return CocoNumbers(stats=np.zeros(12), class_ap=np.zeros(1), class_ap50=np.zeros(1))
+    return CocoNumbers(
+        stats=np.zeros(12), class_ap=np.zeros(1), class_ap50=np.zeros(1), precision50=np.zeros(1)
+    )
 
 
 @pytest.mark.parametrize(

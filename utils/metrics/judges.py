@@ -32,12 +32,14 @@ class CocoNumbers:
     """COCO's summary; -1 where the data have nothing to judge, as in pycocotools.
 
     stats (12,): AP, AP50, AP75, AP small, medium, large, AR with 1, 10, 100 detections, AR small,
-    medium, large. class_ap (C,) and class_ap50 (C,) over all sizes.
+    medium, large. class_ap (C,) and class_ap50 (C,) over all sizes. precision50 (101, C): precision
+    at IoU 0.5 where recall reaches 0, 0.01 ... 1, whose mean is class_ap50.
     """
 
     stats: Floats
     class_ap: Floats
     class_ap50: Floats
+    precision50: Floats
 
     @classmethod
     def from_curves(cls, precision: Floats, recall: Floats) -> "CocoNumbers":
@@ -61,6 +63,7 @@ class CocoNumbers:
             ),
             class_ap=np.array([_mean(overall[:, :, label]) for label in range(overall.shape[2])]),
             class_ap50=np.array([_mean(overall[0, :, label]) for label in range(overall.shape[2])]),
+            precision50=overall[0],
         )
 
 

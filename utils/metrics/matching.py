@@ -42,8 +42,10 @@ class Matching:
     neutral: Booleans
 
 
-def overlapping_pairs(truths: TruthRows, detections: DetectionRows) -> Pairs:
-    """Return all pairs of overlap >= 0.5; `detections` sorted by image.
+def overlapping_pairs(
+    truths: TruthRows, detections: DetectionRows, *, at_least: float = IOU_THRESHOLD
+) -> Pairs:
+    """Return all pairs of overlap >= `at_least`, above 0; `detections` sorted by image.
 
     Goes image by image, so memory is that of the fullest image.
     """
@@ -60,7 +62,7 @@ def overlapping_pairs(truths: TruthRows, detections: DetectionRows) -> Pairs:
             truths.boxes[truth_slice],
             truths.ignore[truth_slice],
         )
-        row, column = np.nonzero(overlap >= IOU_THRESHOLD)
+        row, column = np.nonzero(overlap >= at_least)
         found.append(
             (row + detection_slice.start, column + truth_slice.start, overlap[row, column])
         )
