@@ -12,7 +12,7 @@ from data.anchors import label_statistics
 from data.loader import build_train_batches
 from data.records import load_split
 from models.losses import build_criterion
-from utils.comparison.power import Design, power
+from utils.comparison.power import Design, planned_design, power
 from utils.comparison.verdict import fewest_seeds
 from utils.engine.learner import Learner
 from utils.runtime.device import choose_device
@@ -31,22 +31,12 @@ def forecast(design: LoadedDesign, *, num_runs: int, num_left: int) -> Iterator[
         num_runs: trainings in all.
         num_left: those that are not done yet; without any nothing is measured.
     """
-    settings, test = design.settings, design.settings.test
-    num_arms = len(settings.arms) - 1
+    settings = design.settings
     yield (
         f"{len(settings.arms)} arms x {len(settings.seeds)} seeds: {num_runs} trainings, "
         f"{num_left} of them to do, {settings.jobs} at a time"
     )
-    yield from power_sentences(
-        Design(
-            sd=test.expected_sd,
-            margin=test.margin,
-            level=test.level,
-            num_arms=num_arms,
-            correction=test.correction,
-        ),
-        len(settings.seeds),
-    )
+    yield from power_sentences(planned_design(settings), len(settings.seeds))
     if num_left:
         seconds = training_seconds(design.arms[settings.baseline])
         total = seconds * num_left / settings.jobs

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from configs.design import LoadedDesign
+from configs.yaml_reader import read_yaml
+from utils.comparison.focal_grid import focal_point
 from utils.comparison.judged_run import read_judged
 from utils.comparison.plan import PlannedRun
 from utils.comparison.plots import best_of
@@ -44,8 +46,8 @@ def chosen_settings(
         best = max(range(len(trials)), key=lambda number: scores[number] or -1.0)
         log[arm] = {
             "trials": [
-                {"settings": dict(trial), "map50_95": score}
-                for trial, score in zip(trials, scores, strict=True)
+                {"settings": dict(trial), "map50_95": score, "focal": _focal(runs, arm, number)}
+                for number, (trial, score) in enumerate(zip(trials, scores, strict=True))
             ],
             "best": best,
             "best_of": best_of(known),
@@ -77,6 +79,12 @@ def trial_runs(design: LoadedDesign, folder: Path, cut: Sequence[str]) -> list[P
                 for seed in tuning.seeds
             ]
     return runs
+
+
+def _focal(runs: Sequence[PlannedRun], arm: str, trial: int) -> dict[str, Any] | None:
+    """Return the trial's place among focal losses; None for other losses and failed trials."""
+    own = [run.folder / "config.yaml" for run in runs if (run.arm, run.trial) == (arm, trial)]
+    return focal_point(read_yaml(own[0]).values) if own[0].is_file() else None
 
 
 def _score(runs: Sequence[PlannedRun]) -> float | None:

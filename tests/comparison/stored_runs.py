@@ -69,8 +69,10 @@ def write_run(
     (place / FOLDER).mkdir(parents=True)
     loss = FOCAL if number else BCE
     (place / "config.yaml").write_text(CONFIG.format(seed=seed, loss=loss))
-    rows = "".join(f"{e},{10.0 + number},{0.1 * e}\n" for e in (1, 2, 3))
-    (place / "metrics.csv").write_text("epoch,seconds,map50_95\n" + rows)
+    rows = "".join(f"{e},{10.0 + number},{0.1 * e},{3 - number},2,1\n" for e in (1, 2, 3))
+    head = "epoch,seconds,map50_95,box,objectness,classification\n"
+    (place / "metrics.csv").write_text(head + rows)
+    write_budget(place, difficulty=0.1 + 0.2 * number)
     results = {"config_hash": f"hash{number}", "images_per_second": 50.0 + seed}
     (place / "results.json").write_text(json.dumps(results))
     pairing = {"weights": f"w{seed}" * 20, "batches": f"b{seed}" * 20, "num_batches": 100}
@@ -93,6 +95,23 @@ def write_run(
                 result=eval_result(truths, found),
             ),
         )
+
+
+def write_budget(place: Path, difficulty: float, epochs: Sequence[int] = (1, 2, 3)) -> None:
+    """Write budget.json and budget.csv: all gradient in the bin of one difficulty."""
+    sides = ("positives", "negatives")
+    bins = [1.0 if k == int(difficulty * 10) else 0.0 for k in range(10)]
+    branch = {
+        "by_difficulty": {side: {"gradient": bins} for side in sides},
+        "scores": {side: [0.0] * 9 + [4.0] + [0.0] * 10 for side in sides},
+        "cumulative_loss": {"positives": [k / 100 for k in range(101)], "negatives": None},
+    }
+    branches = {"objectness": branch, "classification": branch}
+    measured = [{"epoch": epoch, "branches": branches} for epoch in epochs]
+    (place / "budget.json").write_text(json.dumps({"format_version": 1, "epochs": measured}))
+    rows = "".join(f"{epoch},0.{epoch},0.5\n" for epoch in epochs)
+    names = [f"{branch}_gradient_hard_negatives" for branch in branches]
+    (place / "budget.csv").write_text(f"epoch,{','.join(names)}\n{rows}")
 
 
 def eval_result(truths: TruthRows, found: DetectionRows) -> dict[str, Any]:

@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from configs.schema.comparison import VerdictSettings
 from utils.comparison.bootstrap import Replicates
 from utils.comparison.intervals import Interval, bca_interval, percentile_interval
+from utils.comparison.power import Design, power
 from utils.comparison.replication import RunReplicates, Weights, paired_replicates, stacked
 from utils.comparison.significance import holm, max_statistic_p, sign_flip_p
 from utils.comparison.verdict import Needed, Rule, Word, decide, fewest_seeds, needed
@@ -136,6 +139,26 @@ def result_json(result: ArmResult, test: VerdictSettings) -> dict[str, Any]:
             if name != NAMES[0]
         },
     }
+
+
+def detectable(result: ArmResult, test: VerdictSettings, *, num_arms: int) -> float | None:
+    """Return the smallest true difference found with a probability of 80 % by so many seeds.
+
+    The spread between seeds is the one that was seen. None where nothing can be found, or no
+    spread is known.
+    """
+    deltas = list(result.main.by_seed.values())
+    sd = float(np.std(deltas, ddof=1)) if len(deltas) > 1 else 0.0
+    if not sd:
+        return None
+    design = Design(
+        sd=sd,
+        margin=test.margin,
+        level=test.level,
+        num_arms=num_arms,
+        correction=test.correction,
+    )
+    return power(design, len(deltas)).detectable
 
 
 def _ends(interval: Interval) -> tuple[float, float]:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from utils.comparison.intervals import bootstrap_p, percentile_interval
+from utils.comparison.rank_correlation import rank_correlation
 from utils.comparison.replication import Weights, paired_replicates
 from utils.comparison.significance import benjamini_hochberg
 from utils.metrics.rows import Floats
@@ -89,15 +88,4 @@ def frequency_correlation(found: Sequence[ClassDifference]) -> float | None:
     Negative: rare classes gain more. None with fewer than three classes or all alike.
     """
     known = [(one.delta, one.train_objects) for one in found if one.train_objects is not None]
-    if len(known) < 3:
-        return None
-    ranks = np.array([_ranks([row[column] for row in known]) for column in (0, 1)])
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    spread = float(np.sqrt((ranks**2).sum(axis=1).prod()))
-    return float((ranks[0] * ranks[1]).sum() / spread) if spread else None
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    """Rank from 0; equal values share the mean of their ranks."""
-    array = np.asarray(values)
-    return [float((array < v).sum() + ((array == v).sum() - 1) / 2) for v in array]
+    return rank_correlation([delta for delta, _ in known], [count for _, count in known])

@@ -1,16 +1,18 @@
 """The arrays behind the pictures of a report, rounded to what can be seen."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from utils.comparison.budget_course import budget_by_epoch, course
 from utils.comparison.match_table import MatchTable
 from utils.comparison.precision_curve import mean_precision
 from utils.comparison.resampling import image_weights
 from utils.comparison.run_numbers import SCORE_FLOOR, recalibrated
 from utils.comparison.run_record import RunRecord
+from utils.comparison.score_curves import f1_curve, score_by_overlap
 from utils.metrics.calibration import reliability
 from utils.metrics.rows import Floats
 from utils.metrics.scored import ScoredDetections, scored_detections
@@ -19,7 +21,6 @@ BAND_REPLICATES = 60
 HISTOGRAM_BINS = 20
 _BAND_SEED = 3
 _DECIMALS = 4
-SIDES = ("positives", "negatives")
 
 
 def arm_plots(runs: Sequence[RunRecord], tables: Sequence[MatchTable]) -> dict[str, Any]:
@@ -32,7 +33,10 @@ def arm_plots(runs: Sequence[RunRecord], tables: Sequence[MatchTable]) -> dict[s
         },
         "reliability": _reliability(runs, found),
         "scores": _histogram(found),
-        "budget": _budget([run.budget for run in runs if run.budget]),
+        "f1": _rounded(np.mean([f1_curve(one) for one in found], axis=0)),
+        "score_by_overlap": score_by_overlap(found),
+        "budget": budget_by_epoch([run.budget for run in runs if run.budget]),
+        "course": course(runs),
     }
 
 
@@ -84,33 +88,6 @@ def _histogram(found: Sequence[ScoredDetections]) -> dict[str, list[float]]:
         for name, right in (("right", True), ("wrong", False))
     }
     return {name: _rounded(np.asarray(total) / images) for name, total in counts.items()}
-
-
-def _budget(budgets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return, by branch and side, means over seeds of the last measured epoch.
-
-    gradient: share of the branch's gradient by difficulty; cumulative_loss: share of the side's
-    loss that its easiest elements hold; None where a side had no element.
-    """
-    lasts = [budget["epochs"][-1]["branches"] for budget in budgets]
-    return {
-        branch: {side: _budget_side([last[branch] for last in lasts], side) for side in SIDES}
-        for branch in (lasts[0] if lasts else ())
-        if all(branch in last for last in lasts)
-    }
-
-
-def _budget_side(branches: Sequence[Mapping[str, Any]], side: str) -> dict[str, Any]:
-    shares = []
-    for branch in branches:
-        gradients = {one: np.array(branch["by_difficulty"][one]["gradient"]) for one in SIDES}
-        shares.append(gradients[side] / (sum(g.sum() for g in gradients.values()) or 1.0))
-    curves = [branch["cumulative_loss"][side] for branch in branches]
-    known = [curve for curve in curves if curve is not None]
-    return {
-        "gradient": _rounded(np.mean(shares, axis=0)),
-        "cumulative_loss": _rounded(np.mean(known, axis=0)) if known else None,
-    }
 
 
 def best_of(values: Sequence[float]) -> list[float]:

@@ -5,9 +5,11 @@ judged by interval and sign flips as the real ones will be. Test images are take
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from configs.schema.comparison import ComparisonSettings
 from utils.comparison.significance import sign_patterns, smallest_p
 from utils.comparison.student import t_quantile
 from utils.metrics.rows import Booleans, Floats
@@ -43,6 +45,29 @@ class Power:
     """Probability of finding a true difference of the margin."""
     power_of_equivalence: float
     """Probability of the verdict "equivalent" where nothing differs."""
+
+
+def planned_design(settings: ComparisonSettings) -> Design:
+    """Return what the settings of a comparison assume before training."""
+    test = settings.test
+    return Design(
+        sd=test.expected_sd,
+        margin=test.margin,
+        level=test.level,
+        num_arms=len(settings.arms) - 1,
+        correction=test.correction,
+    )
+
+
+def planned_json(settings: ComparisonSettings) -> dict[str, Any]:
+    """Return what comparison.json says of the plan; detectable is None where nothing is."""
+    seeds = len(settings.seeds)
+    plan = power(planned_design(settings), seeds) if seeds > 1 else None
+    return {
+        "seeds": seeds,
+        "expected_sd": settings.test.expected_sd,
+        "detectable": plan and plan.detectable,
+    }
 
 
 def power(design: Design, num_seeds: int) -> Power:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from utils.comparison.false_alarms import false_alarms_at_recall, recall_at_false_alarms
 from utils.comparison.judged_run import JudgedSplit
 from utils.comparison.optimal_lrp import optimal_lrp
+from utils.comparison.rank_correlation import rank_correlation
 from utils.comparison.run_record import RunRecord
 from utils.metrics.calibration import calibration
 from utils.metrics.error_types import KINDS, error_types
@@ -60,8 +61,10 @@ METRICS = (
         for error, label in (("d_ece", "D-ECE"), ("la_ece", "LaECE"), ("brier", "Brier"))
         for scores in ("raw", "isotonic", "inverse")
     ),
+    Metric("d_ece_adaptive", "D-ECE, raw, bins of equal counts", "lower", "calibration"),
     Metric("d_ece_at_olrp", "D-ECE, raw, from the score of optimal LRP", "lower", "calibration"),
     Metric("map_isotonic", "mAP50-95 after isotonic regression", "higher", "calibration"),
+    Metric("score_overlap", "rank correlation of score and IoU", "higher", "calibration"),
     Metric("seconds_per_epoch", "training seconds per epoch", "lower", "cost"),
     Metric("images_per_second", "training images per second", "higher", "cost"),
     Metric("epochs", "epochs trained", "", "cost"),
@@ -69,6 +72,7 @@ METRICS = (
     Metric("best_val", "mAP50-95 of the best epoch on val", "", "cost"),
     Metric("at_detection_cap", "% of images at eval.max_detections", "lower", "cost"),
     Metric("at_candidate_cap", "% of images at eval.max_candidates", "lower", "cost"),
+    Metric("batches_left_out", "training batches left out, not finite", "lower", "cost"),
 )
 TIMES = frozenset({"seconds_per_epoch", "images_per_second"})
 """Numbers that no two machines and no two hours share."""
@@ -123,10 +127,15 @@ def _calibration(run: RunRecord, found: ScoredDetections) -> Numbers:
         numbers[f"d_ece_{name}"] = _points(errors.d_ece)
         numbers[f"la_ece_{name}"] = _points(errors.la_ece)
         numbers[f"brier_{name}"] = _points(errors.brier)
+        if name == "raw":
+            numbers["d_ece_adaptive"] = _points(errors.d_ece_adaptive)
     threshold = optimal_lrp(found).threshold
     if threshold is not None:
         at_olrp = calibration(found, found.scores, floor=threshold)
         numbers["d_ece_at_olrp"] = _points(at_olrp.d_ece)
+    numbers["score_overlap"] = rank_correlation(
+        found.scores[found.right], found.overlap[found.right]
+    )
     rows = run.test.detections
     mended = replace(rows, scores=_isotonic_scores(run, rows.scores))
     numbers["map_isotonic"] = _points(float(JUDGES["hotcoco"](run.test.truths, mended).stats[0]))
@@ -176,6 +185,7 @@ def _cost(run: RunRecord) -> Numbers:
         "best_val": _points(best),
         "at_detection_cap": POINTS * counts["images_at_detection_cap"] / images,
         "at_candidate_cap": POINTS * counts["images_at_candidate_cap"] / images,
+        "batches_left_out": run.results.get("batches_left_out"),
     }
 
 

@@ -39,6 +39,8 @@ class RunRecord:
     environment: Mapping[str, Any]
     budget: Mapping[str, Any]
     """budget.json: where loss and gradient came from; empty where it was not measured."""
+    budget_rows: tuple[Mapping[str, float | None], ...]
+    """Rows of budget.csv, one an epoch; empty likewise."""
 
 
 def read_run(arm: str, seed: int, folder: Path, *, network: str) -> RunRecord:
@@ -62,6 +64,7 @@ def read_run(arm: str, seed: int, folder: Path, *, network: str) -> RunRecord:
         pairing=_json(folder / "pairing.json"),
         environment=_json(folder / "environment.json"),
         budget=_json(folder / "budget.json"),
+        budget_rows=tuple(_rows(folder / "budget.csv")),
     )
 
 
@@ -73,6 +76,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _rows(path: Path) -> list[dict[str, float | None]]:
+    if not path.is_file():
+        return []
     with path.open(newline="", encoding="utf-8") as file:
         return [
             {key: float(text) if text else None for key, text in row.items()}

@@ -6,6 +6,7 @@ from typing import Any
 
 from configs.schema.comparison import VerdictSettings
 from utils.comparison.arm_result import ArmResult
+from utils.comparison.focal_grid import tried_gammas
 from utils.comparison.run_record import RunRecord
 
 _VERBS = {
@@ -55,6 +56,11 @@ def setting_text(run: RunRecord) -> str:
         f"{data_name(run.config['data'])}, {run.network} {start}, {train['epochs']} epochs at "
         f"{train['image_size']} px, {gains}"
     )
+
+
+def _gammas(focal_grid: Sequence[Mapping[str, Any]]) -> str:
+    tried = tried_gammas(focal_grid)
+    return f" (focal losses: gamma {', '.join(f'{gamma:g}' for gamma in tried)})" if tried else ""
 
 
 _BRANCHES = ("objectness", "classification")
@@ -116,12 +122,15 @@ def _outermost(result: ArmResult) -> float:
     return max(abs(result.main.narrow.low), abs(result.main.narrow.high))
 
 
-def caveats(config: Mapping[str, Any], failures: Sequence[str]) -> list[str]:
+def caveats(
+    config: Mapping[str, Any], focal_grid: Sequence[Mapping[str, Any]], failures: Sequence[str]
+) -> list[str]:
     """Return what no verdict of one comparison covers."""
     lines = [
         f"One data set ({data_name(config['data'])}), one model and one budget: elsewhere the "
         "answer may differ.",
-        "Only the settings stated in the arms were tried; other values of theirs were not.",
+        f"Only the settings stated in the arms were tried{_gammas(focal_grid)}; other values of "
+        "theirs were not.",
     ]
     if failures:
         lines.append(f"Runs that failed and are left out: {', '.join(failures)}.")

@@ -11,14 +11,18 @@ from configs.schema.comparison import ComparisonSettings
 from utils.comparison.arm_result import (
     NAMES,
     ArmResult,
+    detectable,
     difference,
     judge_arms,
     result_json,
 )
 from utils.comparison.class_differences import class_differences, classes_json
+from utils.comparison.controls import Runs, cautions, controls, data_facts
+from utils.comparison.focal_grid import focal_grid
 from utils.comparison.intervals import percentile_interval
 from utils.comparison.match_table import MatchTable, match_table
 from utils.comparison.plots import arm_plots
+from utils.comparison.power import planned_json
 from utils.comparison.replication import (
     RunReplicates,
     Weights,
@@ -39,8 +43,6 @@ from utils.runtime.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-Runs = Mapping[str, Mapping[int, RunRecord]]
-"""Arm -> seed -> run."""
 _NO_RECALL = 0.5
 
 
@@ -78,6 +80,7 @@ def summarise(
     results = judge_arms({arm: _differences(evidence, arm) for arm in compared}, settings.test)
     numbers = _numbers(runs, settings.baseline)
     reference = _first(runs[settings.baseline])
+    grid = focal_grid(runs)
     sentences = {arm: _sentence(evidence, result) for arm, result in results.items()}
     changes = [
         line
@@ -91,7 +94,8 @@ def summarise(
         "baseline": settings.baseline,
         "test": settings.test.model_dump(mode="json"),
         "image_weights": evidence.weights.kind,
-        "data": _data(reference),
+        "data": data_facts(reference),
+        "planned": planned_json(settings),
         "arms": {
             arm: _arm(evidence, arm, results.get(arm), numbers, sentences.get(arm))
             for arm in settings.arms
@@ -100,9 +104,11 @@ def summarise(
         "metrics": [
             {"key": m.key, "label": m.label, "better": m.better, "group": m.group} for m in METRICS
         ],
-        "would_change": changes + caveats(reference.config, [f["title"] for f in failures]),
+        "would_change": changes + caveats(reference.config, grid, [f["title"] for f in failures]),
         "failures": [dict(failure) for failure in failures],
-        "controls": _controls(runs),
+        "focal_grid": grid,
+        "cautions": cautions(runs),
+        "controls": controls(runs),
     }
 
 
@@ -201,7 +207,10 @@ def _arm(
         "plots": arm_plots(list(runs.values()), list(evidence.tables[arm].values())),
     }
     if result is not None:
-        content |= result_json(result, test) | {"per_class": _classes(evidence, arm)}
+        content |= result_json(result, test) | {
+            "detectable": detectable(result, test, num_arms=len(evidence.settings.arms) - 1),
+            "per_class": _classes(evidence, arm),
+        }
     return content
 
 
@@ -249,41 +258,6 @@ def _classes(evidence: _Evidence, arm: str) -> dict[str, Any]:
             rate=evidence.settings.test.discovery_rate,
         )
     )
-
-
-def _data(run: RunRecord) -> dict[str, Any]:
-    return {
-        "classes": list(run.test.class_names),
-        "test_images": run.test.truths.num_images,
-        "test_objects": int((~run.test.truths.ignore).sum()),
-        "val_images": run.val.truths.num_images,
-        **run.facts,
-    }
-
-
-def _controls(runs: Runs) -> list[dict[str, Any]]:
-    """Return one row a run: multipliers, hashes, caps, environment."""
-    return [
-        {
-            "arm": arm,
-            "seed": seed,
-            "config_hash": run.results.get("config_hash"),
-            "weights": str(run.pairing.get("weights"))[:12],
-            "batches": str(run.pairing.get("batches"))[:12],
-            "scale": {
-                branch: round(float(match["after_warmup"]), 4)
-                for branch, match in run.scale.items()
-            },
-            "epochs": len(run.history),
-            "detection_cap": run.test.result["counts"]["images_at_detection_cap"],
-            "candidate_cap": run.test.result["counts"]["images_at_candidate_cap"],
-            "commit": run.environment.get("git"),
-            "torch": (run.environment.get("packages") or {}).get("torch"),
-            "device": (run.environment.get("gpus") or [run.environment.get("cpu")])[0],
-        }
-        for arm, by_seed in runs.items()
-        for seed, run in by_seed.items()
-    ]
 
 
 def _first(by_seed: Mapping[int, RunRecord]) -> RunRecord:

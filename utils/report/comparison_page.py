@@ -8,16 +8,22 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from utils.report.comparison_charts import (
-    budget_charts,
-    class_chart,
-    difference_chart,
-    precision_recall_chart,
-    reliability_chart,
-    score_chart,
-    search_chart,
-    seed_chart,
+from utils.report.comparison.budget import (
+    cumulative_charts,
+    difficulty_charts,
+    measured_epochs,
 )
+from utils.report.comparison.classes import class_charts
+from utils.report.comparison.course import course_charts
+from utils.report.comparison.differences import difference_chart
+from utils.report.comparison.f1 import f1_chart
+from utils.report.comparison.heat_map import heat_maps
+from utils.report.comparison.overlap import overlap_chart
+from utils.report.comparison.precision_recall import precision_recall_chart
+from utils.report.comparison.reliability import reliability_chart
+from utils.report.comparison.scores import score_charts
+from utils.report.comparison.search import search_chart
+from utils.report.comparison.seeds import seed_chart
 from utils.report.plot_area import css
 from utils.report.run_page import TEMPLATES, Figure
 
@@ -71,39 +77,38 @@ def write_comparison_page(path: Path, page: ComparisonPage) -> None:
 
 def _charts(content: Mapping[str, Any]) -> dict[str, list[str]]:
     arms, margin = content["arms"], content["test"]["margin"]
-    most = max(
-        (v for arm in arms.values() for name in ("right", "wrong") for v in _above(arm, name)),
-        default=1.0,
-    )
-    return {
+    tuning = content.get("tuning") or {}
+    reliabilities = [reliability_chart(arms, scores, title) for scores, title in _SCORES.items()]
+    earlier = range(len(measured_epochs(arms)) - 1)
+    charts = {
         "main": [
             difference_chart(arms, margin=margin, baseline=content["baseline"]),
             seed_chart(arms),
         ],
-        "curves": [precision_recall_chart(arms, iou) for iou in ("0.50", "0.75")],
-        "calibration": [
-            chart
-            for scores, title in _SCORES.items()
-            if (chart := reliability_chart(arms, scores, title))
+        "curves": [
+            *(precision_recall_chart(arms, iou) for iou in ("0.50", "0.75")),
+            f1_chart(arms),
         ],
-        "scores": [
-            score_chart(name, arm, css(index), max(most, 1e-3))
-            for index, (name, arm) in enumerate(arms.items())
-        ],
-        "classes": [
-            class_chart(name, arm, css(index))
-            for index, (name, arm) in enumerate(arms.items())
-            if arm.get("per_class")
-        ],
-        "budget": budget_charts(arms),
-        "search": [chart for chart in [search_chart(content.get("tuning") or {}, arms)] if chart],
+        "calibration": [*reliabilities, overlap_chart(arms)],
+        "scores": score_charts(arms),
+        "classes": class_charts(arms),
+        "budget": [*cumulative_charts(arms), *difficulty_charts(arms, -1)],
+        "earlier": [chart for stage in earlier for chart in difficulty_charts(arms, stage)],
+        "course": course_charts(arms),
+        "grid": heat_maps(content.get("focal_grid") or [], what="mAP50-95 on val"),
+        "search": [search_chart(tuning, arms), *_trial_maps(tuning)],
     }
+    return {group: [chart for chart in own if chart] for group, own in charts.items()}
 
 
-def _above(arm: Mapping[str, Any], name: str) -> list[float]:
-    """Return the bars but the lowest, which holds what no one would ever show a person."""
-    values: list[float] = arm["plots"]["scores"][name]
-    return values[1:]
+def _trial_maps(tuning: Mapping[str, Any]) -> list[str]:
+    points = [
+        {"name": f"{arm}, trial {number}", **trial["focal"], "map50_95": trial["map50_95"]}
+        for arm, entry in tuning.items()
+        for number, trial in enumerate(entry["trials"])
+        if trial.get("focal") and trial["map50_95"] is not None
+    ]
+    return heat_maps(points, what="Trials, mAP50-95 on val")
 
 
 def _number(value: float | None) -> str:

@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from utils.report.charts import Axis
+from utils.report.bar_chart import LogAxis
+from utils.report.charts import Axis, Scale
 
 SERIES = 8
 """Colours that a page defines; further series begin again."""
 
 
 def css(index: int) -> str:
-    """Return the colour class of a series."""
-    return f"series-{index % SERIES}"
+    """Return the classes of a series; colours that come again are drawn dashed."""
+    return f"series-{index % SERIES}" + (" again" if index >= SERIES else "")
 
 
 def padded(low: float, high: float, share: float = 0.06) -> tuple[float, float]:
@@ -42,23 +43,31 @@ class PlotArea:
     bottom: int = 44
     is_x_numeric: bool = True
     is_y_numeric: bool = True
+    is_y_log: bool = False
+    """Then `y_range` lies above 0, and smaller values are drawn at its lower end."""
     _marks: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.x = Axis(*self.x_range, self.left, self.width - 14)
-        self.y = Axis(*self.y_range, self.height - self.bottom, 14)
+        scale = LogAxis if self.is_y_log else Axis
+        self.y: Scale = scale(*self.y_range, self.height - self.bottom, 14)
 
-    def line(
-        self, xs: Sequence[float], ys: Sequence[float], name: str, *, faint: bool = False
-    ) -> None:
-        """Add a line through points; those that are not finite are left out."""
+    def line(self, xs: Sequence[float], ys: Sequence[float], name: str, *, style: str = "") -> None:
+        """Add a line through points; those that are not finite are left out.
+
+        Args:
+            xs: of the points.
+            ys: likewise.
+            name: colour class.
+            style: another class of the page: faint, dashed or dotted.
+        """
         points = [
             f"{self.x.pixel(x):.1f},{self.y.pixel(y):.1f}"
             for x, y in zip(xs, ys, strict=True)
             if math.isfinite(x) and math.isfinite(y)
         ]
-        kind = " faint" if faint else ""
-        self._marks.append(f'<polyline class="{name}{kind}" points="{" ".join(points)}"/>')
+        classes = f"{name} {style}".strip()
+        self._marks.append(f'<polyline class="{classes}" points="{" ".join(points)}"/>')
 
     def band(
         self, xs: Sequence[float], low: Sequence[float], high: Sequence[float], name: str
@@ -115,10 +124,13 @@ class PlotArea:
             f'y2="{self.height - self.bottom}"/>'
         )
 
-    def x_name(self, x: float, text: str) -> None:
+    def x_name(self, x: float, text: str, *, is_slanted: bool = False) -> None:
         """Write a name below the x axis."""
-        at = f'x="{self.x.pixel(x):.1f}" y="{self.height - self.bottom + 18}"'
-        self._marks.append(f'<text {at} text-anchor="middle">{escape(text)}</text>')
+        across, down = f"{self.x.pixel(x):.1f}", self.height - self.bottom + 18
+        place = f'x="{across}" y="{down}" text-anchor="middle"'
+        if is_slanted:
+            place = f'transform="translate({across} {down - 4}) rotate(-28)" text-anchor="end"'
+        self._marks.append(f"<text {place}>{escape(text)}</text>")
 
     def y_name(self, y: float, text: str) -> None:
         """Write a name left of the y axis."""

@@ -1,0 +1,26 @@
+"""What a search is worth."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from utils.report.comparison.arms import Arms, color_of, legend_of
+from utils.report.plot_area import PlotArea, padded
+
+
+def search_chart(tuning: Mapping[str, Mapping[str, Any]], arms: Arms) -> str:
+    """Return the expected best of k trials for every arm; empty without tuning."""
+    curves = {name: entry["best_of"] for name, entry in tuning.items() if name in arms}
+    if not curves:
+        return ""
+    values = [v for curve in curves.values() for v in curve]
+    area = PlotArea(
+        title="What searching is worth: expected best of k trials",
+        description="mAP50-95 on the validation split, reduced budget.",
+        x_range=(0.8, max(len(c) for c in curves.values()) + 0.2),
+        y_range=padded(min(values), max(values)),
+        x_label="trials",
+        y_label="best mAP50-95 on val",
+    )
+    for name, curve in curves.items():
+        area.line(range(1, len(curve) + 1), curve, color_of(arms, name))
+    return area.figure(legend_of(arms, curves))
