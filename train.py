@@ -5,14 +5,15 @@ once.
 """
 
 import logging
+import sys
 
 from configs.changes import Change, changes_between, require_changeable
 from configs.errors import ConfigError
 from configs.load import LoadedExperiment, load_experiment
 from configs.train_cli import TrainCommand, parse_train_command
-from utils.runtime.command import run_command
+from utils.runtime.command import USER_ERROR_CODE, run_command
 from utils.runtime.errors import UserError
-from utils.runtime.progress import start_logging
+from utils.runtime.progress import is_silent_process, start_logging
 from utils.runtime.threads import prepare_environment
 
 
@@ -35,25 +36,36 @@ def main() -> None:
     for note in loaded.notes:
         logging.info(note)
     prepare_environment()
+    from assembly.run_files import interrupted_run
     from assembly.training import open_report, train
+    from utils.runtime.ranks import join_ranks
     from utils.runtime.run_folder import open_run_folder
 
-    resumed = None if command.resume is None else open_run_folder(command.resume)
-    folder = train(loaded, resume=resumed, changes=changes)
-    if command.open_report:
+    with join_ranks() as ranks:
+        resumed = None if command.resume is None else open_run_folder(command.resume)
+        interrupted = ranks.from_main(interrupted_run(loaded, ranks) if resumed is None else None)
+        if interrupted is not None:
+            loaded, resumed = load_experiment(interrupted.config), interrupted
+        folder = train(loaded, resume=resumed, changes=changes, ranks=ranks)
+    if command.open_report and ranks.is_main:
         open_report(folder)
 
 
 def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
     """Return the configuration, of the run that is resumed or of --cfg, and what is new in it."""
-    if command.resume is None:
-        return load_experiment(command.cfg, command.overrides), []
-    config = command.resume / "config.yaml"
-    if not config.is_file():
-        raise UserError(f"{command.resume} is not the folder of a run: it holds no config.yaml")
-    before, after = load_experiment(config), load_experiment(config, command.overrides)
-    changes = changes_between(before.experiment, after.experiment)
-    require_changeable(changes)
+    try:
+        if command.resume is None:
+            return load_experiment(command.cfg, command.overrides), []
+        config = command.resume / "config.yaml"
+        if not config.is_file():
+            raise UserError(f"{command.resume} is not the folder of a run: it holds no config.yaml")
+        before, after = load_experiment(config), load_experiment(config, command.overrides)
+        changes = changes_between(before.experiment, after.experiment)
+        require_changeable(changes)
+    except (ConfigError, UserError):
+        if is_silent_process():
+            sys.exit(USER_ERROR_CODE)  # the first process says it
+        raise
     return after, changes
 
 

@@ -39,13 +39,14 @@ def convert(source: Path, target: Path | None = None) -> Path:
     if target.exists():
         raise UserError(f"{target} exists and is not overwritten; state another file with --out")
     loaded = load_detector(source)
+    detector = loaded.own_detector(source)
     metadata = checkpoint_metadata(
-        loaded.detector,
+        detector,
         loaded.class_names,
         loaded.image_size,
         {"converted_from": provenance(source, loaded.file_format), **describe_program()},
     )
-    save_weights(target, loaded.detector.state_dict(), metadata)
+    save_weights(target, detector.state_dict(), metadata)
     return target
 
 

@@ -18,6 +18,7 @@ from data.records import Split
 from models.detector import Detector
 from models.losses import DetectionCriterion, build_criterion
 from utils.runtime.atomic import write_json
+from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.run_folder import RunFolder
 
 
@@ -29,11 +30,12 @@ def build_training_criterion(
     *,
     device: torch.device,
     cache: ImageCache | None = None,
+    ranks: Ranks = ALONE,
 ) -> DetectionCriterion:
     """Return the loss of an experiment on `device`.
 
     Multipliers of `scale: matched` are measured once and kept in the run folder, so that a resumed
-    training goes on with the same ones.
+    training goes on with the same ones. All of `ranks` measure and take the first one's.
 
     Raises:
         ConfigError, UserError: the loss does not fit the network or the data.
@@ -47,10 +49,19 @@ def build_training_criterion(
         class_counts=label_statistics(split.records, len(split.class_names)).class_counts,
     )
     if matched_branches(experiment.loss):
-        if folder.loss_scale.exists():
-            matches = scales_from_json(json.loads(folder.loss_scale.read_text("utf-8")))
-        else:
+        stored = _stored(folder) if ranks.is_main else None
+        stored = ranks.from_main(stored)
+        if stored is None:
             matches = match_scales(loaded, detector, split, device=device, cache=cache)
-            write_json(folder.loss_scale, scales_to_json(matches))
+            stored = ranks.from_main(scales_to_json(matches))
+            write_json(folder.loss_scale, stored)
+        matches = scales_from_json(stored)
         apply_scales(criterion, matches)
     return criterion.to(device)
+
+
+def _stored(folder: RunFolder) -> dict[str, dict[str, float]] | None:
+    if not folder.loss_scale.exists():
+        return None
+    content: dict[str, dict[str, float]] = json.loads(folder.loss_scale.read_text("utf-8"))
+    return content

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from assembly.exported import EXPORTED_SUFFIXES, ExportedDetector
 from assembly.priors import head_priors
 from assembly.start_weights import take_weights
 from configs.errors import ConfigError
@@ -40,17 +41,32 @@ FOREIGN_IMAGE_SIZE = 640
 class LoadedDetector:
     """A detector from a file, in evaluation mode, and what the file says of it."""
 
-    detector: Detector
+    detector: Detector | ExportedDetector
     class_names: tuple[str, ...]
     image_size: int
     metadata: Mapping[str, Any]
     """Metadata of our own files (`config`: the resolved configuration); empty for foreign ones."""
     file_format: str = "safetensors"
     """What kind of file it was, in words."""
+    fixed_eval: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of section `eval` that an exported file has fixed."""
+
+    def own_detector(self, source: Path) -> Detector:
+        """Return the detector where the file `source` holds weights, which exported ones do not.
+
+        Raises:
+            UserError: it is an exported file.
+        """
+        if isinstance(self.detector, ExportedDetector):
+            raise UserError(
+                f"{source} is an exported file; this needs the weights it was made from"
+            )
+        return self.detector
 
 
 def load_detector(path: Path) -> LoadedDetector:
-    """Return the detector in a weights file, ours (.safetensors) or foreign (.pt, .pth).
+    """Return the detector in a file: weights, ours (.safetensors) or foreign (.pt, .pth), or a
+    network as export.py writes it (.onnx, .xml, .torchscript).
 
     Raises:
         UserError: the file cannot be read or does not say which network it belongs to.
@@ -58,6 +74,8 @@ def load_detector(path: Path) -> LoadedDetector:
     """
     if path.suffix in FOREIGN_SUFFIXES:
         return _from_foreign(read_torch_file(path), path)
+    if path.suffix in EXPORTED_SUFFIXES:
+        return _from_exported(path)
     tensors, stored = load_weights(path)
     metadata = current_metadata(stored, source=str(path))
     return LoadedDetector(
@@ -65,6 +83,18 @@ def load_detector(path: Path) -> LoadedDetector:
         class_names=tuple(metadata["class_names"]),
         image_size=int(metadata["image_size"]),
         metadata=metadata,
+    )
+
+
+def _from_exported(path: Path) -> LoadedDetector:
+    detector = ExportedDetector(path)
+    return LoadedDetector(
+        detector=detector,
+        class_names=detector.description.class_names,
+        image_size=detector.description.image_size,
+        metadata=detector.metadata,
+        file_format=f"exported, {detector.description.precision}",
+        fixed_eval=detector.fixed_eval,
     )
 
 

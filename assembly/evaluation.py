@@ -9,10 +9,11 @@ from data.image_cache import ImageCache
 from data.loader import build_eval_batches
 from data.records import Split
 from models.detector import Detector
-from models.inference import Inference
+from models.inference import Inference, RuntimeDetector
 from utils.engine.evaluation import evaluate
 from utils.metrics.evaluator import DetectionEvaluator
 from utils.runtime.device import choose_device
+from utils.runtime.ranks import ALONE, Ranks
 from utils.structures.results import EvalResult
 
 
@@ -22,52 +23,51 @@ class SplitEvaluation:
     def __init__(
         self,
         split: Split,
-        settings: EvalSettings,
+        experiment: Experiment,
         *,
-        image_size: int,
         stride: int,
-        workers: int,
         device: torch.device,
-        fused: bool,
         cache: ImageCache | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Prepare loader and judge.
 
         Args:
             split: images and truths.
-            settings: section `eval`.
-            image_size: long side of the network input, pixels.
+            experiment: sections eval, train and model say how.
             stride: largest stride of the network, pixels.
-            workers: processes that load images.
             device: where the detector runs.
-            fused: fold batch normalisation into convolutions first.
             cache: where decoded images are kept between evaluations.
+            ranks: this process among those that share the images.
         """
         self.split = split
-        self.evaluator = build_evaluator(split, settings)
-        self._settings = settings
+        self.evaluator = build_evaluator(split, experiment.eval)
+        self._settings = experiment.eval
         self._device = device
-        self._fused = fused
+        self._fused = experiment.model.fuse
+        self._ranks = ranks
         self._batches = build_eval_batches(
             split.records,
-            image_size=image_size,
+            image_size=experiment.train.image_size,
             stride=stride,
-            settings=settings,
-            workers=workers,
+            settings=experiment.eval,
+            workers=experiment.train.workers,
             cache=cache,
+            ranks=ranks,
         )
 
-    def __call__(self, detector: nn.Module) -> EvalResult:
-        """Return how good a `Detector`, on the device, is on the split."""
-        if not isinstance(detector, Detector):
+    def __call__(self, detector: nn.Module | RuntimeDetector) -> EvalResult:
+        """Return how good a `Detector`, on the device, or an exported one is on the split."""
+        if isinstance(detector, nn.Module) and not isinstance(detector, Detector):
             raise TypeError(f"expected a Detector, got {type(detector).__name__}")
         return evaluate(
             Inference(detector, self._settings, fused=self._fused),
             self._batches,
             self.evaluator,
             device=self._device,
-            progress=True,
+            progress=self._ranks.is_main,
             description=self.split.name,
+            ranks=self._ranks,
         )
 
     def close(self) -> None:
@@ -86,28 +86,24 @@ def build_evaluator(split: Split, settings: EvalSettings) -> DetectionEvaluator:
 
 
 def build_evaluation(
-    detector: Detector,
+    detector: Detector | RuntimeDetector,
     split: Split,
     experiment: Experiment,
     *,
     device: torch.device,
     cache: ImageCache | None = None,
+    ranks: Ranks = ALONE,
 ) -> SplitEvaluation:
-    """Return the evaluation of an experiment's detectors on a split; `cache` only saves time."""
+    """Return the evaluation of an experiment's detectors on a split, shared by `ranks`; `cache`
+    only saves time.
+    """
     return SplitEvaluation(
-        split,
-        experiment.eval,
-        image_size=experiment.train.image_size,
-        stride=detector.size_multiple,
-        workers=experiment.train.workers,
-        device=device,
-        fused=experiment.model.fuse,
-        cache=cache,
+        split, experiment, stride=detector.size_multiple, device=device, cache=cache, ranks=ranks
     )
 
 
 def judge_once(
-    detector: Detector, split: Split, experiment: Experiment
+    detector: Detector | RuntimeDetector, split: Split, experiment: Experiment
 ) -> tuple[EvalResult, DetectionEvaluator]:
     """Judge a detector on a split with the settings of an experiment, on its device.
 

@@ -135,10 +135,10 @@ def prediction_settings(
     # Weights travel: the device they were trained on need not be here.
     stored["train"] = {"image_size": loaded.image_size, **stored.get("train", {}), "device": "auto"}
     if not like_val:
-        stored["eval"] = {**stored.get("eval", {}), **PREDICTION_DEFAULTS}
+        stored["eval"] = {**stored.get("eval", {}), **PREDICTION_DEFAULTS, **loaded.fixed_eval}
     experiment = experiment_from_mapping(stored, overrides)
     score_map = loaded.detector.score_map
-    if like_val or score_map is None:
+    if like_val or score_map is None or loaded.fixed_eval:
         return experiment
     # People choose a threshold for the scores they see, which are the calibrated ones.
     threshold = score_map.inverse(experiment.eval.score_threshold)

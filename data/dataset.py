@@ -28,13 +28,15 @@ from utils.structures.images import ImageMeta, Record, Sample
 class SampleKey:
     """Which sample: record `index` as it is drawn in `epoch`, `image_size` pixels square.
 
-    `mosaic` allows mosaic and mixup; false in the last epochs.
+    `mosaic` allows mosaic and mixup; false in the last epochs. `copy` counts the appearances of the
+    record in the epoch from 0; each is drawn anew.
     """
 
     epoch: int
     index: int
     image_size: int
     mosaic: bool = True
+    copy: int = 0
 
 
 class TrainDataset(Dataset[Sample]):
@@ -63,7 +65,7 @@ class TrainDataset(Dataset[Sample]):
             UserError: an image cannot be read.
         """
         augment = self._augment
-        rng = generator(self._seed, Stream.SAMPLE, key.epoch, key.index)
+        rng = generator(self._seed, Stream.SAMPLE, key.epoch, key.index, key.copy)
         sample = self._scene(key, rng)
         gains = draw_gains(augment, rng)
         flip_x, flip_y = rng.random(2) < (augment.flip_horizontal, augment.flip_vertical)

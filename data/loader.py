@@ -18,10 +18,12 @@ from configs.schema.experiment import Experiment
 from data.collate import collate
 from data.dataset import EvalDataset, TrainDataset
 from data.image_cache import ImageCache
+from data.image_weights import build_draw
 from data.reading import eval_reader, train_reader
 from data.samplers import TrainPlan, TrainSampler, group_by_shape
 from utils.runtime.errors import UserError
 from utils.runtime.memory import reuse_freed_memory
+from utils.runtime.ranks import ALONE, Ranks
 from utils.structures.batch import Batch
 from utils.structures.images import Record, Sample
 
@@ -65,15 +67,21 @@ class EvalBatches:
     """Letterboxed images in batches of equal shape, in a fixed order; iterable any number of times.
 
     The order is by shape, then by position in the records; `ImageMeta.image_id` tells which is
-    which.
+    which. Several processes share the batches, each image in one of them.
     """
 
     def __init__(
-        self, dataset: EvalDataset, *, batch_size: int, workers: int, pin_memory: bool = False
+        self,
+        dataset: EvalDataset,
+        *,
+        batch_size: int,
+        workers: int,
+        pin_memory: bool = False,
+        ranks: Ranks = ALONE,
     ) -> None:
         shapes = [dataset.shape(index) for index in range(len(dataset))]
-        self._batches = group_by_shape(shapes, batch_size)
-        self._num_images = len(dataset)
+        self._batches = group_by_shape(shapes, batch_size)[ranks.rank :: ranks.size]
+        self._num_images = sum(map(len, self._batches))
         self._loader = _Loader(dataset, self._batches, workers=workers, pin_memory=pin_memory)
 
     @property
@@ -104,6 +112,7 @@ def build_train_batches(
     *,
     stride: int,
     cache: ImageCache | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrainBatches:
     """Return the training batches of an experiment.
 
@@ -112,6 +121,7 @@ def build_train_batches(
         experiment: sections train and augment are read.
         stride: coarsest stride of the network, pixels.
         cache: where decoded images are kept; without it batches are the same, but slower.
+        ranks: this process among those that share the images of an epoch.
 
     Raises:
         UserError: there are no images, or the image size is no multiple of `stride`.
@@ -129,6 +139,9 @@ def build_train_batches(
         stride=stride,
         multi_scale=train.multi_scale,
         close_mosaic=augment.close_mosaic,
+        draw=build_draw(train.sampler, records),
+        processes=ranks.size,
+        process=ranks.rank,
     )
     reader = train_reader(train, stride, cache)
     dataset = TrainDataset(records, augment=augment, seed=train.seed, read=reader)
@@ -146,6 +159,7 @@ def build_eval_batches(
     workers: int,
     pin_memory: bool = False,
     cache: ImageCache | None = None,
+    ranks: Ranks = ALONE,
 ) -> EvalBatches:
     """Return the batches of an evaluation.
 
@@ -157,6 +171,7 @@ def build_eval_batches(
         workers: processes that load images; 0 loads in this one.
         pin_memory: hand out page-locked batches, for a CUDA device.
         cache: where decoded images are kept; without it batches are the same, but slower.
+        ranks: this process among those that share the images.
 
     Raises:
         UserError: the image size is no multiple of `stride`.
@@ -170,7 +185,11 @@ def build_eval_batches(
         read=eval_reader(image_size, cache),
     )
     return EvalBatches(
-        dataset, batch_size=settings.batch_size, workers=workers, pin_memory=pin_memory
+        dataset,
+        batch_size=settings.batch_size,
+        workers=workers,
+        pin_memory=pin_memory,
+        ranks=ranks,
     )
 
 

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 from torch.utils.data import Sampler
 
 from data.augment.draws import Stream, generator
 from data.dataset import SampleKey
+from data.image_weights import Draw, draw_uniformly
 
 SIZE_STEP = 32
 """Image sizes drawn per batch are multiples of this many pixels, or of the stride if larger."""
@@ -19,7 +21,10 @@ class TrainPlan:
 
     image_size is a multiple of `stride`; multi_scale in [0, 1) draws the size of each batch between
     1 - multi_scale and 1 + multi_scale times image_size; the last `close_mosaic` of `epochs` have
-    no mosaic.
+    no mosaic. `draw` says which images an epoch shows, in which order; it draws num_images of them.
+
+    Of `processes`, each takes an equal part of every `processes` * batch_size images; where the
+    last ones of an epoch cannot be divided equally, the first ones come again.
     """
 
     num_images: int
@@ -30,11 +35,19 @@ class TrainPlan:
     stride: int = SIZE_STEP
     multi_scale: float = 0.0
     close_mosaic: int = 0
+    draw: Draw = draw_uniformly
+    processes: int = 1
+    process: int = 0
 
     @property
     def num_batches(self) -> int:
         """Batches per epoch; the last one may be smaller."""
-        return math.ceil(self.num_images / self.batch_size)
+        return math.ceil(self.num_images / self._joint_size)
+
+    @property
+    def _joint_size(self) -> int:
+        """Images of a batch over all processes."""
+        return self.batch_size * self.processes
 
     def batch_image_size(self, epoch: int, batch: int) -> int:
         """Return the side of the square images of a batch, pixels."""
@@ -47,15 +60,23 @@ class TrainPlan:
 
     def keys(self, epoch: int, start: int = 0) -> Iterator[list[SampleKey]]:
         """Yield the keys of each batch of `epoch`, from batch `start` on."""
-        order = generator(self.seed, Stream.ORDER, epoch, 0).permutation(self.num_images).tolist()
+        order = self.draw(self.num_images, generator(self.seed, Stream.ORDER, epoch, 0))
         mosaic = epoch < self.epochs - self.close_mosaic
         for batch in range(start, self.num_batches):
             size = self.batch_image_size(epoch, batch)
-            indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            joint = order[batch * self._joint_size : (batch + 1) * self._joint_size]
             yield [
-                SampleKey(epoch=epoch, index=index, image_size=size, mosaic=mosaic)
-                for index in indices
+                SampleKey(epoch=epoch, index=index, image_size=size, mosaic=mosaic, copy=copy)
+                for index, copy in self._own_part(joint, order)
             ]
+
+    def _own_part(
+        self, joint: list[tuple[int, int]], order: list[tuple[int, int]]
+    ) -> list[tuple[int, int]]:
+        missing = -len(joint) % self.processes
+        filled = [*joint, *islice(cycle(order), missing)]
+        part = len(filled) // self.processes
+        return filled[self.process * part : (self.process + 1) * part]
 
 
 class TrainSampler(Sampler[list[SampleKey]]):

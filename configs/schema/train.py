@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from configs.schema.sampler import Sampler, UniformSampler
 from configs.schema.settings import Settings
 
 
@@ -121,7 +122,10 @@ class TrainSettings(Settings):
 
     nominal_batch: int = Field(default=64, ge=1)
     """Images per optimizer step: gradients of round(nominal_batch / batch_size) batches are
-    added up."""
+    added up, of all processes."""
+
+    sampler: Sampler = UniformSampler()
+    """Which images an epoch shows."""
 
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of initial weights, order and augmentation; the same seed gives the same weights on
@@ -171,7 +175,12 @@ class TrainSettings(Settings):
 
     oom: Literal["stop", "halve"] = "stop"
     """What to do when the device runs out of memory: stop, or compute batches in halves (quarters,
-    ...) from there on; images per optimizer step stay the same, batch statistics are per part."""
+    ...) from there on; images per optimizer step stay the same, batch statistics are per part. Not
+    with several processes."""
+
+    sync_batchnorm: bool = False
+    """Batch normalisation over the images of all processes (torchrun); else each normalises its own
+    and the first one's running statistics count."""
 
     channels_last: bool = True
     """Memory order NHWC, which is faster on most CPUs and GPUs."""

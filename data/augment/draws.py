@@ -13,11 +13,13 @@ class Stream(IntEnum):
     SAMPLE = 2
 
 
-def generator(seed: int, stream: Stream, epoch: int, index: int) -> np.random.Generator:
-    """Return the generator of (seed, stream, epoch, index); all are 0 or more, below 2^63.
+def generator(
+    seed: int, stream: Stream, epoch: int, index: int, copy: int = 0
+) -> np.random.Generator:
+    """Return the generator of (seed, stream, epoch, index, copy); all are 0 or more, below 2^63.
 
-    Philox is counter-based: the seed and the stream are its key, epoch and index the upper words of
-    its counter, so two keys share no number before 2^64 draws.
+    Philox is counter-based: the seed and the stream are its key, epoch, index and copy the upper
+    words of its counter, so two keys share no number before 2^64 draws.
     """
-    bits = np.random.Philox(key=[seed, int(stream)], counter=[0, 0, index, epoch])
+    bits = np.random.Philox(key=[seed, int(stream)], counter=[0, copy, index, epoch])
     return np.random.Generator(bits)

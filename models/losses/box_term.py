@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.losses.ranks import sum_over_ranks
+from models.ranks import share_of_count
 from utils.structures.iou import OverlapKind
 
 
@@ -21,7 +21,7 @@ class BoxTerm(nn.Module):
         loss: takes boxes, truths (M, 4) and anchors (M, 2) and returns (M,); its `kind` names the
             overlap that objectness targets show.
         gain: factor on the term, at least 0.
-        normalizer: what the sum of losses is divided by.
+        normalizer: what the sum of losses is divided by; numbers of matches are those of all ranks.
     """
 
     def __init__(
@@ -45,9 +45,8 @@ class BoxTerm(nn.Module):
     def forward(self, losses: Sequence[Tensor], valid: Sequence[Tensor]) -> Tensor:
         """Return the term, a scalar, of losses (M,) that count where valid (M,), level by level."""
         sums = [torch.where(v, level, 0.0).sum() for level, v in zip(losses, valid, strict=True)]
-        counts = [v.sum() for v in valid]
+        counts = torch.stack([v.sum() for v in valid])
         if self.normalizer == "mean":
-            shares = [total / count.clamp(min=1) for total, count in zip(sums, counts, strict=True)]
-            return self.gain * torch.stack(shares).sum()
-        count = sum_over_ranks(torch.stack(counts).sum().to(sums[0]), average=True)
-        return self.gain * torch.stack(sums).sum() / count.clamp(min=1)
+            shares = torch.stack(sums) / share_of_count(counts)
+            return self.gain * shares.sum()
+        return self.gain * torch.stack(sums).sum() / share_of_count(counts.sum())

@@ -14,8 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.losses.ranks import sum_over_ranks
 from models.losses.selection import Selection
+from models.ranks import num_ranks, share_of_count, sum_over_ranks
 
 Normalizer = Literal["mean", "positives", "ema_positives"]
 TargetKind = Literal["hard", "iou"]
@@ -47,7 +47,8 @@ class Branch(nn.Module):
       the batch (Lin et al. 2017, section 4.1), at least 1.
     * ema_positives: the same with a running average of that number, which steadies small batches.
 
-    The number of matches is that of all ranks divided by the number of ranks.
+    Counts are those of all ranks divided by the number of ranks: N ranks of b images learn what one
+    of N * b would.
 
     Args:
         loss: takes logits and targets, (n,) or (n, C), and returns (n,) or (n, C), not reduced.
@@ -158,14 +159,14 @@ class Branch(nn.Module):
     def _divisor(self, num_positives: Tensor) -> Tensor | None:
         if self.normalizer == "mean":
             return None
-        count = sum_over_ranks(num_positives.to(self.positives_average), average=True)
+        count = sum_over_ranks(num_positives.to(self.positives_average))
         if self.normalizer == "ema_positives":
             average = self.positives_average
             started = average * EMA_MOMENTUM + count * (1 - EMA_MOMENTUM)
             count = torch.where(average > 0, started, count)
             if self.training:
                 average.copy_(count)
-        return count.clamp(min=1)
+        return count.clamp(min=1) / num_ranks()
 
 
 def _masked(
@@ -178,7 +179,7 @@ def _masked(
         return values, divisor
     if counted is None:
         return values, max(values.numel(), 1)
-    return values, counted.expand_as(values).sum().clamp(min=1)
+    return values, share_of_count(counted.expand_as(values).sum())
 
 
 def _row_weights(targets: Tensor, class_weights: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from models.losses.focal_formula import FocalFormula
 from models.losses.fused import SigmoidLoss
-from models.losses.ranks import sum_over_ranks
+from models.ranks import sum_over_ranks
 
 
 class EqualizedFocalLoss(SigmoidLoss):

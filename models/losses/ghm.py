@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812 - the name torch's own documentati
 from torch import Tensor, nn
 
 from models.losses.fused import prepared
-from models.losses.ranks import sum_over_ranks
+from models.ranks import sum_over_ranks
 
 
 class GhmLoss(nn.Module):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from models.losses.fused import prepared
-from models.losses.ranks import sum_over_ranks
+from models.ranks import sum_over_ranks
 
 
 class SoftmaxLoss(nn.Module):

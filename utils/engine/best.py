@@ -16,12 +16,14 @@ from utils.structures.results import EvalResult
 class BestWeights:
     """Writes best.safetensors whenever an epoch beats all before, as `stopping` remembers them.
 
-    `metadata` goes into the file. `result` is the evaluation of the weights in it.
+    `metadata` goes into the file. `result` is the evaluation of the weights in it. Of several
+    processes one is the writer; the others only remember.
     """
 
     folder: RunFolder
     metadata: Mapping[str, Any]
     stopping: EarlyStopping
+    is_writer: bool = True
     result: dict[str, Any] | None = None
 
     def offer(self, model: nn.Module, result: EvalResult, epoch: int) -> bool:
@@ -34,6 +36,8 @@ class BestWeights:
     def keep(self, model: nn.Module, result: EvalResult | None, epoch: int) -> None:
         """Write the weights of `epoch` (from 0), judged or not."""
         self.result = None if result is None else result.to_json()
+        if not self.is_writer:
+            return
         score = None if result is None else result.map50_95
         metadata = {**self.metadata, "epoch": epoch + 1, "map50_95": score}
         save_weights(self.folder.best, model.state_dict(), metadata)

@@ -13,6 +13,7 @@ import torch
 
 from utils.metrics.evaluator import DetectionEvaluator
 from utils.runtime.progress import progress_bar
+from utils.runtime.ranks import ALONE, Ranks
 from utils.structures.batch import Batch
 from utils.structures.images import ImageMeta
 from utils.structures.results import Detections, EvalResult
@@ -45,6 +46,7 @@ def evaluate(
     device: torch.device,
     progress: bool,
     description: str,
+    ranks: Ranks = ALONE,
 ) -> EvalResult:
     """Detect in all batches and judge the detections in the frame of the original images.
 
@@ -56,6 +58,7 @@ def evaluate(
         device: where `detect` wants its batch.
         progress: show a bar where stderr is a terminal.
         description: what the bar says, such as "validate".
+        ranks: this process among those that share the images; all return the same.
 
     Returns:
         The numbers, with wall seconds of loading (waiting for batches), inference (transfer,
@@ -74,6 +77,7 @@ def evaluate(
     with torch.no_grad():
         for batch in arriving:
             start = perf_counter()
+            ranks.at(f"{description}, image {batch.metas[0].image_id}")
             output = detect(batch.to(device))
             found = in_original_frame(output.detections, batch.metas)
             seconds["inference"] += perf_counter() - start
@@ -83,6 +87,8 @@ def evaluate(
                 at_candidate_cap=output.at_candidate_cap,
                 at_detection_cap=output.at_detection_cap,
             )
+    if ranks.size > 1:
+        evaluator.join(ranks.gather)
     start = perf_counter()
     result = evaluator.compute()
     seconds["judge"] = perf_counter() - start

@@ -24,14 +24,22 @@ class Explanation:
         epoch, number = divmod(iteration, self._batches_per_epoch)
         place = f"epoch {epoch + 1}, batch {number + 1}"
         at = "" if place in problem else f" at {place}"
-        began = diagnose(self._learner, batch, iteration)
         return (
-            f"{problem}{at}; step {self._learner.step + 1}, began in {began}, "
+            f"{problem}{at}; step {self._learner.step + 1}, {self._beginning(batch, iteration)}"
             f"images {name_images(batch)}; {self._save(batch, iteration, epoch, number)}"
         )
 
+    def _beginning(self, batch: Batch, iteration: int) -> str:
+        """Return where it began. Of several processes one alone cannot compute; a replay can."""
+        ranks = self._learner.ranks
+        if ranks.size > 1:
+            return f"process {ranks.rank} of {ranks.size} had "
+        return f"began in {diagnose(self._learner, batch, iteration)}, "
+
     def _save(self, batch: Batch, iteration: int, epoch: int, number: int) -> str:
-        path = self._folder.not_finite / f"epoch{epoch + 1}-batch{number + 1}.safetensors"
+        rank = self._learner.ranks.rank
+        name = f"epoch{epoch + 1}-batch{number + 1}" + (f"-process{rank}" if rank else "")
+        path = self._folder.not_finite / f"{name}.safetensors"
         replay = Replay(
             batch=batch,
             iteration=iteration,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from configs.schema.train import TrainSettings
 from utils.engine.ema import WeightAverage
 from utils.engine.guard import FiniteGuard
+from utils.engine.joint_forward import JointForward
 from utils.engine.layers import LayerControl, LayerRules
 from utils.engine.loss_log import NotFiniteError, require_finite_terms
 from utils.engine.micro_batches import MicroBatches
@@ -23,6 +24,7 @@ from utils.engine.optimizer import (
 from utils.engine.precision import autocast, choose_precision, gradient_scaler
 from utils.engine.protocols import Criterion
 from utils.engine.schedule import Rates, RateSchedule
+from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.seeding import derive_seed, seed_process
 from utils.structures.batch import Batch, Targets
 from utils.structures.predictions import LossTerms
@@ -36,6 +38,9 @@ class Learner:
 
     `model` is moved to `device` and, if set so, into channels-last memory order. `step` counts
     optimizer steps, `pending` the batches whose gradients wait for one.
+
+    With several processes each learns from its batch, and all take the step of the joint one: their
+    gradients are added up, which by the scaling of `LossTerms.total` is the gradient of all images.
     """
 
     def __init__(
@@ -48,7 +53,9 @@ class Learner:
         device: torch.device,
         rules: LayerRules | None = None,
         observe: Observe | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.ranks = ranks
         self.model = model.to(device)
         if settings.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
@@ -56,7 +63,12 @@ class Learner:
         self.observe = observe
         self.settings = settings
         self.device = device
-        self.schedule = RateSchedule(settings=settings, batches_per_epoch=batches_per_epoch)
+        self.schedule = RateSchedule(
+            settings=settings, batches_per_epoch=batches_per_epoch, processes=ranks.size
+        )
+        self._forward = JointForward(
+            self.model, ranks, copies_statistics=not settings.sync_batchnorm
+        )
         self.layers = LayerControl(self.model, rules or LayerRules())
         self.optimizer = build_optimizer(self.model, settings, self.layers.rules.lr_factors)
         self.dtype = choose_precision(settings.precision, device)
@@ -111,7 +123,7 @@ class Learner:
         if self.settings.channels_last:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self.dtype):
-            predictions = self.model(pixels)
+            predictions = self._forward(pixels)
         if observe is not None:
             observe(predictions, batch.targets, iteration)
         return self.criterion(predictions, batch.targets)
@@ -122,10 +134,12 @@ class Learner:
         before = self._copied_gradients() if self.micro_batches.may_halve else {}
 
         def learn_from(part: Batch) -> LossTerms:
-            terms = self.compute(part, iteration, self.observe)
+            own = self.compute(part, iteration, self.observe)
+            terms = self._joint(own)
             if is_read:
                 require_finite_terms(terms)
-            self.scaler.scale(terms.total).backward()
+            # Gradients are averaged over processes; their sum is wanted.
+            self.scaler.scale(own.total * self.ranks.size).backward()
             return terms
 
         def undo() -> None:
@@ -133,6 +147,22 @@ class Learner:
                 parameter.grad = before.get(name)
 
         return self.micro_batches.run(batch, learn_from, undo=undo)
+
+    def _joint(self, terms: LossTerms) -> LossTerms:
+        """Return the terms of the images of all processes."""
+        size = self.ranks.size
+        if size == 1:
+            return terms
+        own = (terms.box, terms.objectness, terms.classification, terms.num_foreground)
+        sums = self.ranks.sum(torch.stack([value.detach().float() for value in own]))
+        box, objectness, classification = (sums[:3] / size).unbind()
+        return LossTerms(
+            box=box,
+            objectness=objectness,
+            classification=classification,
+            num_foreground=sums[3],
+            batch_size=terms.batch_size * size,
+        )
 
     def _take_step(self, rates: Rates) -> None:
         set_rates(self.optimizer, rates)

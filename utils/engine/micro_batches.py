@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from configs.schema.train import TrainSettings
+from utils.runtime.errors import UserError
 from utils.structures.batch import Batch
 from utils.structures.predictions import LossTerms
 
@@ -72,4 +74,13 @@ def joined(parts: Sequence[LossTerms]) -> LossTerms:
         classification=mean("classification"),
         num_foreground=torch.stack([part.num_foreground for part in parts]).sum(),
         batch_size=size,
+    )
+
+
+def too_little_memory(device: torch.device, settings: TrainSettings) -> UserError:
+    """Return what to tell the user when a batch does not fit."""
+    return UserError(
+        f"not enough memory on {device} for train.batch_size={settings.batch_size} at "
+        f"train.image_size={settings.image_size}; lower one of them (nominal_batch keeps the "
+        "optimizer steps the same), or state train.oom=halve"
     )

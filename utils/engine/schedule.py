@@ -30,6 +30,8 @@ class RateSchedule:
 
     settings: TrainSettings
     batches_per_epoch: int
+    processes: int = 1
+    """Processes that learn together, each from batches of its own."""
 
     @property
     def warmup_iterations(self) -> int:
@@ -52,7 +54,7 @@ class RateSchedule:
         factor = lr_factor(epoch, epochs=settings.epochs, schedule=settings.schedule)
         lr = settings.optimizer.lr * factor
         momentum = _momentum(settings)
-        batches_per_step = settings.nominal_batch / settings.batch_size
+        batches_per_step = settings.nominal_batch / (settings.batch_size * self.processes)
         length = self.warmup_iterations
         if iteration >= length:
             accumulate = max(round(batches_per_step), 1)

@@ -4,7 +4,6 @@ What happens within a batch is in `learner.py`; evaluation comes in as a functio
 """
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +12,10 @@ import torch
 from torch import nn
 
 from configs.schema.train import TrainSettings
-from utils.checkpoint.state import load_state, save_state
+from utils.checkpoint.state import load_state
 from utils.engine.best import BestWeights
 from utils.engine.budget_log import BudgetLog, MeasureBudget
+from utils.engine.checkpoints import Checkpoints
 from utils.engine.clock import Pace, TrainingClock
 from utils.engine.event_log import EventLog
 from utils.engine.explanation import Explanation, explain_stop
@@ -23,6 +23,7 @@ from utils.engine.history import History, Row
 from utils.engine.layers import LayerRules
 from utils.engine.learner import Learner
 from utils.engine.loss_log import LossLog, NotFiniteError, require_finite_state
+from utils.engine.micro_batches import too_little_memory
 from utils.engine.protocols import BatchSource, Criterion, Evaluate
 from utils.engine.reporting import batch_text, epoch_text, result_columns
 from utils.engine.stopping import EarlyStopping
@@ -30,6 +31,7 @@ from utils.engine.summary import TrainingStopped, TrainingSummary
 from utils.runtime.errors import UserError
 from utils.runtime.interrupt import StopRequest
 from utils.runtime.progress import progress_bar
+from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.run_folder import RunFolder
 from utils.structures.results import EvalResult
 
@@ -42,7 +44,8 @@ class Trainer:
 
     `metadata` goes into best.safetensors. `evaluate` gets the running average every
     `eval_interval` epochs and after the last; without it, the last weights count as best.
-    `measure_budget` is called every `budget_interval` batches, see `BudgetLog`.
+    `measure_budget` is called every `budget_interval` batches, see `BudgetLog`. Each of `ranks` has
+    batches of its own and all the rest in common; the first one writes weights and states.
     Epochs and batches count from 0 inside and from 1 in everything a person reads.
     """
 
@@ -59,6 +62,7 @@ class Trainer:
     rules: LayerRules = field(default_factory=LayerRules)
     measure_budget: MeasureBudget | None = None
     budget_interval: int = 50
+    ranks: Ranks = ALONE
 
     def __post_init__(self) -> None:
         self.budgets = BudgetLog(
@@ -76,17 +80,25 @@ class Trainer:
             device=self.device,
             rules=self.rules,
             observe=self.budgets.observe,
+            ranks=self.ranks,
         )
         self.learner.guard.explain = Explanation(self.learner, self.folder, len(self.batches))
         self.epoch = 0
         self.batch = 0
         self.losses = LossLog(self.device)
         self.stopping = EarlyStopping(self.settings.patience)
-        self.best = BestWeights(folder=self.folder, metadata=self.metadata, stopping=self.stopping)
+        self.best = BestWeights(
+            folder=self.folder,
+            metadata=self.metadata,
+            stopping=self.stopping,
+            is_writer=self.ranks.is_main,
+        )
         self.history = History(self.folder.metrics)
         self.clock = TrainingClock()
         self._events = EventLog(self.folder.events, enabled=self.settings.tensorboard)
-        self._saved_at = time.monotonic()
+        self.checkpoints = Checkpoints(
+            self.folder.last, minutes=self.checkpoint_minutes, is_writer=self.ranks.is_main
+        )
 
     def run(self) -> TrainingSummary:
         """Train to the end, from the start or from where `resume` has put us.
@@ -97,7 +109,7 @@ class Trainer:
             UserError: a file cannot be written, or the device has too little memory.
         """
         pace = Pace(self.epoch + self.batch / len(self.batches))
-        self._saved_at = time.monotonic()
+        self.checkpoints.restart_clock()
         try:
             with StopRequest() as stop:
                 while not self.is_finished:
@@ -108,12 +120,7 @@ class Trainer:
             place = self.epoch, self.batch if error.batch is None else error.batch
             raise explain_stop(error, self.learner, self.batches, self.folder, place) from error
         except torch.OutOfMemoryError as error:
-            raise UserError(
-                f"not enough memory on {self.device} for train.batch_size="
-                f"{self.settings.batch_size} at train.image_size={self.settings.image_size}; "
-                "lower one of them (nominal_batch keeps the optimizer steps the same), or state "
-                "train.oom=halve"
-            ) from error
+            raise too_little_memory(self.device, self.settings) from error
         finally:
             self._events.close()
         return self._summary()
@@ -125,18 +132,18 @@ class Trainer:
 
     def _train_epoch(self, stop: StopRequest) -> None:
         """Train the rest of the epoch, from batch number `self.batch` on."""
-        total = len(self.batches)
-        name = f"epoch {self.epoch + 1}/{self.settings.epochs}"
+        total, name = len(self.batches), f"epoch {self.epoch + 1}/{self.settings.epochs}"
         source = self.batches.epoch(self.epoch, start=self.batch) if self.batch < total else ()
         self.learner.model.train()
         self.clock.start()
         with progress_bar(name, total=total, initial=self.batch) as bar:
             for batch in source:
+                self.ranks.at(f"{name}, batch {self.batch + 1}/{total}")
                 terms = self.learner.learn(batch, self.epoch * total + self.batch)
                 self.batch += 1
                 if terms is not None:
                     self.losses.add(terms, epoch=self.epoch + 1, batch=self.batch)
-                self.clock.count(len(batch))
+                self.clock.count(len(batch) * self.ranks.size)
                 bar.set_postfix_str(self._progress_text(), refresh=False)
                 bar.update()
                 self._save_if_due()
@@ -183,6 +190,7 @@ class Trainer:
         is_due = done % self.eval_interval == 0 or done == self.settings.epochs
         if self.evaluate is None or not is_due:
             return None
+        self.ranks.copy_from_main(self.learner.average.model)
         return self.evaluate(self.learner.average.model)
 
     def _keep_if_best(self, result: EvalResult | None) -> bool:
@@ -196,13 +204,13 @@ class Trainer:
         return is_last
 
     def _save_if_due(self) -> None:
-        if time.monotonic() - self._saved_at >= self.checkpoint_minutes * 60:
+        if self.checkpoints.is_due:
             self._save()
             place = f"epoch {self.epoch + 1}, batch {self.batch}/{len(self.batches)}"
             logger.info("checkpoint at %s: %s", place, self._progress_text())
 
     def _leave_if_asked(self, stop: StopRequest) -> None:
-        if not stop.requested or self.is_finished:
+        if self.is_finished or not self.ranks.any(stop.requested):
             return
         self._save()
         raise TrainingStopped(
@@ -213,8 +221,7 @@ class Trainer:
     def _save(self) -> None:
         self.losses.read()
         self._require_finite()
-        save_state(self.folder.last, self.state())
-        self._saved_at = time.monotonic()
+        self.checkpoints.save(self.state)
         self.clock.start()
 
     def _require_finite(self) -> None:
@@ -230,6 +237,7 @@ class Trainer:
         """
         return {
             "batches_per_epoch": len(self.batches),
+            "processes": self.ranks.size,
             "epoch": self.epoch,
             "batch": self.batch,
             "best_result": self.best.result,
@@ -241,8 +249,8 @@ class Trainer:
             "clock": self.clock.state(),
         }
 
-    def resume(self, *, other_batches: bool = False) -> None:
-        """Go to where the newest whole checkpoint in `folder` was written.
+    def resume(self, source: RunFolder | None = None, *, other_batches: bool = False) -> None:
+        """Go to where the newest whole checkpoint in `source`, else `folder`, was written.
 
         `other_batches` allows epochs of another number of batches: data or batch size were changed
         on purpose. A begun epoch goes on at the same share of it.
@@ -250,12 +258,13 @@ class Trainer:
         Raises:
             UserError: there is none, or it is of another network or number of batches.
         """
-        state = load_state(self.folder.last)
+        last = (source or self.folder).last
+        state = load_state(last)
         try:
             self._load_state(state, other_batches=other_batches)
         except (RuntimeError, ValueError, LookupError, TypeError) as error:
             raise UserError(
-                f"{self.folder.last} is of another training; restore the configuration it was "
+                f"{last} is of another training; restore the configuration it was "
                 f"started with ({error})"
             ) from error
         if self.is_finished:
@@ -265,7 +274,7 @@ class Trainer:
 
     def _load_state(self, state: dict[str, Any], *, other_batches: bool) -> None:
         old, total = state["batches_per_epoch"], len(self.batches)
-        if old != total and not other_batches:
+        if old != total and not other_batches and state.get("processes", 1) == self.ranks.size:
             raise ValueError(f"it has {old} batches per epoch, now {total}")
         self.epoch, self.batch = state["epoch"], round(state["batch"] * total / old)
         self.best.result = state["best_result"]

@@ -1,6 +1,6 @@
 """Collects detections image by image and turns them into an `EvalResult`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -21,6 +21,9 @@ from utils.metrics.rows import (
 )
 from utils.structures.images import Record
 from utils.structures.results import ClassResult, Detections, EvalResult
+
+Found = tuple[dict[int, DetectionRows], int, int]
+"""Detections by position of their image, and how many images were at each of two limits."""
 
 
 class DetectionEvaluator:
@@ -106,6 +109,25 @@ class DetectionEvaluator:
             self._found[position] = rows
         self._at_candidate_cap += sum(map(bool, at_candidate_cap))
         self._at_detection_cap += sum(map(bool, at_detection_cap))
+
+    def join(self, gather: Callable[[Found], Sequence[Found]]) -> None:
+        """Take in what other processes were given.
+
+        Args:
+            gather: from what this process was given to what all were given; every process calls it.
+
+        Raises:
+            ValueError: two processes were given the same image.
+        """
+        parts = gather((self._found, self._at_candidate_cap, self._at_detection_cap))
+        self.reset()
+        for found, at_candidate_cap, at_detection_cap in parts:
+            twice = self._found.keys() & found.keys()
+            if twice:
+                raise ValueError(f"image {self._image_ids[min(twice)]} was given twice")
+            self._found |= found
+            self._at_candidate_cap += at_candidate_cap
+            self._at_detection_cap += at_detection_cap
 
     def compute(self) -> EvalResult:
         """Return all numbers.

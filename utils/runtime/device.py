@@ -9,18 +9,19 @@ from utils.runtime.errors import UserError
 CPU_INFO = Path("/proc/cpuinfo")
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, process: int = 0) -> torch.device:
     """Return the device called `name`: auto (CUDA where there is one, else CPU), cpu, cuda, cuda:N
-    or mps.
+    or mps; without a number, the CUDA device of that process of a training on this machine.
 
     Raises:
         UserError: this machine has no such device, or torch was built without it.
     """
     if name == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda":
-        return torch.device("cuda", _cuda_index(name, device.index or 0))
+        index = process if device.index is None else device.index
+        return torch.device("cuda", _cuda_index(name, index))
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UserError(f"train.device={name}: torch finds no Apple GPU here; use train.device=cpu")
     return device
@@ -34,7 +35,10 @@ def _cuda_index(name: str, index: int) -> int:
         )
     count = torch.cuda.device_count()
     if index >= count:
-        raise UserError(f"train.device={name}: there are {count} CUDA devices, cuda:0 and up")
+        raise UserError(
+            f"train.device={name}: there are {count} CUDA devices, cuda:0 and up, and number "
+            f"{index} was asked for; start as many processes as there are devices"
+        )
     return index
 
 

@@ -1,12 +1,12 @@
 """What a person sees while it runs: bars on a terminal, plain lines in a log file."""
 
 import logging
+import os
 import sys
 import threading
 from typing import Any
 
 from tqdm import tqdm
-
 
 # tqdm's own lock is a semaphore that forked processes share: one that is killed while it writes a
 # line leaves it taken, and every other process waits for ever. Only one process draws bars here.
@@ -21,13 +21,21 @@ class _BarFriendlyHandler(logging.Handler):
 
 
 def start_logging(level: int = logging.INFO) -> None:
-    """Show log records on stderr: information bare, warnings with their level in front."""
+    """Show log records on stderr: information bare, warnings with their level in front.
+
+    Of the processes that torchrun starts, all but the first only warn.
+    """
     root = logging.getLogger()
     if not any(isinstance(handler, _BarFriendlyHandler) for handler in root.handlers):
         handler = _BarFriendlyHandler()
         handler.setFormatter(_LevelFormatter())
         root.addHandler(handler)
-    root.setLevel(level)
+    root.setLevel(max(level, logging.WARNING) if is_silent_process() else level)
+
+
+def is_silent_process() -> bool:
+    """Tell whether this is one of several processes of a training, and not the first."""
+    return os.environ.get("RANK", "0") != "0"
 
 
 class _LevelFormatter(logging.Formatter):

@@ -119,6 +119,17 @@ def claim_run_folder(parent: Path, name: str) -> RunFolder:
     raise AssertionError("unreachable: count() has no end")
 
 
+def newest_run(parent: Path, name: str) -> RunFolder | None:
+    """Return the folder of the last run that was claimed under `name`, None without one."""
+    newest = None
+    for number in count(1):
+        folder = RunFolder(parent / (name if number == 1 else f"{name}-{number}"))
+        if not folder.path.is_dir():
+            return newest
+        newest = folder if folder.config.is_file() else newest
+    raise AssertionError("unreachable: count() has no end")
+
+
 def _check_writable(path: Path) -> None:
     probe = path / ".probe"
     probe.write_bytes(b"x")

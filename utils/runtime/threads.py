@@ -48,13 +48,14 @@ def _container_quota() -> int:
         return 1 << 16
 
 
-def set_threads(threads: int, workers: int) -> int:
+def set_threads(threads: int, workers: int, *, processes: int = 1) -> int:
     """Set torch's compute threads and return their number.
 
-    `threads` 0 takes the cores that are left beside `workers` loader processes, at least one.
+    `threads` 0 takes the cores that are left beside `workers` loader processes, at least one; of
+    several training `processes` on this machine each has its share of the cores.
     """
     import torch
 
-    chosen = threads if threads > 0 else max(1, available_cores() - workers)
+    chosen = threads if threads > 0 else max(1, available_cores() // processes - workers)
     torch.set_num_threads(chosen)
     return chosen

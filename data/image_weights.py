@@ -1,0 +1,92 @@
+"""Which images an epoch shows and how often, where classes are out of balance."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from configs.schema.sampler import ClassBalancedSampler, RepeatFactorSampler, Sampler
+from utils.structures.images import Record
+
+Floats = npt.NDArray[np.float64]
+
+Draw = Callable[[int, np.random.Generator], list[tuple[int, int]]]
+"""From a number of images and a generator to as many (index, copy) in the order of an epoch; copy
+counts the appearances of an image in the epoch from 0."""
+
+
+def draw_uniformly(num_images: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Return every image once, in random order."""
+    return [(index, 0) for index in rng.permutation(num_images).tolist()]
+
+
+def draw_weighted(
+    num_images: int, rng: np.random.Generator, *, weights: Floats
+) -> list[tuple[int, int]]:
+    """Return `num_images` draws in random order.
+
+    Systematic sampling: an image whose share of the weights (num_images,) is worth e draws comes
+    floor(e) or ceil(e) times, e on average.
+    """
+    ends = np.cumsum(weights / weights.sum() * num_images)
+    ends[-1] = num_images  # rounding must not lose the last draw
+    points = np.arange(num_images) + rng.random()
+    chosen = np.searchsorted(ends, points, side="right").clip(max=num_images - 1)
+    first = np.searchsorted(chosen, chosen, side="left")
+    pairs = np.stack([chosen, np.arange(num_images) - first], axis=1)
+    return [(index, copy) for index, copy in pairs[rng.permutation(num_images)].tolist()]
+
+
+def build_draw(sampler: Sampler, records: Sequence[Record]) -> Draw:
+    """Return how the images of an epoch are drawn from the records of the training split."""
+    if isinstance(sampler, RepeatFactorSampler):
+        return partial(draw_weighted, weights=repeat_factors(_presence(records), sampler.threshold))
+    if isinstance(sampler, ClassBalancedSampler):
+        return partial(draw_weighted, weights=balanced_weights(_presence(records)))
+    return draw_uniformly
+
+
+def repeat_factors(presence: Floats, threshold: float) -> Floats:
+    """Return how much oftener than common ones each image is to come, (images,), at least 1.
+
+    max over its classes of sqrt(threshold / f), f the share of images that show the class. Gupta et
+    al. 2019 (arXiv:1908.03195), section 5.3. Ours: an epoch keeps its length, so common images come
+    less often instead of rare ones making it longer.
+
+    Args:
+        presence: (images, classes), 1 where an image shows a class, else 0.
+        threshold: share of images, 0 to 1, below which a class counts as rare.
+    """
+    share = presence.mean(axis=0)
+    factors = np.sqrt(threshold / np.where(share > 0, share, 1.0)).clip(min=1.0)
+    largest: Floats = np.where(presence > 0, factors, 1.0).max(axis=1, initial=1.0)
+    return largest
+
+
+def balanced_weights(presence: Floats) -> Floats:
+    """Return weights (images,) by which every class is as likely as any other.
+
+    Draw a class that occurs, then an image that shows it: Shen et al. 2016 (arXiv:1512.05830),
+    section 3.3. Ours: images without objects keep the share of draws that they have among images.
+
+    Args:
+        presence: (images, classes), 1 where an image shows a class, else 0.
+    """
+    per_class = presence.sum(axis=0)
+    occurs = per_class > 0
+    is_empty = presence.sum(axis=1) == 0
+    if not occurs.any():
+        return np.ones(len(presence))
+    weights = (presence[:, occurs] / per_class[occurs]).sum(axis=1) / occurs.sum()
+    weights *= 1 - is_empty.mean()
+    return np.where(is_empty, 1 / len(presence), weights)
+
+
+def _presence(records: Sequence[Record]) -> Floats:
+    shown = [np.unique(record.labels[~record.ignore]) for record in records]
+    num_classes = max((int(labels.max()) + 1 for labels in shown if len(labels)), default=0)
+    presence = np.zeros((len(records), num_classes))
+    for row, labels in enumerate(shown):
+        presence[row, labels] = 1.0
+    return presence
