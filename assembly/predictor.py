@@ -66,7 +66,7 @@ class Predictor:
         stride = loaded.detector.size_multiple
         check_image_size(experiment.train.image_size, stride)
         self.class_names = loaded.class_names
-        self.category_ids = _category_ids(loaded)
+        self.category_ids = category_ids(loaded)
         self.device = choose_device(experiment.train.device)
         settings = experiment.eval
         self.batch_size = settings.batch_size
@@ -158,7 +158,7 @@ def _require_effect(overrides: Sequence[str]) -> None:
         )
 
 
-def _category_ids(loaded: LoadedDetector) -> tuple[int, ...]:
+def category_ids(loaded: LoadedDetector) -> tuple[int, ...]:
     """Return the ids of the training's COCO file; class indices where it had none."""
     stored = loaded.metadata.get("category_ids")
     return tuple(stored) if stored else tuple(range(len(loaded.class_names)))

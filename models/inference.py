@@ -1,14 +1,44 @@
 """From a batch to detections: the one path that training-time validation and every tool share."""
 
 from dataclasses import replace
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from configs.schema.evaluation import EvalSettings
 from models.detector import Detector
 from models.fusion import fuse
 from models.postprocess import Postprocess, Postprocessed
+from models.score_map import ScoreMap
 from utils.structures.batch import Batch
+from utils.structures.scored_cells import ScoredCells
+
+
+class RuntimeDetector(Protocol):
+    """A network that another program than torch may run, such as one from an exported file."""
+
+    @property
+    def size_multiple(self) -> int:
+        """What height and width of the images have to be multiples of."""
+        ...
+
+    @property
+    def score_map(self) -> ScoreMap | None:
+        """As of `Detector`."""
+        ...
+
+    def to(self, device: torch.device) -> "RuntimeDetector":
+        """Return the detector for images on `device`."""
+        ...
+
+    def check_settings(self, settings: EvalSettings) -> None:
+        """Raise ConfigError where suppression is fixed in the network and set otherwise."""
+        ...
+
+    def __call__(self, images: Tensor) -> ScoredCells | Postprocessed:
+        """Return boxes and scores of images (B, 3, H, W), or what is left after suppression."""
+        ...
 
 
 class Inference:
@@ -19,10 +49,17 @@ class Inference:
     compared with the scores before that.
     """
 
-    def __init__(self, detector: Detector, settings: EvalSettings, *, fused: bool) -> None:
+    def __init__(
+        self, detector: Detector | RuntimeDetector, settings: EvalSettings, *, fused: bool
+    ) -> None:
         """Prepare `detector`, which is not changed by fusing and stays in evaluation mode."""
         self._score_map = detector.score_map
-        self._detector = (fuse(detector) if fused else detector).eval()
+        self._detector: Detector | RuntimeDetector
+        if isinstance(detector, Detector):
+            self._detector = (fuse(detector) if fused else detector).eval()
+        else:
+            detector.check_settings(settings)
+            self._detector = detector
         self._postprocess = Postprocess(
             score_threshold=settings.score_threshold,
             iou_threshold=settings.iou_threshold,
@@ -35,7 +72,10 @@ class Inference:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Postprocessed:
         """Return what is found in a batch on the detector's device, boxes in the network frame."""
-        return self._calibrated(self._postprocess(self._detector(batch.pixels())))
+        output = self._detector(batch.pixels())
+        if not isinstance(output, Postprocessed):
+            output = self._postprocess(output)
+        return self._calibrated(output)
 
     def _calibrated(self, found: Postprocessed) -> Postprocessed:
         score_map = self._score_map

@@ -12,10 +12,10 @@ from models.fusion import fuse
 class ScoredNetwork(nn.Module):
     """Images to the boxes and scores of all cells, in the order of `Predictions.decode`."""
 
-    def __init__(self, detector: Detector) -> None:
-        """Take a fused copy of `detector`, which is not changed."""
+    def __init__(self, detector: Detector, *, fused: bool) -> None:
+        """Take `detector`, or a fused copy of it; it is not changed but for evaluation mode."""
         super().__init__()
-        self.detector = fuse(detector)
+        self.detector = fuse(detector) if fused else detector
         self.eval()
 
     @property

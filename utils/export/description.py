@@ -12,6 +12,8 @@ from typing import Any
 from utils.runtime.errors import UserError
 
 FORMAT_VERSION = 1
+ENTRY = "focaldet.json"
+"""Under which name formats without a place for many entries keep all of them."""
 CHANNEL_ORDER = "RGB"
 PIXEL_RANGE = "0 to 1, as uint8 divided by 255"
 
@@ -56,8 +58,8 @@ class Description:
     """Outputs are detections; else boxes and scores of all cells."""
     suppression: Suppression
     precision: str = "float32"
-    calibration: Any = None
-    """Carried over from the weights, for whoever runs the file; scores in it are as they were."""
+    score_map: Any = None
+    """Calibration of scores, as the weights have it; whoever runs the file applies it."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """What the weights say of their training: config, config_hash, epoch, where they do."""
 
@@ -79,8 +81,8 @@ class Description:
             **{key: getattr(self.suppression, key) for key in SUPPRESSION_KEYS},
             "training": dict(self.training),
         }
-        if self.calibration is not None:
-            values["calibration"] = self.calibration
+        if self.score_map is not None:
+            values["score_map"] = self.score_map
         return {
             key: value if isinstance(value, str) else json.dumps(value)
             for key, value in values.items()
@@ -114,7 +116,7 @@ def read_description(properties: Mapping[str, str], *, source: str) -> Descripti
 
 
 def _read(properties: Mapping[str, str]) -> Description:
-    calibration = properties.get("calibration")
+    score_map = properties.get("score_map")
     return Description(
         class_names=tuple(map(str, json.loads(properties["class_names"]))),
         category_ids=tuple(map(int, json.loads(properties["category_ids"]))),
@@ -132,6 +134,6 @@ def _read(properties: Mapping[str, str]) -> Description:
             class_agnostic=bool(json.loads(properties["class_agnostic"])),
         ),
         precision=properties["precision"],
-        calibration=None if calibration is None else json.loads(calibration),
+        score_map=None if score_map is None else json.loads(score_map),
         training=dict(json.loads(properties["training"])),
     )

@@ -8,9 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from utils.export.description import Description
+from utils.export.description import ENTRY, Description
 from utils.export.packages import require
-from utils.export.torchscript_file import EXTRA_FILE
 from utils.runtime.errors import UserError
 
 
@@ -26,5 +25,5 @@ def write_openvino(path: Path, model: Any, description: Description) -> None:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1][:200]
         raise UserError(f"--format openvino: OpenVINO cannot read the graph: {reason}") from error
-    converted.set_rt_info(json.dumps(description.to_properties()), [EXTRA_FILE])
+    converted.set_rt_info(json.dumps(description.to_properties()), [ENTRY])
     openvino.save_model(converted, str(path), compress_to_fp16=False)

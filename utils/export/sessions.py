@@ -4,7 +4,8 @@ Legend: B images, H W height and width.
 """
 
 import json
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from utils.export.description import Description, read_description
+from utils.export.description import ENTRY, Description, read_description
 from utils.export.packages import require
-from utils.export.torchscript_file import EXTRA_FILE
+from utils.export.torchscript_file import quiet_tracing
 from utils.runtime.errors import UserError
 
 Arrays = tuple[npt.NDArray[Any], ...]
@@ -22,11 +23,6 @@ Arrays = tuple[npt.NDArray[Any], ...]
 
 class Session(Protocol):
     """A network in a file, ready to run; `runtime` is what runs it, in words."""
-
-    @property
-    def description(self) -> Description:
-        """What the file says of itself."""
-        ...
 
     @property
     def runtime(self) -> str:
@@ -39,57 +35,45 @@ class Session(Protocol):
 
 
 class OnnxSession:
-    """An .onnx file in onnxruntime."""
+    """An .onnx file in onnxruntime, on a GPU where it is wanted and onnxruntime has one."""
 
-    def __init__(self, path: Path, *, device: str = "auto", threads: int = 0) -> None:
-        """Load.
-
-        Args:
-            path: the file.
-            device: auto (CUDA where onnxruntime has it), cpu or cuda.
-            threads: compute threads on the CPU; 0 leaves the choice to onnxruntime.
+    def __init__(self, path: Path, *, device: torch.device, threads: int) -> None:
+        """Load; `threads` compute threads on the CPU.
 
         Raises:
-            UserError: the package is missing, the file cannot be read, or there is no such device.
+            UserError: the package is missing, or the file cannot be read.
         """
-        ort = require("onnxruntime", purpose=f"running {path.name}")
+        ort = _onnxruntime(path)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         # Idle threads that spin take the cores of whoever loads the images.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        provider = _provider(ort.get_available_providers(), device)
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=[provider])
-        except Exception as error:  # onnxruntime has classes of its own for every kind of fault
-            raise _unreadable(path, error) from error
-        properties = self._session.get_modelmeta().custom_metadata_map
-        self.description = read_description(properties, source=str(path))
-        place = "the GPU" if provider.startswith("CUDA") else "the CPU"
-        self.runtime = f"onnxruntime {ort.__version__} on {place}"
+        cuda = "CUDAExecutionProvider"
+        takes_cuda = device.type == "cuda" and cuda in ort.get_available_providers()
+        self._session = _onnx_session(path, options, [cuda] if takes_cuda else [])
+        self.runtime = f"onnxruntime {ort.__version__} on the {'GPU' if takes_cuda else 'CPU'}"
 
     def __call__(self, images: npt.NDArray[np.float32]) -> Arrays:
         """Return the outputs of images (B, 3, H, W)."""
         return tuple(self._session.run(None, {"images": images}))
 
+    @staticmethod
+    def properties(path: Path) -> dict[str, str]:
+        """Return what the file says of itself; errors as of the constructor."""
+        options = _onnxruntime(path).SessionOptions()
+        options.graph_optimization_level = _onnxruntime(path).GraphOptimizationLevel.ORT_DISABLE_ALL
+        return dict(_onnx_session(path, options, []).get_modelmeta().custom_metadata_map)
+
 
 class OpenVinoSession:
     """An .xml file, with its .bin beside it, in OpenVINO on the CPU, computed in float32."""
 
-    def __init__(self, path: Path, *, device: str = "auto", threads: int = 0) -> None:
-        """Load; arguments and errors as `OnnxSession`, but there is only the CPU."""
-        openvino = require("openvino", purpose=f"running {path.name}")
-        if device.startswith("cuda"):
-            raise UserError(f"{path}: OpenVINO runs on the CPU here; use train.device=cpu")
+    def __init__(self, path: Path, *, device: torch.device, threads: int) -> None:
+        """Load; errors as of `OnnxSession`."""
         # The faster half precisions of some processors would be another function.
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
-        if threads:
-            settings["INFERENCE_NUM_THREADS"] = threads
-        try:
-            model = openvino.Core().read_model(str(path))
-            self._compiled = openvino.compile_model(model, "CPU", settings)
-        except RuntimeError as error:
-            raise _unreadable(path, error) from error
-        self.description = read_description(_openvino_properties(model), source=str(path))
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+        openvino = _openvino(path)
+        self._compiled = openvino.compile_model(_openvino_model(path), "CPU", settings)
         self.runtime = f"OpenVINO {openvino.__version__.partition('-')[0]} on the CPU"
 
     def __call__(self, images: npt.NDArray[np.float32]) -> Arrays:
@@ -97,22 +81,27 @@ class OpenVinoSession:
         found = self._compiled(images)
         return tuple(np.array(found[output]) for output in self._compiled.outputs)
 
+    @staticmethod
+    def properties(path: Path) -> dict[str, str]:
+        """Return what the file says of itself; errors as of the constructor."""
+        model = _openvino_model(path)
+        if not model.has_rt_info([ENTRY]):
+            return {}
+        return dict(json.loads(model.get_rt_info([ENTRY]).astype(str)))
+
 
 class TorchScriptSession:
     """A .torchscript file in torch, on the CPU or a GPU."""
 
-    def __init__(self, path: Path, *, device: str = "auto", threads: int = 0) -> None:
-        """Load; arguments and errors as `OnnxSession`. The threads are torch's own."""
-        extra = {EXTRA_FILE: ""}
-        wants_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-        self._device = torch.device("cuda" if wants_cuda else "cpu")
+    def __init__(self, path: Path, *, device: torch.device, threads: int) -> None:
+        """Load; errors as of `OnnxSession`. The threads are torch's own."""
+        self._device = device
         try:
-            self._network = torch.jit.load(str(path), self._device, _extra_files=extra)
-            properties = json.loads(extra[EXTRA_FILE] or "{}")
-        except (RuntimeError, ValueError) as error:
+            with quiet_tracing():
+                self._network = torch.jit.load(str(path), device)
+        except RuntimeError as error:
             raise _unreadable(path, error) from error
-        self.description = read_description(properties, source=str(path))
-        self.runtime = f"TorchScript {torch.__version__} on {self._device.type}"
+        self.runtime = f"TorchScript of torch {torch.__version__} on {device}"
 
     @torch.no_grad()
     def __call__(self, images: npt.NDArray[np.float32]) -> Arrays:
@@ -120,8 +109,18 @@ class TorchScriptSession:
         found = self._network(torch.from_numpy(images).to(self._device))
         return tuple(output.cpu().numpy() for output in found)
 
+    @staticmethod
+    def properties(path: Path) -> dict[str, str]:
+        """Return what the file says of itself, which needs no code of it; errors as above."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = [name for name in archive.namelist() if name.endswith(f"/extra/{ENTRY}")]
+                return dict(json.loads(archive.read(names[0]))) if names else {}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise _unreadable(path, error) from error
 
-SESSIONS: Mapping[str, Callable[..., Session]] = {
+
+SESSIONS: Mapping[str, type[OnnxSession | OpenVinoSession | TorchScriptSession]] = {
     ".onnx": OnnxSession,
     ".xml": OpenVinoSession,
     ".torchscript": TorchScriptSession,
@@ -129,34 +128,56 @@ SESSIONS: Mapping[str, Callable[..., Session]] = {
 """File name ending -> what runs such a file."""
 
 
-def open_session(path: Path, *, device: str = "auto", threads: int = 0) -> Session:
+def open_session(path: Path, *, device: torch.device, threads: int) -> Session:
     """Return the session of an exported file, by the ending of its name.
 
     Raises:
         UserError: there is no such file, or it cannot be run here.
     """
+    return SESSIONS[_existing(path).suffix](path, device=device, threads=threads)
+
+
+def read_file_description(path: Path) -> Description:
+    """Return what an exported file says of itself.
+
+    Raises:
+        UserError: there is no such file, or it says nothing, or it cannot be read here.
+    """
+    return read_description(SESSIONS[_existing(path).suffix].properties(path), source=str(path))
+
+
+def _existing(path: Path) -> Path:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    return SESSIONS[path.suffix](path, device=device, threads=threads)
+    return path
 
 
-def _provider(available: list[str], device: str) -> str:
-    has_cuda = "CUDAExecutionProvider" in available
-    if device.startswith("cuda") and not has_cuda:
-        raise UserError(
-            f"train.device={device}: this onnxruntime has no CUDA; "
-            "pip install onnxruntime-gpu, or use train.device=cpu"
+def _onnxruntime(path: Path) -> Any:
+    return require("onnxruntime", purpose=f"running {path.name}")
+
+
+def _onnx_session(path: Path, options: Any, providers: list[str]) -> Any:
+    ort = _onnxruntime(path)
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(
+            str(path), options, providers=[*providers, "CPUExecutionProvider"]
         )
-    takes_cuda = has_cuda and device != "cpu"
-    return "CUDAExecutionProvider" if takes_cuda else "CPUExecutionProvider"
+    except Exception as error:  # onnxruntime has a class of its own for every kind of fault
+        raise _unreadable(path, error) from error
 
 
-def _openvino_properties(model: Any) -> dict[str, str]:
-    if not model.has_rt_info([EXTRA_FILE]):
-        return {}
-    return dict(json.loads(model.get_rt_info([EXTRA_FILE]).astype(str)))
+def _openvino(path: Path) -> Any:
+    return require("openvino", purpose=f"running {path.name}")
+
+
+def _openvino_model(path: Path) -> Any:
+    try:
+        return _openvino(path).Core().read_model(str(path))
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "no reason given"
-    return UserError(f"{path} cannot be run: {reason}")
+    lines = str(error).strip().splitlines()
+    return UserError(f"{path} cannot be run: {lines[-1].strip()[:200] if lines else 'damaged'}")

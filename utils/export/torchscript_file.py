@@ -14,10 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.export.description import Description
+from utils.export.description import ENTRY, Description
 from utils.runtime.atomic import write_durably
-
-EXTRA_FILE = "focaldet.json"
 
 
 def write_torchscript(
@@ -27,7 +25,7 @@ def write_torchscript(
     with quiet_tracing(), torch.no_grad():
         traced: Any = torch.jit.trace(network, example, check_trace=False)
         buffer = io.BytesIO()
-        extra = {EXTRA_FILE: json.dumps(description.to_properties())}
+        extra = {ENTRY: json.dumps(description.to_properties())}
         torch.jit.save(traced, buffer, _extra_files=extra)
     write_durably(path, buffer.getvalue())
 
@@ -37,6 +35,4 @@ class quiet_tracing(warnings.catch_warnings):  # noqa: N801
 
     def __enter__(self) -> None:
         super().__enter__()
-        warnings.simplefilter("ignore", UserWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore")

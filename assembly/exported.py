@@ -1,0 +1,118 @@
+"""Detectors from exported files: what runs is onnxruntime, OpenVINO or TorchScript."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from configs.errors import ConfigError
+from configs.schema.evaluation import EvalSettings
+from models.postprocess import Postprocessed
+from models.score_map import ScoreMap, read_score_map
+from utils.export.sessions import SESSIONS, Arrays, Session, open_session, read_file_description
+from utils.structures.results import Detections
+from utils.structures.scored_cells import ScoredCells
+
+logger = logging.getLogger(__name__)
+
+EXPORTED_SUFFIXES = frozenset(SESSIONS)
+
+
+class ExportedDetector:
+    """The network in an exported file, in place of a `Detector` (see `RuntimeDetector`).
+
+    The file is opened at the first images, with as many threads as torch has then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read what the file says of itself.
+
+        Raises:
+            UserError, ConfigError: it cannot be read, or export.py of this program did not write
+                it.
+        """
+        self.description = read_file_description(path)
+        self.score_map: ScoreMap | None = read_score_map(
+            {"score_map": self.description.score_map}, source=str(path)
+        )
+        self._path = path
+        self._session: Session | None = None
+        self._device = torch.device("cpu")
+
+    @property
+    def size_multiple(self) -> int:
+        """What height and width of the images have to be multiples of."""
+        return self.description.stride
+
+    @property
+    def fixed_eval(self) -> Mapping[str, Any]:
+        """The settings of section `eval` that are fixed in the file; none without suppression."""
+        return asdict(self.description.suppression) if self.description.has_suppression else {}
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What weights would say, with the settings that the file was exported with."""
+        training, description = dict(self.description.training), self.description
+        config = dict(training.get("config", {}))
+        config["train"] = {**config.get("train", {}), "image_size": description.image_size}
+        fixed = {**self.fixed_eval, "rectangular": description.rectangular}
+        config["eval"] = {**config.get("eval", {}), **fixed}
+        return {**training, "config": config, "category_ids": list(description.category_ids)}
+
+    def to(self, device: torch.device) -> "ExportedDetector":
+        """Return the detector for images on `device`, itself."""
+        self._device = device
+        return self
+
+    def check_settings(self, settings: EvalSettings) -> None:
+        """Raise ConfigError where suppression is fixed in the file and set otherwise."""
+        for key, value in self.fixed_eval.items():
+            if getattr(settings, key) != value:
+                raise ConfigError(
+                    f"eval.{key}: {self._path.name} holds its suppression, fixed at {value}; "
+                    f"leave it out, or export again with eval.{key}={getattr(settings, key)}"
+                )
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> ScoredCells | Postprocessed:
+        """Return boxes and scores of images (B, 3, H, W), or detections, on the images' device."""
+        if self._session is None:
+            self._session = open_session(
+                self._path, device=self._device, threads=torch.get_num_threads()
+            )
+            logger.info("%s: %s", self._path, self._session.runtime)
+        outputs = self._session(np.ascontiguousarray(images.cpu().numpy(), np.float32))
+        if self.description.has_suppression:
+            return read_detections(outputs, self.description.suppression.max_detections)
+        boxes, scores = (torch.from_numpy(array).to(images.device) for array in outputs)
+        return ScoredCells(boxes=boxes, scores=scores)
+
+
+def read_detections(outputs: Arrays, max_detections: int) -> Postprocessed:
+    """Return the outputs of a file that holds its suppression as detections.
+
+    Whether a limit cut something is not known there: images that reach `max_detections` count.
+    """
+    boxes, scores, labels, counts = outputs
+    found = tuple(
+        Detections(
+            boxes=_rows(boxes, image, count),
+            scores=_rows(scores, image, count),
+            labels=_rows(labels, image, count).long(),
+        )
+        for image, count in enumerate(counts.tolist())
+    )
+    is_full = tuple(len(each) >= max_detections for each in found)
+    return Postprocessed(
+        detections=found, at_candidate_cap=(False,) * len(found), at_detection_cap=is_full
+    )
+
+
+def _rows(table: npt.NDArray[Any], image: int, count: int) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(table[image, :count]))
