@@ -3,13 +3,17 @@
 import json
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from configs.errors import ConfigError
-from configs.val_cli import parse_val_command
+from configs.val_cli import ValCommand, parse_val_command
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
 from utils.runtime.progress import start_logging
 from utils.runtime.threads import prepare_environment
+
+if TYPE_CHECKING:
+    from assembly.judging import Judgement
 
 
 def main() -> None:
@@ -23,6 +27,8 @@ def main() -> None:
 
     judged = judge(command)
     print(format_result(judged.result))
+    if command.threshold_report or command.plots is not None:
+        report_further(command, judged)
     if command.json is not None:
         content: object = results_json(
             judged.result,
@@ -33,6 +39,19 @@ def main() -> None:
         write_json_text(command.json, content)
     if command.save_detections is not None:
         write_json_text(command.save_detections, judged.detections)
+
+
+def report_further(command: ValCommand, judged: "Judgement") -> None:
+    """Print the thresholds and write the page, as asked for."""
+    from assembly.evaluation_report import analyse_judgement, write_evaluation_report
+    from utils.report.threshold_table import threshold_table
+
+    analysis = analyse_judgement(judged)
+    if command.threshold_report:
+        print(f"\n{threshold_table(analysis, judged.split.class_names)}")
+    if command.plots is not None:
+        facts = {"weights": command.weights.name, **judged.facts}
+        write_evaluation_report(command.plots, judged, analysis, facts=facts)
 
 
 def write_json_text(path: Path, content: object) -> None:

@@ -42,6 +42,18 @@ class Judgement:
         return self.evaluator.to_coco_results(self.split.category_ids)
 
     @property
+    def facts(self) -> dict[str, str]:
+        """What a reader of a report should know of the data and settings."""
+        counts, settings = self.result.counts, self.settings
+        return {
+            "data": f"split {self.split.name}, {counts['images']} images, "
+            f"{counts['truths']} objects",
+            "detections": f"{counts['detections']} from score {settings.score_threshold:g}",
+            "NMS": f"IoU {settings.iou_threshold:g}",
+            "judge": settings.judge,
+        }
+
+    @property
     def images_per_second(self) -> float:
         """Images judged per second of loading and inference."""
         seconds = self.result.seconds["load"] + self.result.seconds["inference"]

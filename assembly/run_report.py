@@ -6,14 +6,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 
 from assembly.evaluation import SplitEvaluation
+from assembly.truth_picture import truth_and_found
 from configs.load import LoadedExperiment
 from configs.schema.branch_loss import FocalLossSettings
 from configs.schema.loss import LossSettings
-from data.image_io import read_image
 from data.loader import TrainBatches
 from utils.report.budget_section import read_budget_section
 from utils.report.drawing import (
@@ -21,7 +20,6 @@ from utils.report.drawing import (
     data_uri,
     draw_boxes,
     encode_jpeg,
-    shrink_to,
     side_by_side,
 )
 from utils.report.run_page import Figure, RunPage, read_history, write_run_page
@@ -34,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 VALIDATION_PICTURES = 6
 TRAINING_PICTURES = 4
-PICTURE_SIDE = 640
 
 
 def write_run_report(
@@ -123,7 +120,9 @@ def _pictures(
     names = evaluation.split.class_names
     threshold = loaded.experiment.eval.report_threshold
     for number, record in enumerate(_spread(evaluation.split.records, VALIDATION_PICTURES)):
-        picture = _truth_and_found(record, evaluation, names, threshold)
+        picture = truth_and_found(
+            record, evaluation.evaluator.detections_of(record.image_id), names, threshold
+        )
         caption = f"{record.path.rsplit('/', 1)[-1]}: left truth, right found at {threshold:g}"
         yield f"validation_{number}", picture, caption
     batch = next(iter(batches.epoch(0)))
@@ -134,24 +133,6 @@ def _spread(records: tuple[Record, ...], count: int) -> list[Record]:
     """Return up to `count` records at even distances, so that no picture is chosen by eye."""
     step = max(1, len(records) // count)
     return list(records[::step][:count])
-
-
-def _truth_and_found(
-    record: Record, evaluation: SplitEvaluation, names: tuple[str, ...], threshold: float
-) -> Picture:
-    image = read_image(record.path)
-    found = evaluation.evaluator.detections_of(record.image_id)
-    shown = found.scores >= threshold
-    image, scale = shrink_to(image, PICTURE_SIDE)
-    truth = draw_boxes(image, record.boxes * scale, record.labels, names)
-    detected = draw_boxes(
-        image,
-        found.boxes[shown].numpy().astype(np.float32) * scale,
-        found.labels[shown].numpy(),
-        names,
-        found.scores[shown].numpy().astype(np.float32),
-    )
-    return side_by_side([truth, detected])
 
 
 def _seen(batch: Batch, names: tuple[str, ...]) -> Picture:

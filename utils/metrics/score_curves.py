@@ -34,8 +34,8 @@ class ClassThreshold:
     best: OperatingPoint | None
     """None where no detection of the class is right."""
     nearly_best: tuple[float, float] | None
-    """Lowest and highest of `THRESHOLDS` with an F1 of at least 99 % of the best one; None where
-    all of them do worse."""
+    """Lowest and highest score of a detection that as threshold gives at least 99 % of the best F1;
+    None where there is no best."""
     f1_at_shared: float
     """F1 with the threshold that is shared by all classes."""
 
@@ -77,8 +77,13 @@ def _of_class(found: ScoredDetections, label: int, shared: float) -> ClassThresh
     num_truths = int(found.truths[label])
     best = best_point(mine.scores, mine.right, num_truths=num_truths)
     point = point_at(mine.scores, mine.right, num_truths=num_truths, threshold=shared)
-    near = None
-    if best is not None:
-        good = THRESHOLDS[score_curve(found, label).f1 >= NEAR_BEST * best.f1]
-        near = (float(good[0]), float(good[-1])) if len(good) else None
+    near = None if best is None else _nearly_best(mine, num_truths, best.f1)
     return ClassThreshold(num_truths=num_truths, best=best, nearly_best=near, f1_at_shared=point.f1)
+
+
+def _nearly_best(mine: ScoredDetections, num_truths: int, best_f1: float) -> tuple[float, float]:
+    """Return the lowest and highest score that is nearly as good; detections (K,) best first."""
+    last_of_equals = np.append(mine.scores[1:] != mine.scores[:-1], True)
+    f1 = 2 * np.cumsum(mine.right) / (np.arange(1, len(mine.scores) + 1) + num_truths)
+    good = mine.scores[last_of_equals & (f1 >= NEAR_BEST * best_f1)]
+    return float(good[-1]), float(good[0])

@@ -24,9 +24,9 @@ def format_result(result: EvalResult) -> str:
     )
     parts = [
         summary,
-        _table(_quality_rows(result)),
-        _table(_point_rows(result.operating_points)),
-        _table(_class_rows(result.per_class)),
+        table(_quality_rows(result)),
+        table(_point_rows(result.operating_points)),
+        table(_class_rows(result.per_class)),
         *_limits(counts),
     ]
     return "\n\n".join(parts)
@@ -38,20 +38,20 @@ def _quality_rows(result: EvalResult) -> list[list[str]]:
     most = max(limits, key=int)
     rows = [
         ["COCO", "all", *sizes],
-        ["AP", _number(result.map50_95), *(_number(sizes[size]["ap"]) for size in sizes)],
-        ["AP50", _number(result.map50), *blank],
-        ["AP75", _number(result.map75), *blank],
+        ["AP", number(result.map50_95), *(number(sizes[size]["ap"]) for size in sizes)],
+        ["AP50", number(result.map50), *blank],
+        ["AP75", number(result.map75), *blank],
     ]
     for limit, recall in limits.items():
-        by_size = [_number(sizes[size]["ar"]) for size in sizes] if limit == most else blank
-        rows.append([f"AR, {limit} per class", _number(recall), *by_size])
+        by_size = [number(sizes[size]["ar"]) for size in sizes] if limit == most else blank
+        rows.append([f"AR, {limit} per class", number(recall), *by_size])
     return rows
 
 
 def _point_rows(points: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
     rows = [["IoU 0.50", *_POINT_HEADS]]
     for name, point in points.items():
-        values = [_number(point[key]) for key in _POINT_KEYS]
+        values = [number(point[key]) for key in _POINT_KEYS]
         rows.append([_POINT_TITLES.get(name, name), *values])
     return rows
 
@@ -60,9 +60,9 @@ def _class_rows(per_class: Mapping[str, ClassResult]) -> list[list[str]]:
     rows = [["class, at its best F1", "objects", "found", "AP", "AP50", *_POINT_HEADS]]
     for name, quality in per_class.items():
         point = [quality.threshold, quality.precision, quality.recall, quality.f1]
-        numbers = map(_number, [quality.ap, quality.ap50, *point])
+        numbers = map(number, [quality.ap, quality.ap50, *point])
         counts = [str(quality.num_truths), str(quality.num_detections)]
-        rows.append([_shortened(name), *counts, *numbers])
+        rows.append([shortened(name), *counts, *numbers])
     return rows
 
 
@@ -79,8 +79,8 @@ def _limits(counts: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Align the first column left, the others right."""
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return lines with the first column aligned left, the others right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for first, *others in rows:
@@ -89,11 +89,13 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Return three decimals, "-" where there is none."""
     return "-" if value is None else f"{value:.3f}"
 
 
-def _shortened(name: str) -> str:
+def shortened(name: str) -> str:
+    """Return a long name cut in the middle."""
     if len(name) <= _LONGEST_NAME:
         return name
     half = (_LONGEST_NAME - 3) // 2
