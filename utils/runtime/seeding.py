@@ -25,7 +25,8 @@ def derive_seed(seed: int, *keys: int) -> int:
 
 def set_deterministic(enabled: bool) -> None:
     """Prefer deterministic algorithms; an operation that has none warns once instead of failing."""
-    torch.use_deterministic_algorithms(enabled, warn_only=True)
+    # use_deterministic_algorithms() does the same and imports torch's compiler first: 2 s.
+    torch.set_deterministic_debug_mode("warn" if enabled else "default")
     torch.backends.cudnn.deterministic = enabled
     torch.backends.cudnn.benchmark = not enabled
     # Filling every fresh tensor would cost a pass over memory and only help code that reads
