@@ -81,7 +81,7 @@ def _scores(axes: Any, analysis: Analysis) -> None:
 def _confusion(axes: Any, counts: Any, names: Sequence[str]) -> None:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    size = max(4.0, min(9.0, 320 / len(names)))
+    size = max(7.5, min(10.0, 320 / len(names)))
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
     axes.set_yticks(range(len(names)), names, fontsize=size)
     axes.set_xlabel("found")
