@@ -5,22 +5,22 @@ detections, and limits that cut something are reported.
 Legend: A anchors per cell, C classes, H W cells of a level, N candidates of one image.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from models.candidates import Candidates, RankedCandidates
 from models.suppression import nms
 from utils.structures.predictions import Predictions
 from utils.structures.results import Detections
-
-PREFILTER_MARGIN = 1e-3
-"""Logits this far below the threshold still pass the first filter; the second is exact."""
+from utils.structures.scored_cells import ScoredCells
 
 FIRST_PREFIX = 4
 """Candidates tried first in suppression, in multiples of the detections wanted."""
 PREFIX_GROWTH = 8
+ONE_PASS = 2000
+"""Candidates up to which all classes together are compared faster than one after the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,21 +34,6 @@ class Postprocessed:
     detections: tuple[Detections, ...]
     at_candidate_cap: tuple[bool, ...]
     at_detection_cap: tuple[bool, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Candidates:
-    """boxes (N, 4), scores (N,), labels (N,) of one image."""
-
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
-
-    def take(self, chosen: Tensor) -> "_Candidates":
-        """Return the candidates with indices (K,)."""
-        return _Candidates(
-            boxes=self.boxes[chosen], scores=self.scores[chosen], labels=self.labels[chosen]
-        )
 
 
 class Postprocess:
@@ -96,15 +81,20 @@ class Postprocess:
         self.class_agnostic = class_agnostic
 
     @torch.no_grad()
-    def __call__(self, predictions: Predictions) -> Postprocessed:
+    def __call__(self, predictions: Predictions | ScoredCells) -> Postprocessed:
         """Return the detections of every image, on the predictions' device, boxes not clipped."""
         detections, candidate_caps, detection_caps = [], [], []
         for image in range(len(predictions.levels[0])):
-            boxes, scores = self._scored_cells(predictions, image)
-            ranked, has_more_candidates = self._rank(boxes, scores)
+            ranked = RankedCandidates(
+                predictions,
+                image,
+                score_threshold=self.score_threshold,
+                limit=self.max_candidates,
+                multi_label=self.multi_label,
+            )
             kept, has_more_detections = self._suppress(ranked)
             detections.append(Detections(boxes=kept.boxes, scores=kept.scores, labels=kept.labels))
-            candidate_caps.append(has_more_candidates)
+            candidate_caps.append(ranked.exceed_limit())
             detection_caps.append(has_more_detections)
         return Postprocessed(
             detections=tuple(detections),
@@ -112,70 +102,34 @@ class Postprocess:
             at_detection_cap=tuple(detection_caps),
         )
 
-    def _scored_cells(self, predictions: Predictions, image: int) -> tuple[Tensor, Tensor]:
-        """Return boxes (N, 4) and scores (N, C) of all cells that can hold a candidate, in order.
-
-        Only cells whose score may be above the threshold are decoded. With objectness, that alone
-        decides: the class score is at most 1.
-        """
-        parts = []
-        for level in range(len(predictions.levels)):
-            bounds = predictions.score_bounds(level, image)
-            cells = (bounds > self._logit_floor()).nonzero()  # (N, 3)
-            boxes, objectness, class_scores = predictions.decode_cells(level, image, cells)
-            parts.append((boxes, objectness[:, None] * class_scores))
-        all_boxes, scores = (torch.cat(part) for part in zip(*parts, strict=True))
-        return all_boxes, scores
-
-    def _logit_floor(self) -> float:
-        """Return the logit that a cell has to exceed for a score above the threshold."""
-        if self.score_threshold == 0:
-            return -math.inf
-        return math.log(self.score_threshold / (1 - self.score_threshold)) - PREFILTER_MARGIN
-
-    def _rank(self, boxes: Tensor, scores: Tensor) -> tuple[_Candidates, bool]:
-        """Return the best candidates, best first, and whether there were more than allowed.
-
-        A candidate is an entry of scores (N, C) above the threshold; equal ones keep their order.
-        """
-        if not self.multi_label:
-            best = scores.max(dim=1, keepdim=True)
-            scores = torch.full_like(scores, -1.0).scatter(1, best.indices, best.values)
-        flat = scores.flatten()
-        chosen = (flat > self.score_threshold).nonzero().squeeze(1)
-        has_more = len(chosen) > self.max_candidates
-        if has_more:
-            # topk breaks ties as it likes, so it only finds the score at the limit
-            limit = flat[chosen].topk(self.max_candidates).values[-1]
-            chosen = chosen[flat[chosen] >= limit]
-        order = flat[chosen].argsort(descending=True, stable=True)
-        chosen = chosen[order[: self.max_candidates]]
-        cell, labels = chosen // scores.shape[1], chosen % scores.shape[1]
-        return _Candidates(boxes=boxes[cell], scores=flat[chosen], labels=labels), has_more
-
-    def _suppress(self, ranked: _Candidates) -> tuple[_Candidates, bool]:
+    def _suppress(self, ranked: RankedCandidates) -> tuple[Candidates, bool]:
         """Return the survivors, at most `max_detections`, and whether there were more.
 
         Suppression runs on the best few first: what survives among them does not depend on what
         comes after, so if they are enough the result is that of the whole, for a fraction of the
         comparisons.
         """
-        boxes = self._apart(ranked)
-        ranks = -torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)
         length = FIRST_PREFIX * self.max_detections
         while True:
-            kept = nms(boxes[:length], ranks[:length], self.iou_threshold)
-            if len(kept) > self.max_detections or length >= len(boxes):
-                return ranked.take(kept[: self.max_detections]), len(kept) > self.max_detections
+            candidates, is_all = ranked.first(length)
+            kept = self._survivors(candidates)
+            if len(kept) > self.max_detections or is_all:
+                best = candidates.take(kept[: self.max_detections])
+                return best, len(kept) > self.max_detections
             length *= PREFIX_GROWTH
 
-    def _apart(self, candidates: _Candidates) -> Tensor:
-        """Return the boxes in float64, those of different classes moved to where they cannot meet.
-
-        In float32 the shift would cost digits and change which boxes survive.
-        """
-        boxes = candidates.boxes.double()
+    def _survivors(self, candidates: Candidates) -> Tensor:
+        """Return the indices (K,) of those that no better one of their class covers, best first."""
+        boxes, labels = candidates.boxes.double(), candidates.labels
+        ranks = -torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)
         if self.class_agnostic or not len(boxes):
-            return boxes
+            return nms(boxes, ranks, self.iou_threshold)
+        if boxes.device.type == "cpu" and len(boxes) > ONE_PASS:
+            order = labels.argsort(stable=True)
+            classes = order.split(labels.bincount().tolist())
+            kept = [of[nms(boxes[of], ranks[of], self.iou_threshold)] for of in classes if len(of)]
+            return torch.cat(kept).sort().values
+        # Classes are moved to where they cannot meet; in float64, because in float32 the shift
+        # would cost digits and change which boxes survive.
         span = boxes.max() - boxes.min() + 1
-        return boxes + (candidates.labels * span)[:, None]
+        return nms(boxes + (labels * span)[:, None], ranks, self.iou_threshold)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import models.postprocess as module
+from models.candidates import Candidates
 from models.postprocess import Postprocess
 from tests.models.factories import logit, random_predictions, raw_cells
 from utils.structures.box_coding import BoxCoding
@@ -238,13 +238,12 @@ def test_far_classes_do_not_lose_digits() -> None:
     """A pair whose IoU is above the threshold by one part in 10^6, as class 0 and as class 79."""
     boxes = torch.tensor([[0.0, 0, 600, 1], [0.0, 0, 300.0004, 1], [600.0, 0, 640, 40]])
     for label in (0, 79):
-        ranked = module._Candidates(
+        candidates = Candidates(
             boxes=boxes,
             scores=torch.tensor([0.9, 0.8, 0.7]),
             labels=torch.tensor([label, label, 0]),
         )
-        kept, _ = Postprocess(iou_threshold=0.5)._suppress(ranked)
-        assert kept.boxes[:, 2].tolist() == [600, 640]
+        assert Postprocess(iou_threshold=0.5)._survivors(candidates).tolist() == [0, 2]
 
 
 @pytest.mark.parametrize(

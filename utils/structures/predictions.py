@@ -70,15 +70,28 @@ class Predictions:
         cells_xy = torch.stack((column, row), dim=-1)
         return self._decode(raw, cells_xy, self.anchors[level].to(raw)[anchor], level)
 
-    def score_bounds(self, level: int, image: int) -> Tensor:
-        """Return the logit (A, H, W) that no score of a cell exceeds, of one level and image.
+    def score_caps(self, level: int, image: int) -> Tensor:
+        """Return what no score of a cell exceeds, (A, H, W) float32 in [0, 1], as fast as possible.
 
-        It is the objectness, which class scores can only lower, or else the best class.
+        It is the objectness, which class scores can only lower, or else `best_scores`.
+        """
+        if self.has_objectness:
+            return self.levels[level][image, ..., 4].float().sigmoid()
+        return self.best_scores(level, image)
+
+    def best_scores(self, level: int, image: int) -> Tensor:
+        """Return the best score (A, H, W) of each cell, float32 in [0, 1], of a level and image.
+
+        It is the score of `decode` but for rounding; classes are not activated one by one.
         """
         raw = self.levels[level][image]
-        if self.has_objectness:
-            return raw[..., 4].float()
-        return raw[..., self.first_class :].float().amax(dim=-1)
+        logits = raw[..., self.first_class :]
+        best = logits.amax(dim=-1).float()
+        if self.class_scores == "softmax":
+            best = (best - logits.float().logsumexp(dim=-1)).exp()
+        else:
+            best = best.sigmoid()
+        return best * raw[..., 4].float().sigmoid() if self.has_objectness else best
 
     def _decode_level(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         raw = self.levels[index].float()

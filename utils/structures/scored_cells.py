@@ -42,6 +42,10 @@ class ScoredCells:
         """Return the best score (P,) of each cell of one image."""
         return self.scores[image].amax(dim=-1)
 
+    def score_caps(self, level: int, image: int) -> Tensor:
+        """Return `best_scores`, which is all there is to know."""
+        return self.best_scores(level, image)
+
     def decode_cells(self, level: int, image: int, cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return boxes (N, 4), ones (N,) and scores (N, C) of the cells (N, 1) of one image."""
         chosen = cells[:, 0]

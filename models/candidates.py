@@ -1,0 +1,153 @@
+"""The candidates of one image, best first, without decoding the cells that nobody asks for.
+
+Suppression looks at a few hundred of up to millions of scores. What a cell's best score can be is
+known from one look at the raw output; cells below it wait until they are needed.
+Legend: C classes, N candidates, P cells of all levels in the order of `Predictions.decode`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from utils.structures.predictions import Predictions
+from utils.structures.scored_cells import ScoredCells
+
+FEW_CELLS = 4096
+"""So many are decoded at once: to choose among fewer saves nothing."""
+GROWTH = 8
+"""How many times more cells are decoded where the first ones were not enough."""
+MARGIN = 2e-6
+"""By how much, as a share, a bound exceeds the score it bounds: more than float32 may round."""
+TINY = 1e-37
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """boxes (N, 4) float32 xyxy px of the network frame, scores (N,), labels (N,) of one image."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def take(self, chosen: Tensor) -> "Candidates":
+        """Return the candidates with indices (K,)."""
+        return Candidates(
+            boxes=self.boxes[chosen], scores=self.scores[chosen], labels=self.labels[chosen]
+        )
+
+
+class RankedCandidates:
+    """Scores above a threshold by descending score, at most `limit` of them.
+
+    A score is objectness times class score, or the class score alone. Equal ones keep the order of
+    level, anchor, row, column, class. With `multi_label` every class of a cell is a candidate, else
+    its best one.
+    """
+
+    def __init__(
+        self,
+        predictions: Predictions | ScoredCells,
+        image: int,
+        *,
+        score_threshold: float,
+        limit: int,
+        multi_label: bool,
+    ) -> None:
+        self._predictions = predictions
+        self._image = image
+        self._threshold = score_threshold
+        self._limit = limit
+        self._multi_label = multi_label
+        levels = range(len(predictions.levels))
+        caps = [predictions.score_caps(level, image) for level in levels]
+        self._shapes = tuple(each.shape for each in caps)
+        self._starts = (0, *accumulate(each.numel() for each in caps))
+        self._cells, self._bounds = self._above_threshold(caps)
+        if len(self._cells) > FEW_CELLS:
+            best = [predictions.best_scores(level, image) for level in levels]
+            self._cells, self._bounds = self._above_threshold(best)
+        self._decoded: tuple[Tensor, Tensor] | None = None
+
+    def first(self, count: int) -> tuple[Candidates, bool]:
+        """Return the best `count` candidates, or all if there are fewer, and whether it is all."""
+        count = min(count, self._limit)
+        num_cells = count
+        while True:
+            boxes, scores, rest = self._decode_best(num_cells)
+            # The rest may be NaN: then nothing is known to be better.
+            known = ((scores > self._threshold) & (scores > rest)).flatten().nonzero().squeeze(1)
+            sees_all = len(boxes) == len(self._cells)
+            if sees_all or len(known) >= count:
+                is_all = (sees_all and len(known) <= count) or count == self._limit
+                return self._best(boxes, scores, known, count), is_all
+            num_cells *= GROWTH
+
+    def exceed_limit(self) -> bool:
+        """Tell whether there are more candidates than `limit`."""
+        per_cell = self._predictions.num_classes if self._multi_label else 1
+        num_cells = self._limit // per_cell + 1
+        while len(self._cells) * per_cell > self._limit:
+            boxes, scores, _ = self._decode_best(num_cells)
+            if int((scores > self._threshold).sum()) > self._limit:
+                return True
+            if len(boxes) == len(self._cells):
+                return False
+            num_cells *= GROWTH
+        return False
+
+    def _above_threshold(self, best_scores: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the cells (P,) that may hold a candidate and what their scores do not exceed (P,).
+
+        best_scores: of each level, in the shape of its cells.
+        """
+        bounds = torch.cat([each.flatten() for each in best_scores]) * (1 + MARGIN) + TINY
+        # Not "above the threshold", which a NaN is not either: its cell may have other classes.
+        cells = (~(bounds <= self._threshold)).nonzero().squeeze(1)
+        return cells, bounds[cells]
+
+    def _best(self, boxes: Tensor, scores: Tensor, known: Tensor, count: int) -> Candidates:
+        """Return the best `count` of the entries `known` of scores (P, C), best first."""
+        flat = scores.flatten()
+        if len(known) > count:
+            # topk breaks ties as it likes, so it only finds the score of the last one.
+            last = flat[known].topk(count).values[-1]
+            known = known[flat[known] >= last]
+        order = flat[known].argsort(descending=True, stable=True)
+        chosen = known[order[:count]]
+        cell, labels = chosen // scores.shape[1], chosen % scores.shape[1]
+        return Candidates(boxes=boxes[cell], scores=flat[chosen], labels=labels)
+
+    def _decode_best(self, num_cells: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return boxes (P, 4), scores (P, C) of the cells of the best bounds, and the next bound.
+
+        At least `num_cells` of them where there are so many, in the order of cells.
+        """
+        if max(num_cells, FEW_CELLS) < len(self._cells):
+            best = self._bounds.topk(num_cells + 1)
+            chosen = self._cells[best.indices[:-1].sort().values]
+            return *self._scored(chosen), best.values[-1]
+        if self._decoded is None:
+            self._decoded = self._scored(self._cells)
+        return *self._decoded, self._bounds.new_tensor(-1.0)
+
+    def _scored(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Return boxes (P, 4) and scores (P, C) of cells (P,), in their order."""
+        parts = []
+        for level, shape in enumerate(self._shapes):
+            inside = (cells >= self._starts[level]) & (cells < self._starts[level + 1])
+            place = torch.unravel_index(cells[inside] - self._starts[level], shape)
+            boxes, objectness, class_scores = self._predictions.decode_cells(
+                level, self._image, torch.stack(place, dim=1)
+            )
+            parts.append((boxes, objectness[:, None] * class_scores))
+        all_boxes, scores = (torch.cat(part) for part in zip(*parts, strict=True))
+        if not self._multi_label:
+            best = scores.max(dim=1, keepdim=True)
+            scores = torch.full_like(scores, -1.0).scatter(1, best.indices, best.values)
+        return all_boxes, scores
