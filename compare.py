@@ -10,7 +10,9 @@ from configs.compare_cli import (
     JudgeRun,
     PowerQuestion,
     ReportComparison,
+    ResumeRun,
     RunComparison,
+    TrainRun,
     parse_compare_command,
 )
 from configs.design import load_design
@@ -32,6 +34,14 @@ def main() -> None:
         from assembly.comparison import report
 
         report(command.folder)
+    elif isinstance(command, TrainRun):
+        from assembly.compared_run import train_and_judge
+
+        train_and_judge(command.cfg, command.overrides)
+    elif isinstance(command, ResumeRun):
+        from assembly.compared_run import resume_and_judge
+
+        resume_and_judge(command.folder, command.overrides)
     elif isinstance(command, JudgeRun):
         from assembly.judged_run import judge_run
 
@@ -45,9 +55,9 @@ def run(command: RunComparison) -> None:
     design = load_design(command.cfg, command.overrides)
     for note in dict.fromkeys(note for arm in design.arms.values() for note in arm.notes):
         logging.info(note)
-    from assembly.comparison import compare
+    from assembly.comparison import compare, plan
 
-    compare(design, plan_only=command.plan_only)
+    plan(design) if command.plan_only else compare(design)
 
 
 def print_power(question: PowerQuestion) -> None:

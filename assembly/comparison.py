@@ -9,7 +9,7 @@ from typing import Any
 from assembly.comparison_report import write_comparison_report
 from assembly.forecast import forecast
 from assembly.split_cut import cut_test_split
-from assembly.tuning import chosen_settings
+from assembly.tuning import chosen_settings, trial_runs
 from configs.design import LoadedDesign
 from configs.schema.comparison import ComparisonSettings
 from utils.comparison.judged_run import is_judged
@@ -30,7 +30,13 @@ RESULT_NAME = "comparison.json"
 REPORT_NAME = "report.html"
 
 
-def compare(design: LoadedDesign, *, plan_only: bool = False) -> Path:
+def plan(design: LoadedDesign) -> None:
+    """Say what a comparison can find and what it costs; no folder of it is made."""
+    folder = Path(design.settings.folder) / design.name
+    _say_forecast(design, planned_runs(design, folder, (), {}), trial_runs(design, folder, ()))
+
+
+def compare(design: LoadedDesign) -> Path:
     """Train what is missing, judge it, and write the report; return the comparison's folder.
 
     Raises:
@@ -41,17 +47,20 @@ def compare(design: LoadedDesign, *, plan_only: bool = False) -> Path:
     _write_design(design, folder)
     cut = cut_test_split(_any_arm(design), folder / "data", design.settings.test.cut_share)
     runs = planned_runs(design, folder, cut, {})
-    left = [run for run in runs if not run.is_done]
-    for line in forecast(design, num_runs=len(runs), num_left=len(left)):
-        logger.info("%s", line)
-    if plan_only:
-        return folder
+    _say_forecast(design, runs, trial_runs(design, folder, cut))
     tuned = chosen_settings(design, folder, cut, lambda trials: carry_out(design, folder, trials))
     runs = planned_runs(design, folder, cut, tuned)
     carry_out(design, folder, runs)
     require_pairing(runs, design.settings.pairing)
     report(folder)
     return folder
+
+
+def _say_forecast(
+    design: LoadedDesign, runs: Sequence[PlannedRun], trials: Sequence[PlannedRun]
+) -> None:
+    for line in forecast(design, runs, trials):
+        logger.info("%s", line)
 
 
 def planned_runs(

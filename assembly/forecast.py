@@ -1,6 +1,6 @@
 """What a comparison will cost and can find, said before anything is trained."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from time import perf_counter
 
 import torch
@@ -12,6 +12,7 @@ from data.anchors import label_statistics
 from data.loader import build_train_batches
 from data.records import load_split
 from models.losses import build_criterion
+from utils.comparison.plan import PlannedRun
 from utils.comparison.power import Design, planned_design, power
 from utils.comparison.verdict import fewest_seeds
 from utils.engine.learner import Learner
@@ -23,23 +24,34 @@ from utils.runtime.threads import set_threads
 MEASURED_STEPS = 4
 
 
-def forecast(design: LoadedDesign, *, num_runs: int, num_left: int) -> Iterator[str]:
+def forecast(
+    design: LoadedDesign, runs: Sequence[PlannedRun], trials: Sequence[PlannedRun]
+) -> Iterator[str]:
     """Yield sentences on number of runs, what they can find, and their time.
 
     Args:
         design: the comparison.
-        num_runs: trainings in all.
-        num_left: those that are not done yet; without any nothing is measured.
+        runs: its trainings.
+        trials: those of the tuning before; without anything left to do nothing is measured.
     """
     settings = design.settings
+    left = sum(not run.is_done for run in runs)
     yield (
-        f"{len(settings.arms)} arms x {len(settings.seeds)} seeds: {num_runs} trainings, "
-        f"{num_left} of them to do, {settings.jobs} at a time"
+        f"{len(settings.arms)} arms x {len(settings.seeds)} seeds: {len(runs)} trainings, "
+        f"{left} of them to do, {settings.jobs} at a time"
     )
+    short = 0.0
+    if settings.tuning is not None:
+        trials_left = sum(not run.is_done for run in trials)
+        short = trials_left * settings.tuning.epochs_share
+        yield (
+            f"tuning before that: {len(trials)} trainings of "
+            f"{100 * settings.tuning.epochs_share:.0f} % of the length, {trials_left} of them to do"
+        )
     yield from power_sentences(planned_design(settings), len(settings.seeds))
-    if num_left:
+    if left or short:
         seconds = training_seconds(design.arms[settings.baseline])
-        total = seconds * num_left / settings.jobs
+        total = seconds * (left + short) / settings.jobs
         yield (
             f"one training takes about {format_duration(seconds)} by {MEASURED_STEPS} measured "
             f"steps, all that is left {format_duration(total)}, validation not counted"

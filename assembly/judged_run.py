@@ -16,6 +16,7 @@ from utils.comparison.judged_run import FOLDER, JudgedSplit, write_judged
 from utils.comparison.run_record import FACTS
 from utils.runtime.atomic import write_json
 from utils.runtime.run_folder import open_run_folder
+from utils.runtime.seeding import set_deterministic
 from utils.runtime.threads import set_threads
 
 SPLITS: tuple[SplitName, ...] = ("val", "test")
@@ -33,6 +34,7 @@ def judge_run(path: Path) -> None:
     loaded = load_last(path)
     experiment = experiment_from_mapping(loaded.metadata["config"])
     set_threads(experiment.train.threads, experiment.train.workers)
+    set_deterministic(experiment.train.deterministic)
     (path / FOLDER).mkdir(exist_ok=True)
     write_json(path / FOLDER / FACTS, _facts(experiment))
     for split in SPLITS:

@@ -20,6 +20,7 @@ from configs.schema.comparison import (
 
 _USAGE = """\
 compare.py --cfg DESIGN.yaml [key=value ...]   run the comparison, or go on with it, and report
+compare.py --cfg DESIGN.yaml --plan-only       say what it can find and how long it takes, no more
 compare.py report FOLDER                       compute every number again from the run folders
 compare.py power --sd S [--margin M] [--arms K] [--correction C]
                                                what so many seeds can find, before any training"""
@@ -48,6 +49,22 @@ class ReportComparison:
 
 
 @dataclass(frozen=True)
+class TrainRun:
+    """Train one run of a comparison and judge it; compare.py itself asks for it."""
+
+    cfg: Path
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ResumeRun:
+    """Go on with one run of a comparison and judge it; compare.py itself asks for it."""
+
+    folder: Path
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class JudgeRun:
     """Judge one finished run of a comparison; compare.py itself asks for it."""
 
@@ -64,7 +81,7 @@ class PowerQuestion:
     correction: str
 
 
-CompareCommand = RunComparison | ReportComparison | JudgeRun | PowerQuestion
+CompareCommand = RunComparison | ReportComparison | TrainRun | ResumeRun | JudgeRun | PowerQuestion
 
 
 class _Parser(CommandParser):
@@ -92,13 +109,15 @@ def parse_compare_command(arguments: Sequence[str] | None = None) -> CompareComm
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["power"]:
         return _power(words[1:])
+    if words[:1] == ["train"]:
+        return _train(words[1:])
     if words[:1] in (["report"], ["judge"]):
         return _folder(words)
     parser = _Parser("compare.py", "Compare losses, or anything else, as an experiment.")
     parser.add_argument("--cfg", metavar="DESIGN", type=Path, required=True, help="design YAML")
-    parser.add_argument("--plan", action="store_true", help="show the plan and train nothing")
+    parser.add_argument("--plan-only", action="store_true", help="show the plan and train nothing")
     command = parser.parse(words)
-    return RunComparison(command.cfg, tuple(command.overrides), command.plan)
+    return RunComparison(command.cfg, tuple(command.overrides), command.plan_only)
 
 
 def _power(words: Sequence[str]) -> PowerQuestion:
@@ -111,6 +130,16 @@ def _power(words: Sequence[str]) -> PowerQuestion:
     if not (command.sd > 0 and command.margin > 0 and command.arms >= 1):
         parser.error("--sd and --margin must be above 0, --arms at least 1")
     return PowerQuestion(command.sd, command.margin, command.arms, command.correction)
+
+
+def _train(words: Sequence[str]) -> TrainRun | ResumeRun:
+    parser = CommandParser("compare.py train", "Train one run of a comparison and judge it.")
+    one = parser.add_mutually_exclusive_group(required=True)
+    one.add_argument("--cfg", metavar="FILE", type=Path, help="experiment")
+    one.add_argument("--resume", metavar="RUN", type=Path, help="folder of the run that goes on")
+    command = parser.parse(words)
+    overrides = tuple(command.overrides)
+    return TrainRun(command.cfg, overrides) if command.cfg else ResumeRun(command.resume, overrides)
 
 
 def _folder(words: Sequence[str]) -> ReportComparison | JudgeRun:

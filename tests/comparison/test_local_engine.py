@@ -170,6 +170,7 @@ def test_what_is_started_next_depends_on_what_is_there(tmp_path: Path) -> None:
     fresh = run.next_command(["train.threads=1"])
     assert fresh is not None
     assert fresh[2:] == [
+        "train",
         "--cfg",
         "x.yaml",
         "loss.box.gain=1",
@@ -184,7 +185,7 @@ def test_what_is_started_next_depends_on_what_is_there(tmp_path: Path) -> None:
     assert not run.folder.exists()
     (run.folder / "last").mkdir(parents=True)
     (run.folder / "config.yaml").touch()
-    assert (run.next_command() or [])[2:] == ["--resume", str(run.folder)]
+    assert (run.next_command() or [])[2:] == ["train", "--resume", str(run.folder)]
     (run.folder / "results.json").touch()
     assert (run.next_command() or [])[2:] == ["judge", str(run.folder)]
     (run.folder / "judged").mkdir()

@@ -9,7 +9,9 @@ from configs.compare_cli import (
     JudgeRun,
     PowerQuestion,
     ReportComparison,
+    ResumeRun,
     RunComparison,
+    TrainRun,
     design_help,
     parse_compare_command,
 )
@@ -133,7 +135,8 @@ def test_what_is_compared_names_the_comparison(design: Callable[..., Path]) -> N
 
 @pytest.mark.parametrize("path", sorted(COMPARE.glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_designs_load(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "bccd/BCCD").mkdir(parents=True)
+    for folder in ("bccd/BCCD", "facemask"):
+        (tmp_path / folder).mkdir(parents=True)
     monkeypatch.setenv("FOCALDET_DATASETS", str(tmp_path))
     loaded = load_design(path)
     hashes = [arm.hash for arm in loaded.arms.values()]
@@ -158,6 +161,11 @@ def test_command_line() -> None:
     assert run == RunComparison(Path("d.yaml"), ("jobs=2", "train.epochs=1"))
     assert parse_compare_command(["report", "runs/x"]) == ReportComparison(Path("runs/x"))
     assert parse_compare_command(["judge", "runs/x"]) == JudgeRun(Path("runs/x"))
+    planned = parse_compare_command(["--cfg", "d.yaml", "--plan-only"])
+    assert planned == RunComparison(Path("d.yaml"), (), plan_only=True)
+    train = parse_compare_command(["train", "--cfg", "e.yaml", "train.seed=1"])
+    assert train == TrainRun(Path("e.yaml"), ("train.seed=1",))
+    assert parse_compare_command(["train", "--resume", "r"]) == ResumeRun(Path("r"), ())
     asked = parse_compare_command(["power", "--sd", "0.8", "--margin", "0.5", "--arms", "3"])
     assert asked == PowerQuestion(0.8, 0.5, 3, "holm")
 
@@ -171,6 +179,8 @@ def test_command_line() -> None:
         ["power"],
         ["power", "--sd", "-1"],
         ["--cfg", "d.yaml", "jobs"],
+        ["train", "train.seed=1"],
+        ["train", "--cfg", "e.yaml", "--resume", "r"],
         ["--cfg", "d.yaml", "--job=2"],
     ],
 )
@@ -185,6 +195,12 @@ def test_help_names_every_key() -> None:
     text = design_help()
     assert all(f"  {name}  " in text for name in set(ComparisonSettings.model_fields) - set(GROUPS))
     assert all(f"  {group}." in text for group in GROUPS)
+
+
+def test_help_shows_how_to_see_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_compare_command(["--help"])
+    assert "--plan-only" in capsys.readouterr().out
 
 
 GROUPS = ("test", "tuning", "pairing")

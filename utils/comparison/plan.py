@@ -50,16 +50,14 @@ class PlannedRun:
         if self.is_done:
             return None
         if (self.folder / "results.json").is_file():
-            return self._program("compare.py", "judge", str(self.folder))
+            return self._program("judge", str(self.folder))
         if (self.folder / "last").is_dir() and (self.folder / "config.yaml").is_file():
-            return self._program("train.py", "--resume", str(self.folder), *extra)
+            return self._program("train", "--resume", str(self.folder), *extra)
         if self.folder.exists():
             shutil.rmtree(self.folder)
         own = [f"train.seed={self.seed}", f"run.folder={self.folder.parent}"]
         own.append(f"run.name={self.folder.name}")
-        return self._program(
-            "train.py", "--cfg", str(self.experiment), *self.overrides, *own, *extra
-        )
+        return self._program("train", "--cfg", str(self.experiment), *self.overrides, *own, *extra)
 
-    def _program(self, name: str, *arguments: str) -> list[str]:
-        return [sys.executable, str(PROGRAM_ROOT / name), *arguments]
+    def _program(self, *arguments: str) -> list[str]:
+        return [sys.executable, str(PROGRAM_ROOT / "compare.py"), *arguments]
