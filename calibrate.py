@@ -1,0 +1,26 @@
+"""Scores that say how often they are right: python calibrate.py --weights best.safetensors."""
+
+import logging
+
+from configs.calibrate_cli import parse_calibrate_command
+from configs.errors import ConfigError
+from utils.runtime.command import run_command
+from utils.runtime.errors import UserError
+from utils.runtime.progress import start_logging
+from utils.runtime.threads import prepare_environment
+
+
+def main() -> None:
+    """Read the command line, fit, name the new file."""
+    command = parse_calibrate_command()
+    start_logging()
+    prepare_environment()
+    from assembly.calibrating import calibrate
+
+    for line in calibrate(command).lines():
+        logging.info("%s", line)
+    logging.info("written: %s", command.out)
+
+
+if __name__ == "__main__":
+    run_command(main, user_errors=(ConfigError, UserError))
