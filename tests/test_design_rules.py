@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ENTRY_POINTS = ("train", "val", "predict", "export", "compare", "check_data", "convert", "focaldet")
+ENTRY_POINTS = (
+    "train",
+    "val",
+    "predict",
+    "export",
+    "compare",
+    "check_data",
+    "convert",
+    "calibrate",
+    "focaldet",
+)
 UTILS = (
     "utils.checkpoint",
     "utils.comparison",
