@@ -21,6 +21,9 @@ def main() -> None:
     command = parse_val_command()
     start_logging()
     prepare_environment()
+    if command.task == "speed":
+        report_speed(command)
+        return
     from assembly.judging import judge
     from utils.metrics.results_json import results_json
     from utils.report.tables import format_result
@@ -39,6 +42,17 @@ def main() -> None:
         write_json_text(command.json, content)
     if command.save_detections is not None:
         write_json_text(command.save_detections, judged.detections)
+
+
+def report_speed(command: ValCommand) -> None:
+    """Measure, print and write how long the stages take."""
+    from assembly.speed import measure_speed
+
+    measured = measure_speed(command)
+    for line in measured.lines():
+        print(line)
+    if command.json is not None:
+        write_json_text(command.json, measured.to_json())
 
 
 def report_further(command: ValCommand, judged: "Judgement") -> None:

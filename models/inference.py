@@ -72,10 +72,18 @@ class Inference:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Postprocessed:
         """Return what is found in a batch on the detector's device, boxes in the network frame."""
-        output = self._detector(batch.pixels())
-        if not isinstance(output, Postprocessed):
-            output = self._postprocess(output)
-        return self._calibrated(output)
+        return self.detections(self.outputs(batch))
+
+    @torch.no_grad()
+    def outputs(self, batch: Batch) -> ScoredCells | Postprocessed:
+        """Return what the network says, the first of the two halves of `__call__`."""
+        return self._detector(batch.pixels())
+
+    def detections(self, outputs: ScoredCells | Postprocessed) -> Postprocessed:
+        """Return what is found, the second half of `__call__`: suppression and score map."""
+        if not isinstance(outputs, Postprocessed):
+            outputs = self._postprocess(outputs)
+        return self._calibrated(outputs)
 
     def _calibrated(self, found: Postprocessed) -> Postprocessed:
         score_map = self._score_map
