@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -69,7 +71,7 @@ def check(
     """
     shapes = ", ".join("x".join(map(str, each.pixels.shape)) for each in wanted)
     found = [session(np.ascontiguousarray(each.pixels.numpy())) for each in wanted]
-    compare = _cells_differ
+    compare: Compare = _cells_differ
     if description.precision == "int8":
         compare = _int8_differs
     elif description.has_suppression:
@@ -83,13 +85,11 @@ Compare = Callable[[Sequence[Arrays], Sequence[Reference], Postprocess, Descript
 def _cells_differ(
     found: Sequence[Arrays], wanted: Sequence[Reference], _: Postprocess, __: Description
 ) -> str:
-    box_difference = score_difference = 0.0
+    box_differences, score_differences = [], []
     for (boxes, scores), each in zip(found, wanted, strict=True):
-        _require_shape(boxes.shape, each.cells.boxes)
-        _require_shape(scores.shape, each.cells.scores)
-        box_difference = max(box_difference, _largest(torch.from_numpy(boxes) - each.cells.boxes))
-        difference = _largest(torch.from_numpy(scores) - each.cells.scores)
-        score_difference = max(score_difference, difference)
+        box_differences.append(_largest_difference(boxes, each.cells.boxes))
+        score_differences.append(_largest_difference(scores, each.cells.scores))
+    box_difference, score_difference = _maximum(box_differences), _maximum(score_differences)
     text = (
         f"boxes within {box_difference:.2g} px of PyTorch's (allowed {BOX_TOLERANCE}), "
         f"scores within {score_difference:.2g} (allowed {SCORE_TOLERANCE})"
@@ -170,12 +170,14 @@ def _count_again(ours: Detections, theirs: Detections) -> int:
     return int((near & (ours.labels[:, None] == theirs.labels[None])).any(1).sum())
 
 
-def _require_shape(shape: tuple[int, ...], expected: Tensor) -> None:
-    if shape != tuple(expected.shape):
+def _largest_difference(found: npt.NDArray[Any], expected: Tensor) -> Tensor:
+    if found.shape != tuple(expected.shape):
         raise UserError(
-            f"the exported network gives {shape} where PyTorch gives {tuple(expected.shape)}"
+            f"the exported network gives {found.shape} where PyTorch gives {tuple(expected.shape)}"
         )
+    return (torch.from_numpy(found) - expected).abs().max()
 
 
-def _largest(difference: Tensor) -> float:
-    return float(difference.abs().max())
+def _maximum(values: Sequence[Tensor]) -> float:
+    """Return the largest of some scalars, NaN where one is; Python's own might overlook it."""
+    return float(torch.stack(list(values)).max())

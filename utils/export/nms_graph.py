@@ -17,18 +17,21 @@ from utils.export.packages import require
 
 OUTPUTS = ("detection_boxes", "detection_scores", "detection_labels", "num_detections")
 NO_LABEL = -1
+FLOAT, INT64 = 1, 7
+"""onnx.TensorProto.FLOAT and INT64."""
 
 
 class _Nodes:
     """A growing list of operators; every method returns the name of what it makes."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "nms") -> None:
         self._onnx = require("onnx", purpose="--nms")
+        self._prefix = prefix
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
 
     def constant(self, values: Any, dtype: npt.DTypeLike = np.int64) -> str:
-        name = f"nms/constant_{len(self.initializers)}"
+        name = f"{self._prefix}/constant_{len(self.initializers)}"
         array = np.asarray(values, dtype)
         self.initializers.append(self._onnx.numpy_helper.from_array(array, name))
         return name
@@ -46,12 +49,18 @@ class _Nodes:
     def several(
         self, operator: str, *inputs: str, outputs: int, name: str | None = None, **attributes: Any
     ) -> tuple[str, ...]:
-        node = f"nms/{operator}_{len(self.nodes)}"
+        node = f"{self._prefix}/{operator}_{len(self.nodes)}"
         made = (name,) if name else tuple(f"{node}_{index}" for index in range(outputs))
         self.nodes.append(
             self._onnx.helper.make_node(operator, list(inputs), list(made), name=node, **attributes)
         )
         return made
+
+    def branch(self, output: str, rank: int) -> Any:
+        """Return the operators as a subgraph that gives a float tensor of so many dimensions."""
+        helper = self._onnx.helper
+        value = helper.make_tensor_value_info(output, FLOAT, [None] * rank)
+        return helper.make_graph(self.nodes, self._prefix, [], [value], self.initializers)
 
 
 def append_suppression(model: Any, settings: Suppression) -> None:
@@ -75,7 +84,7 @@ def append_suppression(model: Any, settings: Suppression) -> None:
     graph.initializer.extend(add.initializers)
     limit = settings.max_detections
     shapes = (("batch", limit, 4), ("batch", limit), ("batch", limit), ("batch",))
-    kinds = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT, *[onnx.TensorProto.INT64] * 2)
+    kinds = (FLOAT, FLOAT, INT64, INT64)
     del graph.output[:]
     graph.output.extend(
         onnx.helper.make_tensor_value_info(name, kind, shape)
@@ -90,12 +99,33 @@ def _candidates(add: _Nodes, settings: Suppression) -> str:
         best = add("ArgMax", scores, axis=2, keepdims=1)
         classes = add("Range", add.constant(0), _size(add, scores, 2), add.constant(1))
         scores = add("Where", add("Equal", best, classes), scores, none)
+    above = add("Greater", scores, add.constant(settings.score_threshold, np.float32))
+    counts = add("ReduceSum", add("Cast", above, to=INT64), add.constant([1, 2]), keepdims=0)
+    most = add("ReduceMax", counts, axes=[0], keepdims=0)
+    is_many = add("Greater", most, add.constant(settings.max_candidates))
+    # Ranking millions of scores costs more than all the rest, and is hardly ever needed.
+    return add(
+        "If",
+        is_many,
+        then_branch=_best_candidates(scores, none, settings),
+        else_branch=_unchanged(scores),
+    )
+
+
+def _best_candidates(scores: str, none: str, settings: Suppression) -> Any:
+    """Return a subgraph that leaves the best `max_candidates` of an image's scores (B, P, C)."""
+    add = _Nodes("nms/many")
     flat = add("Reshape", scores, add.constant([0, -1]))
     limit = add("Min", add.constant([settings.max_candidates]), _sizes(add, flat, 1))
     values, places = add.several("TopK", flat, limit, outputs=2, axis=1)
     empty = add("Expand", none, add("Shape", flat))
     kept = add("ScatterElements", empty, places, values, axis=1)
-    return add("Reshape", kept, add("Shape", scores))
+    return add.branch(add("Reshape", kept, add("Shape", scores)), 3)
+
+
+def _unchanged(scores: str) -> Any:
+    add = _Nodes("nms/few")
+    return add.branch(add("Identity", scores), 3)
 
 
 def _survivors(add: _Nodes, scores: str, settings: Suppression) -> tuple[str, str]:
@@ -138,7 +168,7 @@ def _place(add: _Nodes, scores: str, selected: str, labels: str, settings: Suppr
     image, cell = _column(add, selected, 0), _column(add, selected, 2)
     images = add("Range", zero, batch, one)
     is_of = add("Equal", add("Unsqueeze", image, add.constant([1])), images)  # (M, B)
-    counted = add("Cast", is_of, to=7)
+    counted = add("Cast", is_of, to=INT64)
     so_far = add("CumSum", counted, zero)
     ranks = add("ReduceSum", add("Mul", so_far, counted), add.constant([1]), keepdims=0)
     row = add("Sub", ranks, one)
