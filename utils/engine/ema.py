@@ -42,8 +42,8 @@ class WeightAverage:
         share = 1 - ema_decay(self.updates, self.settings)
         if self._averaged:
             torch._foreach_lerp_(self._averaged, self._sources, share)
-        for copy, original in zip(self._copies, self._originals, strict=True):
-            copy.copy_(original)
+        if self._copies:
+            torch._foreach_copy_(self._copies, self._originals)
 
     def state(self) -> dict[str, Any]:
         """Return what `load_state` restores."""

@@ -11,6 +11,7 @@ from torch.optim import SGD, Adam, AdamW
 from configs.schema.train import AdamSettings, SgdSettings, TrainSettings
 from configs.schema.train import Optimizer as OptimizerSettings
 from utils.engine.schedule import Rates
+from utils.engine.storage_order import StorageOrderSgd
 
 NORMS = (
     nn.modules.batchnorm._NormBase,
@@ -116,7 +117,9 @@ def _construct(
 ) -> torch.optim.Optimizer:
     if isinstance(settings, SgdSettings):
         nesterov = settings.momentum > 0
-        return SGD(groups, settings.lr, settings.momentum, nesterov=nesterov, **kernel)
+        is_on_cpu = all(p.device.type == "cpu" for group in groups for p in group["params"])
+        build = StorageOrderSgd if is_on_cpu and kernel.get("fused") else SGD
+        return build(groups, settings.lr, settings.momentum, nesterov=nesterov, **kernel)
     betas = (settings.beta1, settings.beta2)
     if isinstance(settings, AdamSettings):
         return Adam(groups, settings.lr, betas, **kernel)

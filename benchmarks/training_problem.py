@@ -1,0 +1,76 @@
+"""A network of the published size, its loss and a batch of noise: a training step without files."""
+
+from dataclasses import dataclass
+
+import torch
+
+from configs.load import load_experiment
+from models.detector import Detector, build_detector
+from models.losses import build_criterion
+from utils.engine.learner import Learner
+from utils.structures.batch import Batch, Targets
+from utils.structures.images import ImageMeta
+
+TARGETS_PER_IMAGE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingProblem:
+    """What is trained: a graph of configs/models with 80 classes, on images of one size."""
+
+    graph: str
+    image_size: int
+    batch_size: int
+    device: torch.device
+
+    def learner(self, *overrides: str) -> Learner:
+        """Return a new learner that takes an optimizer step at every batch."""
+        loaded = load_experiment(
+            "configs/coco128.yaml",
+            (
+                f"model.graph=models/{self.graph}.yaml",
+                f"train.image_size={self.image_size}",
+                f"train.batch_size={self.batch_size}",
+                f"train.nominal_batch={self.batch_size}",
+                *overrides,
+            ),
+        )
+        torch.manual_seed(0)
+        num_classes = len(loaded.experiment.data.class_names)
+        detector: Detector = build_detector(loaded.graph, num_classes=num_classes)
+        criterion = build_criterion(
+            loaded.experiment.loss,
+            num_classes=num_classes,
+            num_levels=len(detector.strides),
+            image_size=self.image_size,
+            class_counts=[1] * num_classes,
+        )
+        learner = Learner(
+            detector,
+            criterion.to(self.device),
+            loaded.experiment.train,
+            batches_per_epoch=1000,
+            device=self.device,
+        )
+        learner.model.train()
+        return learner
+
+    def batch(self, seed: int = 0) -> Batch:
+        """Return uint8 noise with boxes of a tenth to a half of the side, on the CPU."""
+        generator = torch.Generator().manual_seed(seed)
+        shape = (self.batch_size, self.image_size, self.image_size, 3)
+        images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        count = self.batch_size * TARGETS_PER_IMAGE
+        sides = (torch.rand(count, 2, generator=generator) * 0.4 + 0.1) * self.image_size
+        corners = torch.rand(count, 2, generator=generator) * (self.image_size - sides)
+        size = (self.image_size, self.image_size)
+        meta = ImageMeta(path="", image_id=0, original_size=size, scale=(1.0, 1.0), pad=(0, 0))
+        return Batch(
+            images=images.permute(0, 3, 1, 2),
+            targets=Targets(
+                boxes=torch.cat((corners, corners + sides), dim=1),
+                labels=torch.randint(0, 80, (count,), generator=generator),
+                image_index=torch.arange(self.batch_size).repeat_interleave(TARGETS_PER_IMAGE),
+            ),
+            metas=(meta,) * self.batch_size,
+        )
