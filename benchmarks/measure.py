@@ -1,5 +1,7 @@
 """What all benchmarks share: alternating repetitions, medians, the table and the JSON file."""
 
+import contextlib
+import ctypes
 import json
 import platform
 import resource
@@ -33,7 +35,7 @@ def compared(
     name: str, ours: float, peer: float | None, *, goal: float | None, limit: float | None
 ) -> Figure:
     """Return a figure of which less is better."""
-    ratio = peer / ours if peer is not None else None
+    ratio = peer / ours if peer is not None and ours else None
     return Figure(name=name, ours=ours, peer=peer, ratio=ratio, goal=goal, limit=limit)
 
 
@@ -69,6 +71,28 @@ def peak_memory_mib() -> float:
     """Return the largest resident memory of this process, MiB."""
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest / (1 << (20 if sys.platform == "darwin" else 10))
+
+
+def added_mib(run: Callable[[], object]) -> float:
+    """Return by how much `run` raises the memory of this process at most, MiB.
+
+    Linux forgets the peak before if asked to; elsewhere only what exceeds it is seen.
+    """
+    clear = Path("/proc/self/clear_refs")
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # what freed memory hides would not be seen
+        clear.write_text("5", encoding="ascii")
+    before = _high_water_mib()
+    run()
+    return _high_water_mib() - before
+
+
+def _high_water_mib() -> float:
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return peak_memory_mib()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def describe_machine() -> list[str]:
