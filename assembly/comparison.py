@@ -98,7 +98,13 @@ def carry_out(design: LoadedDesign, folder: Path, runs: Sequence[PlannedRun]) ->
     cores = max(1, available_cores() // settings.jobs)
     if settings.engine == "ray":
         gpus = 1.0 / settings.jobs if _wants_gpu(design) else 0.0
-        return run_on_ray(runs, folder=folder, cpus_per_run=cores, gpus_per_run=gpus)
+        return run_on_ray(
+            runs,
+            folder=folder,
+            cpus_per_run=cores,
+            gpus_per_run=gpus,
+            check=lambda: _check(runs, settings),
+        )
     shares_cores = settings.jobs > 1 and _any_arm(design).experiment.train.threads == 0
     engine = LocalEngine(
         folder=folder,

@@ -1,6 +1,8 @@
 """What a comparison will cost and can find, said before anything is trained."""
 
+import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 
 import torch
@@ -50,12 +52,23 @@ def forecast(
         )
     yield from power_sentences(planned_design(settings), len(settings.seeds))
     if left or short:
-        seconds = training_seconds(design.arms[settings.baseline])
+        with _silence():
+            seconds = training_seconds(design.arms[settings.baseline])
         total = seconds * (left + short) / settings.jobs
         yield (
             f"one training takes about {format_duration(seconds)} by {MEASURED_STEPS} measured "
             f"steps, all that is left {format_duration(total)}, validation not counted"
         )
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Leave out what building a training says: every run will say it again."""
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def power_sentences(design: Design, num_seeds: int) -> Iterator[str]:

@@ -107,7 +107,8 @@ class ComparisonSettings(Settings):
 
     engine: Literal["local", "ray"] = "local"
     """local starts processes here, and any number of machines may work on one shared folder; ray
-    sends them to a Ray cluster that shares it (needs the package ray)."""
+    sends them to a Ray cluster whose nodes share folder, program and data, named by $RAY_ADDRESS,
+    else to one on this machine (needs the package ray)."""
 
     folder: str = "runs/compare"
     """Folder that holds the comparisons, relative to the working directory."""

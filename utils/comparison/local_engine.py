@@ -2,10 +2,7 @@
 
 import json
 import logging
-import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,6 +14,7 @@ from utils.comparison.claims import Claim, take_claim
 from utils.comparison.plan import PlannedRun
 from utils.runtime.atomic import write_json
 from utils.runtime.interrupt import StopRequest
+from utils.runtime.leash import leashed
 from utils.runtime.progress import format_duration
 
 logger = logging.getLogger(__name__)
@@ -122,11 +120,10 @@ class LocalEngine:
         run.folder.parent.mkdir(parents=True, exist_ok=True)
         log = path.open("ab")
         process = subprocess.Popen(
-            command,
+            leashed(command),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
         claim.renew(process.pid)
         self._workers.append(_Worker(run, claim, process, log, began or time.monotonic()))
@@ -222,13 +219,3 @@ def _stop(worker: _Worker) -> None:
         worker.process.terminate()
     worker.process.wait()
     worker.log.close()
-
-
-def _die_with_parent() -> None:
-    """Have Linux end this process politely when its parent dies, however that happens."""
-    import ctypes
-
-    parent_death_signal = 1
-    ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)
-    if os.getppid() == 1:
-        os._exit(1)
