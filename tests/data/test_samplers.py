@@ -1,6 +1,7 @@
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,3 +88,37 @@ def test_groups_have_one_shape_and_a_fixed_order() -> None:
     shapes = [(32, 64), (64, 32), (32, 64), (32, 64), (32, 32)]
     assert group_by_shape(shapes, 2) == [[4], [0, 2], [3], [1]]
     assert group_by_shape([], 2) == []
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_share_every_batch_of_one(processes: int) -> None:
+    """Together they see the images of one process with the joint batch, equally many each."""
+    joint = replace(PLAN, batch_size=2 * processes)
+    parts = [
+        replace(PLAN, batch_size=2, processes=processes, process=rank) for rank in range(processes)
+    ]
+    assert {part.num_batches for part in parts} == {joint.num_batches}
+    shares = [list(part.keys(1)) for part in parts]
+    for number, whole in enumerate(joint.keys(1)):
+        own = [share[number] for share in shares]
+        assert len({len(keys) for keys in own}) == 1
+        together = [key for keys in own for key in keys]
+        assert together[: len(whole)] == whole
+        assert len(together) - len(whole) < processes
+
+
+def test_more_processes_than_images() -> None:
+    plan = replace(PLAN, num_images=2, batch_size=1, processes=5)
+    shares = [list(replace(plan, process=rank).keys(0)) for rank in range(5)]
+    assert all(len(keys) == 1 for share in shares for keys in share)
+    assert {key.index for share in shares for keys in share for key in keys} == {0, 1}
+
+
+def test_a_copy_of_an_image_is_drawn_anew() -> None:
+    keys = [key for keys in replace(PLAN, draw=_twice).keys(0) for key in keys]
+    assert len(set(keys)) == len(keys)
+    assert {key.copy for key in keys} == {0, 1}
+
+
+def _twice(num_images: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    return [(index // 2, index % 2) for index in range(num_images)]

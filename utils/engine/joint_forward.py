@@ -1,10 +1,20 @@
 """The forward pass of a network that several processes train together."""
 
+from inspect import signature
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from utils.runtime.ranks import Ranks
+
+_COPIES_STATISTICS = (
+    "forward_sync_buffers"
+    if "forward_sync_buffers" in signature(DistributedDataParallel).parameters
+    else "broadcast_buffers"
+)
+"""What torch calls it; newer versions warn about the older name."""
 
 
 class JointForward:
@@ -32,8 +42,7 @@ class JointForward:
         learning = frozenset(n for n, p in self._model.named_parameters() if p.requires_grad)
         if self._joint is None or learning != self._learning:
             self._joint = None  # its hooks have to go before others come
-            self._joint = DistributedDataParallel(
-                self._model, broadcast_buffers=self._copies_statistics
-            )
+            options: dict[str, Any] = {_COPIES_STATISTICS: self._copies_statistics}
+            self._joint = DistributedDataParallel(self._model, **options)
             self._learning = learning
         return self._joint
