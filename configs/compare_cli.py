@@ -92,9 +92,10 @@ class _Parser(CommandParser):
 
 def design_help() -> str:
     """Return every key of a design with meaning, range and default."""
-    return "keys of a design; every other key=value changes the experiment for all arms:\n" + (
-        "\n".join(line for prefix, model in _GROUPS.items() for line in _lines(prefix, model))
-    )
+    return (
+        "keys of a design; `base: other.yaml` lays it over another design; every other key=value\n"
+        "changes the experiment for all arms:\n"
+    ) + ("\n".join(line for prefix, model in _GROUPS.items() for line in _lines(prefix, model)))
 
 
 def parse_compare_command(arguments: Sequence[str] | None = None) -> CompareCommand:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,12 +10,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from configs.design_files import StatedDesign, read_design
 from configs.errors import ConfigError
 from configs.load import LoadedExperiment, load_experiment
 from configs.locate import find_yaml
+from configs.overrides import as_overrides, merged, nested
 from configs.schema.comparison import ComparisonSettings, Overrides
-from configs.sources import KeyPath, Source, display_name
-from configs.yaml_reader import Document, parse_value, read_yaml
+from configs.sources import Source, display_name
+from configs.yaml_reader import parse_value
 
 SET_BY_THE_DESIGN = ("train.seed", "run", "data")
 """Keys that are the comparison's own business and no arm's."""
@@ -56,8 +58,8 @@ class LoadedDesign:
             arm: its name.
             extra: settings that go before the arm's own, such as those of a trial.
         """
-        merged = _merged(_merged(self.settings.settings, self.settings.arms[arm]), extra or {})
-        return as_overrides(merged)
+        shared = merged(self.settings.settings, self.settings.arms[arm])
+        return as_overrides(merged(shared, extra or {}))
 
 
 def load_design(path: str | Path, overrides: Sequence[str] = ()) -> LoadedDesign:
@@ -71,64 +73,18 @@ def load_design(path: str | Path, overrides: Sequence[str] = ()) -> LoadedDesign
     Raises:
         ConfigError: With one line for each mistake.
     """
-    document = read_yaml(Path(path))
-    values = dict(document.values)
+    stated = read_design(Path(path))
     for override in overrides:
-        _apply(values, override)
-    settings = _validated(values, document)
-    source = Source(display_name(document.path), document.path.resolve().parent)
-    line = document.lines.get(("experiment",))
-    experiment = find_yaml(settings.experiment, source.at(line), "experiment")
-    _check_arms(settings, document)
-    design = LoadedDesign(settings, document.path, experiment, {})
-    return LoadedDesign(
-        settings, document.path, experiment, {arm: _load_arm(design, arm) for arm in settings.arms}
-    )
-
-
-def as_overrides(settings: Overrides) -> tuple[str, ...]:
-    """Return nested settings as `section.key=value`, values in JSON, which is YAML too."""
-    return tuple(
-        f"{'.'.join(path)}={json.dumps(value)}"
-        for path, value in _leaves(nested(settings), ())
-        if path
-    )
-
-
-def nested(settings: Overrides) -> Overrides:
-    """Return settings with `a.b: 1` written as `a: {b: 1}`; later keys go before earlier ones."""
-    result: Overrides = {}
-    for key, value in settings.items():
-        *groups, name = str(key).split(".")
-        inner: Any = nested(value) if isinstance(value, dict) else value
-        stated: Overrides = {name: inner}
-        for group in reversed(groups):
-            stated = {group: stated}
-        result = _merged(result, stated)
-    return result
-
-
-def _merged(lower: Overrides, upper: Overrides) -> Overrides:
-    lower, upper = dict(lower), dict(upper)
-    for key, value in upper.items():
-        known = lower.get(key)
-        if isinstance(known, dict) and isinstance(value, dict) and _same_variant(known, value):
-            value = _merged(known, value)
-        lower[key] = value
-    return lower
-
-
-def _same_variant(known: Overrides, value: Overrides) -> bool:
-    """Another variant, `name: focal` over `name: bce`, must not inherit the first one's keys."""
-    return bool(value.get("name", known.get("name")) == known.get("name"))
-
-
-def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
-    if isinstance(value, dict) and value:
-        for name, inner in value.items():
-            yield from _leaves(inner, (*path, str(name)))
-    else:
-        yield path, value
+        _apply(stated.values, override)
+    settings = _validated(stated)
+    source = Source(stated.where(("experiment",)), stated.experiment_folder)
+    if any(override.startswith("experiment=") for override in overrides):
+        source = Source(_COMMAND_LINE, Path.cwd())
+    experiment = find_yaml(settings.experiment, source, "experiment")
+    _check_arms(settings, stated)
+    design = LoadedDesign(settings, stated.path, experiment, {})
+    arms = {arm: _load_arm(design, arm) for arm in settings.arms}
+    return LoadedDesign(settings, stated.path, experiment, arms)
 
 
 def _apply(values: Overrides, override: str) -> None:
@@ -143,30 +99,30 @@ def _apply(values: Overrides, override: str) -> None:
     if key.split(".")[0] not in ComparisonSettings.model_fields:
         stated = {"settings": stated}
         values["settings"] = nested(values.get("settings") or {})
-    merged = _merged(values, stated)
-    values.update(merged)
+    values.update(merged(values, stated))
 
 
-def _validated(values: Overrides, document: Document) -> ComparisonSettings:
+def _validated(design: StatedDesign) -> ComparisonSettings:
+    values = design.values
     unknown = [str(key) for key in values if key not in ComparisonSettings.model_fields]
     if unknown:
         close = get_close_matches(unknown[0], ComparisonSettings.model_fields, n=1)
         hint = f"did you mean '{close[0]}'?" if close else "settings of the experiment go below"
         hint += "" if close else " `settings` (all arms) or an arm"
-        raise ConfigError(f"unknown key '{unknown[0]}' ({_where(document, (unknown[0],))}); {hint}")
+        raise ConfigError(f"unknown key '{unknown[0]}' ({design.where((unknown[0],))}); {hint}")
     for key in ("settings", "arms"):
         values[key] = values.get(key) or {}
     values["arms"] = {name: stated or {} for name, stated in values["arms"].items()}
     try:
         return ComparisonSettings.model_validate_json(json.dumps(values))
     except ValidationError as error:
-        lines = [_sentence(detail, document) for detail in error.errors(include_url=False)]
+        lines = [_sentence(detail, design) for detail in error.errors(include_url=False)]
         raise ConfigError("\n".join(dict.fromkeys(lines))) from None
 
 
-def _sentence(detail: Any, document: Document) -> str:
+def _sentence(detail: Any, design: StatedDesign) -> str:
     path = tuple(str(part) for part in detail["loc"])
-    where = _where(document, path)
+    where = design.where(path)
     if detail["type"] == "value_error":
         return f"{detail['ctx']['error']} ({where})"
     if detail["type"] == "extra_forbidden":
@@ -174,14 +130,7 @@ def _sentence(detail: Any, document: Document) -> str:
     return f"{'.'.join(path)} ({where}): {detail['msg'][0].lower()}{detail['msg'][1:]}"
 
 
-def _where(document: Document, path: KeyPath) -> str:
-    while path and path not in document.lines:
-        path = path[:-1]
-    name = display_name(document.path)
-    return f"{name}:{document.lines[path]}" if path else name
-
-
-def _check_arms(settings: ComparisonSettings, document: Document) -> None:
+def _check_arms(settings: ComparisonSettings, design: StatedDesign) -> None:
     stated = dict(settings.arms)
     if settings.tuning is not None:
         for arm, trials in settings.tuning.trials.items():
@@ -190,7 +139,7 @@ def _check_arms(settings: ComparisonSettings, document: Document) -> None:
         for key in (text.partition("=")[0] for text in as_overrides(overrides)):
             if any(key == own or key.startswith(own + ".") for own in SET_BY_THE_DESIGN):
                 raise ConfigError(
-                    f"arms.{arm} ({_where(document, ('arms', arm))}) sets {key}, which has to be "
+                    f"arms.{arm} ({design.where(('arms', arm))}) sets {key}, which has to be "
                     "the same for all arms; state it in `settings`, seeds in `seeds`"
                 )
 

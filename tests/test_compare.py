@@ -5,6 +5,7 @@ The numbers behind it are tested in tests/comparison.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from configs.overrides import nested
+from configs.yaml_reader import read_yaml
 from tests.commands import ROOT
-from utils.comparison.run_numbers import TIMES
+from utils.comparison.run_numbers import METRICS, TIMES
 
 SMOKE = ("--cfg", "configs/compare/smoke.yaml")
 TINY = (
@@ -47,6 +50,17 @@ def without_times(content: Any) -> Any:
     if isinstance(content, dict):
         return {k: without_times(v) for k, v in content.items() if k not in TIMES}
     return [without_times(item) for item in content] if isinstance(content, list) else content
+
+
+def page_without_times(root: Path) -> str:
+    """Return report.html without the rows of the table that hold times, and nothing else."""
+    text = (root / "compare/tiny/report.html").read_text(encoding="utf-8")
+    for metric in METRICS:
+        if metric.key in TIMES:
+            row = rf'<tr><th scope="row">{re.escape(metric.label)}\b.*?</tr>'
+            text, count = re.subn(row, "", text, flags=re.DOTALL)
+            assert count == 1
+    return text
 
 
 def result_of(root: Path) -> dict[str, Any]:
@@ -142,3 +156,42 @@ def test_killed_in_the_middle_it_ends_in_the_same_report(tmp_path: Path) -> None
     resumed = run(*settings(broken, *arguments, data))
     assert resumed.returncode == 0, resumed.stderr
     assert without_times(result_of(broken)) == without_times(result_of(whole))
+    assert page_without_times(broken) == page_without_times(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1600)
+def test_tuning_finds_settings_and_the_arms_are_trained_with_them(tmp_path: Path) -> None:
+    trials = {
+        "bce": [{"loss.box.gain": 0.05}, {"loss.box.gain": 0.1}],
+        "focal": [{"loss.objectness.gamma": 1.0}, {"loss.objectness.gamma": 2.0}],
+    }
+    tuning = {"trials": trials, "seeds": [7], "epochs_share": 0.5}
+    done = run(*settings(tmp_path, "seeds=[0]", f"tuning={json.dumps(tuning)}"))
+    assert done.returncode == 0, done.stderr
+    assert "4 trainings of 50 % of the length, 4 of them to do" in done.stderr
+    folder, content = tmp_path / "compare/tiny", result_of(tmp_path)
+    for arm, entry in content["tuning"].items():
+        scores = [trial["map50_95"] for trial in entry["trials"]]
+        assert [trial["settings"] for trial in entry["trials"]] == trials[arm]
+        assert entry["best"] == scores.index(max(scores))
+        assert entry["best_of"] == pytest.approx([sum(scores) / 2, max(scores)])
+        chosen = nested(trials[arm][entry["best"]])["loss"]
+        final = read_yaml(folder / f"runs/{arm}/seed0/config.yaml").values
+        assert all(final["loss"][part][k] == v for part in chosen for k, v in chosen[part].items())
+        assert final["train"]["epochs"] == 2
+        short = read_yaml(folder / f"tuning/{arm}/trial0/seed7/config.yaml").values
+        assert short["train"]["epochs"] == 1
+    assert [trial["focal"]["gamma"] for trial in content["tuning"]["focal"]["trials"]] == [1, 2]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "expected best of k trials" in page
+    assert "Trials, mAP50-95 on val" in page
+
+
+@pytest.mark.slow
+def test_the_plan_is_said_and_leaves_no_folder(tmp_path: Path) -> None:
+    done = run(*settings(tmp_path, "--plan-only"))
+    assert done.returncode == 0, done.stderr
+    assert "2 arms x 2 seeds: 4 trainings, 4 of them to do" in done.stderr
+    assert "one training takes about" in done.stderr
+    assert not (tmp_path / "compare").exists()

@@ -15,8 +15,9 @@ from configs.compare_cli import (
     design_help,
     parse_compare_command,
 )
-from configs.design import as_overrides, load_design, nested
+from configs.design import load_design
 from configs.errors import ConfigError
+from configs.overrides import as_overrides, nested
 from configs.schema.comparison import ComparisonSettings
 from tests.configs.conftest import Write
 
@@ -75,6 +76,65 @@ def test_trials_go_before_the_arm(design: Callable[..., Path]) -> None:
     stated = loaded.overrides("focal", {"loss.objectness.gamma": 2})
     assert "loss.objectness.gamma=2" in stated
     assert 'loss.objectness.name="focal"' in stated
+
+
+DERIVED = """\
+base: design.yaml
+settings: {train.epochs: 3}
+arms:
+  focal: {loss.objectness.gamma: 2}
+  quality: {loss.objectness: {name: quality}}
+"""
+
+
+def test_a_design_changes_the_one_it_is_based_on(design: Callable[..., Path], write: Write) -> None:
+    below = load_design(design(DESIGN + "name: below\n"))
+    above = load_design(write("sub/derived.yaml", DERIVED.replace("design", "../design")))
+    assert list(above.arms) == ["bce", "focal", "quality"]
+    assert above.settings.seeds == below.settings.seeds
+    assert {arm.experiment.train.epochs for arm in above.arms.values()} == {3}
+    focal = above.arms["focal"].experiment.loss.objectness
+    assert focal == below.arms["focal"].experiment.loss.objectness.model_copy(update={"gamma": 2.0})
+    assert above.name.startswith("derived-")
+    assert above.experiment_path == below.experiment_path
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("design.yaml", "derived.yaml"), "base: a design is its own base: "),
+        (("design.yaml", "absent.yaml"), "base 'absent.yaml' (derived.yaml:1) is no file"),
+        (("base: design.yaml", "base: [a, b]"), "base (derived.yaml:1) must be the name"),
+        (("focal: {loss.", "focal: {train.seed: 1, loss."), "arms.focal (derived.yaml:4) sets"),
+        (("arms:", "sedes: [1]\narms:"), "unknown key 'sedes' (derived.yaml:3); did you"),
+    ],
+)
+def test_mistakes_in_a_derived_design_are_told_with_their_place(
+    design: Callable[..., Path], write: Write, change: tuple[str, str], said: str
+) -> None:
+    design()
+    with pytest.raises(ConfigError) as caught:
+        load_design(write("derived.yaml", DERIVED.replace(*change)))
+    assert str(caught.value).startswith(said)
+
+
+def test_mistakes_below_are_told_with_the_file_below(
+    design: Callable[..., Path], write: Write
+) -> None:
+    design(DESIGN.replace("bce: {}", "bce: {train.seed: 4}"))
+    with pytest.raises(ConfigError, match=r"arms\.bce \(design\.yaml:4\) sets train\.seed"):
+        load_design(write("derived.yaml", DERIVED))
+
+
+def test_an_experiment_on_the_command_line_belongs_to_the_working_directory(
+    design: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = design().resolve()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/mine.yaml").write_text("base: ../experiment.yaml\n")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    loaded = load_design(path, ["experiment=mine.yaml"])
+    assert loaded.experiment_path.resolve() == (tmp_path / "elsewhere/mine.yaml").resolve()
 
 
 def test_dotted_and_nested_keys_mean_the_same() -> None:
