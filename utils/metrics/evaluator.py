@@ -12,11 +12,11 @@ from utils.metrics.judges import JUDGES, MAX_DETECTIONS, SIZES, CocoNumbers
 from utils.metrics.matching import Matching, match, overlapping_pairs
 from utils.metrics.operating_points import OperatingPoint, best_point, point_at
 from utils.metrics.rows import (
-    Booleans,
     DetectionRows,
+    Integers,
     TruthRows,
-    detection_rows,
     join_detections,
+    rows_by_image,
     truth_rows,
 )
 from utils.structures.images import Record
@@ -94,18 +94,12 @@ class DetectionEvaluator:
             ValueError: an image is unknown or came before, or a detection is not finite, inverted
                 or of no class.
         """
-        for image_id, found in zip(image_ids, detections, strict=True):
-            if image_id not in self._positions:
-                raise ValueError(f"image {image_id} is not among the truths")
-            position = self._positions[image_id]
+        positions = [self._position(image_id) for image_id in image_ids]
+        parts = rows_by_image(positions, detections)
+        for image_id, position, rows in zip(image_ids, positions, parts, strict=True):
             if position in self._found:
                 raise ValueError(f"image {image_id} was given twice")
-            rows = detection_rows(position, found)
-            self._check_labels(rows.labels, f"detections of image {image_id}")
-            if not (np.isfinite(rows.boxes).all() and np.isfinite(rows.scores).all()):
-                raise ValueError(f"detections of image {image_id} are not finite")
-            if (rows.boxes[:, 2:] < 0).any():
-                raise ValueError(f"detections of image {image_id}: a box has x2 < x1 or y2 < y1")
+            self._check(rows, f"detections of image {image_id}")
             self._found[position] = rows
         self._at_candidate_cap += sum(map(bool, at_candidate_cap))
         self._at_detection_cap += sum(map(bool, at_detection_cap))
@@ -205,6 +199,21 @@ class DetectionEvaluator:
     def _all_detections(self) -> DetectionRows:
         return join_detections([self._found[position] for position in sorted(self._found)])
 
+    def _position(self, image_id: int) -> int:
+        if image_id not in self._positions:
+            raise ValueError(f"image {image_id} is not among the truths")
+        return self._positions[image_id]
+
+    def _check(self, rows: DetectionRows, owner: str) -> None:
+        self._check_labels(rows.labels, owner)
+        if not len(rows):
+            return
+        # The sum of numbers is finite if and only if they are; one that overflows is no box.
+        if not (np.isfinite(rows.boxes.sum()) and np.isfinite(rows.scores.sum())):
+            raise ValueError(f"{owner} are not finite")
+        if rows.boxes[:, 2:].min() < 0:
+            raise ValueError(f"{owner}: a box has x2 < x1 or y2 < y1")
+
     def _check_labels(self, labels: Any, owner: str) -> None:
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(self._class_names):
             raise ValueError(
@@ -239,14 +248,17 @@ class DetectionEvaluator:
         truth_labels = self._truths.labels[~self._truths.ignore]
         num_truths = np.bincount(truth_labels, minlength=len(self._class_names)).tolist()
         results = {}
+        # Sorted once: a mask over all detections for every class would cost more than matching.
+        by_label = np.argsort(detections.labels, kind="stable")
+        starts = np.searchsorted(detections.labels[by_label], range(len(self._class_names) + 1))
         for label, name in enumerate(self._class_names):
-            of_class = detections.labels == label
+            of_class = by_label[starts[label] : starts[label + 1]]
             point = _class_point(detections, matching, of_class, num_truths[label])
             results[name] = ClassResult(
                 ap=_known(coco.class_ap[label]),
                 ap50=_known(coco.class_ap50[label]),
                 num_truths=num_truths[label],
-                num_detections=int(of_class.sum()),
+                num_detections=len(of_class),
                 precision=point.precision if point else None,
                 recall=point.recall if point else None,
                 f1=point.f1 if point else None,
@@ -256,9 +268,9 @@ class DetectionEvaluator:
 
 
 def _class_point(
-    detections: DetectionRows, matching: Matching, of_class: Booleans, num_truths: int
+    detections: DetectionRows, matching: Matching, of_class: Integers, num_truths: int
 ) -> OperatingPoint | None:
-    judged = of_class & ~matching.neutral
+    judged = of_class[~matching.neutral[of_class]]
     right = matching.truth[judged] >= 0
     return best_point(detections.scores[judged], right, num_truths=num_truths)
 

@@ -7,12 +7,15 @@ matching serves every score threshold.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from utils.metrics.rows import Booleans, DetectionRows, Floats, Integers, TruthRows
 
 IOU_THRESHOLD = 0.5
+BLOCK = 1 << 16
+"""Pairs that are looked at together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,28 +50,22 @@ def overlapping_pairs(
 ) -> Pairs:
     """Return all pairs of overlap >= `at_least`, above 0; `detections` sorted by image.
 
-    Goes image by image, so memory is that of the fullest image.
+    Goes through blocks of detections, so memory does not grow with the data.
     """
-    images = np.arange(truths.num_images + 1)
-    truth_starts = np.searchsorted(truths.image_index, images)
-    detection_starts = np.searchsorted(detections.image_index, images)
-    found: list[tuple[Integers, Integers, Floats]] = []
-    both = (np.diff(truth_starts) > 0) & (np.diff(detection_starts) > 0)
-    for image in np.flatnonzero(both):
-        truth_slice = slice(truth_starts[image], truth_starts[image + 1])
-        detection_slice = slice(detection_starts[image], detection_starts[image + 1])
-        overlap = _overlap(
-            detections.boxes[detection_slice],
-            truths.boxes[truth_slice],
-            truths.ignore[truth_slice],
-        )
-        row, column = np.nonzero(overlap >= at_least)
-        found.append(
-            (row + detection_slice.start, column + truth_slice.start, overlap[row, column])
-        )
+    first_truth = np.searchsorted(truths.image_index, detections.image_index, side="left")
+    num_truths = np.searchsorted(truths.image_index, detections.image_index, side="right")
+    num_truths -= first_truth
+    before = np.concatenate([[0], np.cumsum(num_truths)])
+    blocks = np.searchsorted(before, np.arange(0, before[-1] + BLOCK, BLOCK))
+    found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    for start, end in pairwise(np.unique(blocks.clip(max=len(detections))).tolist()):
+        detection = np.repeat(np.arange(start, end), num_truths[start:end])
+        place = np.arange(len(detection)) + before[start] - before[detection]
+        truth = first_truth[detection] + place
+        overlap = _overlap(detections.boxes[detection], truths.boxes[truth], truths.ignore[truth])
+        near = np.flatnonzero(overlap >= at_least)
+        found.append((detection[near], truth[near], overlap[near]))
     columns = [np.concatenate(column) for column in zip(*found, strict=True)]
-    if not columns:
-        columns = [np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)]
     return Pairs(detection=columns[0], truth=columns[1], overlap=columns[2])
 
 
@@ -111,8 +108,7 @@ def match(
 
 
 def _overlap(found: Floats, truths: Floats, ignore: Booleans) -> Floats:
-    """Overlap (K, N) of xywh boxes in pycocotools' order of operations, so that edges agree."""
-    found, truths = found[:, None], truths[None]
+    """Overlap (P,) of xywh boxes (P, 4) in pycocotools' order of operations: edges agree."""
     ends = np.minimum(found[..., :2] + found[..., 2:], truths[..., :2] + truths[..., 2:])
     sides = (ends - np.maximum(found[..., :2], truths[..., :2])).clip(min=0)
     intersection = sides[..., 0] * sides[..., 1]

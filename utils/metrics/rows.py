@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from utils.structures.images import Record
 from utils.structures.results import Detections
@@ -105,6 +106,30 @@ def detection_rows(image_index: int, detections: Detections) -> DetectionRows:
         scores=np.round(scores, SCORE_DECIMALS),
         labels=detections.labels.detach().cpu().numpy().astype(np.int64),
     )
+
+
+def rows_by_image(
+    image_indices: Sequence[int], detections: Sequence[Detections]
+) -> list[DetectionRows]:
+    """Return `detection_rows` of several images at once; all on one device."""
+    if not detections:
+        return []
+    together = Detections(
+        boxes=torch.cat([found.boxes for found in detections]),
+        scores=torch.cat([found.scores for found in detections]),
+        labels=torch.cat([found.labels for found in detections]),
+    )
+    rows = detection_rows(0, together)
+    ends = np.cumsum([len(found) for found in detections]).tolist()
+    return [
+        DetectionRows(
+            image_index=np.full(end - start, index, np.int64),
+            boxes=rows.boxes[start:end],
+            scores=rows.scores[start:end],
+            labels=rows.labels[start:end],
+        )
+        for index, start, end in zip(image_indices, [0, *ends[:-1]], ends, strict=True)
+    ]
 
 
 def join_detections(parts: Sequence[DetectionRows]) -> DetectionRows:
