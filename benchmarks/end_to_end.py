@@ -1,0 +1,284 @@
+"""Whole epochs as the user sees them: train.py against `yolo train` on the same images.
+
+    python benchmarks/end_to_end.py [--peer PYTHON] [--epochs N] [--json FILE]
+
+BCCD's training split, yolov5n, 320 px, batch 16, 2 workers, validation after every epoch. The peer
+is Ultralytics' yolov5n, started by its own command in the environment of --peer, with the same
+strengths of augmentation. An epoch lasts from one new row of a run's table to the next, seen from
+outside; the first one, which fills caches, is left out. Every side runs alone and beside a process
+that keeps a core busy. Memory is that of all processes of a run, shared pages counted once (PSS).
+"""
+
+import argparse
+import contextlib
+import itertools
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import psutil
+import yaml
+
+from benchmarks.measure import Figure, compared, report
+from configs.load import load_experiment
+from configs.schema import Experiment
+from data.records import load_split
+from utils.runtime.device import cpu_computes_bf16
+
+BF16_GOAL, FLOAT32_GOAL, BUSY_GOAL, MEMORY_GOAL = 4.0, 2.5, 0.4, 1 / 0.7
+LOOK_EVERY_S, WEIGH_EVERY_S = 0.02, 0.5
+BUSY = "while True: pass"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A training to start and the table it writes, a row per epoch, below `folder`."""
+
+    command: Sequence[str]
+    folder: Path
+    table: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class Runs:
+    """What was seen of one side: seconds of single epochs, alone and with company, and memory."""
+
+    alone: list[float] = field(default_factory=list)
+    beside: list[float] = field(default_factory=list)
+    peak_mib: float = 0.0
+
+
+def watch(program: Program) -> tuple[list[float], float]:
+    """Run a training; return the seconds of each epoch but the first, and its memory, MiB."""
+    program.folder.mkdir(parents=True)
+    log = program.folder / "output.txt"
+    times, peak_mib, weighed_at = [], 0.0, 0.0
+    with log.open("w", encoding="utf-8") as output:
+        process = psutil.Popen(
+            program.command,
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | program.environment,
+        )
+        while process.poll() is None:
+            now = time.perf_counter()
+            times += [now] * (count_rows(program) - len(times))
+            if now - weighed_at >= WEIGH_EVERY_S:
+                peak_mib, weighed_at = max(peak_mib, shared_mib(process)), now
+            time.sleep(LOOK_EVERY_S)
+    if process.returncode:
+        last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
+        raise SystemExit("\n".join([f"{program.command[0]} failed:", *last]))
+    return [later - earlier for earlier, later in itertools.pairwise(times)], peak_mib
+
+
+def count_rows(program: Program) -> int:
+    """Return the number of epochs in the table so far."""
+    rows = 0
+    for table in program.folder.rglob(program.table):
+        with contextlib.suppress(OSError):  # it is being replaced
+            rows = max(rows, len(table.read_text(encoding="utf-8").strip().splitlines()) - 1)
+    return rows
+
+
+def shared_mib(process: psutil.Process) -> float:
+    """Return the memory of a process and all below it, pages they share counted once."""
+    total = 0.0
+    for each in [process, *process.children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):
+            memory = each.memory_full_info()
+            total += getattr(memory, "pss", memory.rss)
+    return total / (1 << 20)
+
+
+@contextlib.contextmanager
+def busy_core() -> Iterator[None]:
+    """Keep one core busy."""
+    process = subprocess.Popen([sys.executable, "-c", BUSY])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def ours(precision: str, folder: Path, arguments: argparse.Namespace) -> Program:
+    """Return our training."""
+    settings = (
+        f"train.epochs={arguments.epochs}",
+        f"train.precision={precision}",
+        f"run.folder={folder}",
+        "train.workers=2",
+        *arguments.set,
+    )
+    command = [sys.executable, "train.py", "--cfg", arguments.cfg, *settings]
+    return Program(command=command, folder=folder, table="metrics.csv")
+
+
+def theirs(data: Path, folder: Path, arguments: argparse.Namespace) -> Program:
+    """Return the training of Ultralytics with our settings, by its command `yolo`."""
+    experiment = load_experiment(arguments.cfg, arguments.set).experiment
+    train, augment = experiment.train, experiment.augment
+    settings = {
+        "model": "yolov5n.yaml",
+        "data": data,
+        "epochs": arguments.epochs,
+        "imgsz": train.image_size,
+        "batch": train.batch_size,
+        "nbs": train.nominal_batch,
+        "workers": 2,
+        "device": "cpu",
+        "optimizer": "SGD",
+        "amp": False,
+        "pretrained": False,
+        "plots": False,
+        "close_mosaic": 0,
+        "project": folder,
+        "name": "run",
+        "degrees": augment.degrees,
+        "translate": augment.translate,
+        "scale": augment.scale,
+        "shear": augment.shear,
+        "perspective": augment.perspective,
+        "fliplr": augment.flip_horizontal,
+        "flipud": augment.flip_vertical,
+        "mosaic": augment.mosaic,
+        "mixup": augment.mixup,
+        "hsv_h": augment.hsv_hue,
+        "hsv_s": augment.hsv_saturation,
+        "hsv_v": augment.hsv_value,
+    }
+    command = [str(Path(arguments.peer).with_name("yolo")), "detect", "train"]
+    command += [f"{key}={value}" for key, value in settings.items()]
+    offline = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false"}
+    environment = {**offline, "YOLO_CONFIG_DIR": str(folder.parent / "settings")}
+    return Program(command=command, folder=folder, table="results.csv", environment=environment)
+
+
+def write_yolo(experiment: Experiment, folder: Path) -> Path:
+    """Write the splits of an experiment for the peer, images as links; return its data.yaml."""
+    for split in ("train", "val"):
+        images, labels = folder / "images" / split, folder / "labels" / split
+        images.mkdir(parents=True)
+        labels.mkdir(parents=True)
+        for record in load_split(experiment.data, split).records:
+            source = Path(record.path)
+            (images / source.name).symlink_to(source.resolve())
+            height, width = record.size
+            rows = [
+                f"{label} {(x1 + x2) / 2 / width} {(y1 + y2) / 2 / height} "
+                f"{(x2 - x1) / width} {(y2 - y1) / height}"
+                for label, (x1, y1, x2, y2) in zip(
+                    record.labels.tolist(), record.boxes.tolist(), strict=True
+                )
+            ]
+            (labels / source.with_suffix(".txt").name).write_text("\n".join(rows) + "\n")
+    names = dict(enumerate(experiment.data.class_names))
+    content = {"path": str(folder), "train": "images/train", "val": "images/val", "names": names}
+    description = folder / "data.yaml"
+    description.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return description
+
+
+def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Runs]:
+    """Return what was seen of every side, each run in turn, alone and beside a busy process."""
+    precisions = ["float32", *(["bf16"] if cpu_computes_bf16() else [])]
+    runs = {side: Runs() for side in [*precisions, *(["peer"] if arguments.peer else [])]}
+    data = write_yolo(load_experiment(arguments.cfg, arguments.set).experiment, folder / "data")
+    for repetition in range(arguments.repetitions):
+        for has_company in (False, True):
+            for side, seen in runs.items():
+                place = folder / f"{side}-{repetition}-{has_company}"
+                if side == "peer":
+                    program = theirs(data, place, arguments)
+                else:
+                    program = ours(side, place, arguments)
+                with busy_core() if has_company else contextlib.nullcontext():
+                    seconds, peak_mib = watch(program)
+                (seen.beside if has_company else seen.alone).extend(seconds)
+                seen.peak_mib = max(seen.peak_mib, peak_mib)
+                company = "beside a busy process" if has_company else "alone"
+                print(f"{side} {company}: {statistics.median(seconds):.2f} s", file=sys.stderr)
+    return runs
+
+
+def figures(runs: dict[str, Runs]) -> list[Figure]:
+    """Return the rows of all sides."""
+    peer = runs.get("peer")
+    rows = []
+    for side, seen in runs.items():
+        alone, beside = statistics.median(seen.alone), statistics.median(seen.beside)
+        if side != "peer":
+            goal = BF16_GOAL if side == "bf16" else FLOAT32_GOAL
+            theirs_alone = None if peer is None else statistics.median(peer.alone)
+            theirs_beside = None if peer is None else statistics.median(peer.beside)
+            memory = None if peer is None else peer.peak_mib
+            rows += [
+                compared(f"epoch, {side}, s", alone, theirs_alone, goal=goal, limit=None),
+                compared(
+                    f"epoch beside a busy process, {side}, s",
+                    beside,
+                    theirs_beside,
+                    goal=None,
+                    limit=None,
+                ),
+                compared(
+                    f"peak memory, {side}, MiB",
+                    seen.peak_mib,
+                    memory,
+                    goal=MEMORY_GOAL,
+                    limit=None,
+                ),
+            ]
+        goal_beside = None if side == "peer" else BUSY_GOAL
+        rows.append(
+            compared(
+                f"epoch beside a busy process, s (peer: alone), {side}",
+                beside,
+                alone,
+                goal=goal_beside,
+                limit=alone,
+            )
+        )
+    return rows
+
+
+def main() -> None:
+    """Read the command line, measure, print."""
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory(prefix="focaldet-benchmark-") as folder:
+        runs = measure(arguments, Path(folder))
+    report(figures(runs), arguments.json)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--cfg", default="configs/bccd.yaml", help="experiment of our side")
+    parser.add_argument("--peer", help="Python interpreter beside which Ultralytics' `yolo` lies")
+    parser.add_argument("--epochs", type=int, default=5, help="of every run, from 3")
+    parser.add_argument("--repetitions", type=int, default=1, help="runs of every side")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="KEY=VALUE", help="changed settings, on both sides"
+    )
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    arguments = parser.parse_args()
+    if arguments.epochs < 3:
+        parser.error("--epochs must be from 3: the first one does not count")
+    return arguments
+
+
+if __name__ == "__main__":
+    main()
