@@ -198,7 +198,9 @@ def load_detector(
     """Return the detector in a weights file.
 
     Args:
-        weights: .safetensors of a training, or a released .pt; nothing in it is executed.
+        weights: .safetensors of a training, a released .pt, nothing in which is executed, or a file
+            of export.py (.onnx, .xml, .torchscript); one with NMS has thresholds of its own, which
+            these have to equal.
         score_threshold: only objects with a higher score, 0 to 1.
         iou_threshold: of two boxes of a class that overlap by more, the better one stays, 0 to 1.
         max_detections: most objects of one picture.

@@ -13,8 +13,9 @@ import json
 import logging
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,10 +181,11 @@ def network_times(weights: Path, files: Sequence[Path], repetitions: int) -> dic
     pixels = framing.batch([picture]).pixels()
     array = np.ascontiguousarray(pixels.numpy())
     eager = ScoredNetwork(detector, fused=True)
-    sides = {"PyTorch eager, fused": lambda: milliseconds(lambda: eager(pixels), 1)}
+    runs: dict[str, Callable[[], object]] = {"PyTorch eager, fused": lambda: eager(pixels)}
     for path in files:
         session = open_session(path, device=torch.device("cpu"), threads=1)
-        sides[path.name] = lambda run=session: milliseconds(lambda: run(array), 1)
+        runs[path.name] = partial(session, array)
+    sides = {name: partial(milliseconds, run, 1) for name, run in runs.items()}
     with torch.no_grad():
         alternate(sides, 2)
         return alternate(sides, repetitions)

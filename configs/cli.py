@@ -138,7 +138,7 @@ def _add_weights(parser: CommandParser) -> None:
         metavar="FILE",
         type=Path,
         required=True,
-        help=".safetensors of a training, or a released .pt",
+        help=".safetensors of a training, a released .pt, or a file of export.py",
     )
 
 

@@ -73,7 +73,7 @@ def _add_data(parser: CommandParser) -> None:
         metavar="FILE",
         type=Path,
         required=True,
-        help=".safetensors of a training, or a released .pt",
+        help=".safetensors of a training, a released .pt, or a file of export.py",
     )
     parser.add_argument(
         "--data", metavar="D", help="data set YAML or its name; the training's own where not given"
