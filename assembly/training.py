@@ -40,7 +40,8 @@ from utils.runtime.errors import UserError
 from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.run_folder import RunFolder
 from utils.runtime.seeding import seed_process, set_deterministic
-from utils.runtime.threads import set_threads
+from utils.runtime.thread_trials import KeptThreads, ThreadTrials, thread_choices
+from utils.runtime.threads import available_cores, set_threads
 from utils.structures.results import EvalResult
 
 logger = logging.getLogger(__name__)
@@ -149,6 +150,7 @@ class _Training:
             measure_budget=partial(measure_budget, criterion),
             budget_interval=experiment.loss.budget_interval,
             ranks=self._ranks,
+            threads=_threads(experiment.train, self._device, self._ranks),
         )
 
     def go_on(self, source: RunFolder, changes: Sequence[Change]) -> None:
@@ -195,7 +197,8 @@ class _Training:
             images_per_second=summary.images_per_second,
             config_hash=self._loaded.hash,
         )
-        write_json(self._folder.results, {**content, "best_epoch": summary.best_epoch})
+        own = {"best_epoch": summary.best_epoch, "batches_left_out": summary.batches_left_out}
+        write_json(self._folder.results, {**content, **own})
         write_run_report(self._loaded, self._folder, result, self._batches, self._evaluation)
         _say_result(self._folder, summary, result)
 
@@ -247,3 +250,11 @@ def open_report(folder: RunFolder) -> None:
     import webbrowser
 
     webbrowser.open(folder.report.resolve().as_uri())
+
+
+def _threads(settings: TrainSettings, device: torch.device, ranks: Ranks) -> KeptThreads:
+    """Return who decides on the number of compute threads from batch to batch."""
+    if settings.threads != "auto" or device.type != "cpu":
+        return KeptThreads()
+    cores = available_cores() // ranks.local_size
+    return ThreadTrials(thread_choices(cores), torch.set_num_threads)

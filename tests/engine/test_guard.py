@@ -144,7 +144,7 @@ def test_skipping_trainings_resume_exactly_and_say_where(
 def test_too_many_in_a_row_end_the_training(tmp_path: Path) -> None:
     numbers = [epoch * 1000 + batch for epoch in range(3) for batch in range(5)]
     trainer = toy_trainer(tmp_path, criterion=Poison(*numbers[2:4]), non_finite="skip")
-    trainer.run()
+    assert trainer.run().batches_left_out == 2
     everything = Poison(*numbers)
     everything.bad |= {key(toy_batch(number, 3).targets) for number in numbers}
     hopeless = toy_trainer(tmp_path / "x", criterion=everything, non_finite="skip")

@@ -25,3 +25,5 @@ class TrainingSummary:
     """Epoch of best.safetensors, from 1; None without validation data: the last one is saved."""
     best_result: Mapping[str, Any] | None
     """EvalResult.to_json() of that epoch."""
+    batches_left_out: int
+    """Whose loss or gradient was not finite."""

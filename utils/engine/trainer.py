@@ -33,6 +33,7 @@ from utils.runtime.interrupt import StopRequest
 from utils.runtime.progress import progress_bar
 from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.run_folder import RunFolder
+from utils.runtime.thread_trials import KeptThreads
 from utils.structures.results import EvalResult
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Trainer:
     measure_budget: MeasureBudget | None = None
     budget_interval: int = 50
     ranks: Ranks = ALONE
+    threads: KeptThreads = field(default_factory=KeptThreads)
 
     def __post_init__(self) -> None:
         self.budgets = BudgetLog(
@@ -139,7 +141,8 @@ class Trainer:
         with progress_bar(name, total=total, initial=self.batch) as bar:
             for batch in source:
                 self.ranks.at(f"{name}, batch {self.batch + 1}/{total}")
-                terms = self.learner.learn(batch, self.epoch * total + self.batch)
+                with self.threads.batch(batch.images.numel()):
+                    terms = self.learner.learn(batch, self.epoch * total + self.batch)
                 self.batch += 1
                 if terms is not None:
                     self.losses.add(terms, epoch=self.epoch + 1, batch=self.batch)
@@ -304,4 +307,5 @@ class Trainer:
             seconds=self.clock.total_seconds,
             best_epoch=None if best is None else best + 1,
             best_result=self.best.result,
+            batches_left_out=self.learner.guard.left_out,
         )
