@@ -8,13 +8,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from configs.schema.data import SyntheticDataset
 from data.synthetic import ensure_written
+from tests.assembly.test_prediction import pycocotools_numbers
 from tests.commands import ROOT, TINY, run, train, weights_digest
+from utils.checkpoint.weights import load_weights
 
 pytestmark = pytest.mark.slow
 
@@ -63,6 +67,56 @@ def test_saved_detections_give_the_printed_ap(finished: Path, tmp_path: Path) ->
     found = json.loads(detections.read_text())
     assert len(found) == json.loads(numbers.read_text())["counts"]["detections"]
     assert all(set(row) == {"image_id", "category_id", "bbox", "score"} for row in found)
+
+
+def test_predictions_as_json_give_the_ap_that_val_and_training_printed(
+    dataset: Path, finished: Path, tmp_path: Path
+) -> None:
+    """From pictures to pycocotools through files alone: one number everywhere."""
+    results, numbers = tmp_path / "results.json", tmp_path / "numbers.json"
+    weights = finished / "best.safetensors"
+    images = dataset / "images" / "val"
+    done = run(
+        "predict.py", "--weights", weights, "--source", images, "--like-val", "--save", "none",
+        "--save-json", results,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    judged = run(
+        "val.py", "--weights", weights, "--json", numbers, "--save-detections", f"{results}2"
+    )
+    assert judged.returncode == 0, judged.stderr
+    assert json.loads(results.read_text()) == json.loads(Path(f"{results}2").read_text())
+    classes = load_weights(weights)[1]["class_names"]
+    stats = pycocotools_numbers(yolo_annotations(images, len(classes)), results)
+    trained = json.loads((finished / "results.json").read_text())
+    for source in (trained, json.loads(numbers.read_text())):
+        assert stats[:3] == [source["map50_95"], source["map50"], source["map75"]]
+        assert stats[6:9] == list(source["average_recall"].values())
+    assert stats[1] > 0
+
+
+def yolo_annotations(images: Path, num_classes: int) -> dict[str, Any]:
+    """Return the label files beside a folder of images as a COCO JSON, read by these few lines."""
+    annotations, entries = [], []
+    for image_id, path in enumerate(sorted(images.iterdir())):
+        height, width = cv2.imread(str(path)).shape[:2]
+        entries.append({"id": image_id})
+        rows = (images.parents[1] / "labels" / images.name / f"{path.stem}.txt").read_text()
+        for row in rows.splitlines():
+            label, x, y, w, h = map(float, row.split())
+            box = np.float32([(x - w / 2) * width, (y - h / 2) * height, w * width, h * height])
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": int(label),
+                    "bbox": [round(float(side), 3) for side in box],
+                    "area": float(box[2] * box[3]),
+                    "iscrowd": 0,
+                }
+            )
+    categories = [{"id": label} for label in range(num_classes)]
+    return {"images": entries, "annotations": annotations, "categories": categories}
 
 
 def test_one_seed_gives_one_network_for_any_number_of_workers(
