@@ -18,7 +18,7 @@ def contradictions(
     """Return one sentence for each contradiction, with the place that states the key."""
     found = [*_levels(experiment, graph), *_anchors(experiment, graph), *_thresholds(experiment)]
     found += [*_synthetic_names(experiment), *loss_contradictions(experiment)]
-    found += _objectness(experiment, graph)
+    found += [*_objectness(experiment, graph), *_threads(experiment)]
     return [
         f"{key} ({settings.source(tuple(key.split('.'))).where}) {problem}"
         for key, problem in found
@@ -49,6 +49,15 @@ def _objectness(experiment: Experiment, graph: Mapping[str, object]) -> Iterator
         yield (
             "loss.objectness",
             f"must not be null: {network} predicts objectness, which has to learn",
+        )
+
+
+def _threads(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    if experiment.train.threads == "auto" and experiment.train.deterministic:
+        yield (
+            "train.threads",
+            "auto changes the number of threads on the way, and with it the last digits of sums; "
+            "state train.deterministic=false as well, or a number",
         )
 
 

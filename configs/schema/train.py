@@ -200,8 +200,11 @@ class TrainSettings(Settings):
     """Largest size of the cache of decoded images, GiB (1000 images of 640 x 480 take 0.86); the
     longest unused are removed when a training starts."""
 
-    threads: int = Field(default=0, ge=0, le=1024)
-    """Compute threads; 0 takes the cores that are left beside the workers, at least one."""
+    threads: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = 0
+    """Compute threads, 0 to 1024; 0 takes the cores that are left beside the workers, at least one.
+    auto tries all cores, half of them and one on a few batches of every 100 and keeps the fastest,
+    as other programs come and go; needs deterministic: false, because the number of threads changes
+    the last digits of a sum."""
 
     deterministic: bool = True
     """Use deterministic algorithms where there is a choice (matters on CUDA)."""

@@ -6,6 +6,7 @@ torch is imported inside, because `prepare_environment` has to run before it.
 import math
 import os
 from pathlib import Path
+from typing import Literal
 
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -48,14 +49,16 @@ def _container_quota() -> int:
         return 1 << 16
 
 
-def set_threads(threads: int, workers: int, *, processes: int = 1) -> int:
+def set_threads(threads: int | Literal["auto"], workers: int, *, processes: int = 1) -> int:
     """Set torch's compute threads and return their number.
 
-    `threads` 0 takes the cores that are left beside `workers` loader processes, at least one; of
-    several training `processes` on this machine each has its share of the cores.
+    `threads` 0 takes the cores that are left beside `workers` loader processes, at least one, and
+    auto begins with them; of several training `processes` on this machine each has its share of the
+    cores.
     """
     import torch
 
-    chosen = threads if threads > 0 else max(1, available_cores() // processes - workers)
-    torch.set_num_threads(chosen)
-    return chosen
+    is_stated = threads != "auto" and threads > 0
+    chosen = threads if is_stated else max(1, available_cores() // processes - workers)
+    torch.set_num_threads(int(chosen))
+    return int(chosen)
