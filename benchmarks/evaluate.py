@@ -190,16 +190,14 @@ class Peer:
 SIDES = {"ours": Ours, "pycocotools": Peer}
 
 
-def added_mib(side: str, arguments: argparse.Namespace) -> float:
-    """Return what one evaluation adds to the memory of truths and detections, MiB."""
-    run = SIDES[side](_problem(arguments))
-    before = peak_memory_mib()
-    run()
-    return peak_memory_mib() - before
+def peak_mib(side: str, arguments: argparse.Namespace) -> float:
+    """Return the peak memory of this process after one evaluation, truths and detections too."""
+    SIDES[side](_problem(arguments))()
+    return peak_memory_mib()
 
 
 def memory_in_new_process(side: str, arguments: argparse.Namespace) -> float:
-    """Return `added_mib` as a process sees it that does nothing else."""
+    """Return `peak_mib` of a process that does nothing else."""
     command = [sys.executable, __file__, "--memory-of", side]
     for name in ("images", "detections", "classes"):
         command += [f"--{name}", str(getattr(arguments, name))]
@@ -212,7 +210,7 @@ def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(1)
     if arguments.memory_of:
-        print(json.dumps(added_mib(arguments.memory_of, arguments)))
+        print(json.dumps(peak_mib(arguments.memory_of, arguments)))
         return
     problem = _problem(arguments)
     ours, peer = Ours(problem), Peer(problem)
@@ -237,7 +235,7 @@ def main() -> None:
         memory = {side: memory_in_new_process(side, arguments) for side in SIDES}
         figures.append(
             compared(
-                "added peak memory, MiB (peer: pycocotools)",
+                "peak memory of the process, MiB (peer: pycocotools)",
                 memory["ours"],
                 memory["pycocotools"],
                 goal=None,

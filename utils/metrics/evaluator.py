@@ -15,8 +15,9 @@ from utils.metrics.rows import (
     DetectionRows,
     Integers,
     TruthRows,
+    batch_rows,
     join_detections,
-    rows_by_image,
+    split_rows,
     truth_rows,
 )
 from utils.structures.images import Record
@@ -95,12 +96,13 @@ class DetectionEvaluator:
                 or of no class.
         """
         positions = [self._position(image_id) for image_id in image_ids]
-        parts = rows_by_image(positions, detections)
-        for image_id, position, rows in zip(image_ids, positions, parts, strict=True):
+        rows = batch_rows(positions, detections)
+        self._check(rows)
+        parts = split_rows(rows, [len(found) for found in detections])
+        for image_id, position, part in zip(image_ids, positions, parts, strict=True):
             if position in self._found:
                 raise ValueError(f"image {image_id} was given twice")
-            self._check(rows, f"detections of image {image_id}")
-            self._found[position] = rows
+            self._found[position] = part
         self._at_candidate_cap += sum(map(bool, at_candidate_cap))
         self._at_detection_cap += sum(map(bool, at_detection_cap))
 
@@ -204,15 +206,19 @@ class DetectionEvaluator:
             raise ValueError(f"image {image_id} is not among the truths")
         return self._positions[image_id]
 
-    def _check(self, rows: DetectionRows, owner: str) -> None:
-        self._check_labels(rows.labels, owner)
-        if not len(rows):
-            return
-        # The sum of numbers is finite if and only if they are; one that overflows is no box.
-        if not (np.isfinite(rows.boxes.sum()) and np.isfinite(rows.scores.sum())):
-            raise ValueError(f"{owner} are not finite")
-        if rows.boxes[:, 2:].min() < 0:
-            raise ValueError(f"{owner}: a box has x2 < x1 or y2 < y1")
+    def _check(self, rows: DetectionRows) -> None:
+        faults = {
+            f": labels must be 0 to {len(self._class_names) - 1}, got": (rows.labels < 0)
+            | (rows.labels >= len(self._class_names)),
+            " are not finite": ~np.isfinite(rows.boxes).all(axis=1) | ~np.isfinite(rows.scores),
+            ": a box has x2 < x1 or y2 < y1": (rows.boxes[:, 2:] < 0).any(axis=1),
+        }
+        for fault, wrong in faults.items():
+            if wrong.any():
+                first = int(np.argmax(wrong))
+                image_id = self._image_ids[rows.image_index[first]]
+                got = f" {rows.labels[first]}" if fault.endswith("got") else ""
+                raise ValueError(f"detections of image {image_id}{fault}{got}")
 
     def _check_labels(self, labels: Any, owner: str) -> None:
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(self._class_names):

@@ -7,7 +7,7 @@ two decimals gets its decimals back.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -108,27 +108,31 @@ def detection_rows(image_index: int, detections: Detections) -> DetectionRows:
     )
 
 
-def rows_by_image(
-    image_indices: Sequence[int], detections: Sequence[Detections]
-) -> list[DetectionRows]:
-    """Return `detection_rows` of several images at once; all on one device."""
+def batch_rows(image_indices: Sequence[int], detections: Sequence[Detections]) -> DetectionRows:
+    """Return `detection_rows` of several images, all on one device, one after the other."""
     if not detections:
-        return []
+        return join_detections([])
     together = Detections(
         boxes=torch.cat([found.boxes for found in detections]),
         scores=torch.cat([found.scores for found in detections]),
         labels=torch.cat([found.labels for found in detections]),
     )
-    rows = detection_rows(0, together)
-    ends = np.cumsum([len(found) for found in detections]).tolist()
+    counts = [len(found) for found in detections]
+    images = np.repeat(np.array(image_indices, np.int64), counts)
+    return replace(detection_rows(0, together), image_index=images)
+
+
+def split_rows(rows: DetectionRows, counts: Sequence[int]) -> list[DetectionRows]:
+    """Return consecutive parts of `rows` with so many rows each; views, no copies."""
+    ends = np.cumsum(counts, dtype=np.int64).tolist()
     return [
         DetectionRows(
-            image_index=np.full(end - start, index, np.int64),
+            image_index=rows.image_index[start:end],
             boxes=rows.boxes[start:end],
             scores=rows.scores[start:end],
             labels=rows.labels[start:end],
         )
-        for index, start, end in zip(image_indices, [0, *ends[:-1]], ends, strict=True)
+        for start, end in zip([0, *ends], ends, strict=False)
     ]
 
 
