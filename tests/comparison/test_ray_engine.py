@@ -35,7 +35,7 @@ def _cluster() -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("_cluster")
 def test_every_run_is_done_once_and_failures_cost_no_other(tmp_path: Path) -> None:
     bad = run_of(tmp_path, "bad", program="print('no such loss'); raise SystemExit(2)")
@@ -57,7 +57,7 @@ def test_every_run_is_done_once_and_failures_cost_no_other(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("_cluster")
 def test_a_task_that_ray_loses_is_a_failed_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -70,7 +70,7 @@ def test_a_task_that_ray_loses_is_a_failed_run(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("_cluster")
 def test_a_check_that_raises_ends_everything(tmp_path: Path) -> None:
     def check() -> None:

@@ -42,13 +42,15 @@ class PlotArea:
     left: int = 58
     bottom: int = 44
     is_x_numeric: bool = True
+    is_x_whole: bool = False
+    """Then marks stand at whole numbers only."""
     is_y_numeric: bool = True
     is_y_log: bool = False
     """Then `y_range` lies above 0, and smaller values are drawn at its lower end."""
     _marks: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.x = Axis(*self.x_range, self.left, self.width - 14)
+        self.x = Axis(*self.x_range, self.left, self.width - 14, self.is_x_whole)
         scale = LogAxis if self.is_y_log else Axis
         self.y: Scale = scale(*self.y_range, self.height - self.bottom, 14)
 

@@ -14,6 +14,7 @@ from utils.report.comparison.heat_map import heat_maps
 from utils.report.comparison.overlap import overlap_chart
 from utils.report.comparison.reliability import reliability_chart
 from utils.report.comparison.scores import score_charts
+from utils.report.comparison.search import search_chart
 from utils.report.comparison.seeds import seed_chart
 from utils.report.plot_area import css
 
@@ -120,6 +121,23 @@ def test_a_heat_map_needs_two_focal_losses_of_a_kind() -> None:
         assert said in text
     shades = [float(v) for v in re.findall(r"fill-opacity:([\d.]+)", text)]
     assert shades == sorted(shades)
+
+
+def test_a_cell_shows_the_best_of_the_trials_that_share_it() -> None:
+    points = [point(0.0, 1.0), point(1.0, 42.0), point(2.0, 3.0), point(1.0, 41.0)]
+    (text,) = heat_maps(points, what="AP")
+    assert text.count('class="heat"') == 3
+    assert ">42.00<" in text
+    assert "41.00" not in text
+
+
+def test_a_search_is_marked_at_whole_trials() -> None:
+    tuning = {"a": {"best_of": [40.0, 41.0]}, "gone": {"best_of": [1.0]}}
+    text = search_chart(tuning, {"a": arm()})
+    assert len(dots(text)) == 2
+    assert "a: 40.00 to 41.00" in text
+    assert ">1.5<" not in text
+    assert search_chart({}, {"a": arm()}) == ""
 
 
 def test_weighted_cross_entropy_stands_beside_its_own_kind_alone() -> None:

@@ -59,6 +59,7 @@ def _over_epochs(
         y_range=(0.0, max(y for _, ys in lines.values() for y in ys) * 1.05 or 1.0),
         x_label="epoch",
         y_label=y_label,
+        is_x_whole=True,
     )
     for name, (xs, ys) in lines.items():
         area.line(xs, ys, color_of(arms, name))
@@ -87,6 +88,7 @@ def _scores(arms: Arms, budgets: Mapping[str, Mapping[str, Any]], branch: str) -
         y_range=(0.0, 1.0),
         x_label="epoch; solid: positives, dashed: hard negatives, dotted: all negatives",
         y_label="mean score",
+        is_x_whole=True,
     )
     for name, one in having.items():
         for group, style in _STYLES.items():

@@ -21,7 +21,7 @@ def heat_maps(points: Sequence[Point], *, what: str) -> list[str]:
             continue
         anywhere = [p for p in points if p["gamma"] == 0 and _fits(p, where, scale)]
         title = f"{what}: {where}, {form} form, scale {scale.replace('_', ' ')}"
-        maps.append(_map([*anywhere, *own], title))
+        maps.append(_map(_best_of_each_cell([*anywhere, *own]), title))
     return maps
 
 
@@ -37,6 +37,14 @@ def _groups(points: Sequence[Point]) -> dict[tuple[str, str, str], list[Point]]:
 def _fits(point: Point, where: str, scale: str) -> bool:
     is_plain = point["alpha"] is None
     return is_plain or (point["where"] == where and point["scale"] == scale)
+
+
+def _best_of_each_cell(points: Sequence[Point]) -> list[Point]:
+    """Trials that differ in other settings share a cell."""
+    best: dict[tuple[float, float | None], Point] = {}
+    for point in sorted(points, key=lambda one: float(one["map50_95"])):
+        best[point["gamma"], point["alpha"]] = point
+    return list(best.values())
 
 
 def _map(points: Sequence[Point], title: str) -> str:
