@@ -1,6 +1,5 @@
 """One iteration of training: forward, backward and, when enough gradients are in, a step."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from configs.schema.train import TrainSettings
 from utils.engine.ema import WeightAverage
+from utils.engine.finite_steps import FiniteSteps
 from utils.engine.guard import FiniteGuard
 from utils.engine.joint_forward import JointForward
 from utils.engine.layers import LayerControl, LayerRules
@@ -76,6 +76,9 @@ class Learner:
         self.average = WeightAverage(self.model, settings.ema)
         self.guard = FiniteGuard([self.model, criterion], skips=settings.non_finite == "skip")
         self.micro_batches = MicroBatches(may_halve=settings.oom == "halve")
+        self.finite = FiniteSteps(self.optimizer, batches_per_epoch=batches_per_epoch)
+        # Reading a number on a GPU waits for all that it still has to do.
+        self.reads_at_once = device.type == "cpu" or self.guard.skips
         self.step = 0
         self.pending = 0
 
@@ -95,7 +98,7 @@ class Learner:
             terms = self._backward(batch, iteration)
             self.pending += 1
             if self.pending >= rates.accumulate:
-                self._take_step(rates)
+                self._take_step(rates, iteration)
         except NotFiniteError as error:
             self.guard.leave_out(error, batch, iteration)
             if self.pending >= rates.accumulate:
@@ -109,7 +112,8 @@ class Learner:
         if not self.pending:
             return
         try:
-            self._take_step(self.schedule.at(iteration))
+            self._take_step(self.schedule.at(iteration), iteration)
+            self.require_finite_steps()
         except NotFiniteError:
             if not self.guard.skips:
                 raise
@@ -129,14 +133,12 @@ class Learner:
         return self.criterion(predictions, batch.targets)
 
     def _backward(self, batch: Batch, iteration: int) -> LossTerms:
-        # Reading a loss on a GPU waits for it; there the check before the step is enough.
-        is_read = self.device.type == "cpu" or self.guard.skips
         before = self._copied_gradients() if self.micro_batches.may_halve else {}
 
         def learn_from(part: Batch) -> LossTerms:
             own = self.compute(part, iteration, self.observe)
             terms = self._joint(own)
-            if is_read:
+            if self.reads_at_once:  # else the check before the step is enough
                 require_finite_terms(terms)
             # Gradients are averaged over processes; their sum is wanted.
             self.scaler.scale(own.total * self.ranks.size).backward()
@@ -164,25 +166,37 @@ class Learner:
             batch_size=terms.batch_size * size,
         )
 
-    def _take_step(self, rates: Rates) -> None:
+    def _take_step(self, rates: Rates, iteration: int) -> None:
         set_rates(self.optimizer, rates)
         norm = self._clipped_norm()
-        if not self.scaler.is_enabled() and not math.isfinite(norm):
-            raise NotFiniteError("gradient is not finite")
+        if not self.scaler.is_enabled():
+            self.finite.admit(norm, iteration, at_once=self.reads_at_once)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self._drop_gradients()
         self.average.update()
         self.step += 1
+        if self.finite.is_due:
+            self.require_finite_steps()
 
-    def _clipped_norm(self) -> float:
+    def require_finite_steps(self) -> None:
+        """Wait for the device, if it was not asked about its last steps.
+
+        Raises:
+            NotFiniteError: a gradient was not finite; weights and `step` are as before it.
+        """
+        try:
+            self.finite.read()
+        except NotFiniteError:
+            self.step -= self.finite.refused
+            raise
+
+    def _clipped_norm(self) -> Tensor:
         """Clip the gradient if that is set; return its norm before."""
         if self.settings.clip_norm > 0:
             self.scaler.unscale_(self.optimizer)
-            norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
-        else:
-            norm = nn.utils.get_total_norm(self._gradients().values())
-        return float(norm)
+            return nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        return nn.utils.get_total_norm(self._gradients().values())
 
     def _drop_gradients(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -192,7 +206,11 @@ class Learner:
         """Return what is finite in a healthy training, by name: weights, average, gradients.
 
         fp16 gradients are left out: their scaler meets overflow by design and skips the step.
+
+        Raises:
+            NotFiniteError: as `require_finite_steps`.
         """
+        self.require_finite_steps()
         vital = dict(self.model.state_dict())
         vital |= {f"average of {k}": v for k, v in self.average.model.state_dict().items()}
         if not self.scaler.is_enabled():

@@ -17,6 +17,8 @@ from torch.optim.sgd import sgd
 class StorageOrderSgd(SGD):
     """`torch.optim.SGD(fused=True)` with the same state and bit by bit the same steps.
 
+    A tensor of 1 as `found_inf`, which torch's gradient scaler sets, makes it skip a step.
+
     A momentum that is not there yet counts as 0.
     """
 
@@ -39,6 +41,7 @@ class StorageOrderSgd(SGD):
                 [_in_memory_order(p.grad, p) for p in parameters],
                 [view.momentum for view in views],
                 fused=True,
+                found_inf=getattr(self, "found_inf", None),
                 weight_decay=group["weight_decay"],
                 momentum=group["momentum"],
                 lr=group["lr"],
