@@ -29,21 +29,28 @@ NUM_CALIBRATED = 128
 
 
 def check_pictures(
-    named: Sequence[Path], loaded: LoadedDetector, image_size: int
+    named: Sequence[Path],
+    loaded: LoadedDetector,
+    image_size: int,
+    calibration: DataSplit | None = None,
 ) -> list[ImageArray]:
     """Return pictures (H, W, 3) to compare outputs on, a few.
 
     Args:
-        named: images and folders; the validation images of the weights' own data where empty, or,
-            where those are not here, generated scenes.
+        named: images and folders; where empty, images of `calibration`, else validation images of
+            the weights' own data, else, where those are not here, generated scenes.
         loaded: metadata and class names are read.
         image_size: long side of generated scenes, pixels.
+        calibration: data set and split.
 
     Raises:
-        UserError: nothing that is named can be read.
+        UserError, ConfigError: nothing that is named can be read.
     """
     if named:
         return [read_image(path) for path in _files(named)[:NUM_CHECKED]]
+    if calibration is not None:
+        records = load_split(load_dataset(calibration.data), calibration.split).records
+        return [read_image(record.path) for record in _spread(records, NUM_CHECKED)]
     dataset = _own_data(loaded)
     if dataset is not None and dataset.format != "synthetic":
         try:

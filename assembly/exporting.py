@@ -100,12 +100,10 @@ class Exporter:
         self._stem = command.weights.stem + ("-nms" if command.nms else "")
         self._network = ScoredNetwork(detector, fused=experiment.model.fuse)
         self._description = _describe(loaded, experiment, has_suppression=command.nms)
-        self._wanted = references(
-            self._network,
-            check_batches(
-                check_pictures(command.check_images, loaded, self.framing.image_size), self.framing
-            ),
+        pictures = check_pictures(
+            command.check_images, loaded, self.framing.image_size, command.calibration_data
         )
+        self._wanted = references(self._network, check_batches(pictures, self.framing))
         self._graph: Any = None
 
     def write(self, name: Format) -> Path:

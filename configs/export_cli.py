@@ -130,7 +130,7 @@ def _add_images(parser: CommandParser) -> None:
         action="append",
         default=[],
         help="image or folder on which each file is compared with PyTorch, may be given several "
-        "times; those of the weights' own data, or generated ones, if not given",
+        "times; if not given, images of --calibration-data, of the weights' own data, or generated",
     )
 
 
