@@ -48,6 +48,12 @@ def test_at_the_mean_of_a_step_it_is_the_isotonic_fit(rows: list[tuple[float, bo
             assert fit_rising(scores, right)(np.array([centre]))[0] == pytest.approx(wanted)
 
 
+def test_beyond_the_last_step_nothing_better_is_claimed() -> None:
+    scores, right = np.full(10, 0.9), np.arange(10) % 2 == 0
+    at_most = fit_rising(scores, right)(np.array([1.0]))[0]
+    assert at_most == pytest.approx((1 - ORDER_SHARE) * 0.5 + ORDER_SHARE)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_it_mends_calibration(seed: int) -> None:
     found = random_scored(seed)
