@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from data.framing import Framing
-from data.views import ViewPlan
+from data.views import BORDER_SHARE, ViewPlan
 from models.merge import merge
 from utils.structures.results import Detections
 
@@ -114,7 +114,7 @@ def test_objects_not_larger_than_the_overlap_are_found_once_and_whole(
     """Whatever the scores say; objects lie apart from each other anywhere, also on borders."""
     rng = np.random.default_rng(seed)
     # The margin in which a border counts as cutting is on both sides of a tile.
-    side = int(tile * overlap) - 6
+    side = int(tile * (overlap - 2 * BORDER_SHARE)) - 1
     step = side + 3
     corners = [
         (x, y)
