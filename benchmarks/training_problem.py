@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from configs.load import load_experiment
-from models.detector import Detector, build_detector
+from configs.load import LoadedExperiment, load_experiment
+from models.detector import build_detector
 from models.losses import build_criterion
 from utils.engine.learner import Learner
 from utils.structures.batch import Batch, Targets
@@ -35,25 +35,7 @@ class TrainingProblem:
                 *overrides,
             ),
         )
-        torch.manual_seed(0)
-        num_classes = len(loaded.experiment.data.class_names)
-        detector: Detector = build_detector(loaded.graph, num_classes=num_classes)
-        criterion = build_criterion(
-            loaded.experiment.loss,
-            num_classes=num_classes,
-            num_levels=len(detector.strides),
-            image_size=self.image_size,
-            class_counts=[1] * num_classes,
-        )
-        learner = Learner(
-            detector,
-            criterion.to(self.device),
-            loaded.experiment.train,
-            batches_per_epoch=1000,
-            device=self.device,
-        )
-        learner.model.train()
-        return learner
+        return build_learner(loaded, self.device)
 
     def batch(self, seed: int = 0) -> Batch:
         """Return uint8 noise with boxes of a tenth to a half of the side, on the CPU."""
@@ -74,3 +56,27 @@ class TrainingProblem:
             ),
             metas=(meta,) * self.batch_size,
         )
+
+
+def build_learner(loaded: LoadedExperiment, device: torch.device) -> Learner:
+    """Return a learner of an experiment with new weights, ready to train."""
+    experiment = loaded.experiment
+    torch.manual_seed(0)
+    num_classes = len(experiment.data.class_names)
+    detector = build_detector(loaded.graph, num_classes=num_classes)
+    criterion = build_criterion(
+        experiment.loss,
+        num_classes=num_classes,
+        num_levels=len(detector.strides),
+        image_size=experiment.train.image_size,
+        class_counts=[1] * num_classes,
+    )
+    learner = Learner(
+        detector,
+        criterion.to(device),
+        experiment.train,
+        batches_per_epoch=1000,
+        device=device,
+    )
+    learner.model.train()
+    return learner

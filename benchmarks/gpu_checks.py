@@ -1,0 +1,203 @@
+"""Whether a GPU computes what the CPU computes; `gpu.py` runs these.
+
+Each check returns in words what it compared, or raises `DeviceError`. All but two run on a CPU too,
+where they compare it with itself: that tests the checks.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from benchmarks.training_problem import TrainingProblem
+from models.losses import DetectionCriterion
+from models.postprocess import Postprocess
+from utils.runtime.seeding import set_deterministic
+from utils.structures.batch import Targets
+from utils.structures.predictions import LevelAssignment, Predictions
+
+CPU = torch.device("cpu")
+TOLERANCE = 1e-4
+"""Relative difference of float32 sums that both devices may have."""
+AMP_TOLERANCE = 0.05
+AMP_STEPS = 5
+
+
+class DeviceError(Exception):
+    """The device does not compute what it should."""
+
+
+class GpuNeededError(Exception):
+    """The check needs a GPU."""
+
+
+Check = Callable[[TrainingProblem], str]
+
+
+def require_close(name: str, got: Tensor, expected: Tensor, tolerance: float = TOLERANCE) -> float:
+    """Return the largest difference as a share of the largest value, if it is small enough."""
+    scale = expected.abs().max().clamp(min=1e-12)
+    difference = float((got.to(expected.device) - expected).abs().max() / scale)
+    if not difference <= tolerance:
+        raise DeviceError(f"{name} differs by {difference:.1e} of its largest value")
+    return difference
+
+
+def output_and_targets(problem: TrainingProblem) -> tuple[DetectionCriterion, Predictions, Targets]:
+    """Return the criterion, what a network says, and the truth, all on the CPU."""
+    learner = replace(problem, device=CPU).learner("train.precision=float32")
+    batch = problem.batch()
+    with torch.no_grad():
+        predictions = learner.model(batch.pixels())
+    if not isinstance(learner.criterion, DetectionCriterion):
+        raise TypeError("a detector is trained with a DetectionCriterion")
+    return learner.criterion, predictions, batch.targets
+
+
+def moved(predictions: Predictions, device: torch.device) -> Predictions:
+    """Return raw output on another device, as leaves that take a gradient."""
+    levels = tuple(
+        level.detach().to(device, copy=True).requires_grad_() for level in predictions.levels
+    )
+    return replace(predictions, levels=levels, anchors=predictions.anchors.to(device))
+
+
+def check_loss(problem: TrainingProblem) -> str:
+    """Terms and gradients of the loss are those of the CPU."""
+    criterion, predictions, targets = output_and_targets(problem)
+    results = []
+    for device in (CPU, problem.device):
+        there = moved(predictions, device)
+        terms = criterion.to(device)(there, targets.to(device))
+        terms.total.backward()
+        gradients = [level.grad for level in there.levels]
+        results.append(
+            (torch.stack([terms.box, terms.objectness, terms.classification]), gradients)
+        )
+    (expected, expected_gradients), (got, gradients) = results
+    worst = require_close("loss", got.detach(), expected.detach())
+    for one, other in zip(gradients, expected_gradients, strict=True):
+        if one is None or other is None:
+            raise DeviceError("a level has no gradient")
+        worst = max(worst, require_close("gradient of the loss", one, other))
+    return f"terms and gradients within {worst:.1e}"
+
+
+def check_assignment(problem: TrainingProblem) -> str:
+    """The same cells answer for the same targets."""
+    criterion, predictions, targets = output_and_targets(problem)
+    found = []
+    for device in (CPU, problem.device):
+        assignment = criterion.assigner(moved(predictions, device), targets.to(device))
+        found.append([matches(level) for level in assignment.levels])
+    if found[0] != found[1]:
+        raise DeviceError("other cells answer for the targets")
+    return f"{sum(len(level) for level in found[0])} matches, the same"
+
+
+def matches(level: LevelAssignment) -> list[tuple[int, ...]]:
+    """Return image, anchor, row, column and target of the valid matches, sorted."""
+    columns = (level.image, level.anchor, level.row, level.column, level.target)
+    rows = torch.stack([column.cpu() for column in columns], dim=1)[level.valid.cpu()]
+    return sorted(tuple(row) for row in rows.tolist())
+
+
+def check_suppression(problem: TrainingProblem) -> str:
+    """Score filter and suppression give the same detections."""
+    _, predictions, _ = output_and_targets(problem)
+    process = Postprocess()
+    on_cpu = process(moved(predictions, CPU)).detections
+    there = process(moved(predictions, problem.device)).detections
+    count = 0
+    for got, expected in zip(there, on_cpu, strict=True):
+        if len(got.labels) != len(expected.labels):
+            raise DeviceError(f"{len(got.labels)} detections instead of {len(expected.labels)}")
+        if len(expected.labels):
+            require_close("scores", got.scores, expected.scores)
+        count += len(expected.labels)
+    return f"{count} detections, scores within {TOLERANCE:g}"
+
+
+def check_precision(problem: TrainingProblem, precision: str) -> str:
+    """Losses in reduced precision are near those in float32, and stay finite."""
+    if precision == "fp16" and problem.device.type != "cuda":
+        raise GpuNeededError
+    losses = {}
+    for name in ("float32", precision):
+        learner, batch = problem.learner(f"train.precision={name}"), problem.batch()
+        terms = [learner.learn(batch, step) for step in range(AMP_STEPS)]
+        losses[name] = torch.stack([each.total.detach() for each in terms if each is not None])
+    difference = require_close(f"loss in {precision}", *reversed(losses.values()), AMP_TOLERANCE)
+    return f"losses of {AMP_STEPS} steps within {difference:.1e} of float32"
+
+
+def check_resume(problem: TrainingProblem) -> str:
+    """Two steps, save, load and two more are four steps, bit by bit."""
+    with deterministic():
+        whole, first = problem.learner(), problem.learner()
+        for step in range(4):
+            whole.learn(problem.batch(step), step)
+        for step in range(2):
+            first.learn(problem.batch(step), step)
+        second = problem.learner()
+        second.load_state(first.state())
+        for step in range(2, 4):
+            second.learn(problem.batch(step), step)
+    for name, value in whole.vital_tensors().items():
+        if not torch.equal(value, second.vital_tensors()[name]):
+            raise DeviceError(f"{name} differs after a resume")
+    return f"{len(whole.vital_tensors())} tensors, bit by bit"
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Use deterministic algorithms inside."""
+    set_deterministic(True)
+    try:
+        yield
+    finally:
+        set_deterministic(False)
+
+
+def check_no_waiting(problem: TrainingProblem) -> str:
+    """A step asks the device for nothing."""
+    if problem.device.type != "cuda":
+        raise GpuNeededError
+    learner, batch = problem.learner(), problem.batch().pin_memory()
+    learner.learn(batch, 0)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step in range(1, 4):
+            learner.learn(batch, step)
+    except RuntimeError as error:
+        raise DeviceError(str(error).splitlines()[0]) from error
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return "3 steps under CUDA's synchronisation check"
+
+
+CHECKS: dict[str, Check] = {
+    "loss": check_loss,
+    "assignment": check_assignment,
+    "score filter and suppression": check_suppression,
+    "bf16": lambda problem: check_precision(problem, "bf16"),
+    "fp16": lambda problem: check_precision(problem, "fp16"),
+    "resume": check_resume,
+    "no waiting in a step": check_no_waiting,
+}
+
+
+def run_checks(problem: TrainingProblem) -> tuple[list[str], bool]:
+    """Return a line for each check, and whether none failed."""
+    lines, is_fine = [], True
+    for name, check in CHECKS.items():
+        try:
+            lines.append(f"ok       {name}: {check(problem)}")
+        except GpuNeededError:
+            lines.append(f"skipped  {name}: needs a GPU")
+        except DeviceError as failure:
+            lines.append(f"FAILED   {name}: {failure}")
+            is_fine = False
+    return lines, is_fine
