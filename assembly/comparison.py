@@ -96,23 +96,22 @@ def carry_out(design: LoadedDesign, folder: Path, runs: Sequence[PlannedRun]) ->
     """Do the runs on the engine that the design names; return those that failed."""
     settings = design.settings
     cores = max(1, available_cores() // settings.jobs)
+    shares_cores = settings.jobs > 1 and _any_arm(design).experiment.train.threads == 0
+    extra = (f"train.threads={cores}",) if shares_cores else ()
+
+    def check() -> None:
+        _check(runs, settings)
+
     if settings.engine == "ray":
-        gpus = 1.0 / settings.jobs if _wants_gpu(design) else 0.0
         return run_on_ray(
             runs,
             folder=folder,
             cpus_per_run=cores,
-            gpus_per_run=gpus,
-            check=lambda: _check(runs, settings),
+            gpus_per_run=1.0 / settings.jobs if _wants_gpu(design) else 0.0,
+            check=check,
+            extra=extra,
         )
-    shares_cores = settings.jobs > 1 and _any_arm(design).experiment.train.threads == 0
-    engine = LocalEngine(
-        folder=folder,
-        jobs=settings.jobs,
-        check=lambda: _check(runs, settings),
-        extra=(f"train.threads={cores}",) if shares_cores else (),
-    )
-    return engine.run(runs)
+    return LocalEngine(folder=folder, jobs=settings.jobs, check=check, extra=extra).run(runs)
 
 
 def _check(runs: Sequence[PlannedRun], settings: ComparisonSettings) -> None:

@@ -19,6 +19,7 @@ from configs.overrides import nested
 from configs.yaml_reader import read_yaml
 from tests.commands import ROOT
 from utils.comparison.run_numbers import METRICS, TIMES
+from utils.runtime.threads import available_cores
 
 SMOKE = ("--cfg", "configs/compare/smoke.yaml")
 TINY = (
@@ -195,3 +196,16 @@ def test_the_plan_is_said_and_leaves_no_folder(tmp_path: Path) -> None:
     assert "2 arms x 2 seeds: 4 trainings, 4 of them to do" in done.stderr
     assert "one training takes about" in done.stderr
     assert not (tmp_path / "compare").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1600)
+def test_ray_carries_out_a_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    done = run(*settings(tmp_path, "engine=ray", "jobs=2", "seeds=[0]"))
+    assert done.returncode == 0, done.stderr
+    assert set(result_of(tmp_path)["arms"]) == {"bce", "focal"}
+    config = read_yaml(tmp_path / "compare/tiny/runs/focal/seed0/config.yaml").values
+    assert config["train"]["threads"] == max(1, available_cores() // 2)

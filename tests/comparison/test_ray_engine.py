@@ -1,6 +1,7 @@
 """The Ray engine on a cluster of this machine, with programs that take milliseconds."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from utils.comparison import ray_engine
 from utils.comparison.claims import take_claim
 from utils.comparison.ray_engine import run_on_ray
 from utils.runtime.errors import UserError
+
+ENVIRONMENT = {"RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+"""Ray's workers are nice to others, so that a busy machine would starve the test."""
 
 
 def test_without_the_package_it_says_what_to_install(
@@ -24,6 +28,7 @@ def test_without_the_package_it_says_what_to_install(
 @pytest.fixture(scope="module")
 def _cluster() -> Iterator[None]:
     ray = pytest.importorskip("ray")
+    os.environ.update(ENVIRONMENT)
     ray.init(
         num_cpus=2,
         log_to_driver=False,
@@ -32,6 +37,8 @@ def _cluster() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+    for name in ENVIRONMENT:
+        del os.environ[name]
 
 
 @pytest.mark.slow

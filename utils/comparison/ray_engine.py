@@ -26,6 +26,7 @@ def run_on_ray(
     cpus_per_run: float,
     gpus_per_run: float,
     check: Callable[[], None] = lambda: None,
+    extra: tuple[str, ...] = (),
 ) -> list[Failure]:
     """Do the runs, each as one Ray task; return those that failed.
 
@@ -38,6 +39,7 @@ def run_on_ray(
         cpus_per_run: cores that Ray keeps for a run.
         gpus_per_run: GPUs, or a share of one, that Ray keeps for a run.
         check: called after every run; may raise to end everything.
+        extra: settings without influence on results, such as threads.
 
     Raises:
         UserError: the package ray is not installed.
@@ -54,7 +56,7 @@ def run_on_ray(
         )
     task = ray.remote(num_cpus=cpus_per_run, num_gpus=gpus_per_run, max_retries=RETRIES)(_one_run)
     here, folder = Path.cwd(), folder.resolve()
-    waiting = {task.remote(run, folder, here): run for run in runs if not run.is_done}
+    waiting = {task.remote(run, folder, here, extra): run for run in runs if not run.is_done}
     failures: list[Failure] = []
     while waiting:
         (done,), _ = ray.wait(list(waiting), num_returns=1)
@@ -65,9 +67,9 @@ def run_on_ray(
     return failures
 
 
-def _one_run(run: PlannedRun, folder: Path, here: Path) -> list[Failure]:
+def _one_run(run: PlannedRun, folder: Path, here: Path, extra: tuple[str, ...]) -> list[Failure]:
     os.chdir(here)
-    return LocalEngine(folder=folder, jobs=1).run([run])
+    return LocalEngine(folder=folder, jobs=1, extra=extra).run([run])
 
 
 def _outcome(ray: Any, done: object, run: PlannedRun, folder: Path) -> list[Failure]:
