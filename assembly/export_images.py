@@ -16,7 +16,7 @@ from configs.schema.data import Dataset
 from data.formats.files import is_image_name, list_files
 from data.framing import Framing
 from data.image_io import read_image
-from data.records import load_split
+from data.records import SplitName, load_split
 from data.scenes import CLASS_NAMES, render_scene
 from utils.runtime.errors import UserError
 from utils.structures.batch import Batch
@@ -85,15 +85,14 @@ def calibration_batches(
     Raises:
         UserError, ConfigError: there are no such images.
     """
-    dataset, split = _own_data(loaded), "train"
-    if named is not None:
-        dataset, split = load_dataset(named.data), named.split
+    dataset = _own_data(loaded) if named is None else load_dataset(named.data)
+    split: SplitName = "train" if named is None else named.split
     if dataset is None:
         raise UserError(
             "--int8 needs images of your data to measure ranges on; name them with "
             "--calibration-data, such as --calibration-data coco128/train"
         )
-    records = _spread(load_split(dataset, split).records, NUM_CALIBRATED)  # type: ignore[arg-type]
+    records = _spread(load_split(dataset, split).records, NUM_CALIBRATED)
     logger.info("int8: ranges are measured on %d images", len(records))
     return (framing.batch([read_image(record.path)]).pixels().numpy() for record in records)
 
