@@ -34,6 +34,9 @@ def publish(folder: Path, destination: Path, *, most_kib: int) -> list[Path]:
             f"{folder} holds no {RESULT_NAME} and {REPORT_NAME}: run compare.py report {folder}"
         )
     text = page.read_text(encoding="utf-8")
+    content = json.loads(numbers.read_text(encoding="utf-8"))
+    if "cautions" not in content:
+        raise UserError(f"{numbers} is of an older version: run compare.py report {folder}")
     smaller = fitted(text, most_kib * KIB)
     for path, size in ((numbers, numbers.stat().st_size), (page, len(smaller.encode()))):
         if size > most_kib * KIB:
@@ -43,7 +46,6 @@ def publish(folder: Path, destination: Path, *, most_kib: int) -> list[Path]:
     destination.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(numbers, destination / RESULT_NAME)
     (destination / REPORT_NAME).write_text(smaller, encoding="utf-8")
-    content = json.loads(numbers.read_text(encoding="utf-8"))
     has_pictures = smaller == text
     verdict = verdict_page(folder.resolve().name, content, has_pictures=has_pictures)
     (destination / "README.md").write_text(verdict, encoding="utf-8")

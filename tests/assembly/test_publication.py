@@ -68,6 +68,14 @@ def test_places_of_this_machine_are_not_published(folder: Path, tmp_path: Path) 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_result_of_an_older_version_is_told(folder: Path, tmp_path: Path) -> None:
+    for name in ("comparison.json", "report.html"):
+        text = (folder / name).read_text(encoding="utf-8").replace('"cautions"', '"other"')
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="of an older version"):
+        publish(tmp_path, tmp_path / "out", most_kib=100_000)
+
+
 def test_an_unfinished_comparison_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"run compare\.py report"):
         publish(tmp_path, tmp_path / "out", most_kib=10)
