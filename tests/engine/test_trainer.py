@@ -1,8 +1,10 @@
 import csv
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -24,6 +26,7 @@ from utils.engine.event_log import EventLog
 from utils.engine.learner import Learner
 from utils.engine.loss_log import NotFiniteError
 from utils.runtime.errors import UserError
+from utils.runtime.thread_trials import KeptThreads
 from utils.structures.batch import Targets
 from utils.structures.predictions import LossTerms
 from utils.structures.results import EvalResult
@@ -129,6 +132,20 @@ def test_divergence_stops_and_keeps_the_good_checkpoint(
     assert (state["epoch"], state["batch"]) == (1, batch - 1)
     for value in state["learner"]["model"].values():
         assert value.isfinite().all()
+
+
+def test_every_batch_is_a_batch_of_the_thread_trials(tmp_path: Path) -> None:
+    class Counted(KeptThreads):
+        amounts: ClassVar[list[int]] = []
+
+        @contextmanager
+        def batch(self, amount: int) -> Iterator[None]:
+            self.amounts.append(amount)
+            yield
+
+    toy_trainer(tmp_path, epochs=2, threads=Counted()).run()
+    whole, last = 4 * 3 * 8 * 8, 3 * 3 * 8 * 8
+    assert Counted.amounts == 2 * [whole, whole, whole, whole, last]
 
 
 def test_wrong_number_of_batches_is_noticed(tmp_path: Path) -> None:

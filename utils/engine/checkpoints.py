@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from utils.checkpoint.state import save_state
+from utils.checkpoint.state import load_state, save_state
+from utils.runtime.errors import UserError
 
 
 class Checkpoints:
@@ -38,3 +39,19 @@ class Checkpoints:
         if self._is_writer:
             save_state(self._folder, state())
         self.restart_clock()
+
+
+def restore(folder: Path, load: Callable[[dict[str, Any]], None]) -> None:
+    """Give `load` the newest whole state in `folder`.
+
+    Raises:
+        UserError: there is none, or it is not one that `load` understands.
+    """
+    state = load_state(folder)
+    try:
+        load(state)
+    except (RuntimeError, ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{folder} is of another training; restore the configuration it was started with "
+            f"({error})"
+        ) from error

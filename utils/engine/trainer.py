@@ -6,16 +6,16 @@ What happens within a batch is in `learner.py`; evaluation comes in as a functio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from configs.schema.train import TrainSettings
-from utils.checkpoint.state import load_state
 from utils.engine.best import BestWeights
 from utils.engine.budget_log import BudgetLog, MeasureBudget
-from utils.engine.checkpoints import Checkpoints
+from utils.engine.checkpoints import Checkpoints, restore
 from utils.engine.clock import Pace, TrainingClock
 from utils.engine.event_log import EventLog
 from utils.engine.explanation import Explanation, explain_stop
@@ -28,7 +28,6 @@ from utils.engine.protocols import BatchSource, Criterion, Evaluate
 from utils.engine.reporting import batch_text, epoch_text, result_columns
 from utils.engine.stopping import EarlyStopping
 from utils.engine.summary import TrainingStopped, TrainingSummary
-from utils.runtime.errors import UserError
 from utils.runtime.interrupt import StopRequest
 from utils.runtime.progress import progress_bar
 from utils.runtime.ranks import ALONE, Ranks
@@ -173,7 +172,8 @@ class Trainer:
             **result_columns(result),
         }
         self.history.append(row)
-        self._events.add(self.history.rows[-1] | self.budgets.end_epoch(self.epoch + 1))
+        written = self.history.rows[-1]
+        self._events.add(written | self.budgets.end_epoch(self.epoch + 1))
         self.epoch += 1
         self.batch = 0
         self.losses.reset()
@@ -181,10 +181,7 @@ class Trainer:
         self._save()
         epochs = self.settings.epochs
         remaining_s = 0.0 if self.is_finished else pace.remaining_s(self.epoch, epochs)
-        line = epoch_text(
-            self.history.rows[-1], epochs=epochs, is_best=is_best, remaining_s=remaining_s
-        )
-        logger.info(line)
+        logger.info(epoch_text(written, epochs=epochs, is_best=is_best, remaining_s=remaining_s))
         if self.stopping.should_stop and self.epoch < epochs:
             logger.info("stopping early: no better mAP50-95 for %d epochs", self.stopping.patience)
 
@@ -262,14 +259,7 @@ class Trainer:
             UserError: there is none, or it is of another network or number of batches.
         """
         last = (source or self.folder).last
-        state = load_state(last)
-        try:
-            self._load_state(state, other_batches=other_batches)
-        except (RuntimeError, ValueError, LookupError, TypeError) as error:
-            raise UserError(
-                f"{last} is of another training; restore the configuration it was "
-                f"started with ({error})"
-            ) from error
+        restore(last, partial(self._load_state, other_batches=other_batches))
         if self.is_finished:
             logger.info("this training is complete: %d epochs", self.epoch)
         else:
@@ -294,9 +284,8 @@ class Trainer:
         return (self.epoch + 1) * len(self.batches) - 1
 
     def _progress_text(self) -> str:
-        iteration = self.epoch * len(self.batches) + self.batch - 1
-        rates = self.learner.schedule.at(iteration)
-        return batch_text(self.losses.means(), lr=rates.lr, speed=self.clock.epoch_speed)
+        lr = self.learner.schedule.at(self.epoch * len(self.batches) + self.batch - 1).lr
+        return batch_text(self.losses.means(), lr=lr, speed=self.clock.epoch_speed)
 
     def _summary(self) -> TrainingSummary:
         best = self.stopping.best_epoch
