@@ -117,3 +117,15 @@ def test_softmax_scores_are_bounded() -> None:
     )
     found, _ = ranked(predictions).first(100)
     assert found.scores.tolist() == pytest.approx([0.5] * 12)
+
+
+@pytest.mark.parametrize("count", [1, 4, 10])
+def test_among_equal_scores_the_first_cell_comes_first(count: int) -> None:
+    """All cells are as good as the best few: which of them are decoded must not matter."""
+    predictions = random_predictions(4)
+    for level in predictions.levels:
+        level[..., 4:] = 1.0
+    boxes = predictions.decode().boxes[0].repeat_interleave(3, dim=0)
+    found, _ = ranked(predictions).first(count)
+    torch.testing.assert_close(found.boxes, boxes[:count])
+    assert found.labels.tolist() == [index % 3 for index in range(count)]
