@@ -14,10 +14,13 @@ _PICTURE = re.compile(r"<figure><img .*?</figure>\n?", flags=re.DOTALL)
 _PRIVATE = re.compile(r"(?<![\w.])(?:/(?:home|root|tmp|work|Users|mnt|data)/[\w./-]+)")
 
 
-def publish(folder: Path, destination: Path, *, most_kib: int) -> list[Path]:
+def publish(
+    folder: Path, destination: Path, *, most_kib: int, pictures: bool = False
+) -> list[Path]:
     """Copy comparison.json and report.html and write a README.md beside them; return the files.
 
-    Pictures are left out of the page, the last ones first, until it is small enough.
+    Pictures of the data set are left out of the page, since few data sets may be passed on; with
+    `pictures` only the last ones are, until it is small enough.
 
     Args:
         folder: of a comparison that is finished.
@@ -37,7 +40,7 @@ def publish(folder: Path, destination: Path, *, most_kib: int) -> list[Path]:
     content = json.loads(numbers.read_text(encoding="utf-8"))
     if "cautions" not in content:
         raise UserError(f"{numbers} is of an older version: run compare.py report {folder}")
-    smaller = fitted(text, most_kib * KIB)
+    smaller = fitted(text, most_kib * KIB if pictures else 0)
     for path, size in ((numbers, numbers.stat().st_size), (page, len(smaller.encode()))):
         if size > most_kib * KIB:
             raise UserError(f"{path} has {size // KIB} KiB, more than {most_kib}, without pictures")
@@ -62,7 +65,7 @@ def fitted(page: str, most_bytes: int) -> str:
         last = pictures.pop()
         page = page[: last.start()] + page[last.end() :]
         if not pictures:
-            note = '<p class="note">Left out of this copy for their size.</p>'
+            note = '<p class="note">Left out of this copy.</p>'
             page = page[: last.start()] + note + page[last.start() :]
     return page
 

@@ -1,8 +1,9 @@
 """Copy the result of a comparison into the repository, with a page of verdicts beside it.
 
-    python scripts/publish_comparison.py runs/compare/bccd-small docs/results/bccd [--max-kib 1000]
+    python scripts/publish_comparison.py runs/compare/bccd-small docs/results/bccd [--pictures]
 
-Pictures are left out of report.html where it would be larger. Prints the table of verdicts.
+Pictures of the data set stay out of report.html unless --pictures asks for those that fit: not every
+data set may be passed on. Prints the table of verdicts.
 """
 
 import argparse
@@ -25,8 +26,11 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a finished comparison")
     parser.add_argument("destination", type=Path, help="such as docs/results/bccd")
     parser.add_argument("--max-kib", type=int, default=1000, help="largest size of a file")
+    parser.add_argument("--pictures", action="store_true", help="keep pictures of the data set")
     command = parser.parse_args()
-    for path in publish(command.run, command.destination, most_kib=command.max_kib):
+    for path in publish(
+        command.run, command.destination, most_kib=command.max_kib, pictures=command.pictures
+    ):
         print(f"{path}: {path.stat().st_size // 1024} KiB", file=sys.stderr)
     numbers = command.destination / "comparison.json"
     print(verdict_table(json.loads(numbers.read_text(encoding="utf-8"))))

@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_fits_is_copied_as_it_is(folder: Path, tmp_path: Path) -> None:
-    files = publish(folder, tmp_path / "docs" / "x", most_kib=100_000)
+    files = publish(folder, tmp_path / "docs" / "x", most_kib=100_000, pictures=True)
     assert [path.name for path in files] == ["comparison.json", "report.html", "README.md"]
     for path in files[:2]:
         assert path.read_bytes() == (folder / path.name).read_bytes()
@@ -41,6 +41,12 @@ def test_what_fits_is_copied_as_it_is(folder: Path, tmp_path: Path) -> None:
     assert "Pictures are left out" not in text
 
 
+def test_pictures_stay_out_unless_asked_for(folder: Path, tmp_path: Path) -> None:
+    assert "<img" in (folder / "report.html").read_text(encoding="utf-8")
+    _, page, _ = publish(folder, tmp_path / "x", most_kib=100_000)
+    assert "data:image" not in page.read_text(encoding="utf-8")
+
+
 def test_pictures_go_first_the_last_ones_before_the_others(folder: Path, tmp_path: Path) -> None:
     text = (folder / "report.html").read_text(encoding="utf-8")
     captions = re.findall(r'alt="([^"]*)"', text)
@@ -48,7 +54,7 @@ def test_pictures_go_first_the_last_ones_before_the_others(folder: Path, tmp_pat
     some = fitted(text, len(text.encode()) - 1)
     assert re.findall(r'alt="([^"]*)"', some) == captions[:5]
     without = len(fitted(text, 0).encode())
-    files = publish(folder, tmp_path / "x", most_kib=without // 1024 + 1)
+    files = publish(folder, tmp_path / "x", most_kib=without // 1024 + 1, pictures=True)
     page = files[1].read_text(encoding="utf-8")
     assert "<img" not in page
     assert "Left out of this copy" in page

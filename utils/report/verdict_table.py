@@ -26,7 +26,7 @@ def verdict_table(content: Mapping[str, Any]) -> str:
 
 def verdict_page(title: str, content: Mapping[str, Any], *, has_pictures: bool) -> str:
     """Return the page that stands beside comparison.json and report.html."""
-    pictures = "" if has_pictures else " Pictures are left out of this copy for its size."
+    pictures = "" if has_pictures else " Pictures are left out of this copy."
     seeds = sorted({len(arm["seeds"]) for arm in content["arms"].values()})
     parts = [
         f"# {title}",

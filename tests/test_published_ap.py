@@ -1,0 +1,99 @@
+"""val.py on released weights reaches the published evaluation, image by image where that has one.
+
+The reference detections of coco128 have none at all on four images, though its raw outputs do (its
+suppression gives up after a time limit); on all others the two must agree.
+"""
+
+import contextlib
+import gzip
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from tests.commands import run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+WITHOUT_REFERENCE = {9, 110, 144, 165}
+
+
+def stats(truth: COCO, rows: list[dict[str, Any]], images: set[int]) -> list[float]:
+    """Return pycocotools' twelve numbers over some images."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        judge = COCOeval(truth, truth.loadRes(rows), "bbox")
+        judge.params.imgIds = sorted(images)
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    return [float(value) for value in judge.stats]
+
+
+def in_ids_of(truth: COCO, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return detections on YOLO labels, all numbered from 0, with the ids of COCO."""
+    images, categories = sorted(truth.getImgIds()), sorted(truth.getCatIds())
+    return [
+        {
+            **row,
+            "image_id": images[row["image_id"]],
+            "category_id": categories[row["category_id"]],
+        }
+        for row in rows
+    ]
+
+
+@pytest.fixture(scope="module")
+def found(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
+    """Numbers and detections of val.py by batch size."""
+    folder = tmp_path_factory.mktemp("published")
+    results = {}
+    for size in (1, 8, 16):
+        numbers, detections = folder / f"{size}.json", folder / f"{size}-detections.json"
+        done = run(
+            "val.py", "--weights", shared / "weights" / "yolov5n_v7.0.pt", "--data", "coco128",
+            "--split", "train", "--json", numbers, "--save-detections", detections,
+            f"data.path={shared / 'data' / 'coco128'}", "eval.iou_threshold=0.65",
+            f"eval.batch_size={size}", "train.workers=1", "eval.judge=pycocotools",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        results[size] = {
+            "numbers": json.loads(numbers.read_text()),
+            "detections": json.loads(detections.read_text()),
+        }
+    return results
+
+
+def test_ap_is_the_published_one_where_the_reference_has_detections(
+    shared: Path, found: dict[int, dict[str, Any]]
+) -> None:
+    truth_path = shared / "data" / "coco128" / "annotations" / "instances_train2017.json"
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(truth_path))
+    with gzip.open(shared / "golden" / "coco128_yolov5n_v7_detections.json.gz") as file:
+        reference = json.load(file)
+    ours = in_ids_of(truth, found[8]["detections"])
+    everywhere = set(truth.getImgIds())
+    seen = [{row["image_id"] for row in rows} for rows in (reference, ours)]
+    assert seen[1] - seen[0] == WITHOUT_REFERENCE
+    judged = stats(truth, reference, everywhere)
+    assert judged[0] == pytest.approx(0.35865, abs=5e-6)
+    assert judged[1] == pytest.approx(0.54197, abs=5e-6)
+    common = everywhere - WITHOUT_REFERENCE
+    published, own = stats(truth, reference, common), stats(truth, ours, common)
+    assert own[0] == pytest.approx(published[0], abs=0.003)
+    assert own[1] == pytest.approx(published[1], abs=0.004)
+    # What the four images are worth: with our detections there, the reference has our numbers.
+    completed = reference + [row for row in ours if row["image_id"] in WITHOUT_REFERENCE]
+    whole, all_own = stats(truth, completed, everywhere), stats(truth, ours, everywhere)
+    assert all_own[0] == pytest.approx(whole[0], abs=0.003)
+    assert all_own[1] == pytest.approx(whole[1], abs=0.004)
+
+
+def test_the_batch_size_changes_nothing(found: dict[int, dict[str, Any]]) -> None:
+    for size in (1, 16):
+        for key in ("map50_95", "map50", "map75", "by_size", "average_recall"):
+            assert found[size]["numbers"][key] == found[8]["numbers"][key], (size, key)
