@@ -19,13 +19,11 @@ def publish(
 ) -> list[Path]:
     """Copy comparison.json and report.html and write a README.md beside them; return the files.
 
-    Pictures of the data set are left out of the page, since few data sets may be passed on; with
-    `pictures` only the last ones are, until it is small enough.
-
     Args:
         folder: of a comparison that is finished.
         destination: folder for the files; is created.
         most_kib: largest size of a file, KiB.
+        pictures: keep as many pictures of the data set as fit; few data sets may be passed on.
 
     Raises:
         UserError: the comparison is not finished, a file stays too large even without pictures,

@@ -2,8 +2,8 @@
 
     python scripts/publish_comparison.py runs/compare/bccd-small docs/results/bccd [--pictures]
 
-Pictures of the data set stay out of report.html unless --pictures asks for those that fit: not every
-data set may be passed on. Prints the table of verdicts.
+Pictures of the data set stay out of report.html unless --pictures asks for those that fit: not
+every data set may be passed on. Prints the table of verdicts.
 """
 
 import argparse
