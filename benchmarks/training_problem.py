@@ -1,6 +1,7 @@
 """A network of the published size, its loss and a batch of noise: a training step without files."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -28,6 +29,7 @@ class TrainingProblem:
         loaded = load_experiment(
             "configs/coco128.yaml",
             (
+                f"data.path={Path(__file__).parent}",  # any folder: nothing is read from it
                 f"model.graph=models/{self.graph}.yaml",
                 f"train.image_size={self.image_size}",
                 f"train.batch_size={self.batch_size}",

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from utils.runtime.progress import is_silent_process
+
 USER_ERROR_CODE = 2
 INTERRUPTED_CODE = 130
 MACHINE_LIMITS = frozenset(
@@ -24,7 +26,8 @@ def run_command(
     try:
         code = main() or 0
     except KeyboardInterrupt as interruption:
-        _say(str(interruption) or "interrupted")
+        if not is_silent_process():
+            _say(str(interruption) or "interrupted")
         code = INTERRUPTED_CODE
     except user_errors as error:
         _say(f"error: {error}")
