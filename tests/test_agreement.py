@@ -5,11 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from benchmarks.agreement import agreement
 from configs.export_cli import DataSplit
-from configs.load import load_dataset
 
+COCO128 = Path(__file__).parents[1] / "configs" / "datasets" / "coco128.yaml"
 PAGE = Path(__file__).parents[1] / "docs" / "agreement.md"
 EXPORTED = ("ONNX", "ONNX with NMS", "OpenVINO", "OpenVINO with NMS", "TorchScript")
 INT8 = ("ONNX int8", "OpenVINO int8")
@@ -47,7 +48,7 @@ def few_photographs(source: Path, folder: Path) -> Path:
             if original.exists():
                 (folder / kind / original.name).symlink_to(original)
     data = folder / "data.yaml"
-    class_names = list(load_dataset("coco128").class_names)
+    class_names = yaml.safe_load(COCO128.read_text(encoding="utf-8"))["class_names"]
     data.write_text(
         f"format: yolo\npath: {folder}\ntrain: images\nval: images\n"
         f"class_names: {json.dumps(class_names)}\nmax_rejected: 1.0\n"
