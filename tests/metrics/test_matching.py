@@ -140,3 +140,16 @@ def test_of_equal_overlaps_the_last_truth_is_taken() -> None:
     _, _, matching = matched(problem, across_classes=False)
     assert matching.truth.tolist() == [1, -1]
     assert_verdicts_equal_pycocotools(problem)
+
+
+@pytest.mark.parametrize("images", [[0, 0, 1, 1], [1, 1, 0, 0], [0, 1, 0, 1]])
+@pytest.mark.parametrize("scores", [[0.9, 0.8, 0.9, 0.1], [0.1, 0.2, 0.3, 0.4], [0.5] * 4])
+def test_rows_are_sorted_by_image_and_falling_score(images: list[int], scores: list[float]) -> None:
+    rows = DetectionRows(
+        image_index=np.array(images),
+        boxes=np.arange(16.0).reshape(4, 4),
+        scores=np.array(scores),
+        labels=np.arange(4),
+    )
+    order = sorted(range(4), key=lambda row: (images[row], -scores[row]))
+    assert rows.best_first().labels.tolist() == order

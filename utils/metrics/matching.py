@@ -14,6 +14,8 @@ import numpy as np
 from utils.metrics.rows import Booleans, DetectionRows, Floats, Integers, TruthRows
 
 IOU_THRESHOLD = 0.5
+ROUNDING = 1e-6
+"""More than what rounding can change of a share of a width."""
 BLOCK = 1 << 16
 """Pairs that are looked at together."""
 
@@ -58,10 +60,18 @@ def overlapping_pairs(
     before = np.concatenate([[0], np.cumsum(num_truths)])
     blocks = np.searchsorted(before, np.arange(0, before[-1] + BLOCK, BLOCK))
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    left, width = truths.boxes[:, 0].copy(), truths.boxes[:, 2].copy()
     for start, end in pairwise(np.unique(blocks.clip(max=len(detections))).tolist()):
-        detection = np.repeat(np.arange(start, end), num_truths[start:end])
-        place = np.arange(len(detection)) + before[start] - before[detection]
-        truth = first_truth[detection] + place
+        counts = num_truths[start:end]
+        shift = np.repeat(first_truth[start:end] - before[start:end] + before[start], counts)
+        truth = shift + np.arange(len(shift))
+        lefts, widths = (np.repeat(detections.boxes[start:end, k], counts) for k in (0, 2))
+        reach = np.minimum(lefts + widths, left[truth] + width[truth])
+        common = reach - np.maximum(lefts, left[truth])
+        # Whoever overlaps enough shares enough of the detection's width: most pairs do not.
+        chosen = np.flatnonzero(common >= widths * (at_least - ROUNDING))
+        detection = np.repeat(np.arange(start, end), counts)[chosen]
+        truth = truth[chosen]
         overlap = _overlap(detections.boxes[detection], truths.boxes[truth], truths.ignore[truth])
         near = np.flatnonzero(overlap >= at_least)
         found.append((detection[near], truth[near], overlap[near]))

@@ -61,6 +61,9 @@ class DetectionRows:
 
     def best_first(self) -> "DetectionRows":
         """Return the rows sorted by image, then by falling score; equal scores keep their order."""
+        step = np.diff(self.image_index)
+        if np.all((step > 0) | ((step == 0) & (self.scores[1:] <= self.scores[:-1]))):
+            return self  # as suppression leaves them
         order = np.lexsort((-self.scores, self.image_index))
         return self.select(order)
 
