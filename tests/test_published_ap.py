@@ -53,12 +53,15 @@ def found(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, d
     results = {}
     for size in (1, 8, 16):
         numbers, detections = folder / f"{size}.json", folder / f"{size}-detections.json"
-        done = run(
-            "val.py", "--weights", shared / "weights" / "yolov5n_v7.0.pt", "--data", "coco128",
-            "--split", "train", "--json", numbers, "--save-detections", detections,
-            f"data.path={shared / 'data' / 'coco128'}", "eval.iou_threshold=0.65",
-            f"eval.batch_size={size}", "train.workers=1", "eval.judge=pycocotools",
-        )  # fmt: skip
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FOCALDET_DATASETS", str(shared / "data"))
+            done = run(
+                "val.py", "--weights", shared / "weights" / "yolov5n_v7.0.pt",
+                "--data", "coco128", "--split", "train",
+                "--json", numbers, "--save-detections", detections,
+                "eval.iou_threshold=0.65", f"eval.batch_size={size}",
+                "train.workers=1", "eval.judge=pycocotools",
+            )  # fmt: skip
         assert done.returncode == 0, done.stderr
         results[size] = {
             "numbers": json.loads(numbers.read_text()),
