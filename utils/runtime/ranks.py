@@ -6,6 +6,7 @@ writes the files and speaks; the others write to a folder that is thrown away.
 """
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,12 @@ Value = TypeVar("Value")
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for another before it gives up; reading labels may take minutes."""
+CONNECT_S = timedelta(seconds=3)
+_PORT_KEY = "focaldet/port"
+_OPEN = {"wait_for_workers": False}
+_TCPStore: Any = dist.TCPStore  # type: ignore[attr-defined]
+_kept: list[Any] = []
+"""Stores that others still read."""
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -124,15 +131,22 @@ def join_ranks(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
             f"RANK is set but {', '.join(missing)} not; start several processes with "
             "torchrun --nproc_per_node=N train.py ..., one without RANK"
         )
-    rank, size, local_rank, _, _ = (environment[name] for name in VARIABLES)
+    rank, size, local_rank, address, _ = (environment[name] for name in VARIABLES)
     has_cuda = torch.cuda.is_available()
     if has_cuda:
         torch.cuda.set_device(int(local_rank) % torch.cuda.device_count())
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if has_cuda else "gloo", timeout=PATIENCE)
+        store = _meeting_point(environment)
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if has_cuda else "gloo",
+            store=store,
+            rank=int(rank),
+            world_size=int(size),
+            timeout=PATIENCE,
+        )
     except (RuntimeError, ValueError) as error:
         raise UserError(f"process {rank} cannot reach the others: {error}") from error
-    watchdog = Watchdog.beside(environment["MASTER_ADDR"], int(environment["MASTER_PORT"]))
+    watchdog = Watchdog.beside(address, store.port)
     ranks = Ranks(
         rank=int(rank),
         size=int(size),
@@ -153,6 +167,32 @@ def join_ranks(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
     finally:
         watchdog.stop()
         _part()
+
+
+def _meeting_point(environment: Mapping[str, str]) -> Any:
+    """Return the store in which this start's processes find each other, served by the first one.
+
+    torchrun serves a store too, but the same one after a restart, where the addresses of dead
+    processes still stand: who reads them waits for ever. There the new store's port is told.
+    """
+    rank, size = int(environment["RANK"]), int(environment["WORLD_SIZE"])
+    address, port = environment["MASTER_ADDR"], int(environment["MASTER_PORT"])
+    is_served = environment.get("TORCHELASTIC_USE_AGENT_STORE") == str(True)
+    board = _TCPStore(address, port, is_master=rank == 0 and not is_served, **_OPEN)
+    if rank == 0:
+        own = _TCPStore(address, 0, size, is_master=True, **_OPEN)
+        board.set(_PORT_KEY, str(own.port))
+        _kept.append(board)
+        return own
+    end = time.monotonic() + PATIENCE.total_seconds()
+    while True:
+        try:
+            own_port = int(board.get(_PORT_KEY))
+            return _TCPStore(address, own_port, size, is_master=False, timeout=CONNECT_S, **_OPEN)
+        except RuntimeError:  # the port of a process that is gone
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
 
 
 def _part() -> None:
