@@ -15,7 +15,7 @@ from tests.structures.test_budget import random_budget
 from utils.engine.budget_log import budget_row
 from utils.report.budget_section import BudgetSection, read_budget_section
 from utils.report.budget_text import branch_sentence, percent, recall_sentence
-from utils.report.run_page import TEMPLATES
+from utils.report.page_template import TEMPLATES
 from utils.structures.budget import LossBudget
 
 NAMES = ("disc", "ring & co", "box")

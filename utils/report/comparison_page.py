@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from utils.report.comparison.budget import (
     cumulative_charts,
     difficulty_charts,
@@ -24,8 +22,9 @@ from utils.report.comparison.reliability import reliability_chart
 from utils.report.comparison.scores import score_charts
 from utils.report.comparison.search import search_chart
 from utils.report.comparison.seeds import seed_chart
+from utils.report.page_template import page_environment
 from utils.report.plot_area import css
-from utils.report.run_page import TEMPLATES, Figure
+from utils.report.run_page import Figure
 
 GROUPS = {
     "accuracy": "Accuracy and operating points",
@@ -53,13 +52,7 @@ class ComparisonPage:
 
 def write_comparison_page(path: Path, page: ComparisonPage) -> None:
     """Write the page to `path`."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters["number"] = _number
     environment.filters["signed"] = lambda value: "-" if value is None else f"{value:+.2f}"
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)

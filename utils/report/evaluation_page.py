@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from utils.metrics.analysis import Analysis
 from utils.metrics.score_curves import mean_f1
 from utils.report.evaluation_charts import MEANINGS, evaluation_charts
-from utils.report.run_page import TEMPLATES, Figure
+from utils.report.page_template import page_environment
+from utils.report.run_page import Figure
 from utils.structures.results import EvalResult
 
 LARGEST_TABLE = 20
@@ -36,13 +35,7 @@ class EvaluationPage:
 
 def write_evaluation_page(path: Path, page: EvaluationPage) -> None:
     """Write the page to `path`."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters["score"] = lambda value: "-" if value is None else f"{value:.3f}"
     names = [*page.class_names, "background"]
     text = environment.get_template("evaluation.html").render(

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from utils.report.budget_section import BudgetSection
 from utils.report.budget_text import percent
 from utils.report.charts import line_chart
+from utils.report.page_template import page_environment
 from utils.structures.results import EvalResult
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +52,7 @@ def read_history(path: Path) -> list[dict[str, float | None]]:
 
 def write_run_page(path: Path, page: RunPage) -> None:
     """Write the report of a training to `path`."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
-    )
+    environment = page_environment()
     environment.filters["score"] = lambda value: "-" if value is None else f"{value:.3f}"
     environment.filters["percent"] = percent
     text = environment.get_template("run.html").render(
