@@ -52,6 +52,7 @@ class SplitEvaluation:
             stride=stride,
             settings=experiment.eval,
             workers=experiment.train.workers,
+            pin_memory=device.type == "cuda",
             cache=cache,
             ranks=ranks,
         )
@@ -69,6 +70,10 @@ class SplitEvaluation:
             description=self.split.name,
             ranks=self._ranks,
         )
+
+    def start(self) -> None:
+        """Start the loader's workers now instead of at the first call."""
+        self._batches.start()
 
     def close(self) -> None:
         """End the loader's workers."""

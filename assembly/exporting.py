@@ -62,7 +62,7 @@ def export(command: ExportCommand) -> tuple[Path, ...]:
             raise ConfigError(f"{override.partition('=')[0]}: has no effect on an export")
     loaded = load_detector(command.weights)
     experiment = prediction_settings(loaded, command.overrides, like_val=command.like_val)
-    set_threads(experiment.train.threads, workers=0)
+    set_threads(experiment.train.threads)
     exporter = Exporter(command, loaded, experiment)
     paths = [exporter.write(name) for name in command.formats]
     if command.int8:

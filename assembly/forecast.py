@@ -99,7 +99,7 @@ def training_seconds(loaded: LoadedExperiment) -> float:
     """Return how long the trainings of an experiment take, from a few steps on real batches."""
     settings = loaded.experiment.train
     device = choose_device(settings.device)
-    set_threads(settings.threads, settings.workers)
+    set_threads(settings.threads)
     split = load_split(loaded.experiment.data, "train")
     seed_process(settings.seed)
     start = build_training_detector(loaded, split)

@@ -33,7 +33,7 @@ def judge_run(path: Path) -> None:
     """
     loaded = load_last(path)
     experiment = experiment_from_mapping(loaded.metadata["config"])
-    set_threads(experiment.train.threads, experiment.train.workers)
+    set_threads(experiment.train.threads)
     set_deterministic(experiment.train.deterministic)
     (path / FOLDER).mkdir(exist_ok=True)
     write_json(path / FOLDER / FACTS, _facts(experiment))

@@ -92,7 +92,7 @@ def load_for_judging(command: ValCommand) -> tuple[LoadedDetector, Experiment, S
     split = load_split(experiment.data, command.split)
     split.report.require_usable(experiment.data.max_rejected)
     check_class_names(loaded.class_names, split.class_names, source=str(command.weights))
-    set_threads(experiment.train.threads, experiment.train.workers)
+    set_threads(experiment.train.threads)
     return loaded, experiment, split
 
 

@@ -91,7 +91,7 @@ def predict(command: PredictCommand) -> PredictionSummary:
         threads=max(1, min(experiment.train.workers, available_cores())),
     )
     # As many as val.py takes: another number may change the last bit of a score.
-    set_threads(experiment.train.threads, experiment.train.workers)
+    set_threads(experiment.train.threads)
     folder = _claim_folder(command.save_dir) if command.save else None
     written = tuple(path for path in (folder, command.save_json) if path is not None)
     summary = PredictionSummary(predictor.class_names, written, skipped=batches.skipped)

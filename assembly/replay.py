@@ -30,7 +30,7 @@ def replay(path: Path) -> None:
     loaded = load_experiment(folder.config)
     settings = loaded.experiment.train
     device = choose_device(settings.device)
-    set_threads(settings.threads, 0)
+    set_threads(settings.threads)
     split = load_split(loaded.experiment.data, "train")
     start = build_training_detector(loaded, split, resumed=True)
     criterion = build_training_criterion(start.loaded, start.detector, split, folder, device=device)

@@ -66,7 +66,7 @@ def train(
     settings = loaded.experiment.train
     _require_joinable(settings, ranks)
     device = choose_device(settings.device, ranks.local_rank)
-    set_threads(settings.threads, settings.workers, processes=ranks.local_size)
+    set_threads(settings.threads, processes=ranks.local_size)
     set_deterministic(settings.deterministic)
     with ranks.main_first("reading labels"):
         splits = _load_splits(loaded)
@@ -170,6 +170,7 @@ class _Training:
         """Train to the end and write down what came of it."""
         logger.info("results go to %s", self._folder.path)
         try:
+            self._start_workers()
             summary = self._trainer.run()
             if self._ranks.is_main:
                 self._witness.finish()
@@ -178,6 +179,12 @@ class _Training:
             self._batches.close()
             if self._evaluation is not None:
                 self._evaluation.close()
+
+    def _start_workers(self) -> None:
+        # Forked before the first step, no worker holds on to memory that the step has used once.
+        self._batches.start()
+        if self._evaluation is not None:
+            self._evaluation.start()
 
     def _write_results(self, summary: TrainingSummary) -> None:
         """Judge the saved weights once more, as val.py will, and write what they are worth."""

@@ -10,6 +10,7 @@ from models.arguments import parse_activation
 from models.blocks import BLOCKS
 from models.graph import IMAGE, IMAGE_CHANNELS, Graph, Row
 from models.heads import HEADS
+from models.undrawn import UndrawnWeights
 
 PROBE_SIZE = 1024
 """Side in pixels of the image that strides are measured with; a multiple of every sane stride."""
@@ -95,17 +96,18 @@ def _takes_multiples(graph: Graph, strides: Sequence[int], size: int) -> bool:
 
 
 def _level_shapes(graph: Graph, side: int) -> list[Tensor]:
-    """Return the head's inputs (1, C, H, W) for an image of `side` pixels, in its order.
+    """Return the head's inputs (0, C, H, W) for images of `side` pixels, in its order.
 
-    Runs shapes only (torch's meta device): no memory, no arithmetic, no random numbers.
+    A batch of no images shows all shapes without arithmetic. On torch's meta device the first
+    operation would import its compiler, which takes two seconds and 180 MiB.
     """
-    with torch.device("meta"):
-        modules = build_modules(graph)
-        features = {IMAGE: torch.empty(1, IMAGE_CHANNELS, side, side)}
-    modules.eval()
-    for row, module in zip(graph.rows[:-1], modules, strict=False):
-        inputs = [features[source] for source in row.sources]
-        features[row.index] = _probe(graph, row, module, inputs, side)
+    with torch.device("cpu"), UndrawnWeights():
+        modules = build_modules(graph).eval()
+        features = {IMAGE: torch.empty(0, IMAGE_CHANNELS, side, side)}
+    with torch.no_grad():
+        for row, module in zip(graph.rows[:-1], modules, strict=False):
+            inputs = [features[source] for source in row.sources]
+            features[row.index] = _probe(graph, row, module, inputs, side)
     return [features[source] for source in graph.rows[-1].sources]
 
 

@@ -201,10 +201,10 @@ class TrainSettings(Settings):
     longest unused are removed when a training starts."""
 
     threads: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = 0
-    """Compute threads, 0 to 1024; 0 takes the cores that are left beside the workers, at least one.
-    auto tries all cores, half of them and one on a few batches of every 100 and keeps the fastest,
-    as other programs come and go; needs deterministic: false, because the number of threads changes
-    the last digits of a sum."""
+    """Compute threads, 0 to 1024; 0 takes all cores (or $OMP_NUM_THREADS), which is fastest unless
+    another program keeps a core busy: then 1 is. auto tries all cores, half of them and one on a
+    few batches of every 100 and keeps the fastest, as other programs come and go; needs
+    deterministic: false, because the number of threads changes the last digits of a sum."""
 
     deterministic: bool = True
     """Use deterministic algorithms where there is a choice (matters on CUDA)."""

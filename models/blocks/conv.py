@@ -8,6 +8,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from models.blocks.norm_silu import can_save_memory, norm_silu
+
 BATCH_NORM_EPS = 1e-3
 BATCH_NORM_MOMENTUM = 0.03
 
@@ -53,7 +55,10 @@ class Conv(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features (B, in, H, W) to (B, out, H', W')."""
-        result: Tensor = self.act(self.bn(self.conv(features)))
+        values: Tensor = self.conv(features)
+        if can_save_memory(self.bn, self.act, values):
+            return norm_silu(self.bn, values)
+        result: Tensor = self.act(self.bn(values))
         return result
 
 

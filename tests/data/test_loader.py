@@ -138,6 +138,26 @@ def test_close_ends_the_workers_and_loading_can_go_on(
     batches.close()
 
 
+def worker_ids() -> set[int | None]:
+    return {process.pid for process in multiprocessing.active_children()}
+
+
+def test_workers_can_be_started_before_there_is_work(records: list[Record]) -> None:
+    with_workers, alone = train_batches(records, workers=2), train_batches(records)
+    judged, judged_alone = eval_batches(records, workers=1), eval_batches(records)
+    before = worker_ids()
+    for batches in (with_workers, judged, with_workers, alone):
+        batches.start()
+    started = worker_ids() - before
+    assert len(started) == 3
+    assert identical(with_workers.epoch(1, start=1), alone.epoch(1, start=1))
+    assert identical(judged, judged_alone)
+    assert identical(with_workers.epoch(2), alone.epoch(2))
+    assert worker_ids() - before == started
+    with_workers.close()
+    judged.close()
+
+
 def test_workers_leave_ctrl_c_to_the_main_process(
     records: list[Record], reference: list[list[Batch]]
 ) -> None:

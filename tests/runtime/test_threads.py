@@ -26,20 +26,32 @@ def set_machine(
 
 
 @pytest.mark.parametrize(
-    ("cores", "threads", "workers", "expected"),
-    [(8, 0, 2, 6), (2, 0, 2, 1), (2, 0, 16, 1), (1, 0, 0, 1), (8, 3, 8, 3), (2, 5, 0, 5)],
+    ("cores", "threads", "processes", "expected"),
+    [(8, 0, 1, 8), (2, "auto", 1, 2), (8, 0, 3, 2), (2, 0, 4, 1), (8, 3, 1, 3), (2, 5, 2, 5)],
 )
-def test_threads_take_the_cores_beside_the_workers(
+def test_threads_take_all_cores_or_a_share(
     cores: int,
     threads: int,
-    workers: int,
+    processes: int,
     expected: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     set_machine(monkeypatch, tmp_path, cores=cores)
-    assert set_threads(threads, workers) == expected
+    assert set_threads(threads, processes=processes) == expected  # type: ignore[arg-type]
     assert torch.get_num_threads() == expected
+
+
+@pytest.mark.parametrize(
+    ("stated", "processes", "expected"), [("3", 1, 3), ("1", 1, 1), ("1", 2, 4), ("4,2", 1, 8)]
+)
+def test_the_usual_variable_is_heard_in_a_single_process(
+    stated: str, processes: int, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", stated)
+    set_machine(monkeypatch, tmp_path, cores=8)
+    assert set_threads(0, processes=processes) == expected
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from configs.schema.train import AdamSettings, SgdSettings, TrainSettings
 from configs.schema.train import Optimizer as OptimizerSettings
 from utils.engine.schedule import Rates
 from utils.engine.storage_order import StorageOrderSgd
+from utils.engine.uncompiled import keep_compiler_out
 
 NORMS = (
     nn.modules.batchnorm._NormBase,
@@ -79,6 +80,7 @@ def build_optimizer(
     decay = settings.optimizer.weight_decay * images_per_step / settings.nominal_batch
     described = list(_describe(model, decay, lr_factors or {}))
     kernel = "fused" if _have_fused_kernels(model) else "foreach"
+    keep_compiler_out()
     optimizer = _construct(described, settings.optimizer, **{kernel: True})
     _begin_momentum(optimizer)
     return optimizer

@@ -1,4 +1,4 @@
-"""How many cores there are and how compute threads share them with loader workers.
+"""How many cores there are and how many of them compute.
 
 torch is imported inside, because `prepare_environment` has to run before it.
 """
@@ -49,16 +49,24 @@ def _container_quota() -> int:
         return 1 << 16
 
 
-def set_threads(threads: int | Literal["auto"], workers: int, *, processes: int = 1) -> int:
+def set_threads(threads: int | Literal["auto"], *, processes: int = 1) -> int:
     """Set torch's compute threads and return their number.
 
-    `threads` 0 takes the cores that are left beside `workers` loader processes, at least one, and
-    auto begins with them; of several training `processes` on this machine each has its share of the
-    cores.
+    `threads` 0 takes all cores, or as many as $OMP_NUM_THREADS says; auto begins with them. Loader
+    workers get no core of their own: from the cache of decoded images an image takes them a tenth
+    of the time that the network takes on a CPU. Of several training `processes` on this machine
+    each has its share of the cores.
     """
     import torch
 
     is_stated = threads != "auto" and threads > 0
-    chosen = threads if is_stated else max(1, available_cores() // processes - workers)
-    torch.set_num_threads(int(chosen))
-    return int(chosen)
+    chosen = int(threads) if is_stated else _fair_share(processes)
+    torch.set_num_threads(chosen)
+    return chosen
+
+
+def _fair_share(processes: int) -> int:
+    if processes > 1:  # torchrun sets the variable to 1 by itself, which is nobody's wish
+        return max(1, available_cores() // processes)
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return int(stated) if stated.isdecimal() and int(stated) > 0 else available_cores()

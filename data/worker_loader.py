@@ -1,0 +1,134 @@
+"""torch's DataLoader with workers that live across epochs, end quietly, report in one line."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from data.collate import collate
+from utils.runtime.errors import UserError
+from utils.runtime.memory import reuse_freed_memory
+from utils.structures.batch import Batch
+from utils.structures.images import Sample
+
+
+class WorkerLoader:
+    """torch's DataLoader with workers that live across epochs, end quietly, report in one line."""
+
+    def __init__(
+        self, dataset: Dataset[Sample], batch_sampler: Any, *, workers: int, pin_memory: bool
+    ) -> None:
+        workers = min(workers, len(batch_sampler))
+        if workers == 0:
+            # OpenCV's own threads compete with torch's in this process and slow both down.
+            cv2.setNumThreads(0)
+            reuse_freed_memory()
+        self._plan = _Plan(batch_sampler)
+        self._loader: DataLoader[Any] = DataLoader(
+            _Reported(dataset),
+            batch_sampler=self._plan,
+            num_workers=workers,
+            collate_fn=_collate_reported,
+            worker_init_fn=_start_worker,
+            persistent_workers=workers > 0,
+            pin_memory=pin_memory,
+            # Otherwise the loader takes its seed from torch's global generator, and every later
+            # draw in the process depends on how often a loader was started.
+            generator=torch.Generator(),
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        with _signals_held():
+            batches = iter(self._loader)
+        for batch in batches:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+    def start(self) -> None:
+        """Start the workers without work, unless they run already."""
+        if self._loader.num_workers and self._loader._iterator is None:
+            self._plan.is_empty = True
+            with _signals_held():
+                iter(self._loader)
+            self._plan.is_empty = False
+
+    def close(self) -> None:
+        """End the workers. torch has no public way to do so while a traceback refers to them."""
+        shutdown = getattr(self._loader._iterator, "_shutdown_workers", None)
+        self._loader._iterator = None
+        if shutdown is not None:
+            shutdown()
+
+
+class _Plan:
+    """The batches of a sampler, or none."""
+
+    def __init__(self, batches: Any) -> None:
+        self._batches = batches
+        self.is_empty = False
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(() if self.is_empty else self._batches)
+
+
+class _Reported(Dataset[Any]):
+    """A dataset that returns a user's mistake instead of raising it.
+
+    DataLoader would wrap the text of an exception in the traceback of the worker.
+    """
+
+    def __init__(self, dataset: Dataset[Sample]) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, key: Any) -> "Sample | UserError":
+        try:
+            return self._dataset[key]
+        except UserError as error:
+            return error
+
+
+def _collate_reported(samples: "list[Sample | UserError]") -> "Batch | UserError":
+    good: list[Sample] = []
+    for sample in samples:
+        if isinstance(sample, UserError):
+            return sample
+        good.append(sample)
+    return collate(good)
+
+
+_HELD = {signal.SIGINT, signal.SIGTERM}
+_CAN_HOLD = hasattr(signal, "pthread_sigmask")
+"""Not on Windows."""
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep signals back while workers start: they inherit this until they ignore them."""
+    if not _CAN_HOLD:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker(_worker: int) -> None:
+    # Ctrl-C reaches every process of the terminal, and cluster managers signal all processes of a
+    # job; the main process decides what happens. Workers end when it closes them or is gone.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if _CAN_HOLD:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    reuse_freed_memory()
