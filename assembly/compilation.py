@@ -28,15 +28,17 @@ def choose_compiler(
         _require_graphs(device, ranks)
     if ranks.size > 1 and settings.sync_batchnorm:
         raise UserError(
-            "train.compile and train.sync_batchnorm do not go together: at every norm compiled code "
-            "would stop to wait for the other processes; state one of them off"
+            "train.compile and train.sync_batchnorm do not go together: compiled code would end at "
+            "every norm to wait for the other processes; state one of them off"
         )
     require_earned(settings, device, num_images // (settings.batch_size * ranks.size))
-    require_compiler(device)
+    is_exact = settings.deterministic and device.type == "cuda"
+    require_compiler(device, is_exact=is_exact)
     return Compiler(
         batch_size=settings.batch_size,
-        mode=settings.compile,
         has_loss=device.type == "cuda" and ranks.size == 1,
+        has_graphs=settings.compile == "graphs",
+        is_exact=is_exact,
     )
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,12 @@ TWO = Ranks(rank=0, size=2, local_rank=0, local_size=2)
 def tried(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
     """Devices whose compiler was tried; all of them have one."""
     devices: list[torch.device] = []
-    monkeypatch.setattr(compilation, "require_compiler", devices.append)
+
+    def require_compiler(device: torch.device, *, is_exact: bool) -> None:
+        assert is_exact == (device.type == "cuda")
+        devices.append(device)
+
+    monkeypatch.setattr(compilation, "require_compiler", require_compiler)
     return devices
 
 
@@ -36,10 +42,11 @@ def test_nothing_is_compiled_or_tried_unless_it_is_asked_for(tried: list[torch.d
 
 def test_the_loss_is_compiled_on_cuda_in_one_process(tried: list[torch.device]) -> None:
     assert chosen(CPU, compile="network", batch_size=8) == Compiler(batch_size=8)
-    assert chosen(CUDA, compile="network") == Compiler(batch_size=16, has_loss=True)
-    assert chosen(CUDA, TWO, compile="network") == Compiler(batch_size=16)
-    graphs = Compiler(batch_size=16, mode="graphs", has_loss=True)
-    assert chosen(CUDA, compile="graphs", nominal_batch=16) == graphs
+    on_gpu = Compiler(batch_size=16, has_loss=True, is_exact=True)
+    assert chosen(CUDA, compile="network") == on_gpu
+    assert chosen(CUDA, TWO, compile="network") == replace(on_gpu, has_loss=False)
+    recorded = replace(on_gpu, has_graphs=True)
+    assert chosen(CUDA, compile="graphs", nominal_batch=16) == recorded
     assert tried == [CPU, CUDA, CUDA, CUDA]
 
 
@@ -64,6 +71,15 @@ def test_what_does_not_work_is_refused_before_anything_is_tried(
         chosen(device, ranks, **settings)
     assert "\n" not in str(caught.value)
     assert tried == []
+
+
+def test_what_need_not_repeat_may_be_chosen_by_its_speed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compilation, "require_compiler", lambda device, *, is_exact: None)
+    compiler = chosen(CUDA, compile="network", deterministic=False)
+    assert compiler is not None
+    assert not compiler.is_exact
 
 
 def test_joint_norms_of_one_process_are_ordinary_ones(tried: list[torch.device]) -> None:

@@ -8,7 +8,13 @@ import pytest
 import torch
 
 import utils.runtime.compiler as compiler_module
-from utils.runtime.compiler import compiler_name, compiling, require_compiler
+from utils.runtime.compiler import (
+    EXACT_OPTION,
+    GRAPHS_OPTION,
+    compiler_name,
+    compiling,
+    require_compiler,
+)
 from utils.runtime.errors import UserError
 
 CPU = torch.device("cpu")
@@ -33,6 +39,22 @@ def test_the_compiler_is_the_one_torch_would_call(monkeypatch: pytest.MonkeyPatc
 def test_other_devices_are_refused() -> None:
     with pytest.raises(UserError, match="works on cpu and cuda, not on mps"):
         require_compiler(torch.device("mps"))
+
+
+def test_a_torch_whose_code_varies_is_refused_where_exactness_is_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch._inductor
+
+    monkeypatch.setattr(torch._inductor, "list_options", lambda: ["triton.cudagraphs"])
+    with pytest.raises(UserError, match=r"resumed training would not be exact; .*deterministic=fa"):
+        require_compiler(torch.device("cuda"), is_exact=True)
+
+
+def test_torch_knows_the_options_by_these_names() -> None:
+    import torch._inductor
+
+    assert {EXACT_OPTION, GRAPHS_OPTION} <= set(torch._inductor.list_options())
 
 
 def test_of_a_long_message_the_compilers_complaint_is_told() -> None:

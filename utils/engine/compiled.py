@@ -9,30 +9,33 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from utils.engine.joint_forward import Forward
 from utils.engine.protocols import Criterion
-from utils.runtime.compiler import compiling
+from utils.runtime.compiler import EXACT_OPTION, GRAPHS_OPTION, compiling
 from utils.structures.batch import Targets
 from utils.structures.predictions import LossTerms
 
 logger = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiler:
     """How the training step on batches of `batch_size` images is compiled.
 
-    mode: network, or graphs, which also records CUDA graphs of it. has_loss: whether the loss is
-    compiled. backend: of torch.compile.
+    has_loss: the loss is compiled too. has_graphs: CUDA graphs of the network are recorded.
+    is_exact: no code is chosen by its speed here and now, which would change the order of sums from
+    one start to the next; on a CPU nothing is. backend: of torch.compile.
     """
 
     batch_size: int
-    mode: Literal["network", "graphs"] = "network"
     has_loss: bool = False
+    has_graphs: bool = False
+    is_exact: bool = False
     backend: str | Callable[..., Any] = "inductor"
 
     def network(self, network: nn.Module) -> Forward:
@@ -45,7 +48,14 @@ class Compiler:
         CUDA graphs are not for it: they need as many targets in every step, and what they return
         does not outlive the next step, as the terms of the loss have to.
         """
-        return _AnyTargets(criterion, self.backend) if self.has_loss else None
+        return _AnyTargets(criterion, self) if self.has_loss else None
+
+    def options(self, *, has_graphs: bool = False) -> dict[str, Any]:
+        """Return the arguments of torch.compile."""
+        if self.backend != "inductor":
+            return {"backend": self.backend}
+        wanted = {EXACT_OPTION: self.is_exact, GRAPHS_OPTION: has_graphs}
+        return {"options": {name: True for name, is_wanted in wanted.items() if is_wanted}}
 
 
 class _WholeBatches:
@@ -58,9 +68,9 @@ class _WholeBatches:
     def __init__(self, network: nn.Module, compiler: Compiler) -> None:
         self._network = network
         self._batch_size = compiler.batch_size
-        self._has_graphs = compiler.mode == "graphs"
-        options: dict[str, Any] = {"mode": "reduce-overhead"} if self._has_graphs else {}
-        self._compiled = torch.compile(network, dynamic=False, backend=compiler.backend, **options)
+        self._has_graphs = compiler.has_graphs
+        options = compiler.options(has_graphs=compiler.has_graphs)
+        self._compiled: Forward = torch.compile(network, dynamic=False, **options)
         self._is_new = True
 
     def __call__(self, pixels: Tensor) -> Any:
@@ -78,19 +88,19 @@ class _WholeBatches:
 class _AnyTargets:
     """Computes a loss compiled once for any number of targets, and for none and one again."""
 
-    def __init__(self, criterion: Criterion, backend: str | Callable[..., Any]) -> None:
-        self._compiled = torch.compile(criterion, backend=backend)
+    def __init__(self, criterion: Criterion, compiler: Compiler) -> None:
+        self._compiled: Criterion = torch.compile(criterion, **compiler.options())
 
     def __call__(self, predictions: Any, targets: Targets) -> LossTerms:
         for column in (targets.boxes, targets.labels, targets.image_index):
             torch._dynamo.maybe_mark_dynamic(column, 0)
         with compiling("the loss"):
-            terms: LossTerms = self._compiled(predictions, targets)
-        return terms
+            return self._compiled(predictions, targets)
 
 
 def uncompiled() -> AbstractContextManager[Any]:
     """Return a context in which compiled functions run as they were written, hooks included."""
     if "torch._dynamo" not in sys.modules:  # nothing is compiled, and to load it takes 2 s
         return nullcontext()
-    return torch.compiler.set_stance("force_eager")
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance

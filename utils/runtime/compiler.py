@@ -12,16 +12,19 @@ from torch import Tensor
 from utils.runtime.errors import UserError
 
 DEVICES = ("cpu", "cuda")
+EXACT_OPTION, GRAPHS_OPTION = "deterministic", "triton.cudagraphs"
+"""What torch calls to choose no code by its speed, and to record CUDA graphs."""
 REMEDY = "mend that or state train.compile=off"
 LONGEST_REASON = 200
 """Characters of torch's own words that fit into one line."""
 
 
-def require_compiler(device: torch.device) -> None:
+def require_compiler(device: torch.device, *, is_exact: bool = False) -> None:
     """Compile a small function for `device`; takes some seconds.
 
     Raises:
-        UserError: nothing can be compiled here; says what is missing.
+        UserError: nothing can be compiled here, or with `is_exact` only code that may compute other
+            last digits after the next start; says what is missing.
     """
     if device.type not in DEVICES:
         raise UserError(
@@ -35,8 +38,21 @@ def require_compiler(device: torch.device) -> None:
             f"Debian and Ubuntu: apt install g++), set CXX to another one, or "
             "state train.compile=off"
         )
+    if is_exact:
+        _require_exact_code()
     with compiling("a first small function"):
         torch.compile(_sample)(torch.zeros(8, device=device, requires_grad=True)).backward()
+
+
+def _require_exact_code() -> None:
+    from torch._inductor import list_options
+
+    if EXACT_OPTION not in list_options():
+        raise UserError(
+            f"train.compile: torch {torch.__version__} chooses the code of a GPU by its speed, so "
+            "that a resumed training would not be exact; take a newer torch, state "
+            "train.deterministic=false or train.compile=off"
+        )
 
 
 def compiler_name() -> str:
