@@ -1,12 +1,19 @@
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 import assembly.compilation as compilation
+import assembly.training as training
 from assembly.compilation import choose_compiler
+from configs.load import load_experiment
 from configs.schema.train import TrainSettings
+from tests.commands import TINY
+from tests.engine.test_compiled import CountingBackend
+from tests.processes import in_processes
 from utils.engine.compiled import Compiler
 from utils.runtime.errors import UserError
 from utils.runtime.ranks import ALONE, Ranks
@@ -91,3 +98,25 @@ def test_each_process_counts_its_own_batches(tried: list[torch.device]) -> None:
     assert chosen(CPU, images=200, **settings) is not None
     with pytest.raises(UserError, match="has 600, 100 epochs of 6"):
         chosen(CPU, TWO, images=200, **settings)
+
+
+def trained(ranks: Ranks, settings: list[str]) -> list[int]:
+    """Return for how many images a compiler was asked for, and what it compiled and ran."""
+    backend = CountingBackend()
+    asked: list[int] = []
+
+    def choose(settings: TrainSettings, *rest: object, num_images: int) -> Compiler:
+        asked.append(num_images)
+        return Compiler(batch_size=settings.batch_size, backend=backend)
+
+    training.choose_compiler = choose  # in this process only
+    training.train(load_experiment("configs/quickstart.yaml", settings))
+    return [*asked, backend.compiled, backend.runs]
+
+
+@pytest.mark.slow
+def test_a_training_computes_its_steps_so(dataset: Path, tmp_path: Path) -> None:
+    settings = [each for each in TINY if "=" in each]
+    settings += [f"data.path={dataset}", f"run.folder={tmp_path}", "run.name=x", "train.epochs=2"]
+    settings += ["model.graph=models/yolov3-tiny.yaml", "train.compile=network"]
+    assert in_processes(1, partial(trained, settings=settings)) == [[12, 1, 2 * 3]]

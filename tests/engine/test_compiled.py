@@ -310,17 +310,32 @@ def test_each_wish_becomes_an_option_of_torch() -> None:
     assert wishes.options(has_graphs=True) == {"options": both}
 
 
-def trained_together(ranks: Ranks, compiler: Compiler | None) -> list[list[float]]:
+def test_cuda_graphs_are_told_where_a_step_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(1))
+    plain, recording = aot(), replace(aot(), has_graphs=True)
+    for compiler, expected in ((plain, 0), (recording, 2)):
+        network = compiler.network(quiet_model())
+        for images in (4, 3, 4):
+            network(toy_batch(0, images).pixels())
+        assert len(begun) == expected
+
+
+def trained_together(ranks: Ranks, *, is_compiled: bool) -> list[list[float]]:
+    backend = CountingBackend()
+    compiler = aot(backend, size=BATCH_SIZE // 2) if is_compiled else None
     subject = learner(compiler, ranks=ranks, nominal_batch=2 * BATCH_SIZE)
     for step in range(3):
         subject.learn(toy_batch(step).split(ranks.size)[ranks.rank], step)
+    assert backend.runs == (3 if is_compiled else 0)
     tensors = {**subject.model.state_dict(), **subject._gradients()}
     return [value.flatten().tolist() for value in tensors.values()]
 
 
 @pytest.mark.slow
 def test_two_processes_learn_the_same_compiled() -> None:
-    plain, _ = in_processes(2, partial(trained_together, compiler=None))
-    compiled, _ = in_processes(2, partial(trained_together, compiler=aot(size=BATCH_SIZE // 2)))
-    for values, expected in zip(compiled, plain, strict=True):
-        assert values == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    plain = in_processes(2, partial(trained_together, is_compiled=False))
+    compiled = in_processes(2, partial(trained_together, is_compiled=True))
+    for tensors, expected in zip(compiled, plain, strict=True):
+        for values, others in zip(tensors, expected, strict=True):
+            assert values == pytest.approx(others, rel=1e-4, abs=1e-6)
