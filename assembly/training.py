@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 
+from assembly.compilation import choose_compiler
 from assembly.criterion import build_training_criterion
 from assembly.detector import (
     TrainingStart,
@@ -29,6 +30,7 @@ from models.blocks.joint_norm import join_norms
 from models.losses import DetectionCriterion
 from models.losses.budget import measure_budget
 from utils.checkpoint.state import has_state
+from utils.engine.compiled import Compiler
 from utils.engine.summary import TrainingSummary
 from utils.engine.trainer import Trainer
 from utils.metrics.results_json import results_json
@@ -70,10 +72,13 @@ def train(
     set_deterministic(settings.deterministic)
     with ranks.main_first("reading labels"):
         splits = _load_splits(loaded)
+    compiler = choose_compiler(settings, device, ranks, num_images=len(splits[0].records))
     with own_folder(loaded, resume, ranks) as folder:
         report_labels(folder, loaded, [split for split in splits if split])
         seed_process(settings.seed)
         training = _Training(loaded, splits, folder, ranks, device, is_resumed=resume is not None)
+        if compiler is not None:
+            training.compile(compiler)
         if resume is not None:
             training.go_on(resume, changes)
         training.run()
@@ -152,6 +157,10 @@ class _Training:
             ranks=self._ranks,
             threads=_threads(experiment.train, self._device, self._ranks),
         )
+
+    def compile(self, compiler: Compiler) -> None:
+        """Compute its steps compiled."""
+        self._trainer.learner.compile(compiler)
 
     def go_on(self, source: RunFolder, changes: Sequence[Change]) -> None:
         """Continue where the checkpoint in `source` was written, and keep what was changed for the

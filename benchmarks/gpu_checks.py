@@ -1,7 +1,7 @@
 """Whether a GPU computes what the CPU computes; `gpu.py` runs these.
 
-Each check returns in words what it compared, or raises `DeviceError`. All but two run on a CPU too,
-where they compare it with itself: that tests the checks.
+Each check returns in words what it compared, or raises `DeviceError`. All but three run on a CPU
+too, where they compare it with itself: that tests the checks.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ from torch import Tensor
 from benchmarks.training_problem import TrainingProblem
 from models.losses import DetectionCriterion
 from models.postprocess import Postprocess
+from utils.engine.compiled import Compiler
 from utils.runtime.seeding import set_deterministic
 from utils.structures.batch import Targets
 from utils.structures.predictions import LevelAssignment, Predictions
@@ -23,6 +24,9 @@ TOLERANCE = 1e-4
 """Relative difference of float32 sums that both devices may have."""
 AMP_TOLERANCE = 0.05
 AMP_STEPS = 5
+COMPILED_STEPS = 3
+COMPILED_TOLERANCE = 1e-3
+"""Relative difference of weights after these steps."""
 
 
 class DeviceError(Exception):
@@ -178,6 +182,42 @@ def check_no_waiting(problem: TrainingProblem) -> str:
     return "3 steps under CUDA's synchronisation check"
 
 
+def compilers(problem: TrainingProblem) -> dict[str, Compiler]:
+    """Return what each value of `train.compile` means on the device."""
+    network = Compiler(batch_size=problem.batch_size)
+    if problem.device.type != "cuda":
+        return {"network": network}
+    network = replace(network, has_loss=True, is_exact=True)
+    return {"network": network, "graphs": replace(network, has_graphs=True)}
+
+
+def check_compiled(problem: TrainingProblem) -> str:
+    """Compiled steps have the losses of the others and lead to their weights."""
+    if problem.device.type != "cuda":
+        raise GpuNeededError
+    differences = [compare_compiled(problem, each) for each in compilers(problem).values()]
+    return f"losses of {COMPILED_STEPS} steps within {max(differences):.1e}, network and graphs"
+
+
+def compare_compiled(problem: TrainingProblem, compiler: Compiler) -> float:
+    """Return by which share of the largest one losses of compiled steps differ."""
+    plain, compiled = (problem.learner("train.precision=float32") for _ in range(2))
+    compiled.compile(compiler)
+    losses: list[list[Tensor]] = [[], []]
+    for step in range(COMPILED_STEPS):
+        for found, learner in zip(losses, (plain, compiled), strict=True):
+            terms = learner.learn(problem.batch(step), step)
+            assert terms is not None
+            found.append(terms.total.detach())
+    # Compared after all steps: what CUDA graphs overwrite shows only then.
+    expected, got = (torch.stack(found) for found in losses)
+    difference = require_close("loss", got, expected)
+    weights = compiled.model.state_dict()
+    for name, value in plain.model.state_dict().items():
+        require_close(name, weights[name].float(), value.float(), COMPILED_TOLERANCE)
+    return difference
+
+
 CHECKS: dict[str, Check] = {
     "loss": check_loss,
     "assignment": check_assignment,
@@ -186,6 +226,7 @@ CHECKS: dict[str, Check] = {
     "fp16": lambda problem: check_precision(problem, "fp16"),
     "resume": check_resume,
     "no waiting in a step": check_no_waiting,
+    "compiled steps": check_compiled,
 }
 
 

@@ -1,11 +1,12 @@
 """One training step on the CPU, and its last part alone: optimizer and running average.
 
-    python benchmarks/step.py [--graphs yolov5n yolov5s] [--threads N] [--json FILE]
+    python benchmarks/step.py [--graphs yolov5n yolov5s] [--threads N] [--compile] [--json FILE]
 
 The step is forward, loss, backward, optimizer and running average on a batch of noise. The peer is
 the same network and loss in the loop most projects have: contiguous float32, torch's plain SGD, the
 average of weights tensor by tensor. Times are medians of alternating repetitions: CPU time with one
-thread, else the time on the clock.
+thread, else the time on the clock. `--compile` adds, for each graph, how long compiling takes and
+what it gives.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.compiled_step import compiled_figures
 from benchmarks.measure import Figure, alternate, clock_milliseconds, compared, milliseconds, report
 from benchmarks.training_problem import TrainingProblem
 from configs.schema.train import EmaSettings, SgdSettings, TrainSettings
@@ -202,6 +204,9 @@ def main() -> None:
             graph=graph, image_size=arguments.size, batch_size=arguments.batch, device=CPU
         )
         figures += step_figures(problem, arguments)
+        if arguments.compile:
+            time = timer(arguments.threads)
+            figures += compiled_figures(problem, time, arguments.repetitions)
     print(f"{arguments.threads} thread(s)")
     report(figures, arguments.json)
 
@@ -216,6 +221,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=16, help="images of a step")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--compile", action="store_true", help="time compiled steps as well")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args()
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 
+from configs.compile_contradictions import compile_contradictions
 from configs.loss_contradictions import loss_contradictions
 from configs.schema import Experiment
 from configs.schema.data import SyntheticDataset
@@ -19,6 +20,7 @@ def contradictions(
     found = [*_levels(experiment, graph), *_anchors(experiment, graph), *_thresholds(experiment)]
     found += [*_synthetic_names(experiment), *loss_contradictions(experiment)]
     found += [*_objectness(experiment, graph), *_threads(experiment)]
+    found += [*compile_contradictions(experiment.train)]
     return [
         f"{key} ({settings.source(tuple(key.split('.'))).where}) {problem}"
         for key, problem in found

@@ -22,6 +22,12 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _autograd_before_compiling() -> None:
+    """Autograd that begins after torch's compiler has run cannot be used in forked processes."""
+    torch.zeros(1, requires_grad=True).sum().backward()
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["FOCALDET_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 

@@ -185,6 +185,11 @@ class TrainSettings(Settings):
     channels_last: bool = True
     """Memory order NHWC, which is faster on most CPUs and GPUs."""
 
+    compile: Literal["off", "network", "graphs"] = "off"
+    """Compile the training step with torch.compile: network, on CUDA the loss as well; graphs
+    records CUDA graphs of the network too. Faster steps after minutes of compiling, other last
+    digits; a training too short to earn that is refused. For one size of images."""
+
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda|cuda:\d+|mps)$")
     """auto (CUDA, else CPU), cpu, cuda, cuda:N or mps."""
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,11 @@ from benchmarks.gpu_checks import DeviceError, require_close, run_checks
 from benchmarks.training_problem import TrainingProblem
 from models.losses import DetectionCriterion
 from models.postprocess import Postprocess
+from tests.engine.test_compiled import learner
+from tests.engine.toy import toy_batch
+from utils.engine.compiled import Compiler
 from utils.engine.learner import Learner
+from utils.structures.batch import Batch
 
 ROOT = Path(__file__).parents[2]
 PROBLEM = TrainingProblem(graph="yolov5n", image_size=32, batch_size=2, device=torch.device("cpu"))
@@ -28,7 +33,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
 def test_the_whole_program_runs_on_a_cpu(tmp_path: Path) -> None:
     done = run("--device", "cpu", "--quick", "--json", str(tmp_path / "figures.json"))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\nskipped") == 2
+    assert done.stdout.count("\nskipped") == 3
     assert "FAILED" not in done.stdout
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert {"name", "ours", "peer", "ratio", "goal", "limit"} == set(figures[0])
@@ -85,6 +90,30 @@ def test_a_forgotten_momentum_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Learner, "state", lambda self: {**state(self), "optimizer": {}})
     with pytest.raises(DeviceError, match="differs after a resume"):
         module.check_resume(PROBLEM)
+
+
+class ToyProblem:
+    """Stands for a detector, which takes long to be looked at by torch's compiler."""
+
+    def learner(self, *overrides: str) -> Learner:
+        return learner()
+
+    def batch(self, seed: int) -> Batch:
+        return toy_batch(seed)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.01])
+def test_a_compiled_step_that_learns_something_else_is_noticed(factor: float) -> None:
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Any:
+        return lambda *arguments: tuple(output * factor for output in graph(*arguments))
+
+    torch.compiler.reset()
+    compiler = Compiler(batch_size=4, backend=backend)
+    if factor == 1.0:
+        assert module.compare_compiled(ToyProblem(), compiler) < 1e-6
+    else:
+        with pytest.raises(DeviceError, match="loss differs"):
+            module.compare_compiled(ToyProblem(), compiler)
 
 
 def test_a_failure_does_not_end_the_other_checks(monkeypatch: pytest.MonkeyPatch) -> None:

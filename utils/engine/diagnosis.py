@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from utils.engine.compiled import uncompiled
 from utils.engine.learner import Learner
 from utils.structures.batch import Batch
 from utils.structures.predictions import LossTerms
@@ -17,12 +18,13 @@ TERMS = ("box", "objectness", "classification")
 def diagnose(learner: Learner, batch: Batch, iteration: int) -> str:
     """Return in words the first thing that is not finite: weight, activation, loss term, gradient.
 
-    The pass is that of `iteration`, random numbers included; the learner stays as it is.
+    The pass is that of `iteration`, random numbers included, never compiled: compiled code has no
+    outputs of single modules. The learner stays as it is.
     """
     for name, value in learner.model.state_dict().items():
         if not _is_finite(value):
             return f"{name} of the network itself"
-    with _unchanged(learner.model), _unchanged(learner.criterion):
+    with _unchanged(learner.model), _unchanged(learner.criterion), uncompiled():
         first = _FirstBadOutput(learner.model)
         with first.watching():
             terms = learner.compute(batch.to(learner.device), iteration)

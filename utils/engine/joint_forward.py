@@ -1,5 +1,6 @@
 """The forward pass of a network that several processes train together."""
 
+from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
@@ -8,6 +9,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from utils.runtime.ranks import Ranks
+
+Forward = Callable[[Tensor], Any]
+"""From pixels (B, 3, H, W) to what the network returns."""
 
 _COPIES_STATISTICS = (
     "forward_sync_buffers"
@@ -28,21 +32,34 @@ class JointForward:
         self._model = model
         self._ranks = ranks
         self._copies_statistics = copies_statistics
-        self._joint: nn.Module | None = None
+        self._compile: Callable[[nn.Module], Forward] = _as_it_is
+        self._alone: Forward = model
+        self._joint: Forward | None = None
         self._learning: frozenset[str] = frozenset()
+
+    def compile(self, compile_network: Callable[[nn.Module], Forward]) -> None:
+        """Call from now on what `compile_network` makes of the network, wrapper included."""
+        self._compile = compile_network
+        self._alone, self._joint = compile_network(self._model), None
 
     def __call__(self, pixels: Tensor) -> object:
         """Return what the network returns for pixels (B, 3, H, W)."""
-        if self._ranks.size == 1 or not torch.is_grad_enabled():
+        if not torch.is_grad_enabled():
             return self._model(pixels)
+        if self._ranks.size == 1:
+            return self._alone(pixels)
         return self._current()(pixels)
 
-    def _current(self) -> nn.Module:
+    def _current(self) -> Forward:
         """Return the wrapper; a new one when other parameters learn than before."""
         learning = frozenset(n for n, p in self._model.named_parameters() if p.requires_grad)
         if self._joint is None or learning != self._learning:
             self._joint = None  # its hooks have to go before others come
             options: dict[str, Any] = {_COPIES_STATISTICS: self._copies_statistics}
-            self._joint = DistributedDataParallel(self._model, **options)
+            self._joint = self._compile(DistributedDataParallel(self._model, **options))
             self._learning = learning
         return self._joint
+
+
+def _as_it_is(network: nn.Module) -> Forward:
+    return network

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.schema.train import TrainSettings
+from utils.engine.compiled import Compiler
 from utils.engine.ema import WeightAverage
 from utils.engine.finite_steps import FiniteSteps
 from utils.engine.guard import FiniteGuard
@@ -60,6 +61,7 @@ class Learner:
         if settings.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.criterion = criterion
+        self._compiled_loss: Criterion | None = None
         self.observe = observe
         self.settings = settings
         self.device = device
@@ -81,6 +83,11 @@ class Learner:
         self.reads_at_once = device.type == "cpu" or self.guard.skips
         self.step = 0
         self.pending = 0
+
+    def compile(self, compiler: Compiler) -> None:
+        """Compute whole batches compiled from now on."""
+        self._forward.compile(compiler.network)
+        self._compiled_loss = compiler.loss(self.criterion)
 
     def learn(self, batch: Batch, iteration: int) -> LossTerms | None:
         """Learn from one batch; `iteration` counts from 0 over the whole training.
@@ -130,7 +137,9 @@ class Learner:
             predictions = self._forward(pixels)
         if observe is not None:
             observe(predictions, batch.targets, iteration)
-        return self.criterion(predictions, batch.targets)
+        is_whole = len(batch) == self.settings.batch_size
+        criterion = (self._compiled_loss if is_whole else None) or self.criterion
+        return criterion(predictions, batch.targets)
 
     def _backward(self, batch: Batch, iteration: int) -> LossTerms:
         before = self._copied_gradients() if self.micro_batches.may_halve else {}

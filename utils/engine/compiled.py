@@ -1,0 +1,106 @@
+"""The training step compiled: network, and on CUDA the loss too.
+
+What is compiled is a copy of the program, not of the network: weights, names in state dicts and
+every other caller of the network stay as they are.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from utils.engine.joint_forward import Forward
+from utils.engine.protocols import Criterion
+from utils.runtime.compiler import EXACT_OPTION, GRAPHS_OPTION, compiling
+from utils.structures.batch import Targets
+from utils.structures.predictions import LossTerms
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiler:
+    """How the training step on batches of `batch_size` images is compiled.
+
+    has_loss: the loss is compiled too. has_graphs: CUDA graphs of the network are recorded.
+    is_exact: no code is chosen by its speed here and now, which would change the order of sums from
+    one start to the next; on a CPU nothing is. backend: of torch.compile.
+    """
+
+    batch_size: int
+    has_loss: bool = False
+    has_graphs: bool = False
+    is_exact: bool = False
+    backend: str | Callable[..., Any] = "inductor"
+
+    def network(self, network: nn.Module) -> Forward:
+        """Return what calls `network`, compiled for whole batches."""
+        return _WholeBatches(network, self)
+
+    def loss(self, criterion: Criterion) -> Criterion | None:
+        """Return what computes the loss of whole batches compiled, None if it is not to be.
+
+        CUDA graphs are not for it: they need as many targets in every step, and what they return
+        does not outlive the next step, as the terms of the loss have to.
+        """
+        return _AnyTargets(criterion, self) if self.has_loss else None
+
+    def options(self, *, has_graphs: bool = False) -> dict[str, Any]:
+        """Return the arguments of torch.compile."""
+        if self.backend != "inductor":
+            return {"backend": self.backend}
+        wanted = {EXACT_OPTION: self.is_exact, GRAPHS_OPTION: has_graphs}
+        return {"options": {name: True for name, is_wanted in wanted.items() if is_wanted}}
+
+
+class _WholeBatches:
+    """Calls a network compiled for batches of one size, and as it is for others.
+
+    The last batch of an epoch is smaller: one slower step an epoch costs less than to compile for
+    its size as well, and code for any size is slower in every step.
+    """
+
+    def __init__(self, network: nn.Module, compiler: Compiler) -> None:
+        self._network = network
+        self._batch_size = compiler.batch_size
+        self._has_graphs = compiler.has_graphs
+        options = compiler.options(has_graphs=compiler.has_graphs)
+        self._compiled: Forward = torch.compile(network, dynamic=False, **options)
+        self._is_new = True
+
+    def __call__(self, pixels: Tensor) -> Any:
+        if len(pixels) != self._batch_size:
+            return self._network(pixels)
+        if self._has_graphs:
+            torch.compiler.cudagraph_mark_step_begin()
+        if self._is_new:
+            logger.info("compiling the network: minutes, or seconds where that was done before")
+            self._is_new = False
+        with compiling("the network"):
+            return self._compiled(pixels)
+
+
+class _AnyTargets:
+    """Computes a loss compiled once for any number of targets, and for none and one again."""
+
+    def __init__(self, criterion: Criterion, compiler: Compiler) -> None:
+        self._compiled: Criterion = torch.compile(criterion, **compiler.options())
+
+    def __call__(self, predictions: Any, targets: Targets) -> LossTerms:
+        for column in (targets.boxes, targets.labels, targets.image_index):
+            torch._dynamo.maybe_mark_dynamic(column, 0)
+        with compiling("the loss"):
+            return self._compiled(predictions, targets)
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Return a context in which compiled functions run as they were written, hooks included."""
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and to load it takes 2 s
+        return nullcontext()
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance

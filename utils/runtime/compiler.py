@@ -1,0 +1,90 @@
+"""Whether this machine can compile what torch writes for it: found out before a training begins."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from utils.runtime.errors import UserError
+
+DEVICES = ("cpu", "cuda")
+EXACT_OPTION, GRAPHS_OPTION = "deterministic", "triton.cudagraphs"
+"""What torch calls to choose no code by its speed, and to record CUDA graphs."""
+REMEDY = "mend that or state train.compile=off"
+LONGEST_REASON = 200
+"""Characters of torch's own words that fit into one line."""
+
+
+def require_compiler(device: torch.device, *, is_exact: bool = False) -> None:
+    """Compile a small function for `device`; takes some seconds.
+
+    Raises:
+        UserError: nothing can be compiled here, or with `is_exact` only code that may compute other
+            last digits after the next start; says what is missing.
+    """
+    if device.type not in DEVICES:
+        raise UserError(
+            f"train.compile works on {' and '.join(DEVICES)}, not on {device.type}; "
+            "state train.compile=off"
+        )
+    name = compiler_name()
+    if device.type == "cpu" and shutil.which(name) is None:
+        raise UserError(
+            f"train.compile needs a C++ compiler, and there is no {name} here; install it (on "
+            f"Debian and Ubuntu: apt install g++), set CXX to another one, or "
+            "state train.compile=off"
+        )
+    if is_exact:
+        _require_exact_code()
+    with compiling("a first small function"):
+        torch.compile(_sample)(torch.zeros(8, device=device, requires_grad=True)).backward()
+
+
+def _require_exact_code() -> None:
+    from torch._inductor import list_options
+
+    if EXACT_OPTION not in list_options():
+        raise UserError(
+            f"train.compile: torch {torch.__version__} chooses the code of a GPU by its speed, so "
+            "that a resumed training would not be exact; take a newer torch, state "
+            "train.deterministic=false or train.compile=off"
+        )
+
+
+def compiler_name() -> str:
+    """Return the program that torch calls to compile C++."""
+    usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    return os.environ.get("CXX", usual).split()[0]
+
+
+@contextmanager
+def compiling(what: str) -> Iterator[None]:
+    """Turn failures of torch's compiler inside into one line.
+
+    Raises:
+        UserError: `what` cannot be compiled.
+    """
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
+
+    try:
+        yield
+    except (TorchDynamoException, CppCompileError, InvalidCxxCompiler) as error:
+        raise UserError(
+            f"train.compile: torch cannot compile {what}: {_reason(error)}; {REMEDY}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the line of a long message that says most: what the C++ compiler says, or torch."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for sign in (" error: ", "Error: ") for line in lines if sign in line]
+    return next(iter([*telling, *lines]), type(error).__name__)[:LONGEST_REASON]
+
+
+def _sample(x: Tensor) -> Tensor:
+    return (x.sin() * x).sum()
