@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from configs.schema.augment import AugmentSettings
 from data.augment.affine import draw_affine
 from data.augment.compose import compose
+from data.augment.device.sources import UndrawnSample, gather
 from data.augment.draws import Stream, generator
 from data.augment.hsv import draw_gains
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
@@ -67,6 +68,14 @@ class TrainDataset(Dataset[Sample]):
         """
         return render(self.plan(key), self._read)
 
+    def undrawn(self, key: SampleKey) -> UndrawnSample:
+        """Return the sample of `key` for somebody else to draw.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        return gather(self.plan(key), self._read)
+
     def plan(self, key: SampleKey) -> SamplePlan:
         """Draw lots for the sample of `key`; no pixels are read."""
         augment = self._augment
@@ -113,6 +122,21 @@ class TrainDataset(Dataset[Sample]):
         affine = draw_affine(self._augment, rng)
         affine = affine.snapped(layout.corner, layout.side, key.image_size)
         return compose(layout, self._records, affine, key.image_size)
+
+
+class UndrawnDataset(Dataset[UndrawnSample]):
+    """The samples of a `TrainDataset`, not drawn."""
+
+    def __init__(self, dataset: TrainDataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, key: SampleKey) -> UndrawnSample:
+        """Return the sample of `key`.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        return self._dataset.undrawn(key)
 
 
 class EvalDataset(Dataset[Sample]):

@@ -1,42 +1,60 @@
 """Batches of a training and of an evaluation, loaded by worker processes.
 
-Workers receive keys and return uint8 batches. What a batch holds does not depend on the number of
-workers.
+What a batch holds does not depend on the number of workers.
 """
 
-import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
 
-import cv2
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from configs.schema.evaluation import EvalSettings
 from configs.schema.experiment import Experiment
+from data.augment.device.undrawn_batch import collate_undrawn
 from data.collate import collate
-from data.dataset import EvalDataset, TrainDataset
+from data.dataset import EvalDataset, TrainDataset, UndrawnDataset
+from data.drawing import DrawnBatches, drawing_device
 from data.image_cache import ImageCache
 from data.image_weights import build_draw
 from data.reading import eval_reader, train_reader
 from data.samplers import TrainPlan, TrainSampler, group_by_shape
+from data.workers import WorkerLoader
 from utils.runtime.errors import UserError
-from utils.runtime.memory import reuse_freed_memory
 from utils.runtime.ranks import ALONE, Ranks
 from utils.structures.batch import Batch
-from utils.structures.images import Record, Sample
+from utils.structures.images import Record
+
+_CPU = torch.device("cpu")
 
 
 class TrainBatches:
-    """The batches of every epoch of a training; `close` ends the workers."""
+    """The batches of every epoch of a training; `close` ends the workers.
+
+    The workers draw them, or `draw_on` does: then workers send what it takes, and batches are on
+    that device.
+    """
 
     def __init__(
-        self, dataset: TrainDataset, plan: TrainPlan, *, workers: int, pin_memory: bool = False
+        self,
+        dataset: TrainDataset,
+        plan: TrainPlan,
+        *,
+        workers: int,
+        pin_memory: bool = False,
+        draw_on: torch.device | None = None,
     ) -> None:
         self._plan = plan
         self._sampler = TrainSampler(plan)
-        self._loader = _Loader(dataset, self._sampler, workers=workers, pin_memory=pin_memory)
+        self._loader: WorkerLoader[Batch] | DrawnBatches
+        if draw_on is None:
+            self._loader = WorkerLoader(
+                dataset, self._sampler, collate, workers=workers, pin_memory=pin_memory
+            )
+        else:
+            undrawn = UndrawnDataset(dataset)
+            loader = WorkerLoader(
+                undrawn, self._sampler, collate_undrawn, workers=workers, pin_memory=pin_memory
+            )
+            self._loader = DrawnBatches(loader, draw_on)
 
     @property
     def num_images(self) -> int:
@@ -82,7 +100,9 @@ class EvalBatches:
         shapes = [dataset.shape(index) for index in range(len(dataset))]
         self._batches = group_by_shape(shapes, batch_size)[ranks.rank :: ranks.size]
         self._num_images = sum(map(len, self._batches))
-        self._loader = _Loader(dataset, self._batches, workers=workers, pin_memory=pin_memory)
+        self._loader = WorkerLoader(
+            dataset, self._batches, collate, workers=workers, pin_memory=pin_memory
+        )
 
     @property
     def num_images(self) -> int:
@@ -111,6 +131,7 @@ def build_train_batches(
     experiment: Experiment,
     *,
     stride: int,
+    device: torch.device = _CPU,
     cache: ImageCache | None = None,
     ranks: Ranks = ALONE,
 ) -> TrainBatches:
@@ -120,6 +141,7 @@ def build_train_batches(
         records: the training split.
         experiment: sections train and augment are read.
         stride: coarsest stride of the network, pixels.
+        device: of the training; batches are there if it draws them, see `augment.device`.
         cache: where decoded images are kept; without it batches are the same, but slower.
         ranks: this process among those that share the images of an epoch.
 
@@ -145,9 +167,14 @@ def build_train_batches(
     )
     reader = train_reader(train, stride, cache)
     dataset = TrainDataset(records, augment=augment, seed=train.seed, read=reader)
-    # Page-locked memory only speeds up copies to CUDA, and making it would start CUDA.
-    pin_memory = train.device != "cpu" and torch.cuda.is_available()
-    return TrainBatches(dataset, plan, workers=train.workers, pin_memory=pin_memory)
+    return TrainBatches(
+        dataset,
+        plan,
+        workers=train.workers,
+        # Page-locked memory only speeds up copies to CUDA.
+        pin_memory=device.type == "cuda",
+        draw_on=drawing_device(augment.device, device),
+    )
 
 
 def build_eval_batches(
@@ -202,98 +229,3 @@ def check_image_size(image_size: int, stride: int) -> None:
             f"train.image_size: {image_size} is not a multiple of the network's largest stride, "
             f"{stride}; take {choices}"
         )
-
-
-class _Loader:
-    """torch's DataLoader with workers that live across epochs, end quietly, report in one line."""
-
-    def __init__(
-        self, dataset: Dataset[Sample], batch_sampler: Any, *, workers: int, pin_memory: bool
-    ) -> None:
-        workers = min(workers, len(batch_sampler))
-        if workers == 0:
-            # OpenCV's own threads compete with torch's in this process and slow both down.
-            cv2.setNumThreads(0)
-            reuse_freed_memory()
-        self._loader: DataLoader[Any] = DataLoader(
-            _Reported(dataset),
-            batch_sampler=batch_sampler,
-            num_workers=workers,
-            collate_fn=_collate_reported,
-            worker_init_fn=_start_worker,
-            persistent_workers=workers > 0,
-            pin_memory=pin_memory,
-            # Otherwise the loader takes its seed from torch's global generator, and every later
-            # draw in the process depends on how often a loader was started.
-            generator=torch.Generator(),
-        )
-
-    def __iter__(self) -> Iterator[Batch]:
-        with _signals_held():
-            batches = iter(self._loader)
-        for batch in batches:
-            if isinstance(batch, UserError):
-                raise batch
-            yield batch
-
-    def close(self) -> None:
-        """End the workers. torch has no public way to do so while a traceback refers to them."""
-        shutdown = getattr(self._loader._iterator, "_shutdown_workers", None)
-        self._loader._iterator = None
-        if shutdown is not None:
-            shutdown()
-
-
-class _Reported(Dataset[Any]):
-    """A dataset that returns a user's mistake instead of raising it.
-
-    DataLoader would wrap the text of an exception in the traceback of the worker.
-    """
-
-    def __init__(self, dataset: Dataset[Sample]) -> None:
-        self._dataset = dataset
-
-    def __getitem__(self, key: Any) -> "Sample | UserError":
-        try:
-            return self._dataset[key]
-        except UserError as error:
-            return error
-
-
-def _collate_reported(samples: "list[Sample | UserError]") -> "Batch | UserError":
-    good: list[Sample] = []
-    for sample in samples:
-        if isinstance(sample, UserError):
-            return sample
-        good.append(sample)
-    return collate(good)
-
-
-_HELD = {signal.SIGINT, signal.SIGTERM}
-_CAN_HOLD = hasattr(signal, "pthread_sigmask")
-"""Not on Windows."""
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Keep signals back while workers start: they inherit this until they ignore them."""
-    if not _CAN_HOLD:
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_worker(_worker: int) -> None:
-    # Ctrl-C reaches every process of the terminal, and cluster managers signal all processes of a
-    # job; the main process decides what happens. Workers end when it closes them or is gone.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if _CAN_HOLD:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
-    reuse_freed_memory()

@@ -1,0 +1,131 @@
+"""Worker processes that load batches: started once, quiet at the end, mistakes in one line.
+
+Workers receive keys and return what `collate` makes of their samples.
+"""
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from utils.runtime.errors import UserError
+from utils.runtime.memory import reuse_freed_memory
+
+SampleT = TypeVar("SampleT")
+BatchT = TypeVar("BatchT")
+
+
+class WorkerLoader(Generic[BatchT]):
+    """torch's DataLoader with workers that live across epochs, end quietly, report in one line."""
+
+    def __init__(
+        self,
+        dataset: Dataset[SampleT],
+        batch_sampler: Any,
+        collate: Callable[[Sequence[SampleT]], BatchT],
+        *,
+        workers: int,
+        pin_memory: bool,
+    ) -> None:
+        workers = min(workers, len(batch_sampler))
+        if workers == 0:
+            # OpenCV's own threads compete with torch's in this process and slow both down.
+            cv2.setNumThreads(0)
+            reuse_freed_memory()
+        self._loader: DataLoader[Any] = DataLoader(
+            _Reported(dataset),
+            batch_sampler=batch_sampler,
+            num_workers=workers,
+            collate_fn=_Collate(collate),
+            worker_init_fn=_start_worker,
+            persistent_workers=workers > 0,
+            pin_memory=pin_memory,
+            # Otherwise the loader takes its seed from torch's global generator, and every later
+            # draw in the process depends on how often a loader was started.
+            generator=torch.Generator(),
+        )
+
+    def __iter__(self) -> Iterator[BatchT]:
+        """Yield every batch once.
+
+        Raises:
+            UserError: a sample cannot be loaded.
+        """
+        with _signals_held():
+            batches = iter(self._loader)
+        for batch in batches:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+    def close(self) -> None:
+        """End the workers. torch has no public way to do so while a traceback refers to them."""
+        shutdown = getattr(self._loader._iterator, "_shutdown_workers", None)
+        self._loader._iterator = None
+        if shutdown is not None:
+            shutdown()
+
+
+class _Reported(Dataset[Any]):
+    """A dataset that returns a user's mistake instead of raising it.
+
+    DataLoader would wrap the text of an exception in the traceback of the worker.
+    """
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return self._dataset[key]
+        except UserError as error:
+            return error
+
+
+class _Collate(Generic[SampleT, BatchT]):
+    """Makes a batch of samples; of mistakes among them, the first one."""
+
+    def __init__(self, collate: Callable[[Sequence[SampleT]], BatchT]) -> None:
+        self._collate = collate
+
+    def __call__(self, samples: "list[SampleT | UserError]") -> "BatchT | UserError":
+        good: list[SampleT] = []
+        for sample in samples:
+            if isinstance(sample, UserError):
+                return sample
+            good.append(sample)
+        return self._collate(good)
+
+
+_HELD = {signal.SIGINT, signal.SIGTERM}
+_CAN_HOLD = hasattr(signal, "pthread_sigmask")
+"""Not on Windows."""
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep signals back while workers start: they inherit this until they ignore them."""
+    if not _CAN_HOLD:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker(_worker: int) -> None:
+    # Ctrl-C reaches every process of the terminal, and cluster managers signal all processes of a
+    # job; the main process decides what happens. Workers end when it closes them or is gone.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if _CAN_HOLD:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    reuse_freed_memory()
