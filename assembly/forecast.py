@@ -104,7 +104,10 @@ def training_seconds(loaded: LoadedExperiment) -> float:
     seed_process(settings.seed)
     start = build_training_detector(loaded, split)
     batches = build_train_batches(
-        split.records, start.loaded.experiment, stride=start.detector.size_multiple
+        split.records,
+        start.loaded.experiment,
+        stride=start.detector.size_multiple,
+        device=device,
     )
     criterion = build_criterion(
         loaded.experiment.loss,

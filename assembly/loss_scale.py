@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 
 import torch
@@ -70,9 +71,9 @@ def match_scales(
     baseline = _criterion(_with_cross_entropy(experiment.loss), experiment, detector, split)
     candidate = _criterion(experiment.loss, experiment, detector, split)
     stride = detector.size_multiple
-    plain = build_train_batches(split.records, _unaugmented(experiment), stride=stride, cache=cache)
-    fixed = _first_batches(plain)
-    batches = build_train_batches(split.records, experiment, stride=stride, cache=cache)
+    build = partial(build_train_batches, split.records, stride=stride, device=device, cache=cache)
+    fixed = _first_batches(build(_unaugmented(experiment)))
+    batches = build(experiment)
     learner = Learner(
         deepcopy(detector),
         baseline.to(device),
@@ -150,7 +151,8 @@ def _criterion(
 
 
 def _unaugmented(experiment: Experiment) -> Experiment:
-    off = AugmentSettings.model_validate(dict.fromkeys(AugmentSettings.model_fields, 0))
+    strengths = dict.fromkeys(AugmentSettings.model_fields, 0)
+    off = AugmentSettings.model_validate({**strengths, "device": experiment.augment.device})
     train = experiment.train.model_copy(update={"multi_scale": 0.0})
     return experiment.model_copy(update={"augment": off, "train": train})
 

@@ -125,7 +125,7 @@ def _pictures(
         )
         caption = f"{record.path.rsplit('/', 1)[-1]}: left truth, right found at {threshold:g}"
         yield f"validation_{number}", picture, caption
-    batch = next(iter(batches.epoch(0)))
+    batch = next(iter(batches.epoch(0))).to(torch.device("cpu"))
     yield "training_batch", _seen(batch, names), "first training batch, as the network saw it"
 
 

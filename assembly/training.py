@@ -115,7 +115,12 @@ class _Training:
         with ranks.main_first("filling the cache of images"):
             cache = open_training_cache(settings, split.records, val_records, stride=stride)
         self._batches = build_train_batches(
-            split.records, start.loaded.experiment, stride=stride, cache=cache, ranks=ranks
+            split.records,
+            start.loaded.experiment,
+            stride=stride,
+            device=device,
+            cache=cache,
+            ranks=ranks,
         )
         self._evaluation = (
             build_evaluation(

@@ -15,6 +15,7 @@ WITHOUT_INFLUENCE = (
     "train.threads",
     "train.device",
     "train.tensorboard",
+    "augment.device",
     "data.cache",
     "eval.batch_size",
     "model.graph",

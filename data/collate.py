@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from data.augment.plan import SamplePlan
 from utils.structures.batch import Batch, Targets
 from utils.structures.images import Sample
 
@@ -15,17 +16,22 @@ def collate(samples: Sequence[Sample]) -> Batch:
     Images are stacked as they lie, (B, H, W, 3), and only viewed as (B, 3, H, W): channels-last
     memory, no transposed copy. Ignored boxes are left out of the targets.
     """
+    images = torch.from_numpy(np.stack([sample.image for sample in samples]))
+    return Batch(
+        images=images.permute(0, 3, 1, 2),
+        targets=join_targets(samples),
+        metas=tuple(sample.meta for sample in samples),
+    )
+
+
+def join_targets(samples: Sequence[Sample | SamplePlan]) -> Targets:
+    """Return the objects of `samples` in one table; ignored ones are left out."""
     kept = [~sample.ignore for sample in samples]
     counts = np.array([int(mask.sum()) for mask in kept])
     boxes = [sample.boxes[mask] for sample, mask in zip(samples, kept, strict=True)]
     labels = [sample.labels[mask] for sample, mask in zip(samples, kept, strict=True)]
-    images = torch.from_numpy(np.stack([sample.image for sample in samples]))
-    return Batch(
-        images=images.permute(0, 3, 1, 2),
-        targets=Targets(
-            boxes=torch.from_numpy(np.concatenate(boxes)),
-            labels=torch.from_numpy(np.concatenate(labels)),
-            image_index=torch.from_numpy(np.repeat(np.arange(len(samples)), counts)),
-        ),
-        metas=tuple(sample.meta for sample in samples),
+    return Targets(
+        boxes=torch.from_numpy(np.concatenate(boxes)),
+        labels=torch.from_numpy(np.concatenate(labels)),
+        image_index=torch.from_numpy(np.repeat(np.arange(len(samples)), counts)),
     )

@@ -1,4 +1,4 @@
-"""From a key to a sample: read, augment (training) or letterbox (evaluation).
+"""From a key to a sample: plan and draw (training) or letterbox (evaluation).
 
 A key says everything that varies, so a dataset holds no state that could differ between workers.
 Which keys make an epoch is in `samplers.py`.
@@ -13,11 +13,13 @@ from torch.utils.data import Dataset
 from configs.schema.augment import AugmentSettings
 from data.augment.affine import draw_affine
 from data.augment.compose import compose
+from data.augment.device.sources import UndrawnSample, gather
 from data.augment.draws import Stream, generator
-from data.augment.flip import flip_horizontal, flip_vertical
-from data.augment.hsv import change_colours, draw_gains
+from data.augment.hsv import draw_gains
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
-from data.augment.mixup import mixup
+from data.augment.mixup import draw_share
+from data.augment.plan import SamplePlan, Scene, build_plan
+from data.augment.render import render
 from data.letterbox import Letterbox, evaluation_letterbox
 from data.pixels import ReadRecord, read_record
 from data.record_table import RecordTable
@@ -64,28 +66,46 @@ class TrainDataset(Dataset[Sample]):
         Raises:
             UserError: an image cannot be read.
         """
+        return render(self.plan(key), self._read)
+
+    def undrawn(self, key: SampleKey) -> UndrawnSample:
+        """Return the sample of `key` for somebody else to draw.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        return gather(self.plan(key), self._read)
+
+    def plan(self, key: SampleKey) -> SamplePlan:
+        """Draw lots for the sample of `key`; no pixels are read."""
         augment = self._augment
         rng = generator(self._seed, Stream.SAMPLE, key.epoch, key.index, key.copy)
-        sample = self._scene(key, rng)
+        scenes, share = self._scenes(key, rng)
         gains = draw_gains(augment, rng)
         flip_x, flip_y = rng.random(2) < (augment.flip_horizontal, augment.flip_vertical)
-        if gains is not None:
-            change_colours(sample.image, gains)
-        if flip_x:
-            sample = flip_horizontal(sample)
-        return flip_vertical(sample) if flip_y else sample
+        record = self._records[key.index]
+        meta = ImageMeta(
+            path=record.path,
+            image_id=record.image_id,
+            original_size=record.size,
+            # An augmented image has no way back to the original: its frame is its own.
+            scale=(1.0, 1.0),
+            pad=(0, 0),
+        )
+        flips = bool(flip_x), bool(flip_y)
+        return build_plan(scenes, share=share, gains=gains, flips=flips, meta=meta)
 
-    def _scene(self, key: SampleKey, rng: np.random.Generator) -> Sample:
-        """Return mosaic, blend of two mosaics or single image, with geometry but true colours."""
+    def _scenes(self, key: SampleKey, rng: np.random.Generator) -> tuple[tuple[Scene, ...], float]:
+        """Return mosaic, two mosaics to blend or a single image, and the share of the first."""
         if not key.mosaic or rng.random() >= self._augment.mosaic:
             size = self._records.size(key.index)
-            return self._warped(single(key.index, size, key.image_size), key, rng)
-        sample = self._warped(self._mosaic(key.index, key.image_size, rng), key, rng)
+            return (self._scene(single(key.index, size, key.image_size), key, rng),), 1.0
+        scene = self._scene(self._mosaic(key.index, key.image_size, rng), key, rng)
         if rng.random() >= self._augment.mixup:
-            return sample
+            return (scene,), 1.0
         partner = int(rng.integers(len(self)))
-        second = self._warped(self._mosaic(partner, key.image_size, rng), key, rng)
-        return mixup(sample, second, rng)
+        second = self._scene(self._mosaic(partner, key.image_size, rng), key, rng)
+        return (scene, second), draw_share(rng)
 
     def _mosaic(self, index: int, image_size: int, rng: np.random.Generator) -> Layout:
         """Lay image `index` and random others out; it is the middle one of nine."""
@@ -98,19 +118,25 @@ class TrainDataset(Dataset[Sample]):
             lay = mosaic_four
         return lay(indices, [self._records.size(i) for i in indices], image_size, rng)
 
-    def _warped(self, layout: Layout, key: SampleKey, rng: np.random.Generator) -> Sample:
+    def _scene(self, layout: Layout, key: SampleKey, rng: np.random.Generator) -> Scene:
         affine = draw_affine(self._augment, rng)
         affine = affine.snapped(layout.corner, layout.side, key.image_size)
-        record = self._records[key.index]
-        meta = ImageMeta(
-            path=record.path,
-            image_id=record.image_id,
-            original_size=record.size,
-            # An augmented image has no way back to the original: its frame is its own.
-            scale=(1.0, 1.0),
-            pad=(0, 0),
-        )
-        return compose(layout, self._records, affine, key.image_size, self._read, meta)
+        return compose(layout, self._records, affine, key.image_size)
+
+
+class UndrawnDataset(Dataset[UndrawnSample]):
+    """The samples of a `TrainDataset`, not drawn."""
+
+    def __init__(self, dataset: TrainDataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, key: SampleKey) -> UndrawnSample:
+        """Return the sample of `key`.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        return self._dataset.undrawn(key)
 
 
 class EvalDataset(Dataset[Sample]):

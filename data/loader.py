@@ -1,7 +1,6 @@
 """Batches of a training and of an evaluation, loaded by worker processes.
 
-Workers receive keys and return uint8 batches. What a batch holds does not depend on the number of
-workers.
+What a batch holds does not depend on the number of workers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,27 +9,52 @@ import torch
 
 from configs.schema.evaluation import EvalSettings
 from configs.schema.experiment import Experiment
-from data.dataset import EvalDataset, TrainDataset
+from data.augment.device.undrawn_batch import collate_undrawn
+from data.collate import collate
+from data.dataset import EvalDataset, TrainDataset, UndrawnDataset
+from data.drawing import DrawnBatches, drawing_device
 from data.image_cache import ImageCache
 from data.image_weights import build_draw
 from data.reading import eval_reader, train_reader
 from data.samplers import TrainPlan, TrainSampler, group_by_shape
-from data.worker_loader import WorkerLoader
+from data.workers import WorkerLoader
 from utils.runtime.errors import UserError
 from utils.runtime.ranks import ALONE, Ranks
 from utils.structures.batch import Batch
 from utils.structures.images import Record
 
+_CPU = torch.device("cpu")
+
 
 class TrainBatches:
-    """The batches of every epoch of a training; `close` ends the workers."""
+    """The batches of every epoch of a training; `close` ends the workers.
+
+    The workers draw them, or `draw_on` does: then workers send what it takes, and batches are on
+    that device.
+    """
 
     def __init__(
-        self, dataset: TrainDataset, plan: TrainPlan, *, workers: int, pin_memory: bool = False
+        self,
+        dataset: TrainDataset,
+        plan: TrainPlan,
+        *,
+        workers: int,
+        pin_memory: bool = False,
+        draw_on: torch.device | None = None,
     ) -> None:
         self._plan = plan
         self._sampler = TrainSampler(plan)
-        self._loader = WorkerLoader(dataset, self._sampler, workers=workers, pin_memory=pin_memory)
+        self._loader: WorkerLoader[Batch] | DrawnBatches
+        if draw_on is None:
+            self._loader = WorkerLoader(
+                dataset, self._sampler, collate, workers=workers, pin_memory=pin_memory
+            )
+        else:
+            undrawn = UndrawnDataset(dataset)
+            loader = WorkerLoader(
+                undrawn, self._sampler, collate_undrawn, workers=workers, pin_memory=pin_memory
+            )
+            self._loader = DrawnBatches(loader, draw_on)
 
     @property
     def num_images(self) -> int:
@@ -53,7 +77,7 @@ class TrainBatches:
         yield from self._loader
 
     def start(self) -> None:
-        """Start the worker processes now: each keeps what this process has in memory by then."""
+        """Start the worker processes now instead of at the first batch."""
         self._loader.start()
 
     def close(self) -> None:
@@ -80,7 +104,9 @@ class EvalBatches:
         shapes = [dataset.shape(index) for index in range(len(dataset))]
         self._batches = group_by_shape(shapes, batch_size)[ranks.rank :: ranks.size]
         self._num_images = sum(map(len, self._batches))
-        self._loader = WorkerLoader(dataset, self._batches, workers=workers, pin_memory=pin_memory)
+        self._loader = WorkerLoader(
+            dataset, self._batches, collate, workers=workers, pin_memory=pin_memory
+        )
 
     @property
     def num_images(self) -> int:
@@ -113,6 +139,7 @@ def build_train_batches(
     experiment: Experiment,
     *,
     stride: int,
+    device: torch.device = _CPU,
     cache: ImageCache | None = None,
     ranks: Ranks = ALONE,
 ) -> TrainBatches:
@@ -122,6 +149,7 @@ def build_train_batches(
         records: the training split.
         experiment: sections train and augment are read.
         stride: coarsest stride of the network, pixels.
+        device: of the training; batches are there if it draws them, see `augment.device`.
         cache: where decoded images are kept; without it batches are the same, but slower.
         ranks: this process among those that share the images of an epoch.
 
@@ -147,9 +175,14 @@ def build_train_batches(
     )
     reader = train_reader(train, stride, cache)
     dataset = TrainDataset(records, augment=augment, seed=train.seed, read=reader)
-    # Page-locked memory only speeds up copies to CUDA, and making it would start CUDA.
-    pin_memory = train.device != "cpu" and torch.cuda.is_available()
-    return TrainBatches(dataset, plan, workers=train.workers, pin_memory=pin_memory)
+    return TrainBatches(
+        dataset,
+        plan,
+        workers=train.workers,
+        # Page-locked memory only speeds up copies to CUDA.
+        pin_memory=device.type == "cuda",
+        draw_on=drawing_device(augment.device, device),
+    )
 
 
 def build_eval_batches(

@@ -1,5 +1,7 @@
 """Section `augment`: random changes of training images; validation images are never changed."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from configs.schema.settings import Settings
@@ -49,3 +51,8 @@ class AugmentSettings(Settings):
 
     hsv_value: float = Field(default=0.4, ge=0, le=1)
     """Brightness changes by a factor of 1 +- this share."""
+
+    device: Literal["auto", "cpu", "train"] = "auto"
+    """Who draws the images: cpu the loader workers, train the training device whole batches at a
+    time, auto the device where it is CUDA. Draws and boxes are the same, pixels differ by about a
+    level."""

@@ -1,5 +1,6 @@
 """Random changes of training images and their boxes, each drawn from a keyed generator.
 
-`compose` lays images on a canvas and warps each one straight into the output; `hsv`, `flip` and
-`mixup` work on the result. Which of them a sample gets is decided in `data/dataset.py`.
+`compose` lays images on a canvas and finds what the output shows of them; with the draws of `hsv`,
+`flip` and `mixup` that is a `plan`. `render` draws it, each image by one warp straight into the
+output. Which changes a sample gets is decided in `data/dataset.py`.
 """

@@ -1,4 +1,4 @@
-"""Draw the visible tiles of a layout into one square output and bring their boxes along."""
+"""Find the tiles of a layout that one square output shows, and bring their boxes along."""
 
 from collections.abc import Sequence
 
@@ -6,53 +6,37 @@ import numpy as np
 
 from data.augment.affine import Affine, map_boxes, survivors
 from data.augment.layout import Layout, Tile
-from data.augment.warp import draw_tile, place
-from data.letterbox import PAD_COLOUR
-from data.pixels import ReadRecord
-from utils.structures.images import FloatArray, ImageMeta, Record, Sample
+from data.augment.plan import Scene
+from data.augment.warp import place
+from utils.structures.images import FloatArray, Record
 
 
-def compose(
-    layout: Layout,
-    records: Sequence[Record],
-    affine: Affine,
-    image_size: int,
-    read: ReadRecord,
-    meta: ImageMeta,
-) -> Sample:
-    """Return one sample of `image_size` made of the layout's tiles.
+def compose(layout: Layout, records: Sequence[Record], affine: Affine, image_size: int) -> Scene:
+    """Return what a square of `image_size` shows of the layout's tiles.
 
-    Only tiles of which something is visible are read. Boxes are clipped to their tile, mapped,
-    clipped to the output, and dropped where too little is left.
+    Boxes are clipped to their tile, mapped, clipped to the output, and dropped where too little is
+    left.
 
     Args:
         layout: the tiles on their canvas.
         records: all records; a tile's `index` counts in them.
         affine: the change from canvas to output.
         image_size: side of the square output, pixels.
-        read: gives the pixels of a record.
-        meta: names the sample.
     """
     matrix = affine.matrix(layout.side, image_size)
-    output = np.full((image_size, image_size, 3), PAD_COLOUR, np.uint8)
-    visible = []
-    for tile in layout.tiles:
-        placement = place(tile, matrix, image_size)
-        if placement is not None:
-            record = records[tile.index]
-            draw_tile(output, read(record), placement)
-            visible.append((tile, record))
-    before = _concatenate([canvas_boxes(tile, record) for tile, record in visible])
+    placements = (place(tile, matrix, image_size) for tile in layout.tiles)
+    seen = tuple((records[each.tile.index], each) for each in placements if each is not None)
+    before = _concatenate([canvas_boxes(each.tile, record) for record, each in seen])
     after = map_boxes(before, matrix).clip(0, image_size)
     keep = survivors(before, after, affine.zoom)
-    labels = [record.labels for _, record in visible]
-    ignore = [record.ignore for _, record in visible]
-    return Sample(
-        image=output,
+    labels = [record.labels for record, _ in seen]
+    ignore = [record.ignore for record, _ in seen]
+    return Scene(
+        image_size=image_size,
+        tiles=seen,
         boxes=after[keep],
         labels=np.concatenate([np.zeros(0, np.int64), *labels])[keep],
         ignore=np.concatenate([np.zeros(0, np.bool_), *ignore])[keep],
-        meta=meta,
     )
 
 

@@ -1,27 +1,30 @@
 """Mirror images and their boxes."""
 
-from dataclasses import replace
 from typing import cast
 
 import cv2
 
-from utils.structures.images import ImageArray, Sample
+from utils.structures.images import FloatArray, ImageArray
+
+Flips = tuple[bool, bool]
+"""Left to right, upside down."""
+
+_CODES = {(True, False): 1, (False, True): 0, (True, True): -1}
+"""OpenCV's names of the axes."""
 
 
-def flip_horizontal(sample: Sample) -> Sample:
-    """Return the sample mirrored left to right."""
-    boxes = sample.boxes.copy()
-    boxes[:, [0, 2]] = sample.image.shape[1] - sample.boxes[:, [2, 0]]
-    return replace(sample, image=_mirror(sample.image, 1), boxes=boxes)
+def flip_boxes(boxes: FloatArray, image_size: int, flips: Flips) -> FloatArray:
+    """Return boxes (N, 4) in the mirrored square image of `image_size` pixels."""
+    flipped = boxes.copy()
+    for axis, is_flipped in enumerate(flips):
+        if is_flipped:
+            flipped[:, [axis, axis + 2]] = image_size - boxes[:, [axis + 2, axis]]
+    return flipped
 
 
-def flip_vertical(sample: Sample) -> Sample:
-    """Return the sample mirrored upside down."""
-    boxes = sample.boxes.copy()
-    boxes[:, [1, 3]] = sample.image.shape[0] - sample.boxes[:, [3, 1]]
-    return replace(sample, image=_mirror(sample.image, 0), boxes=boxes)
-
-
-def _mirror(image: ImageArray, axis: int) -> ImageArray:
+def flip_image(image: ImageArray, flips: Flips) -> ImageArray:
+    """Return `image` (H, W, 3) mirrored; itself without flips."""
+    if flips not in _CODES:
+        return image
     # A reversed numpy view made contiguous takes almost 50 times as long.
-    return cast(ImageArray, cv2.flip(image, axis))
+    return cast(ImageArray, cv2.flip(image, _CODES[flips]))

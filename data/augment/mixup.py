@@ -1,27 +1,24 @@
-"""Blend two samples into one that carries the labels of both."""
+"""Blend two images into one that carries the labels of both.
 
-from dataclasses import replace
+Source: Zhang et al., mixup (arXiv 1710.09412), without weighting labels by the share.
+"""
+
 from typing import cast
 
 import cv2
 import numpy as np
 
-from utils.structures.images import ImageArray, Sample
+from utils.structures.images import ImageArray
 
 BETA = 32.0
 """Both parameters of the Beta distribution of the share: about 0.5 +- 0.06."""
 
 
-def mixup(first: Sample, second: Sample, rng: np.random.Generator) -> Sample:
-    """Return `first` blended with `second`, images of equal shape; boxes of both, those of `first`
-    first. Source: Zhang et al., mixup (arXiv 1710.09412), without weighting labels by the share.
-    """
-    share = rng.beta(BETA, BETA)
-    blend = cv2.addWeighted(first.image, share, second.image, 1 - share, 0)
-    return replace(
-        first,
-        image=cast(ImageArray, blend),
-        boxes=np.concatenate((first.boxes, second.boxes)),
-        labels=np.concatenate((first.labels, second.labels)),
-        ignore=np.concatenate((first.ignore, second.ignore)),
-    )
+def draw_share(rng: np.random.Generator) -> float:
+    """Draw the share of the first image in a blend, 0 to 1."""
+    return float(rng.beta(BETA, BETA))
+
+
+def blend(first: ImageArray, second: ImageArray, share: float) -> ImageArray:
+    """Return `share` of `first` (H, W, 3) and the rest of `second`, of the same shape."""
+    return cast(ImageArray, cv2.addWeighted(first, share, second, 1 - share, 0))

@@ -72,9 +72,9 @@ def draw_tile(output: ImageArray, image: ImageArray, placement: Placement) -> No
     """
     x1, y1, x2, y2 = placement.bounds
     region = output[y1:y2, x1:x2]
-    image, to_canvas = _shrink(image, placement.tile, placement.corners)
+    image, to_canvas = shrink(image, placement.tile, placement.corners)
     to_region = translation(-x1, -y1) @ placement.matrix @ to_canvas
-    if not _is_upright(placement.matrix):
+    if not is_upright(placement.matrix):
         patch = np.empty_like(region)
         _warp(image, to_region, patch)
         cv2.copyTo(patch, _mask(placement.corners - (x1, y1), region.shape[:2]), region)
@@ -82,8 +82,16 @@ def draw_tile(output: ImageArray, image: ImageArray, placement: Placement) -> No
         _warp(image, to_region, region)
 
 
-def _shrink(image: ImageArray, tile: Tile, corners: Points) -> tuple[ImageArray, Matrix]:
+def shrink(image: ImageArray, tile: Tile, corners: Points) -> tuple[ImageArray, Matrix]:
     """Average blocks of pixels first where a warp would skip pixels; return the matrix that fits.
+
+    Args:
+        image: (H, W, 3) the tile's whole image, at any size.
+        tile: where the image lies on the canvas.
+        corners: (4, 2) of the tile's region in output pixels.
+
+    Returns:
+        (h, w, 3) the image or its averages, and (3, 3) from their pixels to the canvas.
 
     A bilinear warp looks at 2 x 2 pixels, so below half size it aliases. Blocks of whole pixels
     are several times faster than a general area resize; the rest of the last block, less than an
@@ -126,8 +134,8 @@ def _to_centres(matrix: Matrix) -> Matrix:
     return translation(-0.5, -0.5) @ matrix @ translation(0.5, 0.5)
 
 
-def _is_upright(matrix: Matrix) -> bool:
-    """Tell whether the map keeps rectangles rectangles, so that a region needs no mask."""
+def is_upright(matrix: Matrix) -> bool:
+    """Tell whether `matrix` (3, 3) keeps rectangles rectangles, so that a region needs no mask."""
     (_, down), (across, _), (depth_x, depth_y) = (row[:2] for row in matrix.tolist())
     return not (down or across or depth_x or depth_y)
 

@@ -64,6 +64,8 @@ def _first_unknown(key: str) -> str:
          "number of at least 0"),
         ("train: {device: gpu}", 'train.device is "gpu" (experiment.yaml:1); allowed: auto (CUDA, '
          "else CPU), cpu, cuda, cuda:N or mps."),
+        ("augment: {device: trian}", 'augment.device is "trian" (experiment.yaml:1); must be one '
+         "of auto, cpu, train; did you mean 'train'?"),
         ("loss: {box: {name: cious}}", 'loss.box.name is "cious" (experiment.yaml:1); must be one '
          "of iou, giou, diou, ciou, eiou, siou, alpha_iou, focal_eiou, smooth_l1; did you mean "
          "'ciou'?"),

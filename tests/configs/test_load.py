@@ -238,6 +238,7 @@ def test_any_text_survives_the_resolved_yaml(text: str) -> None:
         "train.threads=7",
         "train.device=cpu",
         "train.tensorboard=true",
+        "augment.device=train",
         "data.cache=false",
         "eval.batch_size=3",
     ],

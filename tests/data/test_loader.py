@@ -3,6 +3,7 @@ import os
 import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -24,7 +25,12 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     return write_scenes(tmp_path_factory.mktemp("scenes"), 13)
 
 
-def experiment(workers: int = 0, image_size: int = 64, multi_scale: float = 0.5) -> Experiment:
+def experiment(
+    workers: int = 0,
+    image_size: int = 64,
+    multi_scale: float = 0.5,
+    draws: Literal["auto", "cpu", "train"] = "auto",
+) -> Experiment:
     return Experiment(
         data=YoloDataset(path=".", class_names=("thing",), train="images"),
         train=TrainSettings(
@@ -35,7 +41,9 @@ def experiment(workers: int = 0, image_size: int = 64, multi_scale: float = 0.5)
             multi_scale=multi_scale,
             seed=3,
         ),
-        augment=AugmentSettings(mixup=0.3, mosaic_nine=0.3, degrees=5, close_mosaic=1),
+        augment=AugmentSettings(
+            mixup=0.3, mosaic_nine=0.3, degrees=5, close_mosaic=1, device=draws
+        ),
     )
 
 
@@ -175,11 +183,64 @@ def test_workers_leave_ctrl_c_to_the_main_process(
         batches.close()
 
 
+@pytest.fixture(scope="module")
+def device_reference(records: list[Record]) -> list[list[Batch]]:
+    """All epochs, drawn by the device from what this process loaded."""
+    batches = build_train_batches(records, experiment(draws="train"), stride=32)
+    return [list(batches.epoch(epoch)) for epoch in range(4)]
+
+
+def test_who_draws_changes_pixels_by_a_level(records: list[Record]) -> None:
+    """In all epochs, at all image sizes, with mosaic and, in the last one, without."""
+    by_worker, by_device = experiment(draws="cpu"), experiment(draws="train")
+    worker, device = (
+        build_train_batches(
+            records,
+            # Turned tiles have another rim, which is much of an image of 32 pixels.
+            each.model_copy(update={"augment": each.augment.model_copy(update={"degrees": 0.0})}),
+            stride=32,
+        )
+        for each in (by_worker, by_device)
+    )
+    for epoch in range(4):
+        for one, other in zip(worker.epoch(epoch), device.epoch(epoch), strict=True):
+            assert one.metas == other.metas
+            assert all(map(torch.equal, tensors(one)[1:], tensors(other)[1:]))
+            assert one.images.shape == other.images.shape
+            difference = (one.images.int() - other.images.int()).abs().float()
+            assert difference.mean() < 0.3
+            # Objects are bright on black: 1/16 of a pixel is up to 15 levels at their edges.
+            assert difference.max() <= 20
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_drawing_on_the_device_does_not_depend_on_workers(
+    records: list[Record], device_reference: list[list[Batch]], workers: int
+) -> None:
+    batches = build_train_batches(records, experiment(workers, draws="train"), stride=32)
+    try:
+        for epoch in (0, 3, 0):
+            assert identical(batches.epoch(epoch), device_reference[epoch])
+        assert identical(batches.epoch(1, start=2), device_reference[1][2:])
+    finally:
+        batches.close()
+
+
+def test_on_a_cpu_workers_draw_unless_told_otherwise(
+    records: list[Record], reference: list[list[Batch]]
+) -> None:
+    told = build_train_batches(records, experiment(draws="cpu"), stride=32)
+    assert identical(told.epoch(0), reference[0])
+
+
+@pytest.mark.parametrize("draws", ["cpu", "train"])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_lost_image_is_told_in_one_line(tmp_path: Path, workers: int) -> None:
+def test_a_lost_image_is_told_in_one_line(
+    tmp_path: Path, workers: int, draws: Literal["cpu", "train"]
+) -> None:
     records = write_scenes(tmp_path, 5)
     Path(records[2].path).unlink()
-    batches = train_batches(records, workers)
+    batches = build_train_batches(records, experiment(workers, draws=draws), stride=32)
     with pytest.raises(UserError) as caught:
         list(batches.epoch(0))
     batches.close()

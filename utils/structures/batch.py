@@ -42,6 +42,14 @@ class Targets:
             image_index=self.image_index.to(device, non_blocking=True),
         )
 
+    def pin_memory(self) -> "Targets":
+        """Return a page-locked copy."""
+        return Targets(
+            boxes=self.boxes.pin_memory(),
+            labels=self.labels.pin_memory(),
+            image_index=self.image_index.pin_memory(),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
@@ -79,12 +87,7 @@ class Batch:
 
     def pin_memory(self) -> "Batch":
         """Return a page-locked copy; called by torch's DataLoader."""
-        targets = Targets(
-            boxes=self.targets.boxes.pin_memory(),
-            labels=self.targets.labels.pin_memory(),
-            image_index=self.targets.image_index.pin_memory(),
-        )
-        return replace(self, images=self.images.pin_memory(), targets=targets)
+        return replace(self, images=self.images.pin_memory(), targets=self.targets.pin_memory())
 
     def split(self, parts: int) -> list["Batch"]:
         """Return `parts` batches of about equal size, fewer where there are fewer images."""

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,25 +5,23 @@ from hypothesis import strategies as st
 
 from configs.schema.augment import AugmentSettings
 from data.augment import hsv
-from data.augment.flip import flip_horizontal, flip_vertical
+from data.augment.flip import Flips, flip_boxes, flip_image
 from data.augment.hsv import change_colours, draw_gains
-from data.augment.mixup import mixup
-from utils.structures.images import ImageMeta, Sample
+from data.augment.mixup import blend, draw_share
+from utils.structures.images import FloatArray, ImageArray
 
-META = ImageMeta(path="x", image_id=0, original_size=(1, 1), scale=(1.0, 1.0), pad=(0, 0))
+SIDE = 30
 
 
-def sample(seed: int = 0, height: int = 20, width: int = 30, n: int = 3) -> Sample:
+def picture(seed: int) -> ImageArray:
     rng = np.random.default_rng(seed)
-    corner = rng.integers(0, [width // 2, height // 2], (n, 2))
-    boxes = np.concatenate((corner, corner + rng.integers(1, 8, (n, 2))), axis=1)
-    return Sample(
-        image=rng.integers(0, 256, (height, width, 3), dtype=np.uint8),
-        boxes=boxes.astype(np.float32),
-        labels=rng.integers(0, 80, n),
-        ignore=rng.random(n) < 0.5,
-        meta=META,
-    )
+    return rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+
+
+def some_boxes(seed: int, n: int) -> FloatArray:
+    rng = np.random.default_rng(seed)
+    corner = rng.integers(0, SIDE // 2, (n, 2))
+    return np.concatenate((corner, corner + rng.integers(1, 8, (n, 2))), axis=1).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -72,45 +68,41 @@ def test_gains_are_drawn_around_one() -> None:
     assert draw_gains(off, rng) is None
 
 
-@pytest.mark.parametrize("flip", [flip_horizontal, flip_vertical])
+FLIPS = [(False, False), (True, False), (False, True), (True, True)]
+
+
+@pytest.mark.parametrize("flips", FLIPS)
 @given(seed=st.integers(0, 1000), n=st.integers(0, 4))
-def test_flip_twice_is_nothing(flip, seed: int, n: int) -> None:  # noqa: ANN001
-    before = sample(seed, n=n)
-    after = flip(flip(before))
-    assert np.array_equal(after.image, before.image)
-    assert np.array_equal(after.boxes, before.boxes)
+def test_flip_twice_is_nothing(flips: Flips, seed: int, n: int) -> None:
+    image, boxes = picture(seed), some_boxes(seed, n)
+    assert np.array_equal(flip_image(flip_image(image, flips), flips), image)
+    assert np.array_equal(flip_boxes(flip_boxes(boxes, SIDE, flips), SIDE, flips), boxes)
 
 
-@pytest.mark.parametrize(
-    ("flip", "axis"), [(flip_horizontal, 1), (flip_vertical, 0)], ids=["horizontal", "vertical"]
-)
-def test_flip_moves_pixels_and_boxes_alike(flip, axis: int) -> None:  # noqa: ANN001
-    before = sample()
-    after = flip(before)
-    assert np.array_equal(after.image, np.flip(before.image, axis))
-    for old, new in zip(before.boxes.astype(int), after.boxes.astype(int), strict=True):
+@pytest.mark.parametrize("flips", FLIPS)
+def test_flip_moves_pixels_and_boxes_alike(flips: Flips) -> None:
+    image, boxes = picture(0), some_boxes(0, 3)
+    axes = [1 - axis for axis in range(2) if flips[axis]]
+    flipped = flip_image(image, flips)
+    assert np.array_equal(flipped, np.flip(image, axes))
+    moved = flip_boxes(boxes, SIDE, flips)
+    assert any(flips) != np.array_equal(moved, boxes)
+    for old, new in zip(boxes.astype(int), moved.astype(int), strict=True):
         x1, y1, x2, y2 = old
-        inside = before.image[y1:y2, x1:x2]
+        inside = image[y1:y2, x1:x2]
         x1, y1, x2, y2 = new
-        assert np.array_equal(after.image[y1:y2, x1:x2], np.flip(inside, axis))
-    assert np.array_equal(after.labels, before.labels)
-    assert np.array_equal(after.ignore, before.ignore)
+        assert np.array_equal(flipped[y1:y2, x1:x2], np.flip(inside, axes))
 
 
-def test_mixup_blends_pixels_and_keeps_all_labels() -> None:
-    first, second = sample(1), sample(2, n=2)
-    grey = replace(first, image=np.full_like(first.image, 55))
-    white = replace(second, image=np.full_like(second.image, 255))
+def test_blend_by_pencil() -> None:
+    white, grey = np.full((4, 5, 3), 255, np.uint8), np.full((4, 5, 3), 55, np.uint8)
+    assert (blend(white, grey, 0.25) == 105).all()
+    assert (blend(white, grey, 1.0) == 255).all()
+
+
+def test_shares_are_near_one_half() -> None:
     rng = np.random.default_rng(0)
-    shares = []
-    for _ in range(300):
-        blend = mixup(white, grey, rng)
-        assert len(np.unique(blend.image)) == 1
-        shares.append((blend.image[0, 0, 0] - 55.0) / 200)
+    shares = [draw_share(rng) for _ in range(300)]
     # Beta(32, 32): mean 1/2, variance 1 / (4 * 65).
     assert np.mean(shares) == pytest.approx(0.5, abs=0.02)
     assert np.std(shares) == pytest.approx(0.062, abs=0.008)
-    assert np.array_equal(blend.boxes, np.concatenate((second.boxes, first.boxes)))
-    assert np.array_equal(blend.labels, np.concatenate((second.labels, first.labels)))
-    assert np.array_equal(blend.ignore, np.concatenate((second.ignore, first.ignore)))
-    assert blend.meta is white.meta

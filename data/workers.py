@@ -1,26 +1,35 @@
-"""torch's DataLoader with workers that live across epochs, end quietly, report in one line."""
+"""Worker processes that load batches: started once, quiet at the end, mistakes in one line.
+
+Workers receive keys and return what `collate` makes of their samples.
+"""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from data.collate import collate
 from utils.runtime.errors import UserError
 from utils.runtime.memory import reuse_freed_memory
-from utils.structures.batch import Batch
-from utils.structures.images import Sample
+
+SampleT = TypeVar("SampleT")
+BatchT = TypeVar("BatchT")
 
 
-class WorkerLoader:
+class WorkerLoader(Generic[BatchT]):
     """torch's DataLoader with workers that live across epochs, end quietly, report in one line."""
 
     def __init__(
-        self, dataset: Dataset[Sample], batch_sampler: Any, *, workers: int, pin_memory: bool
+        self,
+        dataset: Dataset[SampleT],
+        batch_sampler: Any,
+        collate: Callable[[Sequence[SampleT]], BatchT],
+        *,
+        workers: int,
+        pin_memory: bool,
     ) -> None:
         workers = min(workers, len(batch_sampler))
         if workers == 0:
@@ -32,7 +41,7 @@ class WorkerLoader:
             _Reported(dataset),
             batch_sampler=self._plan,
             num_workers=workers,
-            collate_fn=_collate_reported,
+            collate_fn=_Collate(collate),
             worker_init_fn=_start_worker,
             persistent_workers=workers > 0,
             pin_memory=pin_memory,
@@ -41,7 +50,12 @@ class WorkerLoader:
             generator=torch.Generator(),
         )
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[BatchT]:
+        """Yield every batch once.
+
+        Raises:
+            UserError: a sample cannot be loaded.
+        """
         with _signals_held():
             batches = iter(self._loader)
         for batch in batches:
@@ -50,7 +64,10 @@ class WorkerLoader:
             yield batch
 
     def start(self) -> None:
-        """Start the workers without work, unless they run already."""
+        """Start the workers without work, unless they run already.
+
+        Each of them keeps what this process has in memory by then.
+        """
         if self._loader.num_workers and self._loader._iterator is None:
             self._plan.is_empty = True
             with _signals_held():
@@ -85,23 +102,29 @@ class _Reported(Dataset[Any]):
     DataLoader would wrap the text of an exception in the traceback of the worker.
     """
 
-    def __init__(self, dataset: Dataset[Sample]) -> None:
+    def __init__(self, dataset: Dataset[Any]) -> None:
         self._dataset = dataset
 
-    def __getitem__(self, key: Any) -> "Sample | UserError":
+    def __getitem__(self, key: Any) -> Any:
         try:
             return self._dataset[key]
         except UserError as error:
             return error
 
 
-def _collate_reported(samples: "list[Sample | UserError]") -> "Batch | UserError":
-    good: list[Sample] = []
-    for sample in samples:
-        if isinstance(sample, UserError):
-            return sample
-        good.append(sample)
-    return collate(good)
+class _Collate(Generic[SampleT, BatchT]):
+    """Makes a batch of samples; of mistakes among them, the first one."""
+
+    def __init__(self, collate: Callable[[Sequence[SampleT]], BatchT]) -> None:
+        self._collate = collate
+
+    def __call__(self, samples: "list[SampleT | UserError]") -> "BatchT | UserError":
+        good: list[SampleT] = []
+        for sample in samples:
+            if isinstance(sample, UserError):
+                return sample
+            good.append(sample)
+        return self._collate(good)
 
 
 _HELD = {signal.SIGINT, signal.SIGTERM}

@@ -1,0 +1,71 @@
+"""Hue, saturation and value changed on the device, with the levels of OpenCV's 8-bit HSV."""
+
+import torch
+from torch import Tensor
+
+from data.augment.device.scenes import chunks
+
+_HUES = 180
+"""Levels of hue, half degrees."""
+_BITS = 12
+"""Of the fractions in OpenCV's tables of divisions."""
+_CHANNELS = (5, 3, 1)
+"""Sixths of the colour circle by which red, green and blue lag behind each other."""
+
+
+def change_colours(images: Tensor, gains: Tensor) -> None:
+    """Multiply hue (cyclic), saturation and value of `images` (B, S, S, 3) RGB uint8, in place.
+
+    `gains` (B, 3) float32 are their factors. Within a level or two of what `hsv.py` makes of it.
+    """
+    for part in chunks(len(images), images.shape[1]):
+        images[part] = _changed(images[part], gains[part])
+
+
+def _changed(images: Tensor, gains: Tensor) -> Tensor:
+    factors = gains.T[:, :, None, None].unbind()
+    levels = zip(to_hsv(images), factors, strict=True)
+    hue, saturation, value = ((level * factor).round_() for level, factor in levels)
+    return to_rgb(hue.remainder_(_HUES), saturation.clamp_(max=255), value.clamp_(max=255))
+
+
+def to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return hue 0 to 179, saturation and value 0 to 255 of `images` (B, S, S, 3) RGB uint8.
+
+    Each (B, S, S) int32, the very levels of OpenCV: it divides by tables of 12-bit fractions.
+    """
+    red, green, blue = images.movedim(-1, 0).to(torch.int32, memory_format=torch.contiguous_format)
+    value = red.maximum(green).maximum(blue)
+    span = value - red.minimum(green).minimum(blue)
+    saturation = _scaled(span, _fractions(255, 1, images.device), value)
+    turned = torch.where(value == green, blue - red + 2 * span, red - green + 4 * span)
+    turned = torch.where(value == red, green - blue, turned)
+    hue = _scaled(turned, _fractions(_HUES, 6, images.device), span)
+    return torch.where(hue < 0, hue + _HUES, hue), saturation, value
+
+
+def to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
+    """Return images (B, S, S, 3) RGB uint8 of what `to_hsv` returns, here as float32.
+
+    OpenCV cuts the fraction of a level off, where rounding would be brighter by a third of one.
+    """
+    sixths, depth, height = hue * (6 / _HUES), saturation * (1 / 255), value * (1 / 255)
+    channels = []
+    for lag in _CHANNELS:
+        angle = (sixths + lag).remainder_(6)
+        fall = angle.minimum(4 - angle).clamp_(0, 1).mul_(depth)
+        channels.append((height * (1 - fall) * 255).to(torch.uint8))
+    return torch.stack(channels, dim=-1)
+
+
+def _scaled(numbers: Tensor, fractions: Tensor, divisors: Tensor) -> Tensor:
+    factors = fractions.index_select(0, divisors.flatten()).view_as(divisors)
+    return (numbers * factors + (1 << (_BITS - 1))) >> _BITS
+
+
+def _fractions(whole: int, parts: int, device: torch.device) -> Tensor:
+    """Return whole / (parts * i) in units of 2^-12, rounded, for i from 0 to 255; 0 for i = 0."""
+    divisors = torch.arange(256, device=device, dtype=torch.int32) * parts
+    doubled = (2 * whole << _BITS) + divisors
+    table = doubled.div(2 * divisors.clamp(min=1), rounding_mode="floor")
+    return table.masked_fill(divisors == 0, 0)

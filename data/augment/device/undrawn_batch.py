@@ -1,0 +1,175 @@
+"""A batch on its way to the device that draws it: source pixels in one piece, tables, targets."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.augment.device.colours import change_colours
+from data.augment.device.scenes import SceneTables, blend_scenes, draw_scenes
+from data.augment.device.sources import Source, UndrawnSample, output_to_canvas
+from data.augment.flip import Flips
+from data.augment.layout import Matrix
+from data.augment.plan import Scene
+from data.augment.warp import is_upright
+from data.collate import join_targets
+from data.letterbox import PAD_COLOUR
+from utils.structures.batch import Batch, Targets
+from utils.structures.images import ImageMeta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndrawnBatch:
+    """B planned samples of `image_size` pixels square; M of them are blends of two scenes.
+
+    pixels (P, 3) uint8 RGB of all windows, the first one the colour around tiles; scenes: the first
+    of each sample, then the second ones; blended (M,) int64 which samples these belong to; shares
+    (M,) float32 of the first scene in them; gains (B, 3) float32, None leaves colours as they are.
+    """
+
+    image_size: int
+    pixels: Tensor
+    scenes: SceneTables
+    blended: Tensor
+    shares: Tensor
+    gains: Tensor | None
+    targets: Targets
+    metas: tuple[ImageMeta, ...]
+
+    def __len__(self) -> int:
+        return len(self.metas)
+
+    def to(self, device: torch.device) -> "UndrawnBatch":
+        """Return the batch on `device` (asynchronous where the memory is pinned)."""
+        moved = self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        return replace(moved, targets=self.targets.to(device))
+
+    def pin_memory(self) -> "UndrawnBatch":
+        """Return a page-locked copy; called by torch's DataLoader."""
+        return replace(self._each(Tensor.pin_memory), targets=self.targets.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "UndrawnBatch":
+        return replace(
+            self,
+            pixels=change(self.pixels),
+            scenes=self.scenes.each(change),
+            blended=change(self.blended),
+            shares=change(self.shares),
+            gains=None if self.gains is None else change(self.gains),
+        )
+
+    def draw(self) -> Batch:
+        """Return the batch with its images, drawn on the device where it is."""
+        count, size = len(self), self.image_size
+        images = draw_scenes(self.scenes.part(slice(count)), self.pixels, size)
+        seconds = draw_scenes(self.scenes.part(slice(count, None)), self.pixels, size)
+        blend_scenes(images, seconds, self.blended, self.shares)
+        if self.gains is not None:
+            change_colours(images, self.gains)
+        return Batch(images=images.permute(0, 3, 1, 2), targets=self.targets, metas=self.metas)
+
+
+def collate_undrawn(samples: Sequence[UndrawnSample]) -> UndrawnBatch:
+    """Return one batch of `samples` of one image size; ignored boxes are left out of the targets.
+
+    Windows are copied once, into the buffer that is sent.
+    """
+    plans = [sample.plan for sample in samples]
+    blended = [index for index, plan in enumerate(plans) if len(plan.scenes) > 1]
+    gains = [plan.gains for plan in plans if plan.gains is not None]
+    packed = _Packed([*_scenes(samples, 0), *_scenes(samples, 1)])
+    return UndrawnBatch(
+        image_size=plans[0].image_size,
+        pixels=torch.from_numpy(packed.pixels),
+        scenes=packed.tables(),
+        blended=torch.tensor(blended, dtype=torch.int64),
+        shares=torch.tensor([plans[index].share for index in blended], dtype=torch.float32),
+        gains=torch.tensor(gains, dtype=torch.float32) if gains else None,
+        targets=join_targets(plans),
+        metas=tuple(plan.meta for plan in plans),
+    )
+
+
+_EVERYWHERE = np.array([-np.inf, -np.inf, np.inf, np.inf], np.float32)
+"""A region of the canvas: x1, y1, x2, y2."""
+
+_SourcedScene = tuple[Scene, tuple[Source, ...], Flips]
+
+
+def _scenes(samples: Sequence[UndrawnSample], position: int) -> Iterator[_SourcedScene]:
+    """Yield scene number `position` of each sample that has so many."""
+    for sample in samples:
+        if position < len(sample.sources):
+            yield sample.plan.scenes[position], sample.sources[position], sample.plan.flips
+
+
+class _Packed:
+    """Tables and pixels of scenes, filled tile by tile."""
+
+    def __init__(self, scenes: Sequence[_SourcedScene]) -> None:
+        num_tiles = max((len(sources) for _, sources, _ in scenes), default=0)
+        shape = (len(scenes), num_tiles)
+        sides = [source.pixels.shape[:2] for _, sources, _ in scenes for source in sources]
+        self.pixels = np.empty((1 + sum(height * width for height, width in sides), 3), np.uint8)
+        self.pixels[0] = PAD_COLOUR
+        self._filled = 1
+        self._matrices = np.tile(np.eye(3, dtype=np.float32), (len(scenes), 1, 1))
+        self._bounds = np.zeros((*shape, 4), np.float32)
+        self._regions = np.tile(_EVERYWHERE, (*shape, 1))
+        self._lookups = np.zeros((len(scenes), num_tiles + 1, 4), np.float32)
+        self._windows = np.tile(np.array([0, 1, 1], np.int32), (len(scenes), num_tiles + 1, 1))
+        self._is_upright = True
+        for row, scene in enumerate(scenes):
+            self._add(row, *scene)
+
+    def tables(self) -> SceneTables:
+        """Return the tables as tensors."""
+        return SceneTables(
+            matrices=torch.from_numpy(self._matrices),
+            bounds=torch.from_numpy(self._bounds),
+            regions=None if self._is_upright else torch.from_numpy(self._regions),
+            lookups=torch.from_numpy(self._lookups),
+            windows=torch.from_numpy(self._windows),
+        )
+
+    def _add(self, row: int, scene: Scene, sources: tuple[Source, ...], flips: Flips) -> None:
+        if not sources:
+            return
+        matrix, size = scene.tiles[0][1].matrix, scene.image_size
+        self._matrices[row] = output_to_canvas(matrix) @ _mirror(size, flips)
+        turned = not is_upright(matrix)
+        self._is_upright &= not turned
+        for column, ((_, placement), source) in enumerate(zip(scene.tiles, sources, strict=True)):
+            self._bounds[row, column] = _mirrored(placement.bounds, size, flips)
+            if turned:
+                self._regions[row, column] = placement.tile.region
+            self._lookups[row, column + 1] = (*source.scale, *source.offset)
+            self._windows[row, column + 1] = self._filled, *source.pixels.shape[1::-1]
+            self._append(source)
+
+    def _append(self, source: Source) -> None:
+        shape = source.pixels.shape
+        stop = self._filled + shape[0] * shape[1]
+        self.pixels[self._filled : stop].reshape(shape)[:] = source.pixels
+        self._filled = stop
+
+
+def _mirror(image_size: int, flips: Flips) -> Matrix:
+    """Return the map (3, 3) between points of an output and of the same output mirrored."""
+    signs = [-1.0 if is_flipped else 1.0 for is_flipped in flips]
+    matrix = np.diag([*signs, 1.0])
+    matrix[:2, 2] = [image_size * is_flipped for is_flipped in flips]
+    return matrix
+
+
+def _mirrored(
+    bounds: tuple[int, int, int, int], image_size: int, flips: Flips
+) -> tuple[int, int, int, int]:
+    x1, y1, x2, y2 = bounds
+    if flips[0]:
+        x1, x2 = image_size - x2, image_size - x1
+    if flips[1]:
+        y1, y2 = image_size - y2, image_size - y1
+    return x1, y1, x2, y2

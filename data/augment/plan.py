@@ -1,0 +1,73 @@
+"""What the random generator decided about one training sample, before any pixel is drawn.
+
+A plan can be drawn by the worker that made it (`render.py`) or by the training device (`device/`);
+boxes and labels are part of the plan and do not depend on who draws.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.augment.flip import Flips, flip_boxes
+from data.augment.warp import Placement
+from utils.structures.images import FloatArray, ImageMeta, LabelArray, MaskArray, Record
+
+Gains = tuple[float, float, float]
+"""Factors of hue, saturation and value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """The visible tiles of one layout in a square output of `image_size` pixels.
+
+    boxes (N, 4) float32 xyxy output pixels; labels (N,); ignore (N,). N may be 0.
+    """
+
+    image_size: int
+    tiles: tuple[tuple[Record, Placement], ...]
+    """The image of each tile and where it is seen."""
+    boxes: FloatArray
+    labels: LabelArray
+    ignore: MaskArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplePlan:
+    """One sample, square, of `image_size` pixels.
+
+    boxes (N, 4) float32 xyxy pixels of the finished image; labels (N,); ignore (N,). N may be 0.
+    """
+
+    image_size: int
+    scenes: tuple[Scene, ...]
+    """One, or two that are blended."""
+    share: float
+    """Of the first scene in the blend, 0 to 1."""
+    gains: Gains | None
+    """None leaves colours as they are."""
+    flips: Flips
+    boxes: FloatArray
+    labels: LabelArray
+    ignore: MaskArray
+    meta: ImageMeta
+
+
+def build_plan(
+    scenes: tuple[Scene, ...], *, share: float, gains: Gains | None, flips: Flips, meta: ImageMeta
+) -> SamplePlan:
+    """Return the plan of a sample: the objects of its scenes, those of the first one first, in the
+    finished image. Arguments are fields of `SamplePlan`.
+    """
+    image_size = scenes[0].image_size
+    boxes = np.concatenate([scene.boxes for scene in scenes])
+    return SamplePlan(
+        image_size=image_size,
+        scenes=scenes,
+        share=share,
+        gains=gains,
+        flips=flips,
+        boxes=flip_boxes(boxes, image_size, flips),
+        labels=np.concatenate([scene.labels for scene in scenes]),
+        ignore=np.concatenate([scene.ignore for scene in scenes]),
+        meta=meta,
+    )

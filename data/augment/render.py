@@ -1,0 +1,44 @@
+"""From a plan to a sample: pixels drawn by OpenCV, in the process that read the images."""
+
+import numpy as np
+
+from data.augment.flip import flip_image
+from data.augment.hsv import change_colours
+from data.augment.mixup import blend
+from data.augment.plan import SamplePlan, Scene
+from data.augment.warp import draw_tile
+from data.letterbox import PAD_COLOUR
+from data.pixels import ReadRecord
+from utils.structures.images import ImageArray, Sample
+
+
+def render(plan: SamplePlan, read: ReadRecord) -> Sample:
+    """Return the sample that `plan` describes; `read` gives the pixels of a record.
+
+    Raises:
+        UserError: an image cannot be read.
+    """
+    image = draw_scene(plan.scenes[0], read)
+    for scene in plan.scenes[1:]:
+        image = blend(image, draw_scene(scene, read), plan.share)
+    if plan.gains is not None:
+        change_colours(image, plan.gains)
+    return Sample(
+        image=flip_image(image, plan.flips),
+        boxes=plan.boxes,
+        labels=plan.labels,
+        ignore=plan.ignore,
+        meta=plan.meta,
+    )
+
+
+def draw_scene(scene: Scene, read: ReadRecord) -> ImageArray:
+    """Return the pixels (S, S, 3) of a scene, grey where no tile is.
+
+    Raises:
+        UserError: an image cannot be read.
+    """
+    output = np.full((scene.image_size, scene.image_size, 3), PAD_COLOUR, np.uint8)
+    for record, placement in scene.tiles:
+        draw_tile(output, read(record), placement)
+    return output

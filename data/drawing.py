@@ -1,0 +1,95 @@
+"""Who draws training images: loader workers, or the training device whole batches at a time.
+
+The choice changes neither draws nor boxes; pixels differ by what interpolation leaves open.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+import torch
+
+from data.augment.device.undrawn_batch import UndrawnBatch
+from data.workers import WorkerLoader
+from utils.structures.batch import Batch
+
+
+def drawing_device(
+    choice: Literal["auto", "cpu", "train"], device: torch.device
+) -> torch.device | None:
+    """Return the device that draws whole batches, None where the workers draw.
+
+    Args:
+        choice: auto leaves it to `device` where that is CUDA.
+        device: of the training.
+    """
+    if choice == "train" or (choice == "auto" and device.type == "cuda"):
+        return device
+    return None
+
+
+class DrawnBatches:
+    """The batches of a loader, drawn on `device`; on CUDA one ahead of what is asked for."""
+
+    def __init__(self, loader: WorkerLoader[UndrawnBatch], device: torch.device) -> None:
+        self._loader = loader
+        self._device = device
+        self._stream = SideStream(device) if device.type == "cuda" else None
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield every batch once, on the device.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        if self._stream is not None:
+            yield from self._stream.drawn(self._loader)
+            return
+        for undrawn in self._loader:
+            yield undrawn.to(self._device).draw()
+
+    def start(self) -> None:
+        """Start the workers of the loader."""
+        self._loader.start()
+
+    def close(self) -> None:
+        """End the workers of the loader."""
+        self._loader.close()
+
+
+class SideStream:
+    """A CUDA stream that copies and draws the next batch while the current one is learned from."""
+
+    def __init__(self, device: torch.device, cuda: Any = torch.cuda) -> None:
+        """Make the stream; `cuda` is torch's module, or what stands in for it in a test."""
+        self._device = device
+        self._cuda = cuda
+        self._stream = cuda.Stream(device)
+
+    def drawn(self, batches: Iterable[UndrawnBatch]) -> Iterator[Batch]:
+        """Yield each batch when the stream that is current then may use it."""
+        waiting: tuple[Batch, Any] | None = None
+        for undrawn in batches:
+            following = self._draw(undrawn)
+            if waiting is not None:
+                yield self._hand_over(*waiting)
+            waiting = following
+        if waiting is not None:
+            yield self._hand_over(*waiting)
+
+    def _draw(self, undrawn: UndrawnBatch) -> tuple[Batch, Any]:
+        """Return a batch that is not there yet, and the event that tells when it is."""
+        with self._cuda.stream(self._stream):
+            batch = undrawn.to(self._device).draw()
+            is_done = self._cuda.Event()
+            is_done.record(self._stream)
+        return batch, is_done
+
+    def _hand_over(self, batch: Batch, is_done: Any) -> Batch:
+        # Waiting for the whole stream would wait for the batch after this one, too.
+        current = self._cuda.current_stream(self._device)
+        current.wait_event(is_done)
+        targets = batch.targets
+        for tensor in (batch.images, targets.boxes, targets.labels, targets.image_index):
+            # Its memory belongs to the side stream, which must not have it back in the meantime.
+            tensor.record_stream(current)
+        return batch
