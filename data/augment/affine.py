@@ -4,9 +4,9 @@ Matrices are (3, 3) and act on continuous pixel coordinates as columns (x, y, 1)
 themselves are moved in `warp.py`.
 """
 
+import math
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -44,19 +44,31 @@ class Affine:
 
         The middle of the canvas lands in the middle of the output, moved by `shift`. Order: centre,
         perspective, rotation and scale, shear, translation. Source: SPEC 2B.10; our deviation:
-        perspective is limited so that the horizon stays outside the canvas.
+        perspective is limited so that the horizon stays outside the canvas. The product of the five
+        matrices is written out: this runs twice a sample.
         """
         depth = sum(map(abs, self.perspective)) * canvas_side / 2
         limit = min(1.0, MAX_PERSPECTIVE_DEPTH / depth) if depth else 1.0
-        perspective = np.eye(3)
-        perspective[2, :2] = np.array(self.perspective) * limit
-        rotation = np.eye(3)
-        rotation[:2] = cv2.getRotationMatrix2D((0, 0), self.degrees, self.zoom)
-        shear = np.eye(3)
-        shear[0, 1], shear[1, 0] = np.tan(np.radians(self.shear_degrees))
-        centre = translation(-canvas_side / 2, -canvas_side / 2)
-        move = translation(*((0.5 + share) * image_size for share in self.shift))
-        return move @ shear @ rotation @ perspective @ centre
+        depth_x, depth_y = (share * limit for share in self.perspective)
+        angle = math.radians(self.degrees)
+        across, along = self.zoom * math.cos(angle), self.zoom * math.sin(angle)
+        shear_x, shear_y = (math.tan(math.radians(each)) for each in self.shear_degrees)
+        move_x, move_y = ((0.5 + share) * image_size for share in self.shift)
+        rows = (
+            (
+                across - shear_x * along + move_x * depth_x,
+                along + shear_x * across + move_x * depth_y,
+                move_x,
+            ),
+            (
+                shear_y * across - along + move_y * depth_x,
+                shear_y * along + across + move_y * depth_y,
+                move_y,
+            ),
+            (depth_x, depth_y, 1.0),
+        )
+        middle = canvas_side / 2
+        return np.array([(x, y, constant - middle * (x + y)) for x, y, constant in rows])
 
     def snapped(self, point: tuple[float, float], canvas_side: int, image_size: int) -> "Affine":
         """Return the change moved by half a pixel or less, so that `point` lands on whole pixels.
