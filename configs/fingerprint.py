@@ -13,6 +13,7 @@ WITHOUT_INFLUENCE = (
     "train.cache",
     "train.cache_limit",
     "train.threads",
+    "train.compile",
     "train.device",
     "train.tensorboard",
     "augment.device",

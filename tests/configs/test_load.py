@@ -236,6 +236,7 @@ def test_any_text_survives_the_resolved_yaml(text: str) -> None:
         "run.checkpoint_minutes=1",
         "train.workers=7",
         "train.threads=7",
+        "train.compile=network",
         "train.device=cpu",
         "train.tensorboard=true",
         "augment.device=train",

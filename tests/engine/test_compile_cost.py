@@ -35,7 +35,14 @@ def test_a_training_too_short_is_refused_with_the_numbers() -> None:
     assert f"pays from {needed} whole batches on; this training has {10 * short}, 10 epochs" in text
     assert "\n" not in text
     assert "train.compile=off" in text
-    require_earned(settings, CPU, short + 1)
+
+
+def test_as_many_batches_as_are_needed_are_enough() -> None:
+    settings = toy_settings(compile="network", epochs=1, batch_size=10, image_size=320)
+    needed = batches_to_earn(settings)
+    require_earned(settings, CPU, needed)
+    with pytest.raises(UserError):
+        require_earned(settings, CPU, needed - 1)
 
 
 def test_a_gpu_is_not_judged_by_figures_of_a_cpu() -> None:

@@ -60,9 +60,10 @@ def test_torch_knows_the_options_by_these_names() -> None:
 def test_of_a_long_message_the_compilers_complaint_is_told() -> None:
     from torch._inductor.exc import CppCompileError
 
-    output = "In file included from x.cpp:2\nx.cpp:3:10: fatal error: Python.h: No such file\nEnd"
+    complaint = "x.cpp:3:10: fatal error: Python.h: No such file"
+    output = f"RuntimeError: C++ compile error\nIn file included from x.cpp:2\n{complaint}\nEnd"
     with (
-        pytest.raises(UserError, match=r"x: x.cpp:3:10: fatal error: Python.h: No such file; "),
+        pytest.raises(UserError, match=f"compile x: {complaint}; "),
         compiling("x"),
     ):
         raise CppCompileError(["g++", "x.cpp"], output)

@@ -61,8 +61,8 @@ class Compiler:
 class _WholeBatches:
     """Calls a network compiled for batches of one size, and as it is for others.
 
-    The last batch of an epoch is smaller: one slower step an epoch costs less than to compile for
-    its size as well, and code for any size is slower in every step.
+    The last batch of an epoch is smaller. Measured on a CPU, what its uncompiled step costs more is
+    less than to compile for its size as well, up to some 800 epochs.
     """
 
     def __init__(self, network: nn.Module, compiler: Compiler) -> None:
