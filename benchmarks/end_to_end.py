@@ -18,9 +18,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -37,6 +38,12 @@ from utils.runtime.device import cpu_computes_bf16
 BF16_GOAL, FLOAT32_GOAL, BUSY_GOAL, MEMORY_GOAL = 4.0, 2.5, 0.4, 1 / 0.7
 LOOK_EVERY_S, WEIGH_EVERY_S = 0.02, 0.5
 BUSY = "while True: pass"
+OFFLINE = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false"}
+"""What keeps Ultralytics from the network."""
+
+
+SplitName = Literal["train", "val", "test"]
+OWN_SPLITS: Mapping[str, SplitName] = {"train": "train", "val": "val"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,18 +168,22 @@ def theirs(data: Path, folder: Path, arguments: argparse.Namespace) -> Program:
     }
     command = [str(Path(arguments.peer).with_name("yolo")), "detect", "train"]
     command += [f"{key}={value}" for key, value in settings.items()]
-    offline = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false"}
-    environment = {**offline, "YOLO_CONFIG_DIR": str(folder.parent / "settings")}
+    environment = {**OFFLINE, "YOLO_CONFIG_DIR": str(folder.parent / "settings")}
     return Program(command=command, folder=folder, table="results.csv", environment=environment)
 
 
-def write_yolo(experiment: Experiment, folder: Path) -> Path:
-    """Write the splits of an experiment for the peer, images as links; return its data.yaml."""
-    for split in ("train", "val"):
+def write_yolo(
+    experiment: Experiment, folder: Path, splits: Mapping[str, SplitName] = OWN_SPLITS
+) -> Path:
+    """Write an experiment's data for the peer, images as links; return its data.yaml.
+
+    `splits` says which of the experiment's splits becomes the peer's train and val.
+    """
+    for split, source_split in splits.items():
         images, labels = folder / "images" / split, folder / "labels" / split
         images.mkdir(parents=True)
         labels.mkdir(parents=True)
-        for record in load_split(experiment.data, split).records:
+        for record in load_split(experiment.data, source_split).records:
             source = Path(record.path)
             (images / source.name).symlink_to(source.resolve())
             height, width = record.size
