@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,13 @@ import torch
 import benchmarks.gpu_checks as module
 from benchmarks.gpu_checks import DeviceError, require_close, run_checks
 from benchmarks.training_problem import TrainingProblem
+from data.augment.device.undrawn_batch import UndrawnBatch
+from data.augment.plan import SamplePlan
+from data.dataset import SampleKey, TrainDataset
 from models.losses import DetectionCriterion
 from models.postprocess import Postprocess
 from utils.engine.learner import Learner
+from utils.structures.batch import Batch
 
 ROOT = Path(__file__).parents[2]
 PROBLEM = TrainingProblem(graph="yolov5n", image_size=32, batch_size=2, device=torch.device("cpu"))
@@ -85,6 +90,36 @@ def test_a_forgotten_momentum_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Learner, "state", lambda self: {**state(self), "optimizer": {}})
     with pytest.raises(DeviceError, match="differs after a resume"):
         module.check_resume(PROBLEM)
+
+
+def test_misplaced_pixels_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "boxes, the same" in module.check_augmentation(PROBLEM)
+    draw = UndrawnBatch.draw
+    calls = []
+
+    def faulty(self: UndrawnBatch) -> Batch:
+        calls.append(1)
+        drawn = draw(self)
+        return replace(drawn, images=drawn.images.roll(len(calls) - 1, dims=3))
+
+    monkeypatch.setattr(UndrawnBatch, "draw", faulty)
+    with pytest.raises(DeviceError, match="by the same code: other by"):
+        module.check_augmentation(PROBLEM)
+
+
+def test_lost_boxes_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = TrainDataset.plan
+    calls = []
+
+    def faulty(self: TrainDataset, key: SampleKey) -> SamplePlan:
+        calls.append(1)
+        whole = plan(self, key)
+        # Planned twice, for the worker and for the device, 8 samples each.
+        return whole if len(calls) <= 8 else replace(whole, ignore=~whole.ignore)
+
+    monkeypatch.setattr(TrainDataset, "plan", faulty)
+    with pytest.raises(DeviceError, match="other boxes"):
+        module.check_augmentation(PROBLEM)
 
 
 def test_a_failure_does_not_end_the_other_checks(monkeypatch: pytest.MonkeyPatch) -> None:

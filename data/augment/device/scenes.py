@@ -30,8 +30,8 @@ class SceneTables:
     bounds: Tensor
     """(G, K, 4) float32 x1, y1, x2, y2, whole output pixels, ends exclusive."""
     regions: Tensor | None
-    """(G, K, 4) float32 x1, y1, x2, y2 on the canvas, infinite where bounds say all; None where
-    they do so for all scenes, because nothing is turned."""
+    """(G, K, 4) float32 x1, y1, x2, y2 on the canvas, for outlines that are turned; None where none
+    is, and bounds say all."""
     lookups: Tensor
     """(G, K + 1, 4) float32 scale x, y and offset x, y from the canvas to a window's pixels."""
     windows: Tensor

@@ -92,9 +92,6 @@ def collate_undrawn(samples: Sequence[UndrawnSample]) -> UndrawnBatch:
     )
 
 
-_EVERYWHERE = np.array([-np.inf, -np.inf, np.inf, np.inf], np.float32)
-"""A region of the canvas: x1, y1, x2, y2."""
-
 _SourcedScene = tuple[Scene, tuple[Source, ...], Flips]
 
 
@@ -117,10 +114,11 @@ class _Packed:
         self._filled = 1
         self._matrices = np.tile(np.eye(3, dtype=np.float32), (len(scenes), 1, 1))
         self._bounds = np.zeros((*shape, 4), np.float32)
-        self._regions = np.tile(_EVERYWHERE, (*shape, 1))
+        self._regions = np.zeros((*shape, 4), np.float32)
         self._lookups = np.zeros((len(scenes), num_tiles + 1, 4), np.float32)
         self._windows = np.tile(np.array([0, 1, 1], np.int32), (len(scenes), num_tiles + 1, 1))
-        self._is_upright = True
+        placements = [tile[1] for scene, _, _ in scenes for tile in scene.tiles[:1]]
+        self._is_upright = all(is_upright(each.matrix) for each in placements)
         for row, scene in enumerate(scenes):
             self._add(row, *scene)
 
@@ -139,12 +137,9 @@ class _Packed:
             return
         matrix, size = scene.tiles[0][1].matrix, scene.image_size
         self._matrices[row] = output_to_canvas(matrix) @ _mirror(size, flips)
-        turned = not is_upright(matrix)
-        self._is_upright &= not turned
         for column, ((_, placement), source) in enumerate(zip(scene.tiles, sources, strict=True)):
             self._bounds[row, column] = _mirrored(placement.bounds, size, flips)
-            if turned:
-                self._regions[row, column] = placement.tile.region
+            self._regions[row, column] = placement.tile.region
             self._lookups[row, column + 1] = (*source.scale, *source.offset)
             self._windows[row, column + 1] = self._filled, *source.pixels.shape[1::-1]
             self._append(source)

@@ -105,10 +105,12 @@ def test_upright_scenes_beside_turned_ones_keep_their_outlines() -> None:
                 for s in group
             ]
         )
-        for group in ((still,), (still, turned))
+        for group in ((still,), (still, turned), (turned, still), (turned,))
     ]
-    assert [batch.scenes.regions is None for batch in batches] == [True, False]
-    assert torch.equal(batches[0].draw().images[0], batches[1].draw().images[0])
+    assert [batch.scenes.regions is None for batch in batches] == [True, False, False, False]
+    alone, first, second, other = (batch.draw().images for batch in batches)
+    assert torch.equal(torch.cat((alone, other)), first)
+    assert torch.equal(torch.cat((other, alone)), second)
 
 
 def test_ignored_objects_are_left_out() -> None:
