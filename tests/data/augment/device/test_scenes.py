@@ -206,7 +206,8 @@ def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_blends_by_pencil(share: float, want: int) -> None:
     images = torch.full((3, 4, 4, 3), 200, dtype=torch.uint8)
-    others = torch.full((1, 4, 4, 3), 100, dtype=torch.uint8)
-    scenes.blend_scenes(images, others, torch.tensor([1]), torch.tensor([share]))
+    others = torch.stack((images[0] // 50, images[0] // 2))
+    shares = torch.tensor([1.0, share, 1.0])
+    scenes.blend_scenes(images, others, torch.tensor([0, 1, 1]), shares)
     assert (images[1] == want).all()
     assert (images[::2] == 200).all()

@@ -62,7 +62,7 @@ def test_drawing_twice_gives_the_same() -> None:
 def test_moving_leaves_nothing_behind() -> None:
     """On the meta device a tensor that was forgotten would be told from the others."""
     moved = undrawn_batch(mixup=0.5, degrees=5.0).to(torch.device("meta"))
-    tensors = [moved.pixels, moved.blended, moved.shares, moved.gains, moved.targets.boxes]
+    tensors = [moved.pixels, moved.partners, moved.shares, moved.gains, moved.targets.boxes]
     tables = moved.scenes
     tensors += [tables.matrices, tables.bounds, tables.regions, tables.lookups, tables.windows]
     assert all(tensor is not None and tensor.is_meta for tensor in tensors)
