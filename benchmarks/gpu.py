@@ -3,9 +3,10 @@
     python benchmarks/gpu.py [--compile] [--json FILE]
 
 Checks first what the GPU computes against the CPU, then times a training step (yolov5s, 640 px,
-batch 64, tensors already on the device), the same fed by the loader, the loader alone, and
-validation. Images are generated. Takes under 8 minutes. `--device cpu --quick` runs all of it on
-a CPU with tiny sizes, to test this program.
+batch 64, tensors already on the device), training batches alone and the step fed by them, with
+images drawn by the loader's workers and by the device, and validation. Images are generated.
+Takes under 10 minutes. `--device cpu --quick` runs all of it on a CPU with tiny sizes, to test
+this program.
 """
 
 import argparse
@@ -126,7 +127,9 @@ def precisions(device: torch.device) -> list[str]:
     return ["float32", *(["bf16"] if cpu_computes_bf16() else [])]
 
 
-def experiment(sizes: Sizes, device: torch.device, folder: Path) -> LoadedExperiment:
+def experiment(
+    sizes: Sizes, device: torch.device, folder: Path, *overrides: str
+) -> LoadedExperiment:
     """Return a training on generated images."""
     return load_experiment(
         "configs/quickstart.yaml",
@@ -143,6 +146,7 @@ def experiment(sizes: Sizes, device: torch.device, folder: Path) -> LoadedExperi
             f"train.workers={sizes.workers}",
             f"train.device={device.type}",
             "augment.mosaic=1.0",
+            *overrides,
         ),
     )
 
@@ -159,15 +163,12 @@ def loaded_figures(sizes: Sizes, device: torch.device, folder: Path) -> list[Fig
     stride = detector.size_multiple
     records = [split.records for split in splits]
     cache = open_training_cache(settings, *records, stride=stride)
-    source = build_train_batches(records[0], loaded.experiment, stride=stride, cache=cache)
-    with closing(source):
-        # The first epoch fills the cache and starts the workers.
-        for _ in source.epoch(0):
-            pass
-        alone = speed_of(lambda: epochs(source, sizes.steps))
-        fixed = next(iter(source.epoch(0))).to(device)
-        synthetic = images_per_second(learner, itertools.repeat(fixed, 3 + sizes.steps), 3)
-        fed = images_per_second(learner, epochs(source, 3 + sizes.steps), 3)
+    rows = []
+    for draws in ("cpu", "train"):
+        drawn = experiment(sizes, device, folder, f"augment.device={draws}").experiment
+        source = build_train_batches(records[0], drawn, stride=stride, device=device, cache=cache)
+        with closing(source):
+            rows += fed_figures(source, learner, sizes, drawn_by=draws)
     evaluation = build_eval_batches(
         records[1],
         image_size=settings.image_size,
@@ -188,17 +189,37 @@ def loaded_figures(sizes: Sizes, device: torch.device, folder: Path) -> list[Fig
 
         list(validate())
         judged = speed_of(validate)
+    name = "validation, network and suppression, float32, images/s"
+    return [*rows, Figure(name=name, ours=judged)]
+
+
+def fed_figures(
+    source: TrainBatches, learner: Learner, sizes: Sizes, *, drawn_by: str
+) -> list[Figure]:
+    """Return images per second of training batches alone, and of training on them."""
+    # The first epoch fills the cache and starts the workers.
+    for _ in source.epoch(0):
+        pass
+    way = f"augment.device={drawn_by}"
+
+    def load() -> Iterator[Batch]:
+        yield from epochs(source, sizes.steps)
+        wait(learner.device)
+
+    alone = speed_of(load)
+    fixed = next(iter(source.epoch(0))).to(learner.device)
+    synthetic = images_per_second(learner, itertools.repeat(fixed, 3 + sizes.steps), 3)
+    fed = images_per_second(learner, epochs(source, 3 + sizes.steps), 3)
     return [
-        Figure(name="loader alone, mosaic, images/s", ours=alone),
+        Figure(name=f"batches alone, mosaic, {way}, images/s", ours=alone),
         Figure(
-            name="training from the loader, images/s (peer: tensors on the device)",
+            name=f"training on them, {way}, images/s (peer: tensors on the device)",
             ours=fed,
             peer=synthetic,
             ratio=fed / synthetic,
             goal=LOADED_GOAL,
             limit=min(alone, synthetic),
         ),
-        Figure(name="validation, network and suppression, float32, images/s", ours=judged),
     ]
 
 

@@ -8,15 +8,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.training_problem import TrainingProblem
+from benchmarks.training_problem import TARGETS_PER_IMAGE, TrainingProblem
+from configs.schema.augment import AugmentSettings
+from data.augment.device.undrawn_batch import collate_undrawn
+from data.collate import collate
+from data.dataset import SampleKey, TrainDataset
 from models.losses import DetectionCriterion
 from models.postprocess import Postprocess
 from utils.engine.compiled import Compiler
 from utils.runtime.seeding import set_deterministic
-from utils.structures.batch import Targets
+from utils.structures.batch import Batch, Targets
+from utils.structures.images import Record
 from utils.structures.predictions import LevelAssignment, Predictions
 
 CPU = torch.device("cpu")
@@ -27,6 +34,13 @@ AMP_STEPS = 5
 COMPILED_STEPS = 3
 COMPILED_TOLERANCE = 1e-3
 """Relative difference of weights after these steps."""
+MIN_DRAWN = 8
+"""Images of a batch in which every kind of augmentation occurs."""
+SAME_CODE_LEVELS = 0.05
+"""Mean difference of drawn images, levels of 255: a last bit may round a level otherwise."""
+OTHER_CODE_LEVELS = 4.0
+"""The same to a worker's images, whose turned tiles have a rim and upright ones may lie 1/16 px
+off."""
 
 
 class DeviceError(Exception):
@@ -165,21 +179,94 @@ def deterministic() -> Iterator[None]:
         set_deterministic(False)
 
 
+def check_augmentation(problem: TrainingProblem) -> str:
+    """Images drawn by the device are the CPU's, and nobody waits for them."""
+    dataset, keys = planned_samples(problem)
+    worker = collate([dataset[key] for key in keys])
+    undrawn = collate_undrawn([dataset.undrawn(key) for key in keys])
+    expected = undrawn.draw()
+    if problem.device.type == "cuda":
+        undrawn = undrawn.pin_memory()
+    with unasked(problem.device):
+        drawn = undrawn.to(problem.device).draw()
+    got = drawn.to(CPU)
+    for name in ("boxes", "labels", "image_index"):
+        if not torch.equal(getattr(got.targets, name), getattr(worker.targets, name)):
+            raise DeviceError(f"other {name} than a worker's")
+    own = mean_levels("images drawn on the CPU by the same code", got, expected, SAME_CODE_LEVELS)
+    other = mean_levels("images drawn by a worker", got, worker, OTHER_CODE_LEVELS)
+    return (
+        f"{len(got.targets)} boxes, the same; images within {own:.3f} levels in the mean, "
+        f"{other:.2f} of a worker's"
+    )
+
+
+def planned_samples(problem: TrainingProblem) -> tuple[TrainDataset, list[SampleKey]]:
+    """Return images in memory, with strong augmentation, and the keys of a batch of them."""
+    rng, side = np.random.default_rng(0), problem.image_size
+    images, records = {}, []
+    for index, (height, width) in enumerate([(side, side), (side // 2, side), (2 * side, side)]):
+        noise = rng.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+        images[str(index)] = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+        corner = rng.uniform(0, 0.5, (TARGETS_PER_IMAGE, 2))
+        boxes = np.concatenate((corner, corner + 0.4), axis=1) * [width, height, width, height]
+        records.append(
+            Record(
+                path=str(index),
+                image_id=index,
+                size=(height, width),
+                boxes=boxes.astype(np.float32),
+                labels=np.arange(TARGETS_PER_IMAGE),
+                ignore=np.zeros(TARGETS_PER_IMAGE, np.bool_),
+                area=np.ones(TARGETS_PER_IMAGE, np.float32),
+            )
+        )
+    augment = AugmentSettings(
+        mixup=0.5, mosaic_nine=0.5, degrees=10, perspective=0.0005, flip_vertical=0.5
+    )
+    dataset = TrainDataset(
+        records, augment=augment, seed=0, read=lambda record: images[record.path]
+    )
+    count = max(problem.batch_size, MIN_DRAWN)
+    return dataset, [
+        SampleKey(epoch=number, index=number % len(records), image_size=side)
+        for number in range(count)
+    ]
+
+
+def mean_levels(name: str, got: Batch, expected: Batch, tolerance: float) -> float:
+    """Return the mean difference of levels, if it is small enough."""
+    difference = float((got.images.float() - expected.images.float()).abs().mean())
+    if not difference <= tolerance:
+        raise DeviceError(f"{name}: other by {difference:.2f} levels in the mean")
+    return difference
+
+
 def check_no_waiting(problem: TrainingProblem) -> str:
     """A step asks the device for nothing."""
     if problem.device.type != "cuda":
         raise GpuNeededError
     learner, batch = problem.learner(), problem.batch().pin_memory()
     learner.learn(batch, 0)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with unasked(problem.device):
         for step in range(1, 4):
             learner.learn(batch, step)
+    return "3 steps under CUDA's synchronisation check"
+
+
+@contextmanager
+def unasked(device: torch.device) -> Iterator[None]:
+    """Raise DeviceError where something inside waits for a CUDA device."""
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
     except RuntimeError as error:
         raise DeviceError(str(error).splitlines()[0]) from error
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    return "3 steps under CUDA's synchronisation check"
 
 
 def compilers(problem: TrainingProblem) -> dict[str, Compiler]:
@@ -227,6 +314,7 @@ CHECKS: dict[str, Check] = {
     "resume": check_resume,
     "no waiting in a step": check_no_waiting,
     "compiled steps": check_compiled,
+    "augmentation on the device": check_augmentation,
 }
 
 

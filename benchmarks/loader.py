@@ -3,7 +3,8 @@
     python benchmarks/loader.py [--peer ultralytics] [--sizes 640 320] [--json FILE]
 
 Ours is measured from the cache of decoded images, in the first epoch that fills it, and from the
-files. The peer runs in a process of its own, on the same images at the same strength.
+files; and both halves of the work where the training device draws, here by the same core. The
+peer runs in a process of its own, on the same images at the same strength.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import torch
 from benchmarks.measure import Figure, alternate, compared, milliseconds, report
 from configs.load import load_experiment
 from configs.schema import Experiment
+from data.augment.device.undrawn_batch import UndrawnBatch, collate_undrawn
 from data.dataset import SampleKey, TrainDataset
 from data.image_cache import ImageCache
 from data.reading import train_reader
@@ -33,6 +35,8 @@ from utils.runtime.memory import reuse_freed_memory
 from utils.structures.images import Record
 
 STRIDE = 32
+BATCH = 16
+"""Samples that are packed and drawn together, where the training device draws."""
 GOAL = 2.0
 """Of a sample from the cache, against the peer."""
 FIRST_EPOCH_GOAL = 1.0
@@ -64,12 +68,31 @@ class Samples:
         """Return the time of a sample while the cache is filled."""
         return self._epoch_ms(self._dataset(self._new_cache(f"cold{next(self._epochs)}")))
 
+    def sent_ms(self) -> float:
+        """Return the time of a sample from the cache that the training device is to draw."""
+        keys = self._keys()
+        return milliseconds(lambda: self._undrawn(keys), len(keys) // BATCH) / BATCH
+
+    def drawn_ms(self) -> float:
+        """Return the time that drawing such a sample takes on this core."""
+        undrawn = self._undrawn(self._keys())
+        return milliseconds(undrawn.draw, 1) / BATCH
+
+    def _undrawn(self, keys: list[SampleKey]) -> UndrawnBatch:
+        """Return the next batch of `keys`, which are taken out."""
+        batch = [self._cached.undrawn(keys.pop()) for _ in range(BATCH)]
+        return collate_undrawn(batch)
+
     def _epoch_ms(self, dataset: TrainDataset) -> float:
+        keys = self._keys()
+        return milliseconds(lambda: dataset[keys.pop()], len(keys))
+
+    def _keys(self) -> list[SampleKey]:
         epoch, size = next(self._epochs), self._train.image_size
-        keys = iter(
-            SampleKey(epoch=epoch, index=index, image_size=size) for index in range(len(dataset))
-        )
-        return milliseconds(lambda: dataset[next(keys)], len(dataset))
+        return [
+            SampleKey(epoch=epoch, index=index, image_size=size)
+            for index in reversed(range(len(self._records)))
+        ]
 
     def _new_cache(self, name: str) -> ImageCache:
         return ImageCache(Path(self._folder.name) / name)
@@ -121,6 +144,8 @@ def measure(arguments: argparse.Namespace, experiment: Experiment, image_size: i
         "cached": samples.cached_ms,
         "first": samples.first_epoch_ms,
         "files": samples.file_ms,
+        "sent": samples.sent_ms,
+        "drawn": samples.drawn_ms,
         "limit": lambda: limit_ms(image_size),
     }
     if arguments.peer and (first := peer_ms(arguments.peer_python, experiment, image_size)):
@@ -146,6 +171,14 @@ def measure(arguments: argparse.Namespace, experiment: Experiment, image_size: i
             limit=None,
         ),
         Figure(name=f"sample {image_size} px without a cache, ms", ours=found["files"]),
+        compared(
+            f"sample {image_size} px from the cache, not drawn, ms (peer: drawn by OpenCV)",
+            found["sent"],
+            found["cached"],
+            goal=None,
+            limit=None,
+        ),
+        Figure(name="the same, drawn by tensor operations on this core, ms", ours=found["drawn"]),
     ]
 
 

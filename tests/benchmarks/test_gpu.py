@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import torch
 import benchmarks.gpu_checks as module
 from benchmarks.gpu_checks import DeviceError, require_close, run_checks
 from benchmarks.training_problem import TrainingProblem
+from data.augment.device.undrawn_batch import UndrawnBatch
+from data.augment.plan import SamplePlan
+from data.dataset import SampleKey, TrainDataset
 from models.losses import DetectionCriterion
 from models.postprocess import Postprocess
 from tests.engine.test_compiled import learner
@@ -114,6 +118,36 @@ def test_a_compiled_step_that_learns_something_else_is_noticed(factor: float) ->
     else:
         with pytest.raises(DeviceError, match="loss differs"):
             module.compare_compiled(ToyProblem(), compiler)
+
+
+def test_misplaced_pixels_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "boxes, the same" in module.check_augmentation(PROBLEM)
+    draw = UndrawnBatch.draw
+    calls = []
+
+    def faulty(self: UndrawnBatch) -> Batch:
+        calls.append(1)
+        drawn = draw(self)
+        return replace(drawn, images=drawn.images.roll(len(calls) - 1, dims=3))
+
+    monkeypatch.setattr(UndrawnBatch, "draw", faulty)
+    with pytest.raises(DeviceError, match="by the same code: other by"):
+        module.check_augmentation(PROBLEM)
+
+
+def test_lost_boxes_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = TrainDataset.plan
+    calls = []
+
+    def faulty(self: TrainDataset, key: SampleKey) -> SamplePlan:
+        calls.append(1)
+        whole = plan(self, key)
+        # Planned twice, for the worker and for the device, 8 samples each.
+        return whole if len(calls) <= 8 else replace(whole, ignore=~whole.ignore)
+
+    monkeypatch.setattr(TrainDataset, "plan", faulty)
+    with pytest.raises(DeviceError, match="other boxes"):
+        module.check_augmentation(PROBLEM)
 
 
 def test_a_failure_does_not_end_the_other_checks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,8 @@ class SceneTables:
     bounds: Tensor
     """(G, K, 4) float32 x1, y1, x2, y2, whole output pixels, ends exclusive."""
     regions: Tensor | None
-    """(G, K, 4) float32 x1, y1, x2, y2 on the canvas, infinite where bounds say all; None where
-    they do so for all scenes, because nothing is turned."""
+    """(G, K, 4) float32 x1, y1, x2, y2 on the canvas, for outlines that are turned; None where none
+    is, and bounds say all."""
     lookups: Tensor
     """(G, K + 1, 4) float32 scale x, y and offset x, y from the canvas to a window's pixels."""
     windows: Tensor
@@ -77,15 +77,16 @@ def draw_scenes(tables: SceneTables, pixels: Tensor, image_size: int) -> Tensor:
     return images
 
 
-def blend_scenes(images: Tensor, others: Tensor, places: Tensor, shares: Tensor) -> None:
-    """Blend `others` (M, S, S, 3) into `images` (B, S, S, 3) at `places` (M,) int64, in place.
+def blend_scenes(images: Tensor, others: Tensor, partners: Tensor, shares: Tensor) -> None:
+    """Blend images (B, S, S, 3) with some of `others` (M, S, S, 3), in place; M is above 0.
 
-    `shares` (M,) float32 are those of the images that were there.
+    `partners` (B,) int64 says which, `shares` (B,) float32 how much of each image stays; 1 leaves
+    it as it is.
     """
-    for part in chunks(len(others), images.shape[1]):
+    for part in chunks(len(images), images.shape[1]):
         share = shares[part, None, None, None]
-        mixed = images.index_select(0, places[part]) * share + others[part] * (1 - share)
-        images.index_copy_(0, places[part], mixed.round_().to(torch.uint8))
+        added = others.index_select(0, partners[part]) * (1 - share)
+        images[part] = (images[part] * share + added).round_().to(torch.uint8)
 
 
 def _drawn(tables: SceneTables, pixels: Tensor, image_size: int) -> Tensor:

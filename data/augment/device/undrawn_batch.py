@@ -22,17 +22,18 @@ from utils.structures.images import ImageMeta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UndrawnBatch:
-    """B planned samples of `image_size` pixels square; M of them are blends of two scenes.
+    """B planned samples of `image_size` pixels square; some may be blends of two scenes.
 
     pixels (P, 3) uint8 RGB of all windows, the first one the colour around tiles; scenes: the first
-    of each sample, then the second ones; blended (M,) int64 which samples these belong to; shares
-    (M,) float32 of the first scene in them; gains (B, 3) float32, None leaves colours as they are.
+    of each sample, then the second ones; partners (B,) int64 which of these a sample is blended
+    with, shares (B,) float32 how much of its first one stays, 1 without a second; gains (B, 3)
+    float32, None leaves colours as they are.
     """
 
     image_size: int
     pixels: Tensor
     scenes: SceneTables
-    blended: Tensor
+    partners: Tensor
     shares: Tensor
     gains: Tensor | None
     targets: Targets
@@ -55,7 +56,7 @@ class UndrawnBatch:
             self,
             pixels=change(self.pixels),
             scenes=self.scenes.each(change),
-            blended=change(self.blended),
+            partners=change(self.partners),
             shares=change(self.shares),
             gains=None if self.gains is None else change(self.gains),
         )
@@ -64,8 +65,9 @@ class UndrawnBatch:
         """Return the batch with its images, drawn on the device where it is."""
         count, size = len(self), self.image_size
         images = draw_scenes(self.scenes.part(slice(count)), self.pixels, size)
-        seconds = draw_scenes(self.scenes.part(slice(count, None)), self.pixels, size)
-        blend_scenes(images, seconds, self.blended, self.shares)
+        if len(self.scenes) > count:
+            seconds = draw_scenes(self.scenes.part(slice(count, None)), self.pixels, size)
+            blend_scenes(images, seconds, self.partners, self.shares)
         if self.gains is not None:
             change_colours(images, self.gains)
         return Batch(images=images.permute(0, 3, 1, 2), targets=self.targets, metas=self.metas)
@@ -77,23 +79,20 @@ def collate_undrawn(samples: Sequence[UndrawnSample]) -> UndrawnBatch:
     Windows are copied once, into the buffer that is sent.
     """
     plans = [sample.plan for sample in samples]
-    blended = [index for index, plan in enumerate(plans) if len(plan.scenes) > 1]
+    has_second = np.array([len(plan.scenes) > 1 for plan in plans])
     gains = [plan.gains for plan in plans if plan.gains is not None]
     packed = _Packed([*_scenes(samples, 0), *_scenes(samples, 1)])
     return UndrawnBatch(
         image_size=plans[0].image_size,
         pixels=torch.from_numpy(packed.pixels),
         scenes=packed.tables(),
-        blended=torch.tensor(blended, dtype=torch.int64),
-        shares=torch.tensor([plans[index].share for index in blended], dtype=torch.float32),
+        partners=torch.from_numpy(has_second.cumsum(dtype=np.int64).clip(1) - 1),
+        shares=torch.tensor([plan.share for plan in plans], dtype=torch.float32),
         gains=torch.tensor(gains, dtype=torch.float32) if gains else None,
         targets=join_targets(plans),
         metas=tuple(plan.meta for plan in plans),
     )
 
-
-_EVERYWHERE = np.array([-np.inf, -np.inf, np.inf, np.inf], np.float32)
-"""A region of the canvas: x1, y1, x2, y2."""
 
 _SourcedScene = tuple[Scene, tuple[Source, ...], Flips]
 
@@ -117,10 +116,11 @@ class _Packed:
         self._filled = 1
         self._matrices = np.tile(np.eye(3, dtype=np.float32), (len(scenes), 1, 1))
         self._bounds = np.zeros((*shape, 4), np.float32)
-        self._regions = np.tile(_EVERYWHERE, (*shape, 1))
+        self._regions = np.zeros((*shape, 4), np.float32)
         self._lookups = np.zeros((len(scenes), num_tiles + 1, 4), np.float32)
         self._windows = np.tile(np.array([0, 1, 1], np.int32), (len(scenes), num_tiles + 1, 1))
-        self._is_upright = True
+        placements = [tile[1] for scene, _, _ in scenes for tile in scene.tiles[:1]]
+        self._is_upright = all(is_upright(each.matrix) for each in placements)
         for row, scene in enumerate(scenes):
             self._add(row, *scene)
 
@@ -139,12 +139,9 @@ class _Packed:
             return
         matrix, size = scene.tiles[0][1].matrix, scene.image_size
         self._matrices[row] = output_to_canvas(matrix) @ _mirror(size, flips)
-        turned = not is_upright(matrix)
-        self._is_upright &= not turned
         for column, ((_, placement), source) in enumerate(zip(scene.tiles, sources, strict=True)):
             self._bounds[row, column] = _mirrored(placement.bounds, size, flips)
-            if turned:
-                self._regions[row, column] = placement.tile.region
+            self._regions[row, column] = placement.tile.region
             self._lookups[row, column + 1] = (*source.scale, *source.offset)
             self._windows[row, column + 1] = self._filled, *source.pixels.shape[1::-1]
             self._append(source)

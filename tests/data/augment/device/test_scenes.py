@@ -177,6 +177,21 @@ def test_strong_shrinking_averages_instead_of_skipping_pixels() -> None:
     assert (undrawn.draw().images == 50).all()
 
 
+def test_on_the_horizon_and_beyond_nothing_is_seen() -> None:
+    """The divisor x - 2.5 is 0 at the third column and negative before; all else would be seen."""
+    tables = scenes.SceneTables(
+        matrices=torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, -2.5]]]),
+        bounds=torch.tensor([[[0.0, 0.0, 6.0, 6.0]]]),
+        regions=torch.tensor([[[0.0, 0.0, 1e9, 1e9]]]),
+        lookups=torch.zeros(1, 2, 4),
+        windows=torch.tensor([[[0, 1, 1], [1, 1, 1]]], dtype=torch.int32),
+    )
+    pixels = torch.tensor([[114] * 3, [7] * 3], dtype=torch.uint8)
+    image = scenes.draw_scenes(tables, pixels, 6)[0]
+    assert (image[:, :3] == 114).all()
+    assert (image[:, 3:] == 7).all()
+
+
 def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = dataset_of(AugmentSettings(mixup=0.5, degrees=5), photograph)
     undrawn = collate_undrawn([dataset.undrawn(key) for key in keys_of(dataset, 64)])
@@ -191,7 +206,8 @@ def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_blends_by_pencil(share: float, want: int) -> None:
     images = torch.full((3, 4, 4, 3), 200, dtype=torch.uint8)
-    others = torch.full((1, 4, 4, 3), 100, dtype=torch.uint8)
-    scenes.blend_scenes(images, others, torch.tensor([1]), torch.tensor([share]))
+    others = torch.stack((images[0] // 50, images[0] // 2))
+    shares = torch.tensor([1.0, share, 1.0])
+    scenes.blend_scenes(images, others, torch.tensor([0, 1, 1]), shares)
     assert (images[1] == want).all()
     assert (images[::2] == 200).all()

@@ -45,6 +45,18 @@ def test_windows_by_pencil(change: Affine, shape: tuple[int, int]) -> None:
     assert window(change).shape[:2] == shape
 
 
+def test_where_the_horizon_crosses_the_bounds_the_whole_image_is_sent() -> None:
+    """A corner beyond it is seen nowhere on the canvas, and says nothing about the window."""
+    change = Affine(
+        degrees=25.86,
+        zoom=0.831,
+        shear_degrees=(0, 0),
+        perspective=(-0.00325, 0.04725),
+        shift=(-0.2439, -0.1846),
+    )
+    assert window(change).shape[:2] == (96, 96)
+
+
 def test_windows_are_views_of_the_image() -> None:
     """Pixels are copied once, into the batch."""
     assert window(affine(zoom=1.7)).base is not None

@@ -62,7 +62,7 @@ def test_drawing_twice_gives_the_same() -> None:
 def test_moving_leaves_nothing_behind() -> None:
     """On the meta device a tensor that was forgotten would be told from the others."""
     moved = undrawn_batch(mixup=0.5, degrees=5.0).to(torch.device("meta"))
-    tensors = [moved.pixels, moved.blended, moved.shares, moved.gains, moved.targets.boxes]
+    tensors = [moved.pixels, moved.partners, moved.shares, moved.gains, moved.targets.boxes]
     tables = moved.scenes
     tensors += [tables.matrices, tables.bounds, tables.regions, tables.lookups, tables.windows]
     assert all(tensor is not None and tensor.is_meta for tensor in tensors)
@@ -105,10 +105,12 @@ def test_upright_scenes_beside_turned_ones_keep_their_outlines() -> None:
                 for s in group
             ]
         )
-        for group in ((still,), (still, turned))
+        for group in ((still,), (still, turned), (turned, still), (turned,))
     ]
-    assert [batch.scenes.regions is None for batch in batches] == [True, False]
-    assert torch.equal(batches[0].draw().images[0], batches[1].draw().images[0])
+    assert [batch.scenes.regions is None for batch in batches] == [True, False, False, False]
+    alone, first, second, other = (batch.draw().images for batch in batches)
+    assert torch.equal(torch.cat((alone, other)), first)
+    assert torch.equal(torch.cat((other, alone)), second)
 
 
 def test_ignored_objects_are_left_out() -> None:
