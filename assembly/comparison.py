@@ -9,9 +9,11 @@ from typing import Any
 from assembly.comparison_report import write_comparison_report
 from assembly.forecast import forecast
 from assembly.split_cut import cut_test_split
-from assembly.tuning import chosen_settings, trial_runs
+from assembly.tuning import chosen_settings, trial_folders
 from configs.design import LoadedDesign
 from configs.schema.comparison import ComparisonSettings
+from configs.schema.tuning import SearchedTrials
+from utils.comparison.arm_search import require_optuna
 from utils.comparison.judged_run import is_judged
 from utils.comparison.local_engine import Failure, LocalEngine
 from utils.comparison.pairing import require_pairing
@@ -33,7 +35,7 @@ REPORT_NAME = "report.html"
 def plan(design: LoadedDesign) -> None:
     """Say what a comparison can find and what it costs; no folder of it is made."""
     folder = Path(design.settings.folder) / design.name
-    _say_forecast(design, planned_runs(design, folder, (), {}), trial_runs(design, folder, ()))
+    _say_forecast(design, planned_runs(design, folder, (), {}), folder)
 
 
 def compare(design: LoadedDesign) -> Path:
@@ -43,11 +45,13 @@ def compare(design: LoadedDesign) -> Path:
         UserError, ConfigError: something the user can mend; finished runs stay.
         KeyboardInterrupt: asked to stop; the same command goes on.
     """
+    if isinstance(design.settings.tuning, SearchedTrials):
+        require_optuna()
     folder = Path(design.settings.folder) / design.name
     _write_design(design, folder)
     cut = cut_test_split(_any_arm(design), folder / "data", design.settings.test.cut_share)
     runs = planned_runs(design, folder, cut, {})
-    _say_forecast(design, runs, trial_runs(design, folder, cut))
+    _say_forecast(design, runs, folder)
     tuned = chosen_settings(design, folder, cut, lambda trials: carry_out(design, folder, trials))
     runs = planned_runs(design, folder, cut, tuned)
     carry_out(design, folder, runs)
@@ -56,10 +60,8 @@ def compare(design: LoadedDesign) -> Path:
     return folder
 
 
-def _say_forecast(
-    design: LoadedDesign, runs: Sequence[PlannedRun], trials: Sequence[PlannedRun]
-) -> None:
-    for line in forecast(design, runs, trials):
+def _say_forecast(design: LoadedDesign, runs: Sequence[PlannedRun], folder: Path) -> None:
+    for line in forecast(design, runs, trial_folders(design, folder)):
         logger.info("%s", line)
 
 

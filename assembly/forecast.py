@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 
 import torch
@@ -10,10 +11,13 @@ import torch
 from assembly.detector import build_training_detector
 from configs.design import LoadedDesign
 from configs.load import LoadedExperiment
+from configs.schema.comparison import ComparisonSettings
+from configs.schema.tuning import SearchedTrials
 from data.anchors import label_statistics
 from data.loader import build_train_batches
 from data.records import load_split
 from models.losses import build_criterion
+from utils.comparison.judged_run import is_judged
 from utils.comparison.plan import PlannedRun
 from utils.comparison.power import Design, planned_design, power
 from utils.comparison.verdict import fewest_seeds
@@ -27,14 +31,15 @@ MEASURED_STEPS = 4
 
 
 def forecast(
-    design: LoadedDesign, runs: Sequence[PlannedRun], trials: Sequence[PlannedRun]
+    design: LoadedDesign, runs: Sequence[PlannedRun], trials: Sequence[Path]
 ) -> Iterator[str]:
     """Yield sentences on number of runs, what they can find, and their time.
 
     Args:
         design: the comparison.
         runs: its trainings.
-        trials: those of the tuning before; without anything left to do nothing is measured.
+        trials: folders of those of the tuning before; without anything left to do nothing is
+            measured.
     """
     settings = design.settings
     left = sum(not run.is_done for run in runs)
@@ -44,8 +49,8 @@ def forecast(
     )
     short = 0.0
     if settings.tuning is not None:
-        trials_left = sum(not run.is_done for run in trials)
-        short = trials_left * settings.tuning.epochs_share
+        trials_left = sum(not is_judged(folder) for folder in trials)
+        short = trials_left * settings.tuning.epochs_share / trials_at_once(settings)
         yield (
             f"tuning before that: {len(trials)} trainings of "
             f"{100 * settings.tuning.epochs_share:.0f} % of the length, {trials_left} of them to do"
@@ -54,11 +59,19 @@ def forecast(
     if left or short:
         with _silence():
             seconds = training_seconds(design.arms[settings.baseline])
-        total = seconds * (left + short) / settings.jobs
+        total = seconds * (left / settings.jobs + short)
         yield (
             f"one training takes about {format_duration(seconds)} by {MEASURED_STEPS} measured "
             f"steps, all that is left {format_duration(total)}, validation not counted"
         )
+
+
+def trials_at_once(settings: ComparisonSettings) -> int:
+    """Return how many trainings of the tuning run at a time: tpe waits for what it learns from."""
+    tuning = settings.tuning
+    if not isinstance(tuning, SearchedTrials):
+        return settings.jobs
+    return min(settings.jobs, len(settings.arms) * len(tuning.rounds[0]) * len(tuning.seeds))
 
 
 @contextmanager

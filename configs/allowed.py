@@ -47,7 +47,7 @@ def choices(info: FieldInfo) -> list[str]:
 
 
 def _alternatives(annotation: Any) -> list[Any]:
-    if get_origin(annotation) in (None, Literal, tuple, Annotated):
+    if get_origin(annotation) in (None, Literal, tuple, dict, Annotated):
         return [annotation]
     parts = [a for part in get_args(annotation) for a in _alternatives(part)]
     return sorted(parts, key=lambda part: part is type(None))

@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from configs.allowed import allowed, default_text
 from configs.cli import CommandParser
-from configs.schema.comparison import (
-    ComparisonSettings,
-    PairingSettings,
-    TuningSettings,
-    VerdictSettings,
-)
+from configs.schema.comparison import ComparisonSettings, PairingSettings, VerdictSettings
+from configs.schema.tuning import Choices, ListedTrials, Range, SearchedTrials
 
 _USAGE = """\
 compare.py --cfg DESIGN.yaml [key=value ...]   run the comparison, or go on with it, and report
@@ -24,12 +21,15 @@ compare.py --cfg DESIGN.yaml --plan-only       say what it can find and how long
 compare.py report FOLDER                       compute every number again from the run folders
 compare.py power --sd S [--margin M] [--arms K] [--correction C]
                                                what so many seeds can find, before any training"""
-_GROUPS: dict[str, type[BaseModel]] = {
-    "": ComparisonSettings,
-    "test.": VerdictSettings,
-    "tuning.": TuningSettings,
-    "pairing.": PairingSettings,
-}
+_GROUPS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("", ComparisonSettings),
+    ("test.", VerdictSettings),
+    ("tuning.", ListedTrials),
+    ("tuning.", SearchedTrials),
+    ("tuning.space.ARM.KEY.", Range),
+    ("tuning.space.ARM.KEY.", Choices),
+    ("pairing.", PairingSettings),
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def design_help() -> str:
     return (
         "keys of a design; `base: other.yaml` lays it over another design; every other key=value\n"
         "changes the experiment for all arms:\n"
-    ) + ("\n".join(line for prefix, model in _GROUPS.items() for line in _lines(prefix, model)))
+    ) + "\n".join(dict.fromkeys(_entries()))
 
 
 def parse_compare_command(arguments: Sequence[str] | None = None) -> CompareCommand:
@@ -152,14 +152,19 @@ def _folder(words: Sequence[str]) -> ReportComparison | JudgeRun:
     return ReportComparison(folder) if words[0] == "report" else JudgeRun(folder)
 
 
-def _lines(prefix: str, model: type[BaseModel]) -> Iterator[str]:
-    for name, info in model.model_fields.items():
-        if prefix + name + "." in _GROUPS:
-            continue
-        stands = _default(info)
-        yield f"  {prefix}{name}  {allowed(info)}; {stands}"
-        text = " ".join((info.description or "").split())
-        yield from textwrap.wrap(text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6)
+def _entries() -> Iterator[str]:
+    """Yield key and meaning of every field; one that two ways of tuning share comes twice."""
+    groups = {prefix for prefix, _ in _GROUPS}
+    for prefix, model in _GROUPS:
+        for name, info in model.model_fields.items():
+            if f"{prefix}{name}." not in groups:
+                yield _entry(prefix + name, info)
+
+
+def _entry(key: str, info: FieldInfo) -> str:
+    text = " ".join((info.description or "").split())
+    meaning = textwrap.wrap(text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return "\n".join([f"  {key}  {allowed(info)}; {_default(info)}", *meaning])
 
 
 def _default(info: Any) -> str:

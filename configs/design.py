@@ -10,17 +10,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from configs.design_checks import check_arms, check_search
 from configs.design_files import StatedDesign, read_design
 from configs.errors import ConfigError
 from configs.load import LoadedExperiment, load_experiment
 from configs.locate import find_yaml
 from configs.overrides import as_overrides, merged, nested
-from configs.schema.comparison import ComparisonSettings, Overrides
+from configs.schema.comparison import ComparisonSettings
+from configs.schema.tuning import UNION_TAGS, Overrides
 from configs.sources import Source, display_name
 from configs.yaml_reader import parse_value
 
-SET_BY_THE_DESIGN = ("train.seed", "run", "data")
-"""Keys that are the comparison's own business and no arm's."""
 JUDGED_BY = {"baseline", "tuning", "test", "pairing"}
 """Keys that decide how arms are compared; not seeds: more of them continue a comparison."""
 _COMMAND_LINE = "command line"
@@ -81,9 +81,14 @@ def load_design(path: str | Path, overrides: Sequence[str] = ()) -> LoadedDesign
     if any(override.startswith("experiment=") for override in overrides):
         source = Source(_COMMAND_LINE, Path.cwd())
     experiment = find_yaml(settings.experiment, source, "experiment")
-    _check_arms(settings, stated)
+    check_arms(settings, stated)
     design = LoadedDesign(settings, stated.path, experiment, {})
     arms = {arm: _load_arm(design, arm) for arm in settings.arms}
+
+    def load(arm: str, trial: Overrides) -> LoadedExperiment:
+        return load_experiment(experiment, design.overrides(arm, trial))
+
+    check_search(settings, stated, load)
     return LoadedDesign(settings, stated.path, experiment, arms)
 
 
@@ -121,27 +126,14 @@ def _validated(design: StatedDesign) -> ComparisonSettings:
 
 
 def _sentence(detail: Any, design: StatedDesign) -> str:
-    path = tuple(str(part) for part in detail["loc"])
+    path = tuple(str(part) for part in detail["loc"] if part not in UNION_TAGS)
     where = design.where(path)
     if detail["type"] == "value_error":
-        return f"{detail['ctx']['error']} ({where})"
+        problem = str(detail["ctx"]["error"])
+        return f"{'.'.join(path)} ({where}): {problem}" if path else f"{problem} ({where})"
     if detail["type"] == "extra_forbidden":
         return f"unknown key '{'.'.join(path)}' ({where}); compare.py --help lists all keys"
     return f"{'.'.join(path)} ({where}): {detail['msg'][0].lower()}{detail['msg'][1:]}"
-
-
-def _check_arms(settings: ComparisonSettings, design: StatedDesign) -> None:
-    stated = dict(settings.arms)
-    if settings.tuning is not None:
-        for arm, trials in settings.tuning.trials.items():
-            stated |= {f"{arm}, trial {number}": trial for number, trial in enumerate(trials)}
-    for arm, overrides in stated.items():
-        for key in (text.partition("=")[0] for text in as_overrides(overrides)):
-            if any(key == own or key.startswith(own + ".") for own in SET_BY_THE_DESIGN):
-                raise ConfigError(
-                    f"arms.{arm} ({design.where(('arms', arm))}) sets {key}, which has to be "
-                    "the same for all arms; state it in `settings`, seeds in `seeds`"
-                )
 
 
 def _load_arm(design: LoadedDesign, arm: str) -> LoadedExperiment:

@@ -8,7 +8,7 @@ from typing import Any
 from configs.errors import ConfigError
 from configs.locate import find_yaml
 from configs.overrides import merged, nested
-from configs.schema.comparison import Overrides
+from configs.schema.tuning import Overrides
 from configs.sources import KeyPath, Source, display_name
 from configs.yaml_reader import read_yaml
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from configs.schema.comparison import Overrides
+from configs.schema.tuning import Overrides
 from configs.sources import KeyPath
 
 

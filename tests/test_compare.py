@@ -189,6 +189,75 @@ def test_tuning_finds_settings_and_the_arms_are_trained_with_them(tmp_path: Path
     assert "Trials, mAP50-95 on val" in page
 
 
+SEARCH = (
+    "seeds=[0]", "tuning.trials=2", "tuning.sampler=tpe", "tuning.seeds=[7]",
+    "tuning.epochs_share=1", "train.epochs=1",
+    "tuning.space.all={loss.box.gain: {low: 0.02, high: 0.2, log: true}}",
+    "tuning.space.focal={loss.objectness.gamma: {choices: [1.0, 2.0]}}",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1600)
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+def test_a_search_killed_in_the_middle_ends_in_the_same_report(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    data = f"data.path={tmp_path / 'data'}"
+    done = run(*settings(whole, *SEARCH, data))
+    assert done.returncode == 0, done.stderr
+    assert "4 trainings of 100 % of the length, 4 of them to do" in done.stderr
+    command = [sys.executable, "compare.py", *settings(broken, *SEARCH, data)]
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    folder = broken / "compare/tiny"
+    second = folder / "tuning/focal/trial1/seed7"
+    deadline = time.monotonic() + 600
+    while not second.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert second.exists()
+    assert not (folder / "tuning.json").exists()
+    first = folder / "tuning/bce/trial0/seed7/results.json"
+    finished = first.stat().st_mtime_ns
+    resumed = run(*settings(broken, *SEARCH, data))
+    assert resumed.returncode == 0, resumed.stderr
+    assert first.stat().st_mtime_ns == finished
+    assert without_times(result_of(broken)) == without_times(result_of(whole))
+    assert page_without_times(broken) == page_without_times(whole)
+    for arm, entry in result_of(broken)["tuning"].items():
+        best = nested(entry["trials"][entry["best"]]["settings"])["loss"]
+        final = read_yaml(folder / f"runs/{arm}/seed0/config.yaml").values
+        assert all(final["loss"][part][k] == v for part in best for k, v in best[part].items())
+        assert ("objectness" in best) == (arm == "focal")
+
+
+WITHOUT_OPTUNA = """
+import runpy, sys
+sys.modules["optuna"] = None
+sys.argv = ["compare.py", *sys.argv[1:]]
+runpy.run_path("compare.py", run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+def test_a_search_without_the_library_is_one_line_before_anything_begins(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_OPTUNA, *settings(tmp_path, *SEARCH)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith(
+        "tuning.space needs the package optuna: pip install optuna"
+    )
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "compare").exists()
+
+
 @pytest.mark.slow
 def test_the_plan_is_said_and_leaves_no_folder(tmp_path: Path) -> None:
     done = run(*settings(tmp_path, "--plan-only"))

@@ -4,13 +4,13 @@ What an arm changes is checked against the experiment's own schema by `configs/d
 """
 
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from configs.schema.settings import Settings
+from configs.schema.tuning import EVERY_ARM, ListedTrials, Overrides, SearchedTrials, TuningSettings
 
-Overrides = dict[str, Any]
 _ARM_NAME = r"^[A-Za-z0-9][\w.-]*$"
 
 
@@ -49,19 +49,6 @@ class VerdictSettings(Settings):
     cut_share: float = Field(default=0.5, gt=0, lt=1)
     """Share of the validation images that become the test split where the data set has none;
     chosen by a hash of their file names, and out of validation then."""
-
-
-class TuningSettings(Settings):
-    """Trials on the validation split before the comparison: as many for each arm."""
-
-    trials: dict[str, tuple[Overrides, ...]]
-    """Arm -> list of settings to try on top of the arm's own; each arm lists as many."""
-
-    epochs_share: float = Field(default=1 / 3, gt=0, le=1)
-    """Length of a trial as a share of train.epochs."""
-
-    seeds: tuple[int, ...] = Field(default=(1000, 1001), min_length=1)
-    """Seeds of each trial; other ones than those of the comparison."""
 
 
 class PairingSettings(Settings):
@@ -132,10 +119,34 @@ class ComparisonSettings(Settings):
     def _equal_budgets(self) -> "ComparisonSettings":
         if self.tuning is None:
             return self
-        counts = {name: len(trials) for name, trials in self.tuning.trials.items()}
-        if set(counts) != set(self.arms) or len(set(counts.values())) != 1 or 0 in counts.values():
-            listed = ", ".join(f"{name} {counts.get(name, 0)}" for name in self.arms)
-            raise ValueError(f"tuning.trials: every arm needs as many trials; now {listed}")
+        if isinstance(self.tuning, ListedTrials):
+            self._check_lists(self.tuning)
+        else:
+            self._check_space(self.tuning)
         if set(self.tuning.seeds) & set(self.seeds):
             raise ValueError("tuning.seeds: must not be among seeds, which the verdict needs fresh")
         return self
+
+    def _check_lists(self, tuning: ListedTrials) -> None:
+        counts = {name: len(trials) for name, trials in tuning.trials.items()}
+        if set(counts) != set(self.arms) or len(set(counts.values())) != 1 or 0 in counts.values():
+            listed = ", ".join(f"{name} {counts.get(name, 0)}" for name in self.arms)
+            raise ValueError(f"tuning.trials: every arm needs as many trials; now {listed}")
+
+    def _check_space(self, tuning: SearchedTrials) -> None:
+        foreign = [name for name in tuning.space if name not in (EVERY_ARM, *self.arms)]
+        if foreign:
+            known = ", ".join((EVERY_ARM, *self.arms))
+            raise ValueError(f"tuning.space: {foreign[0]!r} is none of {known}")
+        if EVERY_ARM in self.arms:
+            raise ValueError(f"tuning.space: an arm named {EVERY_ARM!r} cannot be searched")
+        for arm in self.arms:
+            if not tuning.space_of(arm):
+                raise ValueError(
+                    f"tuning.space: nothing is searched for arm {arm}; effort must be equal"
+                )
+            if tuning.num_settings(arm) < tuning.trials:
+                raise ValueError(
+                    f"tuning.space: arm {arm} has only {tuning.num_settings(arm):g} different "
+                    f"settings for {tuning.trials} trials"
+                )
