@@ -6,7 +6,8 @@ BCCD's training split, yolov5n, 320 px, batch 16, 2 workers, validation after ev
 is Ultralytics' yolov5n, started by its own command in the environment of --peer, with the same
 strengths of augmentation. An epoch lasts from one new row of a run's table to the next, seen from
 outside; the first one, which fills caches, is left out. Every side runs alone and beside a process
-that keeps a core busy. Memory is that of all processes of a run, shared pages counted once (PSS).
+that keeps a core busy. Memory is that of all processes of a run, shared pages counted once (PSS),
+in a run of its own: counting pages stops the processes that own them.
 """
 
 import argparse
@@ -36,7 +37,8 @@ from data.records import load_split
 from utils.runtime.device import cpu_computes_bf16
 
 BF16_GOAL, FLOAT32_GOAL, BUSY_GOAL, MEMORY_GOAL = 4.0, 2.5, 0.4, 1 / 0.7
-LOOK_EVERY_S, WEIGH_EVERY_S = 0.02, 0.5
+LOOK_EVERY_S, WEIGH_EVERY_S = 0.05, 0.25
+WEIGHED_EPOCHS = 3
 BUSY = "while True: pass"
 OFFLINE = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false"}
 """What keeps Ultralytics from the network."""
@@ -65,11 +67,27 @@ class Runs:
     peak_mib: float = 0.0
 
 
-def watch(program: Program) -> tuple[list[float], float]:
-    """Run a training; return the seconds of each epoch but the first, and its memory, MiB."""
+def watch(program: Program) -> list[float]:
+    """Run a training; return the seconds of each epoch but the first."""
+    times: list[float] = []
+    for _ in running(program, LOOK_EVERY_S):
+        times += [time.perf_counter()] * (count_rows(program) - len(times))
+    return [later - earlier for earlier, later in itertools.pairwise(times)]
+
+
+def weigh(program: Program) -> float:
+    """Run a training; return the most memory that its processes have together, MiB."""
+    return max(shared_mib(process) for process in running(program, WEIGH_EVERY_S))
+
+
+def running(program: Program, every_s: float) -> Iterator[psutil.Popen]:
+    """Start a training and yield its process every so often until it ends.
+
+    Raises:
+        SystemExit: it failed.
+    """
     program.folder.mkdir(parents=True)
     log = program.folder / "output.txt"
-    times, peak_mib, weighed_at = [], 0.0, 0.0
     with log.open("w", encoding="utf-8") as output:
         process = psutil.Popen(
             program.command,
@@ -79,15 +97,11 @@ def watch(program: Program) -> tuple[list[float], float]:
             env=os.environ | program.environment,
         )
         while process.poll() is None:
-            now = time.perf_counter()
-            times += [now] * (count_rows(program) - len(times))
-            if now - weighed_at >= WEIGH_EVERY_S:
-                peak_mib, weighed_at = max(peak_mib, shared_mib(process)), now
-            time.sleep(LOOK_EVERY_S)
+            yield process
+            time.sleep(every_s)
     if process.returncode:
         last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
         raise SystemExit("\n".join([f"{program.command[0]} failed:", *last]))
-    return [later - earlier for earlier, later in itertools.pairwise(times)], peak_mib
 
 
 def count_rows(program: Program) -> int:
@@ -120,10 +134,10 @@ def busy_core() -> Iterator[None]:
         process.wait()
 
 
-def ours(precision: str, folder: Path, arguments: argparse.Namespace) -> Program:
+def ours(precision: str, folder: Path, arguments: argparse.Namespace, epochs: int) -> Program:
     """Return our training."""
     settings = (
-        f"train.epochs={arguments.epochs}",
+        f"train.epochs={epochs}",
         f"train.precision={precision}",
         f"run.folder={folder}",
         "train.workers=2",
@@ -133,14 +147,14 @@ def ours(precision: str, folder: Path, arguments: argparse.Namespace) -> Program
     return Program(command=command, folder=folder, table="metrics.csv")
 
 
-def theirs(data: Path, folder: Path, arguments: argparse.Namespace) -> Program:
+def theirs(data: Path, folder: Path, arguments: argparse.Namespace, epochs: int) -> Program:
     """Return the training of Ultralytics with our settings, by its command `yolo`."""
     experiment = load_experiment(arguments.cfg, arguments.set).experiment
     train, augment = experiment.train, experiment.augment
     settings = {
         "model": "yolov5n.yaml",
         "data": data,
-        "epochs": arguments.epochs,
+        "epochs": epochs,
         "imgsz": train.image_size,
         "batch": train.batch_size,
         "nbs": train.nominal_batch,
@@ -207,20 +221,23 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Runs]:
     precisions = ["float32", *(["bf16"] if cpu_computes_bf16() else [])]
     runs = {side: Runs() for side in [*precisions, *(["peer"] if arguments.peer else [])]}
     data = write_yolo(load_experiment(arguments.cfg, arguments.set).experiment, folder / "data")
+
+    def program(side: str, name: str, epochs: int) -> Program:
+        place = folder / f"{side}-{name}"
+        if side == "peer":
+            return theirs(data, place, arguments, epochs)
+        return ours(side, place, arguments, epochs)
+
     for repetition in range(arguments.repetitions):
-        for has_company in (False, True):
+        for company in ("alone", "beside a busy process"):
             for side, seen in runs.items():
-                place = folder / f"{side}-{repetition}-{has_company}"
-                if side == "peer":
-                    program = theirs(data, place, arguments)
-                else:
-                    program = ours(side, place, arguments)
-                with busy_core() if has_company else contextlib.nullcontext():
-                    seconds, peak_mib = watch(program)
-                (seen.beside if has_company else seen.alone).extend(seconds)
-                seen.peak_mib = max(seen.peak_mib, peak_mib)
-                company = "beside a busy process" if has_company else "alone"
+                with busy_core() if company != "alone" else contextlib.nullcontext():
+                    started = program(side, f"{repetition}-{company[:5]}", arguments.epochs)
+                    seconds = watch(started)
+                (seen.alone if company == "alone" else seen.beside).extend(seconds)
                 print(f"{side} {company}: {statistics.median(seconds):.2f} s", file=sys.stderr)
+    for side, seen in runs.items():
+        seen.peak_mib = weigh(program(side, "weighed", WEIGHED_EPOCHS))
     return runs
 
 

@@ -32,10 +32,10 @@ class WorkerLoader(Generic[BatchT]):
         pin_memory: bool,
     ) -> None:
         workers = min(workers, len(batch_sampler))
+        reuse_freed_memory()  # this process computes on a CPU with maps as large as images
         if workers == 0:
             # OpenCV's own threads compete with torch's in this process and slow both down.
             cv2.setNumThreads(0)
-            reuse_freed_memory()
         self._plan = _Plan(batch_sampler)
         self._loader: DataLoader[Any] = DataLoader(
             _Reported(dataset),
