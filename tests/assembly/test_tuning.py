@@ -141,6 +141,8 @@ def test_random_trials_run_together_and_those_of_tpe_in_turn(
     engines = {kind: FakeEngine() for kind in ("random", "tpe")}
     for kind, engine in engines.items():
         tuned(design(kind), tmp_path / kind, engine)
+        told = (tmp_path / kind / "trials.journal").read_text().count('"op_code":6,')
+        assert told == 8, "what a trial reached is what tpe learns from"
     assert [len(keys) for keys in engines["random"].rounds] == [16]
     assert [len(keys) for keys in engines["tpe"].rounds] == [4, 4, 4, 4]
     assert engines["tpe"].rounds[1] == [

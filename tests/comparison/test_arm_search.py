@@ -163,6 +163,9 @@ def test_a_failed_trial_is_kept_and_nothing_is_learned_from_it(tmp_path: Path) -
     assert any(failing(one) is None for one in trials[:4])
     assert search(tmp_path / "a", settings, reached=failing) == trials
     assert search(tmp_path / "b", settings, reached=failing) == trials
+    praised = search(tmp_path / "c", settings, reached=lambda one: failing(one) or 0.0)
+    assert praised[:4] == trials[:4]
+    assert praised != trials
 
 
 def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from tests.comparison.simulated_runs import Law, compare, coverage, true_difference
+from tests.comparison.simulated_runs import Law, binomial_bounds, compare, coverage, true_difference
 from utils.comparison.bootstrap import Replicates, hierarchical_replicates
 from utils.comparison.intervals import (
     Interval,
@@ -185,6 +185,22 @@ def test_intervals_cover_a_known_difference_of_map() -> None:
     found = [compare(rng, law, seeds=6, effect=effect, replicates=200)[1] for _ in range(500)]
     for interval in (percentile_interval, bca_interval):
         assert 0.93 <= coverage([interval(one, 0.95) for one in found], truth) <= 0.97
+
+
+@pytest.mark.slow
+def test_six_seeds_that_differ_more_than_images_cover_almost_what_they_say() -> None:
+    """94 %: Student's t asks for the last half percent of the replicates."""
+    rng, replicates = np.random.default_rng(6), 2000
+    found = []
+    for number in range(2000):
+        deltas = rng.normal(size=6)
+        by_images = deltas[:, None] + rng.normal(0, 0.05, replicates)
+        shares = seed_shares(6, replicates, seed=number)
+        jackknife = deltas[:, None] * np.ones((6, 50))
+        found.append(hierarchical_replicates(deltas, by_images, shares, jackknife))
+    lowest, highest = binomial_bounds(0.94, len(found))
+    for interval in (percentile_interval, bca_interval):
+        assert lowest <= coverage([interval(one, 0.95) for one in found], 0.0) <= highest
 
 
 def verdicts(effect: float, count: int = 200) -> tuple[list[str], list[float]]:
