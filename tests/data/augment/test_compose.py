@@ -124,12 +124,8 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("sizes", [SQUARE_SIZES, LARGE_SIZES], ids=["small", "large"])
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-@pytest.mark.parametrize("lay", ["single", "four", "nine"])
-def test_pixels_are_where_the_geometry_says(
-    lay: str, change: Affine, sizes: list[tuple[int, int]]
-) -> None:
+def laid_out(lay: str, sizes: list[tuple[int, int]]) -> tuple[Layout, list[Record]]:
+    """Return the layout named and the records that it shows."""
     rng = np.random.default_rng(1)
     count = {"single": 1, "four": 4, "nine": 9}[lay]
     records = [record(i, (sizes * 3)[i]) for i in range(count)]
@@ -139,6 +135,16 @@ def test_pixels_are_where_the_geometry_says(
         "four": lambda: mosaic_four(range(4), all_sizes, SIZE, rng),
         "nine": lambda: mosaic_nine(range(9), all_sizes, SIZE, rng),
     }[lay]()
+    return layout, records
+
+
+@pytest.mark.parametrize("sizes", [SQUARE_SIZES, LARGE_SIZES], ids=["small", "large"])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("lay", ["single", "four", "nine"])
+def test_pixels_are_where_the_geometry_says(
+    lay: str, change: Affine, sizes: list[tuple[int, int]]
+) -> None:
+    layout, records = laid_out(lay, sizes)
     image = draw(layout, records, change).image
     want, margin = expected_pixels(layout, records, change)
     is_upright = change.degrees == 0 and change.shear_degrees == (0, 0)

@@ -14,7 +14,7 @@ from data.augment.compose import compose
 from data.augment.device import scenes
 from data.augment.device.sources import gather
 from data.augment.device.undrawn_batch import collate_undrawn
-from data.augment.layout import mosaic_four, mosaic_nine, single
+from data.augment.layout import single
 from data.augment.plan import build_plan
 from data.augment.stretch import TOLERANCE_PX
 from tests.data.augment.device.both_ways import (
@@ -37,6 +37,7 @@ from tests.data.augment.test_compose import (
     SIZE,
     SQUARE_SIZES,
     expected_pixels,
+    laid_out,
     ramp,
     record,
 )
@@ -143,15 +144,7 @@ def test_pixels_are_where_the_geometry_says(
     lay: str, change: Affine, sizes: list[tuple[int, int]]
 ) -> None:
     """As for the worker, but outlines are exact for turned tiles too: no rim, no gap."""
-    rng = np.random.default_rng(1)
-    count = {"single": 1, "four": 4, "nine": 9}[lay]
-    records = [record(i, (sizes * 3)[i]) for i in range(count)]
-    all_sizes = [r.size for r in records]
-    layout = {
-        "single": lambda: single(0, all_sizes[0], SIZE),
-        "four": lambda: mosaic_four(range(4), all_sizes, SIZE, rng),
-        "nine": lambda: mosaic_nine(range(9), all_sizes, SIZE, rng),
-    }[lay]()
+    layout, records = laid_out(lay, sizes)
     scene = compose(layout, records, change, SIZE)
     plan = build_plan((scene,), share=1.0, gains=None, flips=(False, False), meta=META)
     image = collate_undrawn([gather(plan, ramp)]).draw().images[0].permute(1, 2, 0).numpy()
