@@ -47,3 +47,11 @@ def test_chart_is_well_formed_and_escapes_names() -> None:
     chart = line_chart("a < b", [0, 1], {"x & y": [1.0, 1.0]})
     ElementTree.fromstring(chart)
     assert "a &lt; b" in chart
+
+
+def test_the_last_number_below_a_chart_is_not_cut_off() -> None:
+    chart = line_chart("t", [1, 50, 100], {"a": [0.1, 0.2, 0.3]})
+    places = re.findall(r'<text x="([\d.]+)" y="\d+" text-anchor="(\w+)">100</text>', chart)
+    (x, anchor), *_ = places
+    assert (float(x), anchor) == (WIDTH - 12, "end")
+    assert 'text-anchor="middle">20</text>' in chart

@@ -12,6 +12,8 @@ from typing import Protocol
 
 WIDTH, HEIGHT = 520, 260
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 42
+HALF_A_NUMBER = 18
+"""Half of what a number below the chart is wide, at most."""
 
 
 class Scale(Protocol):
@@ -131,8 +133,10 @@ def grid(horizontal: Scale, vertical: Scale, x_label: str) -> str:
         parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>')
     for value in horizontal.ticks(about=6):
         x = horizontal.pixel(value)
+        # A number at the very end would be cut off.
+        anchor = "middle" if x + HALF_A_NUMBER < WIDTH else "end"
         parts.append(
-            f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{value:g}</text>'
+            f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="{anchor}">{value:g}</text>'
         )
     parts.append(
         f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(x_label)}</text>'
