@@ -46,6 +46,18 @@ def settings(root: Path, *more: str) -> list[str]:
     return [*SMOKE, *TINY, f"data.path={root / 'data'}", f"folder={root / 'compare'}", *more]
 
 
+def kill_when_there_is(path: Path, arguments: list[str]) -> None:
+    """Start compare.py and kill it, with all that it started, as soon as `path` is there."""
+    command = [sys.executable, "compare.py", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    deadline = time.monotonic() + 600
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert path.exists()
+
+
 def without_times(content: Any) -> Any:
     """Leave out what no two runs of the same training share."""
     if isinstance(content, dict):
@@ -144,15 +156,8 @@ def test_killed_in_the_middle_it_ends_in_the_same_report(tmp_path: Path) -> None
     data = f"data.path={tmp_path / 'data'}"
     done = run(*settings(whole, *arguments, data))
     assert done.returncode == 0, done.stderr
-    command = [sys.executable, "compare.py", *settings(broken, *arguments, data)]
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     state = broken / "compare/tiny/runs/bce/seed3/last"
-    deadline = time.monotonic() + 600
-    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert state.exists()
+    kill_when_there_is(state, settings(broken, *arguments, data))
     assert not (broken / "compare/tiny/comparison.json").exists()
     resumed = run(*settings(broken, *arguments, data))
     assert resumed.returncode == 0, resumed.stderr
@@ -207,16 +212,8 @@ def test_a_search_killed_in_the_middle_ends_in_the_same_report(tmp_path: Path) -
     done = run(*settings(whole, *SEARCH, data))
     assert done.returncode == 0, done.stderr
     assert "4 trainings of 100 % of the length, 4 of them to do" in done.stderr
-    command = [sys.executable, "compare.py", *settings(broken, *SEARCH, data)]
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     folder = broken / "compare/tiny"
-    second = folder / "tuning/focal/trial1/seed7"
-    deadline = time.monotonic() + 600
-    while not second.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert second.exists()
+    kill_when_there_is(folder / "tuning/focal/trial1/seed7", settings(broken, *SEARCH, data))
     assert not (folder / "tuning.json").exists()
     first = folder / "tuning/bce/trial0/seed7/results.json"
     finished = first.stat().st_mtime_ns
