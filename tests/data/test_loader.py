@@ -1,3 +1,4 @@
+import gc
 import multiprocessing
 import os
 import signal
@@ -164,6 +165,17 @@ def test_workers_can_be_started_before_there_is_work(records: list[Record]) -> N
     assert worker_ids() - before == started
     with_workers.close()
     judged.close()
+
+
+def test_collections_leave_alone_what_the_process_shares_with_its_workers(
+    records: list[Record],
+) -> None:
+    batches = train_batches(records, workers=1)
+    next(batches.epoch(0))
+    shared = gc.get_freeze_count()
+    batches.close()
+    assert shared > 10_000
+    assert gc.get_freeze_count() == 0
 
 
 def test_workers_leave_ctrl_c_to_the_main_process(

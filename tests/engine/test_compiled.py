@@ -132,8 +132,8 @@ def test_loss_gradient_and_budget_of_a_detector_are_those_of_the_uncompiled_step
         assert terms is not None
         torch.testing.assert_close(terms.total, expected.total, rtol=TOLERANCE, atol=0)
     assert (compiled.step, compiled.pending) == (1, 1)
-    assert len(compiled._gradients()) > 10
-    assert_close(plain._gradients(), compiled._gradients())
+    assert len(compiled.gradients.waiting()) > 10
+    assert_close(plain.gradients.waiting(), compiled.gradients.waiting())
     assert_close(plain.model.state_dict(), compiled.model.state_dict())
     assert_close(plain.average.model.state_dict(), compiled.average.model.state_dict())
     assert len(budgets[1]) == 3
@@ -328,7 +328,7 @@ def trained_together(ranks: Ranks, *, is_compiled: bool) -> list[list[float]]:
     for step in range(3):
         subject.learn(toy_batch(step).split(ranks.size)[ranks.rank], step)
     assert backend.runs == (3 if is_compiled else 0)
-    tensors = {**subject.model.state_dict(), **subject._gradients()}
+    tensors = {**subject.model.state_dict(), **subject.gradients.waiting()}
     return [value.flatten().tolist() for value in tensors.values()]
 
 

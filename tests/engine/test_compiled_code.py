@@ -52,9 +52,9 @@ def test_compiled_code_computes_the_same_losses_and_gradients() -> None:
         assert expected is not None
         assert terms is not None
         torch.testing.assert_close(terms.total, expected.total, rtol=1e-5, atol=0)
-    gradients = compiled._gradients()
+    gradients = compiled.gradients.waiting()
     assert len(gradients) > 10
-    for name, gradient in plain._gradients().items():
+    for name, gradient in plain.gradients.waiting().items():
         difference = (gradients[name] - gradient).abs().max()
         assert difference <= TOLERANCE * gradient.abs().max(), name
 

@@ -90,7 +90,7 @@ def trained(
     return {
         "weights": {name: value.tolist() for name, value in state.items()},
         "losses": losses,
-        "gradients": {n: g.tolist() for n, g in subject._gradients().items()},
+        "gradients": {n: g.tolist() for n, g in subject.gradients.waiting().items()},
     }
 
 

@@ -1,6 +1,7 @@
 import csv
 import logging
 import math
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.engine.toy import (
+    BATCHES,
     CPU,
     ToyBatches,
     ToyModel,
@@ -146,6 +148,23 @@ def test_every_batch_is_a_batch_of_the_thread_trials(tmp_path: Path) -> None:
     toy_trainer(tmp_path, epochs=2, threads=Counted()).run()
     whole, last = 4 * 3 * 8 * 8, 3 * 3 * 8 * 8
     assert Counted.amounts == 2 * [whole, whole, whole, whole, last]
+
+
+def test_no_tensor_of_a_batch_outlives_it(tmp_path: Path) -> None:
+    made: list[weakref.ref[Tensor]] = []
+
+    def criterion(predictions: Tensor, targets: Targets) -> LossTerms:
+        terms = toy_criterion(predictions, targets)
+        made.extend(map(weakref.ref, (predictions, terms.box, terms.num_foreground)))
+        return terms
+
+    def nothing_is_left(epoch: int, batch: int) -> None:
+        assert len(made) == 3 * (epoch * BATCHES + batch)
+        assert not any(tensor() is not None for tensor in made)
+
+    batches = ToyBatches(before_batch=nothing_is_left)
+    toy_trainer(tmp_path, epochs=2, criterion=criterion, batches=batches).run()
+    assert len(made) == 3 * 2 * BATCHES
 
 
 def test_wrong_number_of_batches_is_noticed(tmp_path: Path) -> None:

@@ -190,3 +190,13 @@ class LossTerms:
     def total(self) -> Tensor:
         """Sum of the terms times the batch size."""
         return (self.box + self.objectness + self.classification) * self.batch_size
+
+    def detached(self) -> "LossTerms":
+        """Return the same numbers without the graph that led to them."""
+        return LossTerms(
+            box=self.box.detach(),
+            objectness=self.objectness.detach(),
+            classification=self.classification.detach(),
+            num_foreground=self.num_foreground.detach(),
+            batch_size=self.batch_size,
+        )
