@@ -33,7 +33,6 @@ from utils.runtime.progress import progress_bar
 from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.run_folder import RunFolder
 from utils.runtime.thread_trials import KeptThreads
-from utils.structures.batch import Batch
 from utils.structures.results import EvalResult
 
 logger = logging.getLogger(__name__)
@@ -141,7 +140,12 @@ class Trainer:
         with progress_bar(name, total=total, initial=self.batch) as bar:
             for batch in source:
                 self.ranks.at(f"{name}, batch {self.batch + 1}/{total}")
-                self._learn(batch)
+                with self.threads.batch(batch.images.numel()):
+                    terms = self.learner.learn(batch, self.epoch * total + self.batch)
+                self.batch += 1
+                if terms is not None:
+                    self.losses.add(terms, epoch=self.epoch + 1, batch=self.batch)
+                del terms  # see `Gradients`: nothing may lie in the memory of the next batch
                 self.clock.count(len(batch) * self.ranks.size)
                 bar.set_postfix_str(self._progress_text(), refresh=False)
                 bar.update()
@@ -153,15 +157,6 @@ class Trainer:
             self.learner.finish(self._last_iteration)
         self.losses.read()
         self.clock.count(0)
-
-    def _learn(self, batch: Batch) -> None:
-        """Learn from the next batch. No tensor of its passes may outlive this, see `Gradients`."""
-        iteration = self.epoch * len(self.batches) + self.batch
-        with self.threads.batch(batch.images.numel()):
-            terms = self.learner.learn(batch, iteration)
-        self.batch += 1
-        if terms is not None:
-            self.losses.add(terms, epoch=self.epoch + 1, batch=self.batch)
 
     def _finish_epoch(self, pace: Pace) -> None:
         """Judge the epoch, keep what is best, write everything down and turn to the next one."""
@@ -180,8 +175,7 @@ class Trainer:
         self.history.append(row)
         written = self.history.rows[-1]
         self._events.add(written | self.budgets.end_epoch(self.epoch + 1))
-        self.epoch += 1
-        self.batch = 0
+        self.epoch, self.batch = self.epoch + 1, 0
         self.losses.reset()
         self.clock.start_epoch()
         self._save()
