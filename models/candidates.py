@@ -7,8 +7,10 @@ Legend: C classes, N candidates, P cells of all levels in the order of `Predicti
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import cached_property
+from itertools import accumulate, pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,10 +37,18 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def take(self, chosen: Tensor) -> "Candidates":
-        """Return the candidates with indices (K,)."""
+    def take(self, chosen: Tensor | slice) -> "Candidates":
+        """Return the candidates with indices (K,), or a view of those in a row."""
         return Candidates(
             boxes=self.boxes[chosen], scores=self.scores[chosen], labels=self.labels[chosen]
+        )
+
+    def join(self, others: "Candidates") -> "Candidates":
+        """Return these and then the others."""
+        return Candidates(
+            boxes=torch.cat((self.boxes, others.boxes)),
+            scores=torch.cat((self.scores, others.scores)),
+            labels=torch.cat((self.labels, others.labels)),
         )
 
 
@@ -66,40 +76,39 @@ class RankedCandidates:
         self._multi_label = multi_label
         levels = range(len(predictions.levels))
         caps = [predictions.score_caps(level, image) for level in levels]
-        self._shapes = tuple(each.shape for each in caps)
-        self._starts = (0, *accumulate(each.numel() for each in caps))
+        self._starts = torch.tensor((0, *accumulate(each.numel() for each in caps)))
         self._cells, self._bounds = self._above_threshold(caps)
         if len(self._cells) > FEW_CELLS:
             best = [predictions.best_scores(level, image) for level in levels]
             self._cells, self._bounds = self._above_threshold(best)
-        self._decoded: tuple[Tensor, Tensor] | None = None
 
     def first(self, count: int) -> tuple[Candidates, bool]:
         """Return the best `count` candidates, or all if there are fewer, and whether it is all."""
         count = min(count, self._limit)
         num_cells = count
-        while True:
+        while max(num_cells, FEW_CELLS) < len(self._cells):
             boxes, scores, rest = self._decode_best(num_cells)
             # The rest may be NaN: then nothing is known to be better.
-            known = ((scores > self._threshold) & (scores > rest)).flatten().nonzero().squeeze(1)
-            sees_all = len(boxes) == len(self._cells)
-            if sees_all or len(known) >= count:
-                is_all = (sees_all and len(known) <= count) or count == self._limit
-                return self._best(boxes, scores, known, count), is_all
+            known = _places((scores > self._threshold) & (scores > rest))
+            if len(known) >= count:
+                return _best(boxes, scores, known, count), count == self._limit
             num_cells *= GROWTH
+        candidates, _ = self._all
+        return candidates.take(slice(count)), len(candidates) <= count
 
     def exceed_limit(self) -> bool:
         """Tell whether there are more candidates than `limit`."""
         per_cell = self._predictions.num_classes if self._multi_label else 1
         num_cells = self._limit // per_cell + 1
-        while len(self._cells) * per_cell > self._limit:
-            boxes, scores, _ = self._decode_best(num_cells)
+        if len(self._cells) * per_cell <= self._limit:
+            return False
+        while max(num_cells, FEW_CELLS) < len(self._cells):
+            _, scores, _ = self._decode_best(num_cells)
             if int((scores > self._threshold).sum()) > self._limit:
                 return True
-            if len(boxes) == len(self._cells):
-                return False
             num_cells *= GROWTH
-        return False
+        _, total = self._all
+        return total > self._limit
 
     def _above_threshold(self, best_scores: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Return the cells (P,) that may hold a candidate and what their scores do not exceed (P,).
@@ -108,42 +117,32 @@ class RankedCandidates:
         """
         bounds = torch.cat([each.flatten() for each in best_scores]) * (1 + MARGIN) + TINY
         # Not "above the threshold", which a NaN is not either: its cell may have other classes.
-        cells = (~(bounds <= self._threshold)).nonzero().squeeze(1)
+        cells = _places(~(bounds <= self._threshold))
         return cells, bounds[cells]
-
-    def _best(self, boxes: Tensor, scores: Tensor, known: Tensor, count: int) -> Candidates:
-        """Return the best `count` of the entries `known` of scores (P, C), best first."""
-        flat = scores.flatten()
-        if len(known) > count:
-            # topk breaks ties as it likes, so it only finds the score of the last one.
-            last = flat[known].topk(count).values[-1]
-            known = known[flat[known] >= last]
-        order = flat[known].argsort(descending=True, stable=True)
-        chosen = known[order[:count]]
-        cell, labels = chosen // scores.shape[1], chosen % scores.shape[1]
-        return Candidates(boxes=boxes[cell], scores=flat[chosen], labels=labels)
 
     def _decode_best(self, num_cells: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return boxes (P, 4), scores (P, C) of the cells of the best bounds, and the next bound.
 
-        At least `num_cells` of them where there are so many, in the order of cells.
+        `num_cells` of them, of which there are more, in the order of cells.
         """
-        if max(num_cells, FEW_CELLS) < len(self._cells):
-            best = self._bounds.topk(num_cells + 1)
-            chosen = self._cells[best.indices[:-1].sort().values]
-            return *self._scored(chosen), best.values[-1]
-        if self._decoded is None:
-            self._decoded = self._scored(self._cells)
-        return *self._decoded, self._bounds.new_tensor(-1.0)
+        best = self._bounds.topk(num_cells + 1)
+        chosen = self._cells[best.indices[:-1].sort().values]
+        return *self._scored(chosen), best.values[-1]
+
+    @cached_property
+    def _all(self) -> tuple[Candidates, int]:
+        """All candidates up to the limit, and how many there are without it."""
+        boxes, scores = self._scored(self._cells)
+        known = _places(scores > self._threshold)
+        return _best(boxes, scores, known, self._limit), len(known)
 
     def _scored(self, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """Return boxes (P, 4) and scores (P, C) of cells (P,), in their order."""
+        """Return boxes (P, 4) and scores (P, C) of cells (P,), which ascend, in their order."""
+        borders = torch.searchsorted(cells, self._starts.to(cells.device)).tolist()
         parts = []
-        for level, shape in enumerate(self._shapes):
-            inside = (cells >= self._starts[level]) & (cells < self._starts[level + 1])
-            place = torch.unravel_index(cells[inside] - self._starts[level], shape)
+        for level, (begin, end) in enumerate(pairwise(borders)):
             boxes, objectness, class_scores = self._predictions.decode_cells(
-                level, self._image, torch.stack(place, dim=1)
+                level, self._image, cells[begin:end] - self._starts[level]
             )
             parts.append((boxes, objectness[:, None] * class_scores))
         all_boxes, scores = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -151,3 +150,24 @@ class RankedCandidates:
             best = scores.max(dim=1, keepdim=True)
             scores = torch.full_like(scores, -1.0).scatter(1, best.indices, best.values)
         return all_boxes, scores
+
+
+def _best(boxes: Tensor, scores: Tensor, known: Tensor, count: int) -> Candidates:
+    """Return the best `count` of the entries `known` of scores (P, C), best first."""
+    flat = scores.flatten()
+    if len(known) > count:
+        # topk breaks ties as it likes, so it only finds the score of the last one.
+        last = flat[known].topk(count).values[-1]
+        known = known[flat[known] >= last]
+    order = flat[known].argsort(descending=True, stable=True)
+    chosen = known[order[:count]]
+    cell, labels = chosen // scores.shape[1], chosen % scores.shape[1]
+    return Candidates(boxes=boxes[cell], scores=flat[chosen], labels=labels)
+
+
+def _places(mask: Tensor) -> Tensor:
+    """Return where `mask` is true, as indices (N,) into it flattened."""
+    if mask.device.type == "cpu":
+        # A tenth of the time of `nonzero`.
+        return torch.from_numpy(np.flatnonzero(mask.numpy()))
+    return mask.flatten().nonzero().squeeze(1)

@@ -19,7 +19,7 @@ from utils.structures.scored_cells import ScoredCells
 FIRST_PREFIX = 4
 """Candidates tried first in suppression, in multiples of the detections wanted."""
 PREFIX_GROWTH = 8
-ONE_PASS = 2000
+ONE_PASS = 1200
 """Candidates up to which all classes together are compared faster than one after the other."""
 
 
@@ -107,16 +107,18 @@ class Postprocess:
 
         Suppression runs on the best few first: what survives among them does not depend on what
         comes after, so if they are enough the result is that of the whole, for a fraction of the
-        comparisons.
+        comparisons. If not, their survivors stand for them in the next round.
         """
         length = FIRST_PREFIX * self.max_detections
-        while True:
+        candidates, is_all = ranked.first(length)
+        survivors = candidates.take(self._survivors(candidates))
+        while len(survivors) <= self.max_detections and not is_all:
+            seen, length = len(candidates), length * PREFIX_GROWTH
             candidates, is_all = ranked.first(length)
-            kept = self._survivors(candidates)
-            if len(kept) > self.max_detections or is_all:
-                best = candidates.take(kept[: self.max_detections])
-                return best, len(kept) > self.max_detections
-            length *= PREFIX_GROWTH
+            contenders = survivors.join(candidates.take(slice(seen, None)))
+            survivors = contenders.take(self._survivors(contenders))
+        best = survivors.take(slice(self.max_detections))
+        return best, len(survivors) > self.max_detections
 
     def _survivors(self, candidates: Candidates) -> Tensor:
         """Return the indices (K,) of those that no better one of their class covers, best first."""
@@ -126,8 +128,17 @@ class Postprocess:
             return nms(boxes, ranks, self.iou_threshold)
         if boxes.device.type == "cpu" and len(boxes) > ONE_PASS:
             order = labels.argsort(stable=True)
-            classes = order.split(labels.bincount().tolist())
-            kept = [of[nms(boxes[of], ranks[of], self.iou_threshold)] for of in classes if len(of)]
+            sizes = [size for size in labels.bincount().tolist() if size]
+            parts = zip(
+                order.split(sizes),
+                boxes[order].split(sizes),
+                ranks[order].split(sizes),
+                strict=True,
+            )
+            kept = [
+                places[nms(of_class, ranks_in_it, self.iou_threshold)]
+                for places, of_class, ranks_in_it in parts
+            ]
             return torch.cat(kept).sort().values
         # Classes are moved to where they cannot meet; in float64, because in float32 the shift
         # would cost digits and change which boxes survive.

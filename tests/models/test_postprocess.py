@@ -14,6 +14,7 @@ from tests.models.factories import logit, random_predictions, raw_cells
 from utils.structures.box_coding import BoxCoding
 from utils.structures.predictions import Predictions
 from utils.structures.results import Detections
+from utils.structures.scored_cells import ScoredCells
 
 Found = tuple[float, int, list[float]]
 
@@ -184,6 +185,22 @@ def test_detections_beyond_the_first_prefix_are_noticed() -> None:
     assert (len(result.detections[0]), result.at_detection_cap) == (2, (True,))
 
 
+@pytest.mark.parametrize("one_pass", [1, 1200])
+def test_a_second_round_begins_where_the_first_one_ended(
+    one_pass: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first eight candidates are one box, so all else is found in the second round."""
+    monkeypatch.setattr("models.postprocess.ONE_PASS", one_pass)
+    corners = torch.tensor([0.0] * 8 + [20.0, 0.0, 40.0])
+    boxes = torch.stack((corners, corners, corners + 9, corners + 9), dim=1)
+    scores = torch.linspace(0.9, 0.1, 11)
+    cells = ScoredCells(boxes=boxes[None], scores=scores[None, :, None])
+    result = Postprocess(max_detections=2)(cells)
+    assert torch.equal(result.detections[0].boxes, boxes[[0, 8]])
+    assert torch.equal(result.detections[0].scores, scores[[0, 8]])
+    assert result.at_detection_cap == (True,)
+
+
 def test_nothing_above_the_threshold_is_no_detection() -> None:
     predictions = random_predictions(0, shift=-20.0)
     result = Postprocess()(predictions)
@@ -262,7 +279,19 @@ def test_settings_out_of_range_are_refused(options: dict[str, float]) -> None:
 
 
 def chosen_cells(predictions: Predictions, level: int) -> Tensor:
-    return torch.ones(predictions.levels[level].shape[1:4]).nonzero()
+    return torch.arange(predictions.levels[level][0, ..., 0].numel())
+
+
+def test_a_cell_is_counted_by_anchor_then_row_then_column() -> None:
+    raw = torch.randn(1, 3, 4, 5, 5 + 2, generator=torch.Generator().manual_seed(0))
+    predictions = Predictions(levels=(raw,), anchors=torch.rand(1, 3, 2) + 1, strides=(8,))
+    cells = torch.tensor([0, 7, 33, 59])
+    found = predictions.decode_cells(0, 0, cells)
+    decoded = predictions.decode()
+    for column, whole in zip(
+        found, (decoded.boxes, decoded.objectness, decoded.class_scores), strict=True
+    ):
+        assert torch.equal(column, whole[0, cells])
 
 
 def test_chosen_cells_decode_as_all_cells_do() -> None:

@@ -28,6 +28,6 @@ def test_a_softmax_shares_one_probability_among_the_classes() -> None:
 def test_chosen_cells_have_the_scores_of_the_whole() -> None:
     raw = torch.randn(1, 1, 3, 4, 5 + 3, generator=torch.Generator().manual_seed(1))
     predictions = _predictions(raw, class_scores="softmax")
-    cells = torch.tensor([[0, 0, 1], [0, 2, 3]])
+    cells = torch.tensor([1, 11])
     _, _, scores = predictions.decode_cells(0, 0, cells)
     torch.testing.assert_close(scores, predictions.decode().class_scores[0][[1, 11]])

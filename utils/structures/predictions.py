@@ -60,12 +60,14 @@ class Predictions:
         Args:
             level: index of the level.
             image: index of the image.
-            cells: (N, 3) int64 anchor, row and column of each cell.
+            cells: (N,) int64 places in (A, H, W) flattened.
 
         Returns:
             boxes (N, 4) float32 xyxy pixels; objectness (N,); class scores (N, C), as in `decode`.
         """
-        anchor, row, column = cells.unbind(-1)
+        height, width = self.levels[level].shape[2:4]
+        line, column = cells // width, cells % width
+        anchor, row = line // height, line % height
         raw = self.levels[level][image, anchor, row, column].float()
         cells_xy = torch.stack((column, row), dim=-1)
         return self._decode(raw, cells_xy, self.anchors[level].to(raw)[anchor], level)
@@ -76,7 +78,8 @@ class Predictions:
         It is the objectness, which class scores can only lower, or else `best_scores`.
         """
         if self.has_objectness:
-            return self.levels[level][image, ..., 4].float().sigmoid()
+            # Copied first: one channel of many lies in steps, over which arithmetic is slow.
+            return self.levels[level][image, ..., 4].contiguous().float().sigmoid()
         return self.best_scores(level, image)
 
     def best_scores(self, level: int, image: int) -> Tensor:

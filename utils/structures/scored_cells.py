@@ -47,7 +47,6 @@ class ScoredCells:
         return self.best_scores(level, image)
 
     def decode_cells(self, level: int, image: int, cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return boxes (N, 4), ones (N,) and scores (N, C) of the cells (N, 1) of one image."""
-        chosen = cells[:, 0]
-        scores = self.scores[image, chosen]
-        return self.boxes[image, chosen], torch.ones_like(scores[:, 0]), scores
+        """Return boxes (N, 4), ones (N,) and scores (N, C) of the cells (N,) of one image."""
+        scores = self.scores[image, cells]
+        return self.boxes[image, cells], torch.ones_like(scores[:, 0]), scores
