@@ -1,5 +1,6 @@
 """From a batch to detections: the one path that training-time validation and every tool share."""
 
+import math
 from dataclasses import replace
 from typing import Protocol
 
@@ -9,10 +10,14 @@ from torch import Tensor
 from configs.schema.evaluation import EvalSettings
 from models.detector import Detector
 from models.fusion import fuse
-from models.postprocess import Postprocess, Postprocessed
+from models.postprocess import Postprocess, Postprocessed, join
 from models.score_map import ScoreMap
 from utils.structures.batch import Batch
 from utils.structures.scored_cells import ScoredCells
+
+PART_PIXELS = 1 << 20
+"""Pixels that a CPU computes at once: more, and what a layer writes has left the caches before the
+next one reads it. 16 images of 640 px took a third longer in one piece, on a quiet machine."""
 
 
 class RuntimeDetector(Protocol):
@@ -72,7 +77,8 @@ class Inference:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Postprocessed:
         """Return what is found in a batch on the detector's device, boxes in the network frame."""
-        return self.detections(self.outputs(batch))
+        parts = batch.split(self._num_parts(batch.images))
+        return join([self.detections(self.outputs(part)) for part in parts])
 
     @torch.no_grad()
     def outputs(self, batch: Batch) -> ScoredCells | Postprocessed:
@@ -84,6 +90,13 @@ class Inference:
         if not isinstance(outputs, Postprocessed):
             outputs = self._postprocess(outputs)
         return self._calibrated(outputs)
+
+    def _num_parts(self, images: Tensor) -> int:
+        """Return in how many parts a batch is computed; other programs than torch know better."""
+        if images.device.type != "cpu" or not isinstance(self._detector, Detector):
+            return 1
+        batch, _, height, width = images.shape
+        return max(1, min(batch, math.ceil(batch * height * width / PART_PIXELS)))
 
     def _calibrated(self, found: Postprocessed) -> Postprocessed:
         score_map = self._score_map

@@ -5,6 +5,7 @@ detections, and limits that cut something are reported.
 Legend: A anchors per cell, C classes, H W cells of a level, N candidates of one image.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,15 @@ class Postprocessed:
     detections: tuple[Detections, ...]
     at_candidate_cap: tuple[bool, ...]
     at_detection_cap: tuple[bool, ...]
+
+
+def join(parts: Sequence[Postprocessed]) -> Postprocessed:
+    """Return the images of all parts, in their order."""
+    return Postprocessed(
+        detections=tuple(each for part in parts for each in part.detections),
+        at_candidate_cap=tuple(each for part in parts for each in part.at_candidate_cap),
+        at_detection_cap=tuple(each for part in parts for each in part.at_detection_cap),
+    )
 
 
 class Postprocess:
