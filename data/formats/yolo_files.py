@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -59,20 +59,21 @@ def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]
             lists.append(str(path))
             continue
         folders.append(str(require_folder(path, key)))
-        files = list(list_files(path))
-        listed += filter(is_image_name, files)
-        notes += _other_files(files)
+        found, others = _apart(list_files(path))
+        listed += found
+        notes += _other_files(found, others)
     images = sorted(set(listed))
     if not images:
         raise UserError(f"{key}: no images in {sources} under {root}")
-    labels = read_present(map(label_path, images))
+    expected = {image: label_path(image) for image in images}
+    labels = read_present(expected.values())
     if not labels:
         raise UserError(
             f"{key}: none of the {len(images)} images has a label file; "
-            f"the labels of {images[0]} are expected in {label_path(images[0])}"
+            f"the labels of {images[0]} are expected in {expected[images[0]]}"
         )
-    notes += _listed_twice(listed) + _shared_labels(images)
-    notes += _orphan_labels(images, folders, not_labels=lists)
+    notes += _listed_twice(listed) + _shared_labels(expected.values())
+    notes += _orphan_labels(expected, folders, not_labels=lists)
     return SplitFiles(images=tuple(images), labels=labels, notes=tuple(notes))
 
 
@@ -95,15 +96,23 @@ def _read_list(path: Path, root: Path, key: str) -> list[str]:
     return images
 
 
-def _other_files(files: Sequence[str]) -> list[Decision]:
-    labels = {label_path(path) for path in files if is_image_name(path)}
+def _apart(files: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return the images among the files, told by their names, and the others."""
+    images: list[str] = []
+    others: list[str] = []
+    for path in files:
+        (images if is_image_name(path) else others).append(path)
+    return images, others
+
+
+def _other_files(images: Iterable[str], others: Iterable[str]) -> list[Decision]:
+    # Beside the images a .txt is a label file, and judged as one.
+    strange = [path for path in others if not path.endswith(".txt") or label_path(path) != path]
+    labels = set(map(label_path, images)) if strange else ()
     return [
         decide(path, "file", "", NOT_AN_IMAGE_NAME, "noted")
-        for path in sorted(files)
-        if not is_image_name(path)
-        and path not in labels
-        # Beside the images a .txt is a label file, and judged as one.
-        and not (path.endswith(".txt") and label_path(path) == path)
+        for path in sorted(strange)
+        if path not in labels
     ]
 
 
@@ -115,24 +124,26 @@ def _listed_twice(listed: Iterable[str]) -> list[Decision]:
     ]
 
 
-def _shared_labels(images: Iterable[str]) -> list[Decision]:
+def _shared_labels(labels: Iterable[str]) -> list[Decision]:
     return [
         decide(path, "file", f"{count} images", SHARED_LABELS, "noted")
-        for path, count in sorted(Counter(map(label_path, images)).items())
+        for path, count in sorted(Counter(labels).items())
         if count > 1
     ]
 
 
 def _orphan_labels(
-    images: Sequence[str], folders: Sequence[str], not_labels: Sequence[str]
+    expected: Mapping[str, str], folders: Sequence[str], not_labels: Sequence[str]
 ) -> list[Decision]:
     """Note the label files in the folders of this split's labels that no image claims.
 
-    Images of other splits claim theirs too, so the folders are listed anew.
+    `expected`: where the labels of each image of the split lie. Images of other splits claim theirs
+    too, so the folders are listed anew.
     """
-    image_folders = {os.path.dirname(path) for path in images}
+    image_folders = {os.path.dirname(path) for path in expected}
     neighbours = (path for folder in image_folders for path in _files_in(folder))
-    claimed = {label_path(path) for path in (*images, *filter(is_image_name, neighbours))}
+    strangers = (path for path in neighbours if path not in expected and is_image_name(path))
+    claimed = {*expected.values(), *map(label_path, strangers)}
     present = {path for folder in image_folders for path in _files_in(_label_folder(folder))}
     for folder in folders:
         present.update(list_files(Path(_label_folder(folder))))
