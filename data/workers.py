@@ -5,6 +5,7 @@ Workers receive keys and return what `collate` makes of their samples.
 
 import gc
 import signal
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
@@ -38,18 +39,19 @@ class WorkerLoader(Generic[BatchT]):
             # OpenCV's own threads compete with torch's in this process and slow both down.
             cv2.setNumThreads(0)
         self._plan = _Plan(batch_sampler)
-        self._loader: DataLoader[Any] = DataLoader(
-            _Reported(dataset),
-            batch_sampler=self._plan,
-            num_workers=workers,
-            collate_fn=_Collate(collate),
-            worker_init_fn=_start_worker,
-            persistent_workers=workers > 0,
-            pin_memory=pin_memory,
-            # Otherwise the loader takes its seed from torch's global generator, and every later
-            # draw in the process depends on how often a loader was started.
-            generator=torch.Generator(),
-        )
+        with _trusting_the_number():
+            self._loader: DataLoader[Any] = DataLoader(
+                _Reported(dataset),
+                batch_sampler=self._plan,
+                num_workers=workers,
+                collate_fn=_Collate(collate),
+                worker_init_fn=_start_worker,
+                persistent_workers=workers > 0,
+                pin_memory=pin_memory,
+                # Otherwise the loader takes its seed from torch's global generator, and every later
+                # draw in the process depends on how often a loader was started.
+                generator=torch.Generator(),
+            )
 
     def __iter__(self) -> Iterator[BatchT]:
         """Yield every batch once.
@@ -75,7 +77,7 @@ class WorkerLoader(Generic[BatchT]):
             # that it shares with its workers: 85 MiB of a small training.
             gc.freeze()
             self._plan.is_empty = True
-            with _signals_held():
+            with _signals_held(), _trusting_the_number():
                 iter(self._loader)
             self._plan.is_empty = False
 
@@ -149,6 +151,14 @@ def _signals_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _trusting_the_number() -> Iterator[None]:
+    """Keep torch from warning of more workers than cores: whoever set the number may judge it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        yield
 
 
 def _start_worker(_worker: int) -> None:

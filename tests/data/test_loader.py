@@ -178,6 +178,15 @@ def test_collections_leave_alone_what_the_process_shares_with_its_workers(
     assert gc.get_freeze_count() == 0
 
 
+def test_more_workers_than_cores_are_no_matter_for_a_warning(
+    records: list[Record], recwarn: pytest.WarningsRecorder
+) -> None:
+    batches = train_batches(records, workers=(os.cpu_count() or 1) + 1)
+    next(batches.epoch(0))
+    batches.close()
+    assert not [str(warning.message) for warning in recwarn]
+
+
 def test_workers_leave_ctrl_c_to_the_main_process(
     records: list[Record], reference: list[list[Batch]]
 ) -> None:

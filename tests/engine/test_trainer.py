@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from configs.schema.train import WarmupSettings
 from tests.engine.toy import (
     BATCHES,
     CPU,
@@ -29,7 +30,7 @@ from utils.engine.learner import Learner
 from utils.engine.loss_log import NotFiniteError
 from utils.runtime.errors import UserError
 from utils.runtime.thread_trials import KeptThreads
-from utils.structures.batch import Targets
+from utils.structures.batch import Batch, Targets
 from utils.structures.predictions import LossTerms
 from utils.structures.results import EvalResult
 
@@ -155,7 +156,7 @@ def test_no_tensor_of_a_batch_outlives_it(tmp_path: Path) -> None:
 
     def criterion(predictions: Tensor, targets: Targets) -> LossTerms:
         terms = toy_criterion(predictions, targets)
-        made.extend(map(weakref.ref, (predictions, terms.box, terms.num_foreground)))
+        made.extend(map(weakref.ref, (predictions, terms.box)))
         return terms
 
     def nothing_is_left(epoch: int, batch: int) -> None:
@@ -163,8 +164,31 @@ def test_no_tensor_of_a_batch_outlives_it(tmp_path: Path) -> None:
         assert not any(tensor() is not None for tensor in made)
 
     batches = ToyBatches(before_batch=nothing_is_left)
-    toy_trainer(tmp_path, epochs=2, criterion=criterion, batches=batches).run()
+    trainer = toy_trainer(tmp_path, epochs=2, criterion=criterion, batches=batches)
+    learn = trainer.learner.learn
+
+    def watched(batch: Batch, iteration: int) -> LossTerms | None:
+        terms = learn(batch, iteration)
+        assert terms is not None
+        made.append(weakref.ref(terms.box))
+        return terms
+
+    trainer.learner.learn = watched  # type: ignore[method-assign]
+    trainer.run()
     assert len(made) == 3 * 2 * BATCHES
+
+
+def test_a_step_returns_numbers_and_leaves_gradients_where_the_last_ones_were() -> None:
+    settings = toy_settings(nominal_batch=8, warmup=WarmupSettings(epochs=0.0, min_iterations=0))
+    learner = Learner(ToyModel(), toy_criterion, settings, batches_per_epoch=10, device=CPU)
+    places = []
+    for iteration in range(4):  # two batches a step: gradients wait after the first
+        terms = learner.learn(toy_batch(iteration), iteration)
+        assert terms is not None
+        assert not terms.total.requires_grad
+        places.append({n: g.data_ptr() for n, g in learner.gradients.waiting().items()})
+    assert places[0]
+    assert places == [places[0], {}, places[0], {}]
 
 
 def test_wrong_number_of_batches_is_noticed(tmp_path: Path) -> None:

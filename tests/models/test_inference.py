@@ -49,7 +49,7 @@ def test_parts_stay_below_the_limit_and_give_the_whole(
 ) -> None:
     detector = tiny_detector()
     randomise_norms(detector)
-    settings = EvalSettings(max_detections=7, max_candidates=60)
+    settings = EvalSettings(max_detections=7, max_candidates=1000)
     infer, batch = Inference(detector, settings, fused=True), noise(images)
     whole = infer.detections(infer.outputs(batch))
     sizes: list[int] = []
@@ -58,7 +58,7 @@ def test_parts_stay_below_the_limit_and_give_the_whole(
     monkeypatch.setattr("models.inference.PART_PIXELS", pixels)
     found = infer(batch)
     assert sizes == parts
-    assert limits(found) == limits(whole)
+    assert limits(found) == limits(whole) == ((False,) * images, (True,) * images)
     assert len(found.detections) == images
     for ours, expected in zip(found.detections, whole.detections, strict=True):
         assert len(expected) == 7
