@@ -168,6 +168,6 @@ def _best(boxes: Tensor, scores: Tensor, known: Tensor, count: int) -> Candidate
 def _places(mask: Tensor) -> Tensor:
     """Return where `mask` is true, as indices (N,) into it flattened."""
     if mask.device.type == "cpu":
-        # A tenth of the time of `nonzero`.
+        # A sixth of the time of `nonzero`.
         return torch.from_numpy(np.flatnonzero(mask.numpy()))
     return mask.flatten().nonzero().squeeze(1)

@@ -1,5 +1,7 @@
 """Gradients in memory of their own: the same numbers as autograd's, given only to what learns."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -64,13 +66,21 @@ def test_what_rests_has_no_gradient_and_what_wakes_up_starts_at_zero() -> None:
     assert not any(value.any() for value in waiting.values())
 
 
-def test_expecting_again_keeps_what_is_waiting() -> None:
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda gradients: gradients.expect(),
+        lambda gradients: gradients.restore(gradients.waiting()),
+    ],
+    ids=["expected", "restored from itself"],
+)
+def test_what_is_waiting_survives(again: Callable[[Gradients], None]) -> None:
     model = ToyModel()
     gradients = Gradients(model, CPU)
     gradients.expect()
     backward(model, 0)
     before = gradients.copied()
-    gradients.expect()
+    again(gradients)
     assert before.keys() == gradients.waiting().keys()
     assert all(torch.equal(before[n], v) for n, v in gradients.waiting().items())
 
@@ -86,17 +96,6 @@ def test_restored_gradients_replace_all_others_in_the_parameters_memory_order() 
     assert waiting.keys() == {"second.weight"}
     assert torch.equal(waiting["second.weight"], kept["second.weight"])
     assert waiting["second.weight"].stride() == model.second.weight.stride()
-
-
-def test_what_is_waiting_survives_being_restored_from_itself() -> None:
-    model = ToyModel()
-    gradients = Gradients(model, CPU)
-    gradients.expect()
-    backward(model, 0)
-    before = gradients.copied()
-    gradients.restore(gradients.waiting())
-    assert all(torch.equal(before[n], v) for n, v in gradients.waiting().items())
-    assert before.keys() == gradients.waiting().keys()
 
 
 def test_other_devices_get_their_gradients_from_autograd() -> None:
