@@ -23,6 +23,7 @@ from assembly.start_weights import write_weights_report
 from configs.changes import Change, gives_other_batches
 from configs.load import LoadedExperiment
 from configs.schema.train import TrainSettings
+from data.doctor.examine import worst_lines
 from data.loader import build_train_batches
 from data.reading import open_training_cache
 from data.records import Split, load_split
@@ -74,7 +75,11 @@ def train(
         splits = _load_splits(loaded)
     compiler = choose_compiler(settings, device, ranks, num_images=len(splits[0].records))
     with own_folder(loaded, resume, ranks) as folder:
-        report_labels(folder, loaded, [split for split in splits if split])
+        own = [split for split in splits if split]
+        report_labels(folder, loaded, own)
+        if ranks.is_main:
+            for line in worst_lines(own, image_size=settings.image_size):
+                logger.info("%s", line)
         seed_process(settings.seed)
         training = _Training(loaded, splits, folder, ranks, device, is_resumed=resume is not None)
         if compiler is not None:

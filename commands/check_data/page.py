@@ -10,7 +10,7 @@ import numpy as np
 from commands.build.labelled_data import LabelledData
 from commands.check_data.pictures import contact_sheet, finding_figures
 from data.doctor.examine import Diagnosis
-from data.doctor.finding import Finding, Place
+from data.doctor.finding import Finding, Place, by_code
 from data.doctor.subject import SplitTable, class_counts
 from utils.report.data_charts import crowd_chart, heat_map, shape_chart, size_chart
 from utils.report.data_page import (
@@ -33,6 +33,7 @@ def write_page(path: Path, data: LabelledData, diagnosis: Diagnosis) -> None:
         UserError: that is not possible.
     """
     tables = list(diagnosis.subject.splits.values())
+    groups = by_code(diagnosis.findings)
     page = DataPage(
         title=data.name,
         command=f"python {shlex.join(sys.argv)}",
@@ -40,10 +41,8 @@ def write_page(path: Path, data: LabelledData, diagnosis: Diagnosis) -> None:
         split_names=[table.name for table in tables],
         split_rows=_split_rows(tables),
         findings=[
-            _section(finding, figures)
-            for finding, figures in zip(
-                diagnosis.findings, finding_figures(diagnosis.findings, data.splits), strict=True
-            )
+            _section(group, figures)
+            for group, figures in zip(groups, finding_figures(groups, data.splits), strict=True)
         ],
         class_rows=_class_rows(tables, data.class_names),
         charts=_charts(tables, diagnosis.subject.image_size),
@@ -52,7 +51,7 @@ def write_page(path: Path, data: LabelledData, diagnosis: Diagnosis) -> None:
             for table in tables
             if len(table.boxes)
         ],
-        sheets=[sheet for split in data.splits if (sheet := contact_sheet(split))],
+        sheets=[(split.name, contact_sheet(split)) for split in data.splits],
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,17 +85,16 @@ def _split_rows(tables: Sequence[SplitTable]) -> list[tuple[str, list[str]]]:
     return [(what, values) for what, values in rows if what in always or set(values) != {"0"}]
 
 
-def _section(finding: Finding, figures: Sequence[FindingFigure]) -> FindingSection:
-    lines = [_line(place) for place in finding.places[:LISTED]]
+def _section(group: Sequence[Finding], figures: Sequence[FindingFigure]) -> FindingSection:
+    places = [place for finding in group for place in finding.places]
     return FindingSection(
-        severity=finding.severity,
-        code=finding.code,
-        title=finding.check.title,
-        where=finding.split,
-        message=finding.message,
-        advice=finding.check.advice,
-        places=lines,
-        num_more=max(0, len(finding.places) - len(lines)),
+        severity=group[0].severity,
+        code=group[0].code,
+        title=group[0].check.title,
+        messages=[(finding.split, finding.message) for finding in group],
+        advice=group[0].check.advice,
+        places=[_line(place) for place in places[:LISTED]],
+        num_more=max(0, len(places) - LISTED),
         figures=figures,
     )
 

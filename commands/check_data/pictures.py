@@ -1,6 +1,7 @@
 """Pictures of findings and of labelled samples."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import cv2
@@ -23,7 +24,7 @@ from utils.report.run_page import Figure
 from utils.structures.images import Record
 
 SIDE = 420
-TILE = 300
+TILE = 360
 PICTURES = 3
 """Of each finding."""
 MOST_PICTURES = 90
@@ -36,16 +37,16 @@ RecordOf = Mapping[str, Record]
 
 
 def finding_figures(
-    findings: Sequence[Finding], splits: Sequence[Split]
+    groups: Sequence[Sequence[Finding]], splits: Sequence[Split]
 ) -> Iterator[list[FindingFigure]]:
-    """Yield the pictures of each finding, none for those that have no image."""
-    records = {record.path: record for split in splits for record in split.records}
+    """Yield the pictures of each group of findings, none where there is nothing to see."""
+    records = {record.path: record for split in reversed(splits) for record in split.records}
     by_stem = {Path(path).stem: path for path in records}
     names = splits[0].class_names
     left = MOST_PICTURES
-    for finding in findings:
-        figures = []
-        for place in finding.places:
+    for group in groups:
+        figures: list[FindingFigure] = []
+        for place in _in_turn(group):
             if len(figures) == min(PICTURES, left):
                 break
             figure = _figure(place, records, by_stem, names)
@@ -55,25 +56,26 @@ def finding_figures(
         yield figures
 
 
-def contact_sheet(split: Split) -> Figure | None:
+def contact_sheet(split: Split) -> list[Figure]:
     """Return labelled samples of a split at even distances, so that none is chosen by eye."""
-    tiles = []
+    figures = []
     for record in spread(split.records, SHEET):
         try:
-            tiles.append(_tile(labelled(record, split.class_names, TILE)))
+            picture = labelled(record, split.class_names, TILE)
         except ImageError:
             continue
-    if not tiles:
-        return None
-    columns = min(4, len(tiles))
-    blank = np.full_like(tiles[0], 255)
-    tiles += [blank] * (-len(tiles) % columns)
-    rows = [
-        np.concatenate(tiles[start : start + columns], axis=1)
-        for start in range(0, len(tiles), columns)
-    ]
-    picture = np.concatenate(rows, axis=0)
-    return Figure(source=data_uri(encode_jpeg(picture, QUALITY)), caption=f"{split.name}")
+        caption = Path(record.path).name
+        figures.append(Figure(source=data_uri(encode_jpeg(picture, QUALITY)), caption=caption))
+    return figures
+
+
+def _in_turn(group: Sequence[Finding]) -> list[Place]:
+    """Return the places of all findings that have something to see, each finding's first first."""
+    columns = zip_longest(*(finding.places[:PICTURES] for finding in group))
+    places = [place for row in columns for place in row if place is not None]
+    # Splits that share their images have the same places twice.
+    distinct = {(place.path, place.other, place.boxes): place for place in places}
+    return [place for place in distinct.values() if place.other != place.path]
 
 
 def labelled(record: Record, names: Sequence[str], side: int) -> Picture:
@@ -150,13 +152,3 @@ def _to_height(picture: Picture, height: int) -> Picture:
     width = max(1, round(picture.shape[1] * height / picture.shape[0]))
     resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     return np.asarray(resized, np.uint8)
-
-
-def _tile(picture: Picture) -> Picture:
-    """Return the picture in the middle of a square, fitted to it."""
-    picture, _ = shrink_to(picture, TILE)
-    height, width = picture.shape[:2]
-    tile = np.full((TILE + 4, TILE + 4, 3), 255, np.uint8)
-    top, left = (TILE - height) // 2 + 2, (TILE - width) // 2 + 2
-    tile[top : top + height, left : left + width] = picture
-    return tile

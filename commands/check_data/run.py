@@ -13,6 +13,7 @@ from commands.check_data.pictures import labelled, spread
 from commands.check_data.repair import CHANGES_NAME, write_repaired
 from data.doctor.checks import SEVERITIES
 from data.doctor.examine import Diagnosis, examine
+from data.doctor.finding import by_code, counted
 from data.formats.dataset_writer import require_empty
 from data.image_io import ImageError
 from data.index_cache import IndexCache, hash_parts
@@ -55,16 +56,17 @@ def summary(data: LabelledData, diagnosis: Diagnosis) -> Iterator[str]:
     """Yield what the screen shows: splits, findings worst first, a verdict."""
     for table in diagnosis.subject.splits.values():
         yield f"{table.name}: {len(table.paths):,} images, {len(table.boxes):,} objects"
-    for finding in diagnosis.findings:
-        yield finding.line()
-        if finding.severity != "note":
-            yield f"    {finding.check.advice}"
-    counts = Counter(finding.severity for finding in diagnosis.findings)
-    parts = [
-        f"{counts[severity]} {severity}{'' if counts[severity] == 1 else 's'}"
-        for severity in SEVERITIES
-    ]
-    yield f"{data.name}: {'sound' if diagnosis.is_sound else 'not sound'}: {', '.join(parts)}"
+    for group in by_code(diagnosis.findings):
+        yield f"{group[0].severity}: {group[0].check.title}"
+        for finding in group:
+            where = f"{finding.split}: " if finding.split else ""
+            yield f"    {where}{finding.message}"
+        if group[0].severity != "note":
+            yield f"    -> {group[0].check.advice}"
+    counts = Counter(group[0].severity for group in by_code(diagnosis.findings))
+    parts = [counted(counts[severity], severity) for severity in SEVERITIES if counts[severity]]
+    state = "sound" if diagnosis.is_sound else "not sound"
+    yield f"{data.name} is {state}" + (f": {', '.join(parts)}" if parts else "")
 
 
 def _write(command: CheckCommand, data: LabelledData, diagnosis: Diagnosis) -> None:

@@ -1,5 +1,6 @@
 """The same image more than once: in two splits (leakage) and within one."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ Named = tuple[str, int]
 
 def original_of(path: str) -> str | None:
     """Return the name of the original of an augmented copy `NAME.rf.HASH.jpg`, else None."""
-    match = _AUGMENTED.match(Path(path).name)
+    match = _AUGMENTED.match(os.path.basename(path)) if ".rf." in path else None
     return match["original"] if match else None
 
 

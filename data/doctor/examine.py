@@ -10,7 +10,7 @@ from data.doctor.conventions import check_conventions
 from data.doctor.copies import check_copies, check_names
 from data.doctor.exchanged import check_exchanged
 from data.doctor.files import check_pixels, check_sizes
-from data.doctor.finding import Finding, worst_first
+from data.doctor.finding import Finding, by_code, worst_first
 from data.doctor.overlaps import check_overlaps
 from data.doctor.rows import check_rows
 from data.doctor.scan import scan_images
@@ -83,15 +83,34 @@ def examine(
     return Diagnosis(subject=subject, findings=tuple(_run(subject, costs)))
 
 
-def examine_quickly(splits: Sequence[Split], *, image_size: int) -> list[Finding]:
-    """Return what the labels alone tell, worst first: milliseconds where there are few of them."""
-    subject = Subject(
+def worst_lines(splits: Sequence[Split], *, image_size: int, most: int = 3) -> list[str]:
+    """Return the worst errors and warnings, a line each, and how to see all.
+
+    What the report on labels says anyway is left out. Milliseconds where there are few labels; a
+    pass over some arrays where there are many.
+    """
+    subject = _of_labels(splits, image_size)
+    told = {finding.code for finding in check_rows(subject)} - {"ids-from-one"}
+    findings = [
+        group[0]
+        for group in by_code(_run(subject, ("arrays",)))
+        if group[0].severity != "note" and group[0].code not in told
+    ]
+    lines = [f"data: {finding.line()}" for finding in findings[:most]]
+    rest = len(findings) - len(lines)
+    if lines:
+        more = f"{rest} more; " if rest > 0 else ""
+        lines.append(f"data: {more}check_data.py looks at the images, too, and draws what it finds")
+    return lines
+
+
+def _of_labels(splits: Sequence[Split], image_size: int) -> Subject:
+    return Subject(
         splits={split.name: tabulate(split) for split in splits},
         class_names=splits[0].class_names,
         image_size=image_size,
         scans={},
     )
-    return _run(subject, ("arrays",))
 
 
 def _run(subject: Subject, costs: Sequence[Cost]) -> list[Finding]:

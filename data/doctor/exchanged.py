@@ -9,7 +9,7 @@ therefore never be told; that is the price of few false alarms.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -26,7 +26,7 @@ LARGEST_SHARE = 0.5
 LEAST_DISTANCE = 0.3
 SHIFTED_SHARE = 0.8
 """Of the classes that have to be shifted the same way."""
-_MOST_DRAWN = 5000
+_MOST_DRAWN = 2000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,9 +45,13 @@ def check_exchanged(subject: Subject) -> Iterator[Finding]:
     own = _looks_by_class(train)
     for table in subject.evaluated:
         other = _looks_by_class(table)
-        shared = sorted(set(own) & set(other))
-        swapped = [pair for pair in combinations(shared, 2) if _is_swapped(own, other, *pair)]
-        shift = _shift(own, other)
+        left = [
+            label
+            for label in sorted(set(own) & set(other))
+            if _apart(own[label], other[label]) > _critical(own[label], other[label])
+        ]
+        swapped = [pair for pair in combinations(left, 2) if _is_swapped(own, other, *pair)]
+        shift = _shift(own, other, left)
         where = f"{train.name}, {table.name}"
         names = subject.class_names
         if shift:
@@ -81,12 +85,16 @@ def _looks_by_class(table: SplitTable) -> dict[int, _Looks]:
         axis=1,
     ).astype(np.float64)
     looks = {}
-    for label in np.unique(table.labels):
-        chosen = np.flatnonzero((table.labels == label) & ~table.ignore)
-        images = len(np.unique(table.image[chosen]))
+    usable = np.flatnonzero(~table.ignore)
+    order = usable[np.argsort(table.labels[usable], kind="stable")]
+    cuts = np.flatnonzero(np.diff(table.labels[order])) + 1
+    for chosen in np.split(order, cuts):
+        # Boxes are in the order of their images, so that equal ones are neighbours.
+        images = 1 + int((np.diff(table.image[chosen]) != 0).sum())
         if len(chosen) >= FEWEST_BOXES and images >= FEWEST_IMAGES:
             step = max(1, len(chosen) // _MOST_DRAWN)
-            looks[int(label)] = _Looks(np.sort(shapes[chosen[::step]], axis=0), images)
+            label = int(table.labels[chosen[0]])
+            looks[label] = _Looks(np.sort(shapes[chosen[::step]], axis=0), images)
     return looks
 
 
@@ -101,29 +109,23 @@ def _critical(one: _Looks, two: _Looks) -> float:
     return max(LEAST_DISTANCE, math.sqrt(-math.log(LEVEL / 2) / 2) * spread)
 
 
-def _has_left(own: Mapping[int, _Looks], other: Mapping[int, _Looks], label: int) -> bool:
-    return _apart(own[label], other[label]) > _critical(own[label], other[label])
-
-
 def _is_swapped(own: Mapping[int, _Looks], other: Mapping[int, _Looks], one: int, two: int) -> bool:
-    if not (_has_left(own, other, one) and _has_left(own, other, two)):
-        return False
     same = [_apart(own[label], other[label]) for label in (one, two)]
     crossed = [_apart(own[one], other[two]), _apart(own[two], other[one])]
     return all(far < LARGEST_SHARE * near for far, near in zip(crossed, same, strict=True))
 
 
-def _shift(own: Mapping[int, _Looks], other: Mapping[int, _Looks]) -> int:
+def _shift(own: Mapping[int, _Looks], other: Mapping[int, _Looks], left: Sequence[int]) -> int:
     """Return 1 or -1 if nearly all classes of `other` look like their neighbour in `own`, else 0.
 
-    Needs three classes: of two a shift cannot be told from a swap.
+    `left` are the classes that no longer look like themselves. Needs three classes: of two a shift cannot be told from a swap.
     """
     for shift in (1, -1):
         judged = [label for label in other if label in own and label + shift in own]
         moved = [
             label
             for label in judged
-            if _has_left(own, other, label)
+            if label in left
             and _apart(own[label + shift], other[label])
             < LARGEST_SHARE * _apart(own[label], other[label])
         ]

@@ -78,6 +78,14 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda one: (SEVERITIES.index(one.severity), order[one.code]))
 
 
+def by_code(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Return the findings of each code together, codes in the order they come."""
+    grouped: dict[str, list[Finding]] = {}
+    for finding in findings:
+        grouped.setdefault(finding.code, []).append(finding)
+    return list(grouped.values())
+
+
 def counted(number: int, noun: str, plural: str = "") -> str:
     """Return "1 box" or "2 boxes"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -1,6 +1,7 @@
 """Two boxes on one object: of two classes, or nearly the same box twice."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,8 @@ def check_overlaps(subject: Subject) -> Iterator[Finding]:
                 (twice if same else two_classes).append(place)
         for code, places in (("box-nearly-twice", twice), ("box-two-classes", two_classes)):
             if places:
-                message = f"{counted(len(places), 'pair')}, e.g. {places[0].value}"
+                name = Path(places[0].path).name
+                message = f"{counted(len(places), 'pair')}, e.g. {places[0].value} in {name}"
                 yield found(code, table.name, message, places)
 
 

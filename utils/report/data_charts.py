@@ -32,7 +32,8 @@ def size_chart(sides: Mapping[str, Values], image_size: int) -> str:
         hint=lambda low, high: f"{2**low:.0f} to {2**high:.0f} px",
     )
     area.zone(0.0, math.log2(SMALL), f"below {SMALL:g} px: hard to learn")
-    for power in range(0, math.ceil(edges[-1]) + 1):
+    # A number at the very end would be cut off.
+    for power in range(0, math.ceil(edges[-1] - 0.3)):
         area.x_name(float(power), f"{2**power}")
     return area.figure(_legend(sides))
 
@@ -66,11 +67,11 @@ def crowd_chart(counts: Mapping[str, npt.NDArray[np.int64]]) -> str:
         "share of the images by their number of objects",
         bins,
         np.arange(0, last + 1.0),
-        x_label="objects",
+        x_label="objects, from",
         hint=lambda low, high: f"{_bin_name(edges, int(low), most)} objects",
     )
     for index in range(last):
-        area.x_name(index + 0.5, _bin_name(edges, index, most))
+        area.x_name(index + 0.5, f"{int(edges[index])}")
     return area.figure(_legend(counts))
 
 

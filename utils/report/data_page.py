@@ -23,13 +23,13 @@ class FindingFigure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingSection:
-    """One finding as the page shows it."""
+    """One kind of fault as the page shows it, with what was found in each split."""
 
     severity: str
     code: str
     title: str
-    where: str
-    message: str
+    messages: Sequence[tuple[str, str]]
+    """Split and what was found in it."""
     advice: str
     places: Sequence[str]
     """Lines that name files, rows and values."""
@@ -61,8 +61,8 @@ class DataPage:
     """Most frequent first."""
     charts: Sequence[str]
     heat_maps: Sequence[str]
-    sheets: Sequence[Figure]
-    """Labelled samples."""
+    sheets: Sequence[tuple[str, Sequence[Figure]]]
+    """Split and labelled samples of it."""
 
 
 def write_data_page(path: Path, page: DataPage) -> None:
