@@ -16,7 +16,7 @@ from data.doctor.subject import SplitTable, Subject
 
 FEWEST_ROWS = 20
 LEAST_OUTSIDE = 0.05
-"""Share of rows outside on the top or left before they are taken for top left corners."""
+"""Share of rows that must leave the image as they are read before they are read otherwise."""
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _SLACK = 1e-3
 
@@ -50,7 +50,10 @@ def check_conventions(subject: Subject) -> Iterator[Finding]:
 
 def _are_corners(x: Rows, y: Rows, width: Rows, height: Rows) -> bool:
     is_inside = (width <= 1 + _SLACK).all() and (height <= 1 + _SLACK).all()
-    return bool(is_inside and (width > x).all() and (height > y).all())
+    # Boxes that cover the image are wider than their centre, too, but do not leave it.
+    outside = (x + width / 2 > 1 + _SLACK) | (y + height / 2 > 1 + _SLACK)
+    is_odd = outside.mean() >= LEAST_OUTSIDE
+    return bool(is_inside and is_odd and (width > x).all() and (height > y).all())
 
 
 def _are_top_left(x: Rows, y: Rows, width: Rows, height: Rows) -> bool:

@@ -118,7 +118,8 @@ def _is_swapped(own: Mapping[int, _Looks], other: Mapping[int, _Looks], one: int
 def _shift(own: Mapping[int, _Looks], other: Mapping[int, _Looks], left: Sequence[int]) -> int:
     """Return 1 or -1 if nearly all classes of `other` look like their neighbour in `own`, else 0.
 
-    `left` are the classes that no longer look like themselves. Needs three classes: of two a shift cannot be told from a swap.
+    `left` are the classes that no longer look like themselves. Needs three classes: of two a shift
+    cannot be told from a swap.
     """
     for shift in (1, -1):
         judged = [label for label in other if label in own and label + shift in own]

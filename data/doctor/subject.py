@@ -53,9 +53,9 @@ class SplitTable:
         return self.sizes[self.image][:, ::-1].astype(np.float32)
 
     def scale_to(self, image_size: int) -> FloatArray:
-        """(B,): by what boxes shrink when the long side becomes `image_size`; 1 at most."""
+        """(B,): input pixels per original pixel where the long side becomes `image_size`."""
         longest = self.sizes.max(axis=1).clip(min=1)
-        return np.minimum(1.0, image_size / longest)[self.image].astype(np.float32)
+        return np.asarray(image_size / longest, np.float32)[self.image]
 
     def box(self, index: int) -> tuple[float, float, float, float]:
         """Return one box as plain numbers."""
