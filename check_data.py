@@ -19,7 +19,9 @@ def main() -> int:
         return fetch_data(command)
     from commands.check_data.run import check_data
 
-    return check_data(command)
+    checked = check_data(command)
+    print("\n".join(checked.lines))
+    return checked.code
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from commands.build.labelled_data import LabelledData, open_data
 from commands.check_data.cli import CheckCommand
@@ -26,8 +27,15 @@ SHOWN_SIDE = 960
 _logger = logging.getLogger(__name__)
 
 
-def check_data(command: CheckCommand) -> int:
-    """Examine the data set as the command says; return the exit code, 0 sound or 1 findings.
+class Checked(NamedTuple):
+    """What the screen shows, and the exit code: 0 sound, 1 errors or warnings."""
+
+    lines: tuple[str, ...]
+    code: int
+
+
+def check_data(command: CheckCommand) -> Checked:
+    """Examine the data set and write what the command asks for.
 
     Raises:
         UserError, ConfigError: the data cannot be read or a file cannot be written.
@@ -46,10 +54,9 @@ def check_data(command: CheckCommand) -> int:
         cache=IndexCache.of_user() if data.settings.cache else None,
         cache_name=f"scan-{hash_parts((data.settings.path,))[:24]}",
     )
-    for line in summary(data, diagnosis):
-        _logger.info("%s", line)
     _write(command, data, diagnosis)
-    return SOUND if diagnosis.is_sound else FINDINGS
+    code = SOUND if diagnosis.is_sound else FINDINGS
+    return Checked(tuple(summary(data, diagnosis)), code)
 
 
 def summary(data: LabelledData, diagnosis: Diagnosis) -> Iterator[str]:

@@ -227,7 +227,7 @@ GLOBAL: dict[str, tuple[Callable[[Planted], None], set[str]]] = {
     "class-names-numbers": (numeric_names, set()),
     "class-shares-differ": (other_mix, {"class-missing"}),
     "box-mostly-small": (tiny_objects, {"box-sliver"}),
-    "box-mostly-whole-image": (whole_images, {"box-two-classes", "box-twice"}),
+    "box-mostly-whole-image": (whole_images, {"box-twice", "box-two-classes", "too-many-rejected"}),
     "class-imbalance": (imbalance, {"class-rare"}),
     "class-rare": (imbalance, {"class-imbalance"}),
     "object-sizes-differ": (larger_in_val, {"box-small", "box-mostly-small"}),
