@@ -14,9 +14,10 @@ def main() -> int:
     start_logging()
     prepare_environment()
     if command.list or command.get is not None:
-        from commands.check_data.fetch import fetch_data
+        from commands.check_data.fetch import fetch_data, list_public_data
 
-        return fetch_data(command)
+        print("\n".join(list_public_data() if command.list else fetch_data(command)))
+        return 0
     from commands.check_data.run import check_data
 
     checked = check_data(command)
