@@ -70,7 +70,10 @@ def read_catalogue(path: Path = CATALOGUE) -> dict[str, PublicDataset]:
     """
     values = read_yaml(path).values
     try:
-        return {name: PublicDataset.model_validate(entry) for name, entry in values.items()}
+        return {
+            name: PublicDataset.model_validate(entry, strict=False)
+            for name, entry in values.items()
+        }
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

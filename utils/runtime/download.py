@@ -49,11 +49,11 @@ class RemoteFile:
     """Length; None where it is not known."""
 
 
-class _Broken(Exception):
+class _BrokenError(Exception):
     """The connection broke: going on may help."""
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """This mirror does not have the file that was asked for: another may."""
 
 
@@ -80,10 +80,13 @@ def download(file: RemoteFile, target: Path, *, sleep: Sleep = time.sleep) -> Pa
     part = _Part(target)
     faults = []
     with part.locked():
+        if part.num_bytes == file.num_bytes and file.sha256 and not _fault(file, part.path):
+            part.finish()
+            return target
         for url in file.urls:
             try:
                 _from_mirror(file, url, part, sleep)
-            except _Refused as refusal:
+            except _RefusedError as refusal:
                 _logger.info("%s: %s", shown(url), refusal)
                 faults.append(f"{shown(url)}: {refusal}")
                 continue
@@ -156,10 +159,10 @@ def _from_mirror(file: RemoteFile, url: str, part: _Part, sleep: Sleep) -> None:
     """Complete `part` from one mirror.
 
     Raises:
-        _Refused: this mirror cannot give the file.
+        _RefusedError: this mirror cannot give the file.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise _Refused("only http and https are fetched")
+    if _scheme(url) not in ("http", "https"):
+        raise _RefusedError("only http and https are fetched")
     reason = ""
     for attempt in range(ATTEMPTS):
         if attempt:
@@ -168,14 +171,14 @@ def _from_mirror(file: RemoteFile, url: str, part: _Part, sleep: Sleep) -> None:
         try:
             _receive(file, url, part)
             break
-        except _Broken as error:
+        except _BrokenError as error:
             reason = str(error)
     else:
-        raise _Refused(f"{reason} ({ATTEMPTS} attempts)")
+        raise _RefusedError(f"{reason} ({ATTEMPTS} attempts)")
     fault = _fault(file, part.path)
     if fault:
         part.clear()
-        raise _Refused(fault)
+        raise _RefusedError(fault)
 
 
 def _receive(file: RemoteFile, url: str, part: _Part) -> None:
@@ -190,11 +193,11 @@ def _receive(file: RemoteFile, url: str, part: _Part) -> None:
         total = _total(response, start)
         if None not in (total, file.num_bytes) and total != file.num_bytes:
             part.clear()
-            raise _Refused(f"has {total:,} bytes, expected are {file.num_bytes:,}")
+            raise _RefusedError(f"has {total:,} bytes, expected are {file.num_bytes:,}")
         _require_space(part.path, (total or file.num_bytes or 0) - start)
         received = start + _append(response, part, start, total or file.num_bytes)
     if total is not None and received < total:
-        raise _Broken(f"the connection broke at {_megabytes(received)} of {_megabytes(total)}")
+        raise _BrokenError(f"the connection broke at {_megabytes(received)} of {_megabytes(total)}")
 
 
 def _usable_start(file: RemoteFile, url: str, part: _Part) -> int:
@@ -214,9 +217,9 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        scheme = urlsplit(newurl).scheme
+        scheme = _scheme(newurl)
         if scheme not in ("http", "https") or (req.type == "https" and scheme == "http"):
-            raise _Refused(f"redirects from {req.type} to {scheme or 'nowhere'}, not followed")
+            raise _RefusedError(f"redirects from {req.type} to {scheme or 'nowhere'}, not followed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -233,16 +236,18 @@ def _open(url: str, start: int, version: str) -> http.client.HTTPResponse:
     except urllib.error.HTTPError as error:
         if error.code == 416 and start:
             return _open(url, 0, "")
+        if 300 <= error.code < 400:
+            raise _RefusedError("redirects to nothing that can be followed") from error
         text = f"answers {error.code} {http.client.responses.get(error.code, '')}".strip()
-        raise (_Refused if error.code in _FATAL else _Broken)(text) from error
+        raise (_RefusedError if error.code in _FATAL else _BrokenError)(text) from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
-            raise _Refused("its certificate cannot be verified") from error
-        raise _Broken(f"no connection ({error.reason})") from error
+            raise _RefusedError("its certificate cannot be verified") from error
+        raise _BrokenError(f"no connection ({error.reason})") from error
     except (http.client.InvalidURL, ValueError) as error:
-        raise _Refused("is no valid address") from error
+        raise _RefusedError("is no valid address") from error
     except (OSError, http.client.HTTPException) as error:
-        raise _Broken(f"no connection ({type(error).__name__})") from error
+        raise _BrokenError(f"no connection ({type(error).__name__})") from error
     return response
 
 
@@ -257,7 +262,7 @@ def _append(response: http.client.HTTPResponse, part: _Part, start: int, total: 
         for block in _blocks(response):
             received += len(block)
             if total is not None and start + received > total:
-                raise _Refused(f"sends more than {total:,} bytes")
+                raise _RefusedError(f"sends more than {total:,} bytes")
             _write(handle, block)
             bar.update(len(block))
     return received
@@ -268,7 +273,7 @@ def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
         try:
             block = response.read1(_BLOCK)
         except (OSError, http.client.HTTPException) as error:
-            raise _Broken(f"the connection broke ({type(error).__name__})") from error
+            raise _BrokenError(f"the connection broke ({type(error).__name__})") from error
         if not block:
             return
         yield block
@@ -298,6 +303,13 @@ def file_sha256(path: Path) -> str:
         while block := handle.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
 
 
 def _version(response: http.client.HTTPResponse) -> str:
