@@ -22,6 +22,7 @@ class Behaviour:
     """Path -> codes of the next answers."""
     chunked: bool = False
     seen: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+    authorizations: list[str | None] = field(default_factory=list)
 
 
 @dataclass
@@ -58,6 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
         plan, path = self.plan, self.path.partition("?")[0]
         wanted, condition = self.headers.get("Range"), self.headers.get("If-Range")
         plan.seen.append((self.path, wanted, condition))
+        plan.authorizations.append(self.headers.get("Authorization"))
         if plan.errors.get(path):
             self.send_error(plan.errors[path].pop(0))
             return

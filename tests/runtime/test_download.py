@@ -226,3 +226,10 @@ def test_an_interruption_keeps_what_was_received(server: Server, tmp_path: Path)
         download(RemoteFile(urls=(server.address + "/a",)), tmp_path / "a", sleep=interrupted)
     assert (tmp_path / "a.part").stat().st_size == 1000
     assert threading.active_count() < 20
+
+
+def test_user_and_password_go_to_their_own_server_only(server: Server, tmp_path: Path) -> None:
+    server.behaviour.redirects = {"/a": "/b"}
+    url = server.address.replace("//", "//user:p%40ss@") + "/a"
+    download(RemoteFile(urls=(url,)), tmp_path / "a", sleep=no_sleep)
+    assert server.behaviour.authorizations == ["Basic dXNlcjpwQHNz", None]

@@ -12,26 +12,29 @@ import json
 import logging
 import os
 import shutil
-import ssl
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import urlsplit
+from typing import IO
 
 from utils.runtime.errors import UserError
+from utils.runtime.http_file import (
+    BrokenError,
+    RefusedError,
+    open_file,
+    range_start,
+    scheme_of,
+    shown,
+    total_bytes,
+    version_of,
+)
 from utils.runtime.progress import progress_bar
 
-TIMEOUT = 30.0
-"""Seconds without a byte after which a connection counts as broken."""
 ATTEMPTS = 5
 """Of each mirror, one after the other; what was received before stays."""
 _BLOCK = 1 << 20
 _SPARE_BYTES = 64 << 20
-_FATAL = frozenset({400, 401, 403, 404, 405, 410, 451})
 _logger = logging.getLogger(__name__)
 
 Sleep = Callable[[float], None]
@@ -47,14 +50,6 @@ class RemoteFile:
     """Of the whole file, hexadecimal; None where it is not known, then only the length counts."""
     num_bytes: int | None = None
     """Length; None where it is not known."""
-
-
-class _BrokenError(Exception):
-    """The connection broke: going on may help."""
-
-
-class _RefusedError(Exception):
-    """This mirror does not have the file that was asked for: another may."""
 
 
 def download(file: RemoteFile, target: Path, *, sleep: Sleep = time.sleep) -> Path:
@@ -86,23 +81,13 @@ def download(file: RemoteFile, target: Path, *, sleep: Sleep = time.sleep) -> Pa
         for url in file.urls:
             try:
                 _from_mirror(file, url, part, sleep)
-            except _RefusedError as refusal:
+            except RefusedError as refusal:
                 _logger.info("%s: %s", shown(url), refusal)
                 faults.append(f"{shown(url)}: {refusal}")
                 continue
             part.finish()
             return target
     raise UserError(f"cannot download {target.name}: " + "; ".join(faults or ["no address given"]))
-
-
-def shown(url: str) -> str:
-    """Return an address without what may be secret in it: user, password, query, fragment."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
-    except ValueError:
-        return "an address that cannot be read"
 
 
 class _Part:
@@ -159,10 +144,10 @@ def _from_mirror(file: RemoteFile, url: str, part: _Part, sleep: Sleep) -> None:
     """Complete `part` from one mirror.
 
     Raises:
-        _RefusedError: this mirror cannot give the file.
+        RefusedError: this mirror cannot give the file.
     """
-    if _scheme(url) not in ("http", "https"):
-        raise _RefusedError("only http and https are fetched")
+    if scheme_of(url) not in ("http", "https"):
+        raise RefusedError("only http and https are fetched")
     reason = ""
     for attempt in range(ATTEMPTS):
         if attempt:
@@ -171,33 +156,33 @@ def _from_mirror(file: RemoteFile, url: str, part: _Part, sleep: Sleep) -> None:
         try:
             _receive(file, url, part)
             break
-        except _BrokenError as error:
+        except BrokenError as error:
             reason = str(error)
     else:
-        raise _RefusedError(f"{reason} ({ATTEMPTS} attempts)")
+        raise RefusedError(f"{reason} ({ATTEMPTS} attempts)")
     fault = _fault(file, part.path)
     if fault:
         part.clear()
-        raise _RefusedError(fault)
+        raise RefusedError(fault)
 
 
 def _receive(file: RemoteFile, url: str, part: _Part) -> None:
     """Append what is missing, or begin anew where the server has another version."""
     start = _usable_start(file, url, part)
-    with _open(url, start, part.version(url)) as response:
-        if response.status == 206 and _range_start(response) == start:
+    with open_file(url, start, part.version(url)) as response:
+        if response.status == 206 and range_start(response) == start:
             _logger.info("%s: going on at %s", shown(url), _megabytes(start))
         else:
             start = 0
-            part.begin(url, _version(response))
-        total = _total(response, start)
+            part.begin(url, version_of(response))
+        total = total_bytes(response, start)
         if None not in (total, file.num_bytes) and total != file.num_bytes:
             part.clear()
-            raise _RefusedError(f"has {total:,} bytes, expected are {file.num_bytes:,}")
+            raise RefusedError(f"has {total:,} bytes, expected are {file.num_bytes:,}")
         _require_space(part.path, (total or file.num_bytes or 0) - start)
         received = start + _append(response, part, start, total or file.num_bytes)
     if total is not None and received < total:
-        raise _BrokenError(f"the connection broke at {_megabytes(received)} of {_megabytes(total)}")
+        raise BrokenError(f"the connection broke at {_megabytes(received)} of {_megabytes(total)}")
 
 
 def _usable_start(file: RemoteFile, url: str, part: _Part) -> int:
@@ -211,46 +196,6 @@ def _usable_start(file: RemoteFile, url: str, part: _Part) -> int:
     return start if is_known and is_short else 0
 
 
-class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but never from https to http nor to anything else."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        scheme = _scheme(newurl)
-        if scheme not in ("http", "https") or (req.type == "https" and scheme == "http"):
-            raise _RefusedError(f"redirects from {req.type} to {scheme or 'nowhere'}, not followed")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _open(url: str, start: int, version: str) -> http.client.HTTPResponse:
-    headers = {"User-Agent": "focaldet", "Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-        if version:
-            headers["If-Range"] = version
-    try:
-        request = urllib.request.Request(url, headers=headers)
-        opener = urllib.request.build_opener(_SafeRedirects)
-        response: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if error.code == 416 and start:
-            return _open(url, 0, "")
-        if 300 <= error.code < 400:
-            raise _RefusedError("redirects to nothing that can be followed") from error
-        text = f"answers {error.code} {http.client.responses.get(error.code, '')}".strip()
-        raise (_RefusedError if error.code in _FATAL else _BrokenError)(text) from error
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, ssl.SSLCertVerificationError):
-            raise _RefusedError("its certificate cannot be verified") from error
-        raise _BrokenError(f"no connection ({error.reason})") from error
-    except (http.client.InvalidURL, ValueError) as error:
-        raise _RefusedError("is no valid address") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _BrokenError(f"no connection ({type(error).__name__})") from error
-    return response
-
-
 def _append(response: http.client.HTTPResponse, part: _Part, start: int, total: int | None) -> int:
     """Write what comes to the end of the part and return its number of bytes."""
     received = 0
@@ -262,7 +207,7 @@ def _append(response: http.client.HTTPResponse, part: _Part, start: int, total: 
         for block in _blocks(response):
             received += len(block)
             if total is not None and start + received > total:
-                raise _RefusedError(f"sends more than {total:,} bytes")
+                raise RefusedError(f"sends more than {total:,} bytes")
             _write(handle, block)
             bar.update(len(block))
     return received
@@ -273,7 +218,7 @@ def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
         try:
             block = response.read1(_BLOCK)
         except (OSError, http.client.HTTPException) as error:
-            raise _BrokenError(f"the connection broke ({type(error).__name__})") from error
+            raise BrokenError(f"the connection broke ({type(error).__name__})") from error
         if not block:
             return
         yield block
@@ -303,30 +248,6 @@ def file_sha256(path: Path) -> str:
         while block := handle.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _scheme(url: str) -> str:
-    try:
-        return urlsplit(url).scheme
-    except ValueError:
-        return ""
-
-
-def _version(response: http.client.HTTPResponse) -> str:
-    """Return what If-Range may be asked with: a strong ETag, else the date."""
-    tag = response.headers.get("ETag") or ""
-    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified") or ""
-
-
-def _range_start(response: http.client.HTTPResponse) -> int:
-    text = (response.headers.get("Content-Range") or "").removeprefix("bytes ")
-    first = text.partition("-")[0]
-    return int(first) if first.isdecimal() else -1
-
-
-def _total(response: http.client.HTTPResponse, start: int) -> int | None:
-    length = response.headers.get("Content-Length") or ""
-    return start + int(length) if length.isdecimal() else None
 
 
 def _require_space(path: Path, missing: int) -> None:
