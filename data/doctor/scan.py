@@ -148,7 +148,7 @@ def _load(cache: IndexCache, name: str, key: str) -> dict[str, ImageScan]:
 def _save(cache: IndexCache, name: str, key: str, scans: Mapping[str, ImageScan]) -> None:
     seen = list(scans.values())
     digests = b"".join(scan.digest for scan in seen)
-    arrays = {
+    arrays: dict[str, npt.NDArray[np.generic]] = {
         "digests": np.frombuffer(digests, np.uint8).reshape(-1, _DIGEST_BYTES),
         "thumbnails": np.array([scan.thumbnail for scan in seen], np.uint8).reshape(-1, SIDE, SIDE),
         "contrasts": np.array([scan.contrast for scan in seen], np.float32),
