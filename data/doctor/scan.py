@@ -96,7 +96,7 @@ def scan_image(path: str) -> ImageScan:
         stamp=stamp,
         digest=hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest(),
         thumbnail=cast(Thumbnail, cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)),
-        contrast=float(np.max(spread)),
+        contrast=float(np.float32(np.max(spread))),
         orientation=kind[0],
         num_frames=kind[1],
         format=kind[2],
