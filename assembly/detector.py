@@ -143,6 +143,7 @@ def build_training_detector(
     Raises:
         ConfigError, UserError: graph, anchors, weights or names of layers cannot be used.
     """
+    loaded.require_derived()
     settings, train = loaded.experiment.model, loaded.experiment.train
     stated = settings.anchors if isinstance(settings.anchors, tuple) else None
     detector = build_detector(

@@ -9,6 +9,7 @@ import torch
 
 from assembly.compilation import choose_compiler
 from assembly.criterion import build_training_criterion
+from assembly.derived_recipe import derive_recipe
 from assembly.detector import (
     TrainingStart,
     build_training_detector,
@@ -72,6 +73,8 @@ def train(
     set_deterministic(settings.deterministic)
     with ranks.main_first("reading labels"):
         splits = _load_splits(loaded)
+    loaded = derive_recipe(loaded, splits[0], processes=ranks.size)
+    settings = loaded.experiment.train
     compiler = choose_compiler(settings, device, ranks, num_images=len(splits[0].records))
     with own_folder(loaded, resume, ranks) as folder:
         report_labels(folder, loaded, [split for split in splits if split])

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from configs.schema.settings import Settings
+from configs.schema.settings import SHARE, Settings, derivable
 
 
 class AugmentSettings(Settings):
@@ -16,8 +16,8 @@ class AugmentSettings(Settings):
     mosaic_nine: float = Field(default=0.0, ge=0, le=1)
     """Share of mosaics made of nine images instead of four, 0 to 1."""
 
-    close_mosaic: int = Field(default=0, ge=0)
-    """Epochs at the end of training without mosaic and mixup."""
+    close_mosaic: int = Field(default=0, ge=0, json_schema_extra=derivable(SHARE))
+    """Epochs at the end of training without mosaic and mixup, or their share of all: 15%."""
 
     mixup: float = Field(default=0.0, ge=0, le=1)
     """Share of mosaics blended with a second mosaic, 0 to 1."""
