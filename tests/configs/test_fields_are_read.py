@@ -73,6 +73,8 @@ def test_an_unread_field_is_noticed() -> None:
     assert unread([source], ema) == ["horizon", "ramp_steps"]
     assert unread([source.replace("from configs", "from elsewhere")], ema) == [
         "decay",
+        "horizon",
         "ramp_steps",
     ]
-    assert unread([source + "\ndef g(ema): ema.ramp_steps = 3"], ema) == ["ramp_steps"]
+    written = source + "\ndef g(ema): ema.ramp_steps = 3"
+    assert unread([written], ema) == ["horizon", "ramp_steps"]
