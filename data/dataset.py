@@ -13,13 +13,13 @@ from torch.utils.data import Dataset
 from configs.schema.augment import AugmentSettings
 from data.augment.affine import draw_affine
 from data.augment.compose import compose
-from data.augment.device.sources import UndrawnSample, gather
-from data.augment.draws import Stream, generator
+from data.augment.device.sources import PlannedSample, gather
 from data.augment.hsv import draw_gains
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
 from data.augment.mixup import draw_share
 from data.augment.plan import SamplePlan, Scene, build_plan
 from data.augment.render import render
+from data.augment.rng import Stream, generator
 from data.letterbox import Letterbox, evaluation_letterbox
 from data.pixels import ReadRecord, read_record
 from data.record_table import RecordTable
@@ -68,7 +68,7 @@ class TrainDataset(Dataset[Sample]):
         """
         return render(self.plan(key), self._read)
 
-    def undrawn(self, key: SampleKey) -> UndrawnSample:
+    def planned(self, key: SampleKey) -> PlannedSample:
         """Return the sample of `key` for somebody else to draw.
 
         Raises:
@@ -124,19 +124,19 @@ class TrainDataset(Dataset[Sample]):
         return compose(layout, self._records, affine, key.image_size)
 
 
-class UndrawnDataset(Dataset[UndrawnSample]):
+class PlannedDataset(Dataset[PlannedSample]):
     """The samples of a `TrainDataset`, not drawn."""
 
     def __init__(self, dataset: TrainDataset) -> None:
         self._dataset = dataset
 
-    def __getitem__(self, key: SampleKey) -> UndrawnSample:
+    def __getitem__(self, key: SampleKey) -> PlannedSample:
         """Return the sample of `key`.
 
         Raises:
             UserError: an image cannot be read.
         """
-        return self._dataset.undrawn(key)
+        return self._dataset.planned(key)
 
 
 class EvalDataset(Dataset[Sample]):

@@ -9,10 +9,10 @@ import pytest
 from configs.schema.augment import AugmentSettings
 from data.augment.affine import draw_affine, map_boxes, survivors
 from data.augment.compose import canvas_boxes
-from data.augment.draws import Stream, generator
 from data.augment.hsv import change_colours, draw_gains
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
-from data.augment.warp import draw_tile, place
+from data.augment.rng import Stream, generator
+from data.augment.warp import place, render_tile
 from data.dataset import SampleKey, TrainDataset
 from data.pixels import read_record
 from tests.data.scene_files import write_scenes
@@ -77,7 +77,7 @@ class InTurn:
             placement = place(tile, matrix, key.image_size)
             if placement is not None:
                 record = self.records[tile.index]
-                draw_tile(image, read_record(record), placement)
+                render_tile(image, read_record(record), placement)
                 rows.append((canvas_boxes(tile, record), record.labels, record.ignore))
         before, labels, ignore = (np.concatenate(column) for column in zip(*rows, strict=True))
         after = map_boxes(before, matrix).clip(0, key.image_size)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from configs.schema.augment import AugmentSettings
-from data.augment.device.undrawn_batch import collate_undrawn
+from data.augment.device.planned_batch import collate_planned
 from data.augment.warp import is_upright
 from data.collate import collate
 from data.dataset import SampleKey, TrainDataset
@@ -85,8 +85,8 @@ def keys_of(dataset: TrainDataset, image_size: int, epochs: int = 2) -> list[Sam
 
 def drawn_both_ways(dataset: TrainDataset, keys: Sequence[SampleKey]) -> tuple[Batch, Batch]:
     """One batch by the worker, the same by the device."""
-    undrawn = collate_undrawn([dataset.undrawn(key) for key in keys])
-    return collate([dataset[key] for key in keys]), undrawn.draw()
+    planned = collate_planned([dataset.planned(key) for key in keys])
+    return collate([dataset[key] for key in keys]), planned.render()
 
 
 def clear_of_outlines(dataset: TrainDataset, keys: Sequence[SampleKey]) -> torch.Tensor:

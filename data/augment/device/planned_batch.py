@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from data.augment.device.colours import change_colours
-from data.augment.device.scenes import SceneTables, blend_scenes, draw_scenes
-from data.augment.device.sources import Source, UndrawnSample, output_to_canvas
+from data.augment.device.scenes import SceneTables, blend_scenes, render_scenes
+from data.augment.device.sources import PlannedSample, Source, output_to_canvas
 from data.augment.flip import Flips
 from data.augment.layout import Matrix
 from data.augment.plan import Scene
@@ -21,7 +21,7 @@ from utils.structures.images import ImageMeta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UndrawnBatch:
+class PlannedBatch:
     """B planned samples of `image_size` pixels square; some may be blends of two scenes.
 
     pixels (P, 3) uint8 RGB of all windows, the first one the colour around tiles; scenes: the first
@@ -42,16 +42,16 @@ class UndrawnBatch:
     def __len__(self) -> int:
         return len(self.metas)
 
-    def to(self, device: torch.device) -> "UndrawnBatch":
+    def to(self, device: torch.device) -> "PlannedBatch":
         """Return the batch on `device` (asynchronous where the memory is pinned)."""
         moved = self._each(lambda tensor: tensor.to(device, non_blocking=True))
         return replace(moved, targets=self.targets.to(device))
 
-    def pin_memory(self) -> "UndrawnBatch":
+    def pin_memory(self) -> "PlannedBatch":
         """Return a page-locked copy; called by torch's DataLoader."""
         return replace(self._each(Tensor.pin_memory), targets=self.targets.pin_memory())
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "UndrawnBatch":
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "PlannedBatch":
         return replace(
             self,
             pixels=change(self.pixels),
@@ -61,19 +61,19 @@ class UndrawnBatch:
             gains=None if self.gains is None else change(self.gains),
         )
 
-    def draw(self) -> Batch:
+    def render(self) -> Batch:
         """Return the batch with its images, drawn on the device where it is."""
         count, size = len(self), self.image_size
-        images = draw_scenes(self.scenes.part(slice(count)), self.pixels, size)
+        images = render_scenes(self.scenes.part(slice(count)), self.pixels, size)
         if len(self.scenes) > count:
-            seconds = draw_scenes(self.scenes.part(slice(count, None)), self.pixels, size)
+            seconds = render_scenes(self.scenes.part(slice(count, None)), self.pixels, size)
             blend_scenes(images, seconds, self.partners, self.shares)
         if self.gains is not None:
             change_colours(images, self.gains)
         return Batch(images=images.permute(0, 3, 1, 2), targets=self.targets, metas=self.metas)
 
 
-def collate_undrawn(samples: Sequence[UndrawnSample]) -> UndrawnBatch:
+def collate_planned(samples: Sequence[PlannedSample]) -> PlannedBatch:
     """Return one batch of `samples` of one image size; ignored boxes are left out of the targets.
 
     Windows are copied once, into the buffer that is sent.
@@ -82,7 +82,7 @@ def collate_undrawn(samples: Sequence[UndrawnSample]) -> UndrawnBatch:
     has_second = np.array([len(plan.scenes) > 1 for plan in plans])
     gains = [plan.gains for plan in plans if plan.gains is not None]
     packed = _Packed([*_scenes(samples, 0), *_scenes(samples, 1)])
-    return UndrawnBatch(
+    return PlannedBatch(
         image_size=plans[0].image_size,
         pixels=torch.from_numpy(packed.pixels),
         scenes=packed.tables(),
@@ -97,7 +97,7 @@ def collate_undrawn(samples: Sequence[UndrawnSample]) -> UndrawnBatch:
 _SourcedScene = tuple[Scene, tuple[Source, ...], Flips]
 
 
-def _scenes(samples: Sequence[UndrawnSample], position: int) -> Iterator[_SourcedScene]:
+def _scenes(samples: Sequence[PlannedSample], position: int) -> Iterator[_SourcedScene]:
     """Yield scene number `position` of each sample that has so many."""
     for sample in samples:
         if position < len(sample.sources):

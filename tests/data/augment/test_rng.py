@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data.augment.draws import Stream, generator
+from data.augment.rng import Stream, generator
 
 
 def test_same_key_gives_same_numbers() -> None:
