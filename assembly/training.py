@@ -23,6 +23,7 @@ from assembly.start_weights import write_weights_report
 from configs.changes import Change, gives_other_batches
 from configs.load import LoadedExperiment
 from configs.schema.train import TrainSettings
+from data.augment.custom import load_custom_ops
 from data.loader import build_train_batches
 from data.reading import open_training_cache
 from data.records import Split, load_split
@@ -67,6 +68,7 @@ def train(
     """
     settings = loaded.experiment.train
     _require_joinable(settings, ranks)
+    load_custom_ops(loaded.experiment.augment.custom)  # before anything is written
     device = choose_device(settings.device, ranks.local_rank)
     set_threads(settings.threads, processes=ranks.local_size)
     set_deterministic(settings.deterministic)

@@ -9,22 +9,38 @@ from typing import Any, Literal
 import torch
 
 from data.augment.device.planned_batch import PlannedBatch
+from data.augment.operation import PixelOp
+from data.augment.pixel_ops import PIXEL_OPS
 from data.workers import WorkerLoader
+from utils.runtime.errors import UserError
 from utils.structures.batch import Batch
 
 
 def rendering_device(
-    choice: Literal["auto", "cpu", "train"], device: torch.device
+    choice: Literal["auto", "cpu", "train"],
+    device: torch.device,
+    ops: Iterable[PixelOp] = PIXEL_OPS,
 ) -> torch.device | None:
     """Return the device that draws whole batches, None where the workers draw.
 
     Args:
         choice: auto leaves it to `device` where that is CUDA.
         device: of the training.
+        ops: pixel operations; auto leaves it to the workers where one of these has to be there.
+
+    Raises:
+        UserError: the device is chosen, but an operation runs in workers only.
     """
-    if choice == "train" or (choice == "auto" and device.type == "cuda"):
+    if choice == "cpu" or (choice == "auto" and device.type != "cuda"):
+        return None
+    in_workers = next((op.name for op in ops if not op.runs_on_device), None)
+    if in_workers is None:
         return device
-    return None
+    if choice == "auto":
+        return None
+    raise UserError(
+        f"{in_workers} runs in loader workers, so augment.device cannot be train; use auto or cpu"
+    )
 
 
 class RenderedBatches:

@@ -9,7 +9,9 @@ import torch
 
 from configs.schema.evaluation import EvalSettings
 from configs.schema.experiment import Experiment
+from data.augment.custom import load_custom_ops
 from data.augment.device.planned_batch import collate_planned
+from data.augment.pixel_ops import PIXEL_OPS
 from data.collate import collate
 from data.dataset import EvalDataset, PlannedDataset, TrainDataset
 from data.device_rendering import RenderedBatches, rendering_device
@@ -154,9 +156,11 @@ def build_train_batches(
         ranks: this process among those that share the images of an epoch.
 
     Raises:
-        UserError: there are no images, or the image size is no multiple of `stride`.
+        UserError: there are no images, the image size is no multiple of `stride`, or an operation
+            of `augment.custom` cannot be used.
     """
     train, augment = experiment.train, experiment.augment
+    custom = load_custom_ops(augment.custom)
     if not records:
         raise UserError("the training split has no usable image; see labels_report.csv")
     check_image_size(train.image_size, stride)
@@ -174,14 +178,15 @@ def build_train_batches(
         process=ranks.rank,
     )
     reader = train_reader(train, stride, cache)
-    dataset = TrainDataset(records, augment=augment, seed=train.seed, read=reader)
+    ops = (*PIXEL_OPS, *custom)
+    dataset = TrainDataset(records, augment=augment, seed=train.seed, read=reader, ops=ops)
     return TrainBatches(
         dataset,
         plan,
         workers=train.workers,
         # Page-locked memory only speeds up copies to CUDA.
         pin_memory=device.type == "cuda",
-        render_on=rendering_device(augment.device, device),
+        render_on=rendering_device(augment.device, device, ops),
     )
 
 

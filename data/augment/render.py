@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from data.augment.flip import flip_image
-from data.augment.hsv import change_colours
 from data.augment.mixup import blend
 from data.augment.plan import SamplePlan, Scene
 from data.augment.warp import render_tile
@@ -21,10 +19,10 @@ def render(plan: SamplePlan, read: ReadRecord) -> Sample:
     image = render_scene(plan.scenes[0], read)
     for scene in plan.scenes[1:]:
         image = blend(image, render_scene(scene, read), plan.share)
-    if plan.gains is not None:
-        change_colours(image, plan.gains)
+    for op in plan.ops:
+        image = op.apply(image)
     return Sample(
-        image=flip_image(image, plan.flips),
+        image=image,
         boxes=plan.boxes,
         labels=plan.labels,
         ignore=plan.ignore,

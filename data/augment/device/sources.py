@@ -1,4 +1,4 @@
-"""What a worker reads for a sample that somebody else draws: of each tile the pixels in view."""
+"""What a worker reads for a sample that the device renders: of each tile the pixels in view."""
 
 from dataclasses import dataclass
 from typing import cast

@@ -101,8 +101,10 @@ def clear_of_outlines(dataset: TrainDataset, keys: Sequence[SampleKey]) -> torch
                     continue
                 corners = np.round(placement.corners * 16).astype(np.int32)
                 cv2.polylines(mask, [corners], True, 0, thickness=5, shift=4)
-        axes = [1 - axis for axis in range(2) if plan.flips[axis]]
-        masks.append(np.flip(mask, axes))
+        for sampled in plan.ops:
+            if "flip" in sampled.op.name:
+                mask = sampled.apply(mask[..., None].repeat(3, axis=2))[..., 0]
+        masks.append(mask)
     return torch.from_numpy(np.stack(masks)) > 0
 
 

@@ -5,7 +5,9 @@ from configs.schema.augment import AugmentSettings
 from data.augment.compose import compose
 from data.augment.device.planned_batch import PlannedBatch, collate_planned
 from data.augment.device.sources import gather
+from data.augment.flip import FlipHorizontal, FlipVertical
 from data.augment.layout import single
+from data.augment.operation import SampledOp
 from data.augment.plan import build_plan
 from tests.assembly.test_no_waiting import questions
 from tests.data.augment.device.both_ways import (
@@ -24,6 +26,14 @@ CPU = torch.device("cpu")
 def planned_batch(**strengths: float) -> PlannedBatch:
     dataset = dataset_of(AugmentSettings(**strengths), photograph)
     return collate_planned([dataset.planned(key) for key in keys_of(dataset, 64)])
+
+
+def flipped(*flips: bool) -> tuple[SampledOp, ...]:
+    """Both flips, made or not."""
+    return tuple(
+        SampledOp(op=op, parameters=() if is_made else None)
+        for op, is_made in zip((FlipHorizontal(), FlipVertical()), flips, strict=True)
+    )
 
 
 def test_a_drawn_batch_is_like_any_other() -> None:
@@ -61,8 +71,10 @@ def test_drawing_twice_gives_the_same() -> None:
 
 def test_moving_leaves_nothing_behind() -> None:
     """On the meta device a tensor that was forgotten would be told from the others."""
-    moved = planned_batch(mixup=0.5, degrees=5.0).to(torch.device("meta"))
-    tensors = [moved.pixels, moved.partners, moved.shares, moved.gains, moved.targets.boxes]
+    moved = planned_batch(mixup=0.5, degrees=5.0, flip_vertical=0.5).to(torch.device("meta"))
+    tensors = [moved.pixels, moved.partners, moved.shares, moved.targets.boxes]
+    assert [op.rows is None for op in moved.ops] == [True, False, False]
+    tensors += [op.parameters for op in moved.ops] + [op.rows for op in moved.ops[1:]]
     tables = moved.scenes
     tensors += [tables.matrices, tables.bounds, tables.regions, tables.lookups, tables.windows]
     assert all(tensor is not None and tensor.is_meta for tensor in tensors)
@@ -73,11 +85,11 @@ def test_a_flipped_sample_is_its_mirror_image() -> None:
     scene = compose(single(0, (60, 80), 64), [record(0, (60, 80))], affine(17, 0.9), 64)
     images = {}
     for flips in ((False, False), (True, False), (False, True), (True, True)):
-        plan = build_plan((scene,), share=1.0, gains=None, flips=flips, meta=META)
+        plan = build_plan((scene,), share=1.0, ops=flipped(*flips), meta=META)
         images[flips] = collate_planned([gather(plan, ramp)]).render().images.int()
     for flips, image in images.items():
         axes = [3 - axis for axis in range(2) if flips[axis]]
-        assert (image.flip(axes) - images[False, False]).abs().max() <= 1
+        assert torch.equal(image.flip(axes), images[False, False])
 
 
 def test_all_out_of_view_is_a_grey_background_sample() -> None:
@@ -86,8 +98,7 @@ def test_all_out_of_view_is_a_grey_background_sample() -> None:
     seen = compose(single(0, (50, 50), 64), [source], affine(), 64)
     for scenes, is_grey in (((away,), [True]), ((away, seen), [True, False])):
         plans = [
-            build_plan((scene,), share=1.0, gains=None, flips=(True, False), meta=META)
-            for scene in scenes
+            build_plan((scene,), share=1.0, ops=flipped(True, False), meta=META) for scene in scenes
         ]
         batch = collate_planned([gather(plan, ramp) for plan in plans]).render()
         assert [bool((image == 114).all()) for image in batch.images] == is_grey
@@ -99,12 +110,7 @@ def test_upright_scenes_beside_turned_ones_keep_their_outlines() -> None:
     still = compose(single(0, (60, 80), 64), [source], affine(zoom=0.8), 64)
     turned = compose(single(0, (60, 80), 64), [source], affine(30), 64)
     batches = [
-        collate_planned(
-            [
-                gather(build_plan((s,), share=1, gains=None, flips=(False, False), meta=META), ramp)
-                for s in group
-            ]
-        )
+        collate_planned([gather(build_plan((s,), share=1, ops=(), meta=META), ramp) for s in group])
         for group in ((still,), (still, turned), (turned, still), (turned,))
     ]
     assert [batch.scenes.regions is None for batch in batches] == [True, False, False, False]

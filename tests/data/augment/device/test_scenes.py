@@ -146,7 +146,7 @@ def test_pixels_are_where_the_geometry_says(
     """As for the worker, but outlines are exact for turned tiles too: no rim, no gap."""
     layout, records = laid_out(lay, sizes)
     scene = compose(layout, records, change, SIZE)
-    plan = build_plan((scene,), share=1.0, gains=None, flips=(False, False), meta=META)
+    plan = build_plan((scene,), share=1.0, ops=(), meta=META)
     image = collate_planned([gather(plan, ramp)]).render().images[0].permute(1, 2, 0).numpy()
     want, margin = expected_pixels(layout, records, change)
     clear = margin > 1e-3
@@ -164,7 +164,7 @@ def test_strong_shrinking_averages_instead_of_skipping_pixels() -> None:
     lines = np.zeros((SIZE * 4, SIZE * 4, 3), np.uint8)
     lines[:, ::4] = 200
     scene = compose(single(0, source.size, SIZE), [source], CHANGES["still"], SIZE)
-    plan = build_plan((scene,), share=1.0, gains=None, flips=(False, False), meta=META)
+    plan = build_plan((scene,), share=1.0, ops=(), meta=META)
     planned = collate_planned([gather(plan, lambda _: lines)])
     assert len(planned.pixels) == 1 + SIZE**2
     assert (planned.render().images == 50).all()

@@ -24,7 +24,7 @@ def window(change: Affine, side: int = 96) -> ImageArray:
     source = record(0, (side, side))
     numbered = np.arange(side * side, dtype=np.uint32).view(np.uint8).reshape(side, side, 4)
     scene = compose(single(0, source.size, 96), [source], change, 96)
-    plan = build_plan((scene,), share=1.0, gains=None, flips=(False, False), meta=META)
+    plan = build_plan((scene,), share=1.0, ops=(), meta=META)
     ((found,),) = gather(plan, lambda _: numbered[..., :3]).sources
     return found.pixels
 
