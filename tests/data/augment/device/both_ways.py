@@ -8,6 +8,8 @@ import torch
 
 from configs.schema.augment import AugmentSettings
 from data.augment.device.planned_batch import collate_planned
+from data.augment.operation import PixelOp
+from data.augment.pixel_ops import PIXEL_OPS
 from data.augment.warp import is_upright
 from data.collate import collate
 from data.dataset import SampleKey, TrainDataset
@@ -65,12 +67,20 @@ def records_of(sizes: Sequence[tuple[int, int]], boxes: int = 3) -> list[Record]
 
 
 def dataset_of(
-    augment: AugmentSettings, paint: Paint, sizes: Sequence[tuple[int, int]] = SIZES, seed: int = 1
+    augment: AugmentSettings,
+    paint: Paint,
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    seed: int = 1,
+    ops: Sequence[PixelOp] = PIXEL_OPS,
 ) -> TrainDataset:
     """A training data set of painted images."""
     images = {str(index): paint(*size, index) for index, size in enumerate(sizes)}
     return TrainDataset(
-        records_of(sizes), augment=augment, seed=seed, read=lambda record: images[record.path]
+        records_of(sizes),
+        augment=augment,
+        seed=seed,
+        read=lambda record: images[record.path],
+        ops=ops,
     )
 
 
