@@ -190,12 +190,11 @@ class EvalDataset(Dataset[Sample]):
         """
         record = self._records[index]
         frame = self._letterbox(record.size)
-        (vertical, horizontal), (top, left) = frame.scale, frame.pad
-        scale = np.array([horizontal, vertical, horizontal, vertical], np.float32)
+        meta = frame.meta(record.path, record.image_id)
         return Sample(
             image=frame.apply(self._read(record)),
-            boxes=record.boxes * scale + np.array([left, top, left, top], np.float32),
+            boxes=meta.to_network(record.boxes),
             labels=record.labels,
             ignore=record.ignore,
-            meta=frame.meta(record.path, record.image_id),
+            meta=meta,
         )

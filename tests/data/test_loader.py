@@ -95,7 +95,7 @@ def test_batches_do_not_depend_on_workers(
 def test_operations_of_the_user_do_not_depend_on_workers(
     records: list[Record], reference: list[list[Batch]]
 ) -> None:
-    """Nor on where an epoch is resumed: torchvision's numbers come from torch's global generator."""
+    """Nor on where an epoch is resumed; torchvision takes numbers of torch's global generator."""
     pytest.importorskip("torchvision")
     custom = ("torchvision.transforms.v2.RandomPhotometricDistort",)
     alone, two = (
