@@ -144,4 +144,7 @@ Dataset = Annotated[
 def settings_of_format(name: str) -> type[DatasetSettings]:
     """Return the settings class whose `format` is `name`."""
     classes = get_args(get_args(Dataset)[0])
-    return next(c for c in classes if name in get_args(c.model_fields["format"].annotation))
+    found: type[DatasetSettings] = next(
+        each for each in classes if name in get_args(each.model_fields["format"].annotation)
+    )
+    return found

@@ -8,7 +8,7 @@ own global generators are left as they were.
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -109,7 +109,7 @@ class _Callable(PixelOp):
         with _seeded(seed):
             if hasattr(self._change, "set_random_seed"):
                 self._change.set_random_seed(seed)
-            return self._changed(image)
+            return cast(ImageArray, self._changed(image))
 
     def _changed(self, image: ImageArray) -> Any:
         if self._takes_keywords:
