@@ -162,13 +162,19 @@ def _parts(transform: Any) -> Iterator[Any]:
 
 def _moves_objects(transform: Any) -> bool:
     """Tell whether a transform of torchvision or Albumentations is one of geometry."""
-    for base in type(transform).__mro__:
-        package, *inner = base.__module__.split(".")
-        if package == "albumentations" and {"geometric", "crops"} & set(inner):
-            return True
-        if package == "torchvision":
-            from torchvision.transforms.v2 import _geometry
+    return any(map(_is_geometry, type(transform).__mro__))
 
-            # The first generation of transforms has the same names.
-            return hasattr(_geometry, base.__name__)
-    return False
+
+def _is_geometry(kind: type) -> bool:
+    package, *inner = kind.__module__.split(".")
+    if package == "albumentations":
+        return bool({"geometric", "crops"} & set(inner))
+    if package != "torchvision":
+        return False
+    from torchvision.transforms.v2 import _auto_augment, _geometry
+
+    # The first generation of transforms has the same names.
+    return any(
+        getattr(getattr(module, kind.__name__, None), "__module__", "") == module.__name__
+        for module in (_auto_augment, _geometry)
+    )

@@ -249,6 +249,12 @@ def test_transforms_of_torchvision_take_part(
         "jitter = v2.Compose([v2.ColorJitter(0.5), v2.GaussianBlur(3)])\n"
         "moving = v2.Compose([v2.RandomApply([v2.RandomRotation(9)])])\n"
         "scaled = v2.ToDtype(torch.float32, scale=True)\n"
+        "from torchvision import transforms as v1\n"
+        "first = v1.Compose([v1.RandomHorizontalFlip()])\n"
+        "several = v2.RandAugment()\n"
+        "class Darker(v2.Transform):\n"
+        "    def transform(self, inpt, params):\n"
+        "        return inpt // 2\n"
     )
     monkeypatch.delitem(sys.modules, "my_vision", raising=False)
     plain = images_of(dataset_with(), keys())
@@ -260,9 +266,16 @@ def test_transforms_of_torchvision_take_part(
         assert first[key].flags.c_contiguous
         assert np.array_equal(first[key], second[key])
         assert not np.array_equal(first[key], plain[key])
-    with pytest.raises(UserError, match=r"my_vision\.moving holds RandomRotation, which moves obj"):
-        load_custom_ops(["my_vision.moving"])
-    with pytest.raises(UserError, match=r"my_vision\.scaled must return .* torch|float32"):
+    key = keys()[0]
+    assert np.array_equal(dataset_with("my_vision.Darker")[key].image, plain[key] // 2)
+    for name, part in (
+        ("moving", "RandomRotation"),
+        ("first", "RandomHorizontalFlip"),
+        ("several", "RandAugment"),
+    ):
+        with pytest.raises(UserError, match=rf"my_vision\.{name} holds {part}, which moves obj"):
+            load_custom_ops([f"my_vision.{name}"])
+    with pytest.raises(UserError, match=r"my_vision\.scaled must return .* returned float32"):
         dataset_with("my_vision.scaled")[keys()[0]]
 
 
