@@ -17,7 +17,6 @@ from itertools import islice
 import torch
 
 from configs.load import LoadedExperiment
-from configs.schema.augment import AugmentSettings
 from configs.schema.branch_loss import BceLoss, BranchLoss
 from configs.schema.experiment import Experiment
 from configs.schema.loss import LossSettings
@@ -151,8 +150,7 @@ def _criterion(
 
 
 def _unaugmented(experiment: Experiment) -> Experiment:
-    strengths = dict.fromkeys(AugmentSettings.model_fields, 0)
-    off = AugmentSettings.model_validate({**strengths, "device": experiment.augment.device})
+    off = experiment.augment.switched_off()
     train = experiment.train.model_copy(update={"multi_scale": 0.0})
     return experiment.model_copy(update={"augment": off, "train": train})
 

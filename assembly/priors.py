@@ -91,11 +91,8 @@ def _targets(records: Sequence[Record], image_size: int) -> Targets:
     boxes, labels, images = [np.zeros((0, 4))], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for index, record in enumerate(records):
         letterbox = fit_into(record.size, image_size, (image_size, image_size))
-        vertical, horizontal = letterbox.scale
-        top, left = letterbox.pad
-        own = record.boxes[~record.ignore]
-        scale = np.array([horizontal, vertical, horizontal, vertical])
-        boxes.append(own * scale + np.array([left, top, left, top]))
+        own = record.boxes[~record.ignore].astype(np.float64)
+        boxes.append(letterbox.meta(record.path, record.image_id).to_network(own))
         labels.append(record.labels[~record.ignore])
         images.append(np.full(len(own), index))
     return Targets(

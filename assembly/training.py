@@ -23,7 +23,10 @@ from assembly.run_report import write_run_report
 from assembly.start_weights import write_weights_report
 from configs.changes import Change, gives_other_batches
 from configs.load import LoadedExperiment
+from configs.schema.augment import AugmentSettings
 from configs.schema.train import TrainSettings
+from data.augment.custom import load_custom_ops
+from data.device_rendering import rendering_device
 from data.loader import build_train_batches
 from data.reading import open_training_cache
 from data.records import Split, load_split
@@ -69,6 +72,7 @@ def train(
     settings = loaded.experiment.train
     _require_joinable(settings, ranks)
     device = choose_device(settings.device, ranks.local_rank)
+    _require_usable_ops(loaded.experiment.augment, device)
     set_threads(settings.threads, processes=ranks.local_size)
     set_deterministic(settings.deterministic)
     with ranks.main_first("reading labels"):
@@ -263,6 +267,11 @@ def _require_joinable(settings: TrainSettings, ranks: Ranks) -> None:
             "train.oom=halve works in one process only: several could halve at different times and "
             "wait for each other for ever; lower train.batch_size instead"
         )
+
+
+def _require_usable_ops(augment: AugmentSettings, device: torch.device) -> None:
+    """Raise UserError for an operation of the user that will not do, before anything is written."""
+    rendering_device(augment.device, device, load_custom_ops(augment.custom))
 
 
 def open_report(folder: RunFolder) -> None:

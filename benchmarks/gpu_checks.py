@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.training_problem import TARGETS_PER_IMAGE, TrainingProblem
 from configs.schema.augment import AugmentSettings
-from data.augment.device.undrawn_batch import collate_undrawn
+from data.augment.device.planned_batch import collate_planned
 from data.collate import collate
 from data.dataset import SampleKey, TrainDataset
 from models.losses import DetectionCriterion
@@ -183,12 +183,12 @@ def check_augmentation(problem: TrainingProblem) -> str:
     """Images drawn by the device are the CPU's, and nobody waits for them."""
     dataset, keys = planned_samples(problem)
     worker = collate([dataset[key] for key in keys])
-    undrawn = collate_undrawn([dataset.undrawn(key) for key in keys])
-    expected = undrawn.draw()
+    planned = collate_planned([dataset.planned(key) for key in keys])
+    expected = planned.render()
     if problem.device.type == "cuda":
-        undrawn = undrawn.pin_memory()
+        planned = planned.pin_memory()
     with unasked(problem.device):
-        drawn = undrawn.to(problem.device).draw()
+        drawn = planned.to(problem.device).render()
     got = drawn.to(CPU)
     for name in ("boxes", "labels", "image_index"):
         if not torch.equal(getattr(got.targets, name), getattr(worker.targets, name)):

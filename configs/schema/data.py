@@ -1,6 +1,6 @@
 """Section `data`: where images and labels lie and how their formats are read."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,8 @@ class DatasetSettings(Settings):
     """What all formats share."""
 
     carried: ClassVar[frozenset[str]] = frozenset({"path", "class_names", "max_rejected", "cache"})
+    num_name_folders: ClassVar[int] = 1
+    """Last folders of `path` that together are the data set's name for a person."""
 
     path: str
     """Root folder of the data set. A relative path is tried against the YAML that states it, then
@@ -79,6 +81,8 @@ class CocoDataset(DatasetSettings):
 class VocDataset(DatasetSettings):
     """Pascal VOC: one XML per image, splits as lists of image names."""
 
+    num_name_folders: ClassVar[int] = 2  # VOCdevkit/VOC2012
+
     format: Literal["voc"]
 
     images: str = "JPEGImages"
@@ -135,3 +139,12 @@ class SyntheticDataset(DatasetSettings):
 Dataset = Annotated[
     YoloDataset | CocoDataset | VocDataset | SyntheticDataset, Field(discriminator="format")
 ]
+
+
+def settings_of_format(name: str) -> type[DatasetSettings]:
+    """Return the settings class whose `format` is `name`."""
+    classes = get_args(get_args(Dataset)[0])
+    found: type[DatasetSettings] = next(
+        each for each in classes if name in get_args(each.model_fields["format"].annotation)
+    )
+    return found

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from data.drawing import SideStream, drawing_device
+from data.device_rendering import SideStream, rendering_device
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda:1"), torch.device("mps")
 
@@ -25,7 +25,7 @@ CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda:1"), torch.device("mps"
     ],
 )
 def test_who_draws(choice: Any, device: torch.device, want: torch.device | None) -> None:
-    assert drawing_device(choice, device) == want
+    assert rendering_device(choice, device) == want
 
 
 class StandIn:
@@ -57,17 +57,17 @@ class StandIn:
         return SimpleNamespace(name=name, wait_event=wait)
 
 
-class Undrawn:
+class Planned:
     """A batch that writes down where it is moved, drawn and kept."""
 
     def __init__(self, number: int, cuda: StandIn) -> None:
         self.number, self.cuda = number, cuda
 
-    def to(self, device: torch.device) -> "Undrawn":
+    def to(self, device: torch.device) -> "Planned":
         self.cuda.log.append(f"{self.number} to {device} on {self.cuda.stream_name}")
         return self
 
-    def draw(self) -> SimpleNamespace:
+    def render(self) -> SimpleNamespace:
         self.cuda.log.append(f"{self.number} drawn on {self.cuda.stream_name}")
         targets = SimpleNamespace(
             boxes=self._tensor("boxes"),
@@ -85,13 +85,13 @@ def test_the_next_batch_is_drawn_before_this_one_is_handed_over() -> None:
     cuda = StandIn()
     stream = SideStream(CUDA, cuda)
     seen = []
-    for batch in stream.drawn(Undrawn(number, cuda) for number in (1, 2)):  # type: ignore[misc]
+    for batch in stream.rendered(Planned(number, cuda) for number in (1, 2)):  # type: ignore[misc]
         cuda.log.append(f"{batch.number} learned")  # type: ignore[attr-defined]
         seen.append(batch.number)  # type: ignore[attr-defined]
     assert seen == [1, 2]
     side, main = "side of cuda:1", "main of cuda:1"
 
-    def drawn(number: int) -> list[str]:
+    def rendered(number: int) -> list[str]:
         return [
             f"{number} to cuda:1 on {side}",
             f"{number} drawn on {side}",
@@ -102,16 +102,16 @@ def test_the_next_batch_is_drawn_before_this_one_is_handed_over() -> None:
         kept = [f"{number} {name} for {main}" for name in ("images", "boxes", "labels", "index")]
         return [f"{main} waits for event {number}", *kept, f"{number} learned"]
 
-    assert cuda.log == [*drawn(1), *drawn(2), *handed_over(1), *handed_over(2)]
+    assert cuda.log == [*rendered(1), *rendered(2), *handed_over(1), *handed_over(2)]
 
 
 def test_no_batches_are_no_batches() -> None:
-    assert list(SideStream(CUDA, StandIn()).drawn([])) == []
+    assert list(SideStream(CUDA, StandIn()).rendered([])) == []
 
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_every_batch_comes_once_in_order(count: int) -> None:
     cuda = StandIn()
-    undrawn = [Undrawn(number, cuda) for number in range(count)]
-    numbers = [batch.number for batch in SideStream(CUDA, cuda).drawn(undrawn)]  # type: ignore
+    planned = [Planned(number, cuda) for number in range(count)]
+    numbers = [batch.number for batch in SideStream(CUDA, cuda).rendered(planned)]  # type: ignore
     assert numbers == list(range(count))

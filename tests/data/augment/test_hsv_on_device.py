@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.augment import hsv
-from data.augment.device.colours import change_colours, to_hsv, to_rgb
+from data.augment.hsv import HueSaturationValue, to_hsv, to_rgb
 
 LEVELS = np.arange(256, dtype=np.uint8)
 
@@ -36,9 +35,10 @@ def test_rgb_is_opencvs_but_for_ties(hue: int) -> None:
 )
 def test_changed_colours_are_the_workers(gains: tuple[float, float, float]) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
-    changed = torch.from_numpy(images.copy())
-    change_colours(changed, torch.tensor([gains, (1.0, 0.0, 1.0)]))
-    hsv.change_colours(images[0], gains)
+    op = HueSaturationValue()
+    gains_of_each = torch.tensor([gains, (1.0, 0.0, 1.0)])
+    changed = op.apply_torch(torch.from_numpy(images.copy()), gains_of_each)
+    op.apply_numpy(images[0], gains)
     difference = np.abs(changed[0].numpy() - images[0].astype(int))
     # A product in the middle of two levels may be rounded either way; a level of hue is up to 9.
     assert difference.max() <= 10

@@ -8,29 +8,45 @@ from typing import Any, Literal
 
 import torch
 
-from data.augment.device.undrawn_batch import UndrawnBatch
+from data.augment.device.planned_batch import PlannedBatch
+from data.augment.operation import PixelOp
+from data.augment.pixel_ops import PIXEL_OPS
 from data.workers import WorkerLoader
+from utils.runtime.errors import UserError
 from utils.structures.batch import Batch
 
 
-def drawing_device(
-    choice: Literal["auto", "cpu", "train"], device: torch.device
+def rendering_device(
+    choice: Literal["auto", "cpu", "train"],
+    device: torch.device,
+    ops: Iterable[PixelOp] = PIXEL_OPS,
 ) -> torch.device | None:
     """Return the device that draws whole batches, None where the workers draw.
 
     Args:
         choice: auto leaves it to `device` where that is CUDA.
         device: of the training.
+        ops: pixel operations; auto leaves it to the workers where one of these has to be there.
+
+    Raises:
+        UserError: the device is chosen, but an operation runs in workers only.
     """
-    if choice == "train" or (choice == "auto" and device.type == "cuda"):
+    if choice == "cpu" or (choice == "auto" and device.type != "cuda"):
+        return None
+    in_workers = next((op.name for op in ops if not op.runs_on_device), None)
+    if in_workers is None:
         return device
-    return None
+    if choice == "auto":
+        return None
+    raise UserError(
+        f"{in_workers} runs in loader workers, so augment.device cannot be train; use auto or cpu"
+    )
 
 
-class DrawnBatches:
+class RenderedBatches:
     """The batches of a loader, drawn on `device`; on CUDA one ahead of what is asked for."""
 
-    def __init__(self, loader: WorkerLoader[UndrawnBatch], device: torch.device) -> None:
+    def __init__(self, loader: WorkerLoader[PlannedBatch], device: torch.device) -> None:
         self._loader = loader
         self._device = device
         self._stream = SideStream(device) if device.type == "cuda" else None
@@ -42,10 +58,10 @@ class DrawnBatches:
             UserError: an image cannot be read.
         """
         if self._stream is not None:
-            yield from self._stream.drawn(self._loader)
+            yield from self._stream.rendered(self._loader)
             return
-        for undrawn in self._loader:
-            yield undrawn.to(self._device).draw()
+        for planned in self._loader:
+            yield planned.to(self._device).render()
 
     def start(self) -> None:
         """Start the workers of the loader."""
@@ -65,21 +81,21 @@ class SideStream:
         self._cuda = cuda
         self._stream = cuda.Stream(device)
 
-    def drawn(self, batches: Iterable[UndrawnBatch]) -> Iterator[Batch]:
+    def rendered(self, batches: Iterable[PlannedBatch]) -> Iterator[Batch]:
         """Yield each batch when the stream that is current then may use it."""
         waiting: tuple[Batch, Any] | None = None
-        for undrawn in batches:
-            following = self._draw(undrawn)
+        for planned in batches:
+            following = self._render(planned)
             if waiting is not None:
                 yield self._hand_over(*waiting)
             waiting = following
         if waiting is not None:
             yield self._hand_over(*waiting)
 
-    def _draw(self, undrawn: UndrawnBatch) -> tuple[Batch, Any]:
+    def _render(self, planned: PlannedBatch) -> tuple[Batch, Any]:
         """Return a batch that is not there yet, and the event that tells when it is."""
         with self._cuda.stream(self._stream):
-            batch = undrawn.to(self._device).draw()
+            batch = planned.to(self._device).render()
             is_done = self._cuda.Event()
             is_done.record(self._stream)
         return batch, is_done
