@@ -10,6 +10,7 @@ from configs.schema import Experiment
 from configs.schema.data import SyntheticDataset
 from configs.sources import Layer
 
+
 def contradictions(
     experiment: Experiment, graph: Mapping[str, object], settings: Layer
 ) -> list[str]:

@@ -54,8 +54,9 @@ class Graph:
     """A checked network description; the last row is the detection head.
 
     anchors: (width, height) in input pixels for each level and anchor, or None where the
-    description gives only their number, num_anchors, or the head has none. head_channels: channels of each level's feature map, in the
-    order of the last row's sources. source: the file it came from, for messages.
+    description gives only their number, or the head has none. num_anchors: of a cell, 1 without.
+    head_channels: channels of each level's feature map, in the order of the last row's sources.
+    source: the file it came from, for messages.
     """
 
     rows: tuple[Row, ...]
@@ -77,9 +78,10 @@ def parse_graph(mapping: Mapping[str, Any], *, num_classes: int, source: str = "
 
     Args:
         mapping: keys `backbone`, `head` (lists of rows), for a head with anchors `anchors` (one
-            list w, h, w, h, ... in pixels per level, or their number per level), and optionally `nc` (replaced by
-            `num_classes`), `depth_multiple`, `width_multiple`, `channel_multiple`, `activation`,
-            `class_scores` (sigmoid, or softmax for a detector trained with such a class loss).
+            list w, h, w, h, ... in pixels per level, or their number per level), and optionally
+            `nc` (replaced by `num_classes`), `depth_multiple`, `width_multiple`,
+            `channel_multiple`, `activation`, `class_scores` (sigmoid, or softmax for a detector
+            trained with such a class loss).
         num_classes: number of classes of the data, at least 1.
         source: name of the file, for messages.
 

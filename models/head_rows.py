@@ -74,8 +74,7 @@ def common_rows(
     found = [(places[name], index) for index, name in enumerate(ours) if name in places]
     prefix = f"model.{len(detector.model) - 1}."
     return {
-        prefix
-        + name: HeadRows(
+        prefix + name: HeadRows(
             num_anchors=rows.groups,
             other_rows=rows.others,
             offered_classes=None if offered is None else len(offered),

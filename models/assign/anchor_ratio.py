@@ -46,7 +46,10 @@ class AnchorRatioAssigner:
             levels=tuple(
                 self._assign_level(level.shape, anchors, stride, targets)
                 for level, anchors, stride in zip(
-                    predictions.levels, anchors_by_level(predictions), predictions.strides, strict=True
+                    predictions.levels,
+                    anchors_by_level(predictions),
+                    predictions.strides,
+                    strict=True,
                 )
             )
         )

@@ -30,8 +30,8 @@ class DetectionHead(nn.Module, ABC):
 
     A head is a file here, a line in `HEADS` and a line in `configs.heads.HEAD_TRAITS`. Its
     constructor takes the channels of each level, then the arguments that a graph's row may give
-    after [nc, anchors] (or [nc] without anchors), and `num_classes` and, with anchors, `num_anchors`
-    by keyword.
+    after [nc, anchors], or [nc] without anchors; by keyword `num_classes` and, with anchors,
+    `num_anchors`.
 
     decoder: how its raw output is read. optional_arguments: how many arguments a graph's row may
     give. takes_partial_cells: images whose last row and column of coarse cells reach over the
