@@ -81,8 +81,8 @@ class Detect(AnchorHead):
         """Draw the weights by torch's default and add the priors to the biases.
 
         Objectness: ln(n / (size / s)^2), the share of cells that hold one of n objects, s the
-        stride of the level. Classes, published: ln(0.6 / (C - 0.99999)); counted: ln(p / (1 - p)) with p
-        the share of the class. Without priors both are 0.
+        stride of the level. Classes, published: ln(0.6 / (C - 0.99999)); counted:
+        ln(p / (1 - p)) with p the share of the class. Without priors both are 0.
 
         Source: SPEC 2B.5; counting instead of assuming: Chen et al., arXiv 1909.04868.
 
