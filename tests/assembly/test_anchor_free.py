@@ -52,18 +52,21 @@ def test_it_learns_and_every_program_takes_its_weights(
     caplog.set_level(logging.INFO)
     run = trained(tmp_path, dataset, bins, "model.prior=counted")
     assert "prior counted: shares of cells" in caplog.text
-    assert "best possible recall" not in caplog.text
+    assert "anchors: best possible recall" not in caplog.text
     assert load_weights(run.best)[1]["anchors"] == []
     rows = (run.path / "metrics.csv").read_text().splitlines()
     assert len(rows) == 3
     assert (run.path / "budget.csv").is_file()
     assert run.report.is_file()
 
-    numbers = judge(parse_val_command(["--weights", str(run.best)])).result
+    numbers = judge(parse_val_command(["--weights", str(run.best)]))
+    scores = sorted(row["score"] for row in numbers.detections)
+    assert scores
     for nms in (False, True):
         (onnx,) = export(ExportCommand(weights=run.best, nms=nms, like_val=True))
-        again = judge(parse_val_command(["--weights", str(onnx)])).result
-        assert again.map50_95 == pytest.approx(numbers.map50_95, abs=1e-6)
+        again = judge(parse_val_command(["--weights", str(onnx)]))
+        assert again.result.map50_95 == pytest.approx(numbers.result.map50_95, abs=1e-6)
+        assert sorted(row["score"] for row in again.detections) == pytest.approx(scores, abs=1e-4)
 
     predictor = Predictor.from_file(run.best, ["eval.score_threshold=0.001"])
     image = next((dataset / "images" / "val").iterdir())
