@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from assembly.exporting import export
@@ -17,7 +18,7 @@ from configs.val_cli import parse_val_command
 from data.image_io import read_image
 from tests import anchor_free
 from tests.commands import TINY
-from utils.checkpoint.weights import load_weights
+from utils.checkpoint.weights import load_weights, save_weights
 from utils.runtime.run_folder import RunFolder
 
 LOSS = (
@@ -44,6 +45,20 @@ def trained(folder: Path, dataset: Path, bins: int = 0, *more: str) -> RunFolder
     return train(load_experiment(TINY[1], settings(folder, dataset, bins, *more)))
 
 
+def uneven(source: Path, target: Path) -> Path:
+    """Write weights of which no two scores are equal but for rounding, which would decide ties."""
+    tensors, metadata = load_weights(source)
+    generator = torch.Generator().manual_seed(4)
+    moved = {
+        name: tensor + torch.randn(tensor.shape, generator=generator) * 0.2
+        if name.endswith(("weight", "bias"))
+        else tensor
+        for name, tensor in tensors.items()
+    }
+    save_weights(target, moved, metadata)
+    return target
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("bins", [0, 8])
 def test_it_learns_and_every_program_takes_its_weights(
@@ -59,11 +74,14 @@ def test_it_learns_and_every_program_takes_its_weights(
     assert (run.path / "budget.csv").is_file()
     assert run.report.is_file()
 
-    numbers = judge(parse_val_command(["--weights", str(run.best)]))
+    assert judge(parse_val_command(["--weights", str(run.best)])).result.counts["detections"]
+
+    weights = uneven(run.best, tmp_path / "uneven.safetensors")
+    numbers = judge(parse_val_command(["--weights", str(weights)]))
     scores = sorted(row["score"] for row in numbers.detections)
-    assert scores
+    assert len(set(scores)) > 100
     for nms in (False, True):
-        (onnx,) = export(ExportCommand(weights=run.best, nms=nms, like_val=True))
+        (onnx,) = export(ExportCommand(weights=weights, nms=nms, like_val=True))
         again = judge(parse_val_command(["--weights", str(onnx)]))
         assert again.result.map50_95 == pytest.approx(numbers.result.map50_95, abs=1e-6)
         assert sorted(row["score"] for row in again.detections) == pytest.approx(scores, abs=1e-4)
