@@ -115,7 +115,7 @@ def register(patch: pytest.MonkeyPatch) -> None:
     """Put the head into its two tables, and the assigner in the place of `anchor_ratio`."""
     patch.setitem(HEADS, "Distances", Distances)
     patch.setitem(HEAD_TRAITS, "Distances", HeadTraits(has_objectness=False, has_anchors=False))
-    settings: Any = settings_of.AnchorRatioAssigner
+    settings: Any = settings_of.AnchorRatioAssignerSettings
     patch.setattr(settings, "needs_anchors", False)
     patch.setattr(settings, "reads_predictions", True)
     patch.setitem(build.ASSIGNERS, settings, lambda _: InsideAssigner())

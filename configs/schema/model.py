@@ -35,7 +35,7 @@ PUBLISHED_MAX_RATIO = 4.0
 """Ratio of sides up to which anchors count as similar to a box where the assigner has no limit."""
 
 
-class AssignerBase(Settings):
+class AssignerSettings(Settings):
     """What all assigners share."""
 
     needs_anchors: ClassVar[bool] = False
@@ -49,7 +49,7 @@ class AssignerBase(Settings):
         return PUBLISHED_MAX_RATIO
 
 
-class AnchorRatioAssigner(AssignerBase):
+class AnchorRatioAssignerSettings(AssignerSettings):
     """A target goes to every anchor of similar size, in its cell and the two nearest cells."""
 
     needs_anchors = True
@@ -66,7 +66,7 @@ class AnchorRatioAssigner(AssignerBase):
         return self.max_ratio
 
 
-class IouAssigner(AssignerBase):
+class IouAssignerSettings(AssignerSettings):
     """A target goes to every anchor box, centred on its cell, that overlaps it enough."""
 
     needs_anchors = True
@@ -84,7 +84,7 @@ class IouAssigner(AssignerBase):
     never learns targets that fit no anchor."""
 
     @model_validator(mode="after")
-    def _in_order(self) -> "IouAssigner":
+    def _in_order(self) -> "IouAssignerSettings":
         if self.negative > self.positive:
             raise ValueError(
                 f"negative ({self.negative}) must not exceed positive ({self.positive})"
@@ -97,4 +97,4 @@ class IouAssigner(AssignerBase):
         return 1 / self.positive
 
 
-Assigner = Annotated[AnchorRatioAssigner | IouAssigner, Field(discriminator="name")]
+Assigner = Annotated[AnchorRatioAssignerSettings | IouAssignerSettings, Field(discriminator="name")]

@@ -8,14 +8,14 @@ from models.assign.anchor_ratio import AnchorRatioAssigner
 from models.assign.assigner import Assigner
 from models.assign.iou import IouAssigner
 
-ASSIGNERS: dict[type[settings_of.AssignerBase], Callable[[Any], Assigner]] = {
-    settings_of.AnchorRatioAssigner: lambda s: AnchorRatioAssigner(max_ratio=s.max_ratio),
-    settings_of.IouAssigner: lambda s: IouAssigner(
+ASSIGNERS: dict[type[settings_of.AssignerSettings], Callable[[Any], Assigner]] = {
+    settings_of.AnchorRatioAssignerSettings: lambda s: AnchorRatioAssigner(max_ratio=s.max_ratio),
+    settings_of.IouAssignerSettings: lambda s: IouAssigner(
         positive=s.positive, negative=s.negative, rescue=s.rescue
     ),
 }
 
 
-def build_assigner(settings: settings_of.AssignerBase) -> Assigner:
+def build_assigner(settings: settings_of.AssignerSettings) -> Assigner:
     """Return the assigner of section `loss.assigner`."""
     return ASSIGNERS[type(settings)](settings)
