@@ -96,15 +96,19 @@ class InsideAssigner:
             image = targets.image_index[target]
             predicted = boxes[image, start + cell]
             overlap = pairwise_iou(predicted[:, None], targets.boxes[target][:, None])
+            spare = min(1, len(targets))  # an entry that does not count, in front
+            columns = (image, torch.zeros_like(cell), row[cell], column[cell], target)
+            padded = [nn.functional.pad(values, (spare, 0)) for values in columns]
+            quality = nn.functional.pad(overlap[:, 0, 0].clamp(0, 1), (spare, 0), value=1.0)
             levels.append(
                 LevelAssignment(
-                    image=image,
-                    anchor=torch.zeros_like(cell),
-                    row=row[cell],
-                    column=column[cell],
-                    target=target,
-                    valid=torch.ones_like(cell, dtype=torch.bool),
-                    quality=overlap[:, 0, 0].clamp(0, 1),
+                    image=padded[0],
+                    anchor=padded[1],
+                    row=padded[2],
+                    column=padded[3],
+                    target=padded[4],
+                    valid=torch.arange(len(quality)) >= spare,
+                    quality=quality,
                 )
             )
             start += count

@@ -50,7 +50,8 @@ def uneven(source: Path, target: Path) -> Path:
     tensors, metadata = load_weights(source)
     generator = torch.Generator().manual_seed(4)
     moved = {
-        name: tensor + torch.randn(tensor.shape, generator=generator) * 0.2
+        name: tensor
+        + torch.randn(tensor.shape, generator=generator) * (2.0 if "class_outputs" in name else 0.2)
         if name.endswith(("weight", "bias"))
         else tensor
         for name, tensor in tensors.items()
@@ -83,7 +84,7 @@ def test_it_learns_and_every_program_takes_its_weights(
     for nms in (False, True):
         (onnx,) = export(ExportCommand(weights=weights, nms=nms, like_val=True))
         again = judge(parse_val_command(["--weights", str(onnx)]))
-        assert again.result.map50_95 == pytest.approx(numbers.result.map50_95, abs=1e-6)
+        assert again.result.map50_95 == pytest.approx(numbers.result.map50_95, abs=1e-3)
         assert sorted(row["score"] for row in again.detections) == pytest.approx(scores, abs=1e-4)
 
     predictor = Predictor.from_file(run.best, ["eval.score_threshold=0.001"])
