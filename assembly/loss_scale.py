@@ -17,7 +17,7 @@ from itertools import islice
 import torch
 
 from configs.load import LoadedExperiment
-from configs.schema.branch_loss import BceLoss, BranchLoss
+from configs.schema.branch_loss import BceLossSettings, BranchLossSettings
 from configs.schema.experiment import Experiment
 from configs.schema.loss import LossSettings
 from data.anchors import label_statistics
@@ -131,9 +131,9 @@ def _with_cross_entropy(settings: LossSettings) -> LossSettings:
     """Return the settings with plain mean cross-entropy of the same gain and target."""
     update = {}
     for name in BRANCHES:
-        branch: BranchLoss | None = getattr(settings, name)
+        branch: BranchLossSettings | None = getattr(settings, name)
         if branch is not None:
-            update[name] = BceLoss(gain=branch.gain, target=branch.target)
+            update[name] = BceLossSettings(gain=branch.gain, target=branch.target)
     return settings.model_copy(update=update)
 
 

@@ -79,7 +79,8 @@ def moved(predictions: Predictions, device: torch.device) -> Predictions:
     levels = tuple(
         level.detach().to(device, copy=True).requires_grad_() for level in predictions.levels
     )
-    return replace(predictions, levels=levels, anchors=predictions.anchors.to(device))
+    anchors = None if predictions.anchors is None else predictions.anchors.to(device)
+    return replace(predictions, levels=levels, anchors=anchors)
 
 
 def check_loss(problem: TrainingProblem) -> str:

@@ -14,7 +14,7 @@ from configs.derived_words import stated_words
 from configs.keys import dotted
 from configs.schema import Experiment
 from configs.schema.branch_loss import FocalLossSettings
-from configs.schema.model import IouAssigner
+from configs.schema.model import IouAssignerSettings
 from configs.sources import KeyPath, Layer, leaves
 
 
@@ -46,7 +46,7 @@ def _no_class_term(experiment: Experiment) -> bool:
 
 
 def _no_double_claims(experiment: Experiment) -> bool:
-    return isinstance(experiment.loss.assigner, IouAssigner)
+    return isinstance(experiment.loss.assigner, IouAssignerSettings)
 
 
 def _one_class(experiment: Experiment) -> bool:

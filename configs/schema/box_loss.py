@@ -7,7 +7,7 @@ from pydantic import Field
 from configs.schema.settings import Settings
 
 
-class BoxLossBase(Settings):
+class BoxLossSettings(Settings):
     """What all box losses share."""
 
     carried: ClassVar[frozenset[str]] = frozenset({"gain", "normalizer"})
@@ -20,7 +20,7 @@ class BoxLossBase(Settings):
     levels divided by the number of matches (RetinaNet)."""
 
 
-class OverlapBoxLoss(BoxLossBase):
+class OverlapBoxLossSettings(BoxLossSettings):
     """1 - overlap."""
 
     name: Literal["iou", "giou", "diou", "ciou", "eiou", "siou"] = "ciou"
@@ -29,7 +29,7 @@ class OverlapBoxLoss(BoxLossBase):
     shape). alpha_iou and focal_eiou are powers of them, smooth_l1 looks at coordinates."""
 
 
-class AlphaIouLoss(BoxLossBase):
+class AlphaIouLossSettings(BoxLossSettings):
     """1 - IoU^alpha plus the penalties of an overlap to the power alpha."""
 
     name: Literal["alpha_iou"]
@@ -41,7 +41,7 @@ class AlphaIouLoss(BoxLossBase):
     """Exponent; above 1 weighs boxes that already fit."""
 
 
-class FocalEiouLossSettings(BoxLossBase):
+class FocalEiouLossSettings(BoxLossSettings):
     """IoU^gamma times the EIoU loss."""
 
     name: Literal["focal_eiou"]
@@ -50,7 +50,7 @@ class FocalEiouLossSettings(BoxLossBase):
     """Exponent; above 0 weighs boxes that already fit."""
 
 
-class SmoothL1LossSettings(BoxLossBase):
+class SmoothL1LossSettings(BoxLossSettings):
     """Smooth L1 of centre shifts in units of the anchor and of log ratios of sides."""
 
     name: Literal["smooth_l1"]
@@ -60,6 +60,6 @@ class SmoothL1LossSettings(BoxLossBase):
 
 
 BoxLoss = Annotated[
-    OverlapBoxLoss | AlphaIouLoss | FocalEiouLossSettings | SmoothL1LossSettings,
+    OverlapBoxLossSettings | AlphaIouLossSettings | FocalEiouLossSettings | SmoothL1LossSettings,
     Field(discriminator="name"),
 ]

@@ -29,7 +29,7 @@ class Ohem(Settings):
         return self
 
 
-class BranchLoss(Settings):
+class BranchLossSettings(Settings):
     """What all losses of objectness and classification share."""
 
     carried: ClassVar[frozenset[str]] = frozenset(
@@ -85,13 +85,13 @@ class BranchLoss(Settings):
     0.9 to 0.9999, is stated here; classification only, not with class_weights."""
 
     @model_validator(mode="after")
-    def _one_weighting_of_classes(self) -> "BranchLoss":
+    def _one_weighting_of_classes(self) -> "BranchLossSettings":
         if self.class_weights is not None and self.class_balance is not None:
             raise ValueError("class_weights and class_balance both weigh the classes; state one")
         return self
 
 
-class BceLoss(BranchLoss):
+class BceLossSettings(BranchLossSettings):
     """Binary cross-entropy on logits."""
 
     name: Literal["bce"] = "bce"
@@ -101,7 +101,7 @@ class BceLoss(BranchLoss):
     them."""
 
 
-class AlphaBceLoss(BranchLoss):
+class AlphaBceLossSettings(BranchLossSettings):
     """Binary cross-entropy with a weight for positives and one for negatives."""
 
     name: Literal["bce_alpha"]
@@ -110,7 +110,7 @@ class AlphaBceLoss(BranchLoss):
     """Weight of positives, negatives get 1 - alpha; 0.5 halves both. Must be stated."""
 
 
-class FocalLossSettings(BranchLoss):
+class FocalLossSettings(BranchLossSettings):
     """Binary cross-entropy times a factor that is small where the prediction is already right."""
 
     name: Literal["focal"]
@@ -140,10 +140,10 @@ class FocalLossSettings(BranchLoss):
         return self
 
 
-class FocalStarLoss(BranchLoss):
+class FocalStarLossSettings(BranchLossSettings):
     """-log sigmoid(gamma x_t + beta) / gamma, the focal paper's second form, for hard targets."""
 
-    undoes_smoothing = BranchLoss.beyond_soft_targets
+    undoes_smoothing = BranchLossSettings.beyond_soft_targets
     name: Literal["focal_star"]
 
     gamma: float = Field(default=2.0, gt=0, le=10)
@@ -153,7 +153,7 @@ class FocalStarLoss(BranchLoss):
     """Shift of the logit."""
 
 
-class QualityLoss(BranchLoss):
+class QualityLossSettings(BranchLossSettings):
     """|t - p|^beta times cross-entropy, for soft targets (quality focal loss)."""
 
     name: Literal["quality"]
@@ -166,7 +166,7 @@ class QualityLoss(BranchLoss):
     what YOLOv5 calls QFocalLoss."""
 
 
-class VarifocalLoss(BranchLoss):
+class VarifocalLossSettings(BranchLossSettings):
     """Positives weigh their target q, negatives alpha p^gamma."""
 
     undoes_smoothing = "which takes every target above 0 for a positive"
@@ -179,7 +179,7 @@ class VarifocalLoss(BranchLoss):
     """Focusing exponent of negatives."""
 
 
-class GhmLoss(BranchLoss):
+class GhmLossSettings(BranchLossSettings):
     """Cross-entropy divided by how many elements have a gradient of that size."""
 
     name: Literal["ghm"]
@@ -195,10 +195,10 @@ class GhmLoss(BranchLoss):
     code."""
 
 
-class AsymmetricLoss(BranchLoss):
+class AsymmetricLossSettings(BranchLossSettings):
     """Focusing exponents of their own for positives and negatives; easy negatives cost nothing."""
 
-    undoes_smoothing = BranchLoss.beyond_soft_targets
+    undoes_smoothing = BranchLossSettings.beyond_soft_targets
     name: Literal["asymmetric"]
 
     gamma_positive: float = Field(default=0.0, ge=0, le=10)
@@ -211,20 +211,20 @@ class AsymmetricLoss(BranchLoss):
     """Negatives with a score below cost nothing."""
 
 
-class PolyLoss(BranchLoss):
+class PolyLossSettings(BranchLossSettings):
     """Cross-entropy plus epsilon (1 - p_t)."""
 
-    undoes_smoothing = BranchLoss.beyond_soft_targets
+    undoes_smoothing = BranchLossSettings.beyond_soft_targets
     name: Literal["poly"]
 
     epsilon: float = Field(default=1.0, ge=-1)
     """Change of the first coefficient of the series of cross-entropy in 1 - p_t; -1 removes it."""
 
 
-class PolyFocalLoss(BranchLoss):
+class PolyFocalLossSettings(BranchLossSettings):
     """Focal loss plus epsilon (1 - p_t)^(gamma + 1)."""
 
-    undoes_smoothing = BranchLoss.beyond_soft_targets
+    undoes_smoothing = BranchLossSettings.beyond_soft_targets
     name: Literal["poly_focal"]
 
     gamma: float = Field(default=2.0, ge=0, le=10)
@@ -237,10 +237,10 @@ class PolyFocalLoss(BranchLoss):
     """Change of the first coefficient of the series."""
 
 
-class ReducedFocalLoss(BranchLoss):
+class ReducedFocalLossSettings(BranchLossSettings):
     """Focal loss that leaves hard elements their whole cross-entropy."""
 
-    undoes_smoothing = BranchLoss.beyond_soft_targets
+    undoes_smoothing = BranchLossSettings.beyond_soft_targets
     name: Literal["reduced_focal"]
 
     gamma: float = Field(default=2.0, ge=0, le=10)
@@ -253,7 +253,7 @@ class ReducedFocalLoss(BranchLoss):
     """Probability of the truth below which an element counts in full."""
 
 
-class EqualizedFocalLoss(BranchLoss):
+class EqualizedFocalLossSettings(BranchLossSettings):
     """Focal loss whose exponent grows for classes that get more gradient as negatives."""
 
     undoes_smoothing = "which takes every target above 0 for a positive"
@@ -269,7 +269,7 @@ class EqualizedFocalLoss(BranchLoss):
     """By how much the exponent grows at most."""
 
 
-class BlurLoss(BranchLoss):
+class BlurLossSettings(BranchLossSettings):
     """Cross-entropy that forgives confident positives without a label."""
 
     name: Literal["bce_blur"]
@@ -279,18 +279,18 @@ class BlurLoss(BranchLoss):
 
 
 ElementwiseLoss = (
-    BceLoss
-    | AlphaBceLoss
+    BceLossSettings
+    | AlphaBceLossSettings
     | FocalLossSettings
-    | FocalStarLoss
-    | QualityLoss
-    | VarifocalLoss
-    | GhmLoss
-    | AsymmetricLoss
-    | PolyLoss
-    | PolyFocalLoss
-    | ReducedFocalLoss
-    | EqualizedFocalLoss
-    | BlurLoss
+    | FocalStarLossSettings
+    | QualityLossSettings
+    | VarifocalLossSettings
+    | GhmLossSettings
+    | AsymmetricLossSettings
+    | PolyLossSettings
+    | PolyFocalLossSettings
+    | ReducedFocalLossSettings
+    | EqualizedFocalLossSettings
+    | BlurLossSettings
 )
 Objectness = Annotated[ElementwiseLoss | None, Field(discriminator="name")]

@@ -4,26 +4,26 @@ from typing import Literal
 
 from pydantic import Field
 
-from configs.schema.box_loss import BoxLoss, OverlapBoxLoss
-from configs.schema.branch_loss import BceLoss, Objectness
+from configs.schema.box_loss import BoxLoss, OverlapBoxLossSettings
+from configs.schema.branch_loss import BceLossSettings, Objectness
 from configs.schema.class_loss import Classification
-from configs.schema.model import AnchorRatioAssigner, Assigner
+from configs.schema.model import AnchorRatioAssignerSettings, Assigner
 from configs.schema.settings import Settings
 
 
 class LossSettings(Settings):
     """Assigner and the three terms of the loss."""
 
-    assigner: Assigner = AnchorRatioAssigner()
+    assigner: Assigner = AnchorRatioAssignerSettings()
     """Which cells answer for which target."""
 
-    box: BoxLoss = OverlapBoxLoss()
+    box: BoxLoss = OverlapBoxLossSettings()
     """Box term, over matched cells."""
 
-    objectness: Objectness = BceLoss(gain=1.0)
+    objectness: Objectness = BceLossSettings(gain=1.0)
     """Objectness term, over all cells; null with a Retina head, which has none."""
 
-    classification: Classification = BceLoss(gain=0.5)
+    classification: Classification = BceLossSettings(gain=0.5)
     """Class term, over matched cells and absent with a single class; with a Retina head over all
     cells, its gain as it stands."""
 

@@ -6,6 +6,7 @@ Legend: T targets, A anchors per cell, H W cells of a level, M = 3 A T entries o
 import torch
 from torch import Tensor
 
+from models.assign.anchors import anchors_by_level
 from utils.structures.batch import Targets
 from utils.structures.predictions import Assignment, LevelAssignment, Predictions
 
@@ -45,7 +46,10 @@ class AnchorRatioAssigner:
             levels=tuple(
                 self._assign_level(level.shape, anchors, stride, targets)
                 for level, anchors, stride in zip(
-                    predictions.levels, predictions.anchors, predictions.strides, strict=True
+                    predictions.levels,
+                    anchors_by_level(predictions),
+                    predictions.strides,
+                    strict=True,
                 )
             )
         )

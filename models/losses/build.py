@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from configs.errors import ConfigError
-from configs.schema.branch_loss import BranchLoss
+from configs.schema.branch_loss import BranchLossSettings
 from configs.schema.loss import LossSettings
 from models.assign import build_assigner
 from models.losses.box_term import BoxTerm
@@ -78,7 +78,7 @@ def _level_balance(settings: LossSettings, num_levels: int) -> tuple[float, ...]
 
 
 def build_branch(
-    settings: BranchLoss,
+    settings: BranchLossSettings,
     *,
     gain: float,
     num_classes: int,
@@ -109,7 +109,7 @@ def build_branch(
 
 
 def _class_weights(
-    settings: BranchLoss, class_counts: Sequence[float] | None
+    settings: BranchLossSettings, class_counts: Sequence[float] | None
 ) -> Sequence[float] | None:
     if settings.class_balance is None:
         return settings.class_weights

@@ -9,7 +9,7 @@ from configs.derive import derive
 from configs.fingerprint import WITHOUT_INFLUENCE
 from configs.load import load_dataset, load_experiment
 from configs.schema import Experiment
-from configs.schema.branch_loss import BceLoss, FocalLossSettings
+from configs.schema.branch_loss import BceLossSettings, FocalLossSettings
 from configs.schema.train import AdamWSettings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -117,7 +117,7 @@ def test_bccd_is_the_stated_task() -> None:
 def test_focal_differs_from_its_baseline_in_the_loss_only() -> None:
     bce, focal = experiment("bccd.yaml"), experiment("bccd_focal.yaml")
     assert bce.model_copy(update={"loss": focal.loss}) == focal
-    assert isinstance(bce.loss.objectness, BceLoss)
+    assert isinstance(bce.loss.objectness, BceLossSettings)
     for name in ("objectness", "classification"):
         branch = getattr(focal.loss, name)
         assert isinstance(branch, FocalLossSettings)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models.assign import AnchorRatioAssigner
+from models.heads.detect import CellDecoder
 from models.losses import Branch, DetectionCriterion, FocalLoss
 from models.losses.box import OverlapLoss
 from models.losses.box_term import BoxTerm
@@ -52,6 +53,7 @@ class Reference:
             levels=self.levels,
             anchors=torch.tensor(self.arrays["anchors_px"]),
             strides=tuple(int(stride) for stride in self.arrays["strides"]),
+            decoder=CellDecoder(),
         )
         rows = torch.tensor(self.arrays["targets"])
         height, width = self.arrays["imgsz_hw"].tolist()
