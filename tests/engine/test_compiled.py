@@ -38,7 +38,7 @@ from utils.engine.trainer import Trainer
 from utils.runtime.errors import UserError
 from utils.runtime.ranks import ALONE, Ranks
 from utils.structures.batch import Targets
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 
 TOLERANCE = 1e-5
 """Of the largest value of a tensor: the operators are the same, but not the order of every sum."""

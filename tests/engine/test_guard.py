@@ -3,6 +3,7 @@
 import logging
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from utils.engine.learner import Learner
 from utils.engine.loss_log import NotFiniteError
 from utils.engine.replay_file import load_replay
 from utils.structures.batch import Targets
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 
 CPU = torch.device("cpu")
 
@@ -42,11 +43,8 @@ class Poison:
                 predictions.register_hook(lambda gradient: gradient * math.nan)
             else:
                 terms = toy_criterion(predictions, targets)
-                return LossTerms(
-                    box=terms.box, objectness=terms.objectness * math.inf,
-                    classification=terms.classification, num_foreground=terms.num_foreground,
-                    batch_size=terms.batch_size,
-                )  # fmt: skip
+                box, objectness, classification = terms.values
+                return replace(terms, values=(box, objectness * math.inf, classification))
         return toy_criterion(predictions, targets)
 
 

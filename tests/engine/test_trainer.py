@@ -31,7 +31,7 @@ from utils.engine.loss_log import NotFiniteError
 from utils.runtime.errors import UserError
 from utils.runtime.thread_trials import KeptThreads
 from utils.structures.batch import Batch, Targets
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 from utils.structures.results import EvalResult
 
 
@@ -156,7 +156,7 @@ def test_no_tensor_of_a_batch_outlives_it(tmp_path: Path) -> None:
 
     def criterion(predictions: Tensor, targets: Targets) -> LossTerms:
         terms = toy_criterion(predictions, targets)
-        made.extend(map(weakref.ref, (predictions, terms.box)))
+        made.extend(map(weakref.ref, (predictions, terms["box"])))
         return terms
 
     def nothing_is_left(epoch: int, batch: int) -> None:
@@ -170,7 +170,7 @@ def test_no_tensor_of_a_batch_outlives_it(tmp_path: Path) -> None:
     def watched(batch: Batch, iteration: int) -> LossTerms | None:
         terms = learn(batch, iteration)
         assert terms is not None
-        made.append(weakref.ref(terms.box))
+        made.append(weakref.ref(terms["box"]))
         return terms
 
     trainer.learner.learn = watched  # type: ignore[method-assign]

@@ -13,7 +13,7 @@ from utils.engine.trainer import Trainer
 from utils.runtime.run_folder import RunFolder
 from utils.structures.batch import Batch, Targets
 from utils.structures.images import ImageMeta
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 from utils.structures.results import EvalResult
 
 BATCHES = 5
@@ -41,10 +41,12 @@ def toy_criterion(predictions: Tensor, targets: Targets) -> LossTerms:
     predictions = predictions.float()
     wanted = targets.boxes[:, 0] / 8
     error = (predictions[:, 0] - wanted).square().mean()
-    return LossTerms(
-        box=error,
-        objectness=predictions[:, 1].square().mean(),
-        classification=predictions[:, 2].abs().mean(),
+    return LossTerms.of(
+        {
+            "box": error,
+            "objectness": predictions[:, 1].square().mean(),
+            "classification": predictions[:, 2].abs().mean(),
+        },
         num_foreground=torch.tensor(len(targets)),
         batch_size=len(predictions),
     )

@@ -46,7 +46,7 @@ class BudgetLog:
         self._batches_per_epoch = batches_per_epoch
         self._quarter = max(1, round(epochs / 4))
         self._summary = folder.budget_summary
-        self._history = History(folder.budget, columns=())
+        self._history = History(folder.budget)
         self._sum: LossBudget | None = None
         self._kept: dict[int, LossBudget] = {}
 

@@ -18,7 +18,7 @@ from utils.engine.joint_forward import Forward
 from utils.engine.protocols import Criterion
 from utils.runtime.compiler import EXACT_OPTION, GRAPHS_OPTION, compiling
 from utils.structures.batch import Targets
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 
 logger = logging.getLogger(__name__)
 

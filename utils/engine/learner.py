@@ -30,7 +30,7 @@ from utils.engine.schedule import Rates, RateSchedule
 from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.seeding import derive_seed, seed_process
 from utils.structures.batch import Batch, Targets
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 
 Observe = Callable[[Any, Targets, int], None]
 """Sees what the network returned, the targets and the iteration; may change nothing."""
@@ -167,14 +167,12 @@ class Learner:
         size = self.ranks.size
         if size == 1:
             return terms
-        own = (terms.box, terms.objectness, terms.classification, terms.num_foreground)
+        own = (*terms.values, terms.num_foreground)
         sums = self.ranks.sum(torch.stack([value.detach().float() for value in own]))
-        box, objectness, classification = (sums[:3] / size).unbind()
         return LossTerms(
-            box=box,
-            objectness=objectness,
-            classification=classification,
-            num_foreground=sums[3],
+            names=terms.names,
+            values=(sums[:-1] / size).unbind(),
+            num_foreground=sums[-1],
             batch_size=terms.batch_size * size,
         )
 
