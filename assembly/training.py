@@ -3,7 +3,6 @@
 import logging
 import shutil
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 
@@ -13,13 +12,14 @@ from assembly.detector import (
     TrainingStart,
     build_training_detector,
     load_detector,
-    weights_metadata,
 )
 from assembly.evaluation import build_evaluation
+from assembly.hooks import budget_log, training_hooks
 from assembly.pairing import PAIRING_NAME, WitnessedBatches
 from assembly.run_files import own_folder, report_labels, write_configuration
 from assembly.run_report import write_run_report
 from assembly.start_weights import write_weights_report
+from assembly.user_hooks import user_hooks
 from configs.changes import Change, gives_other_batches
 from configs.load import LoadedExperiment
 from configs.schema.train import TrainSettings
@@ -28,9 +28,10 @@ from data.reading import open_training_cache
 from data.records import Split, load_split
 from models.blocks.joint_norm import join_norms
 from models.losses import DetectionCriterion
-from models.losses.budget import measure_budget
 from utils.checkpoint.state import has_state
 from utils.engine.compiled import Compiler
+from utils.engine.hooks.hook import Hook
+from utils.engine.learner import Learner
 from utils.engine.summary import TrainingSummary
 from utils.engine.trainer import Trainer
 from utils.metrics.results_json import results_json
@@ -55,11 +56,13 @@ def train(
     resume: RunFolder | None = None,
     changes: Sequence[Change] = (),
     ranks: Ranks = ALONE,
+    hooks: Sequence[Hook] = (),
 ) -> RunFolder:
     """Train as `loaded` says, or go on in the folder `resume`; return the folder of the results.
 
     `changes` are settings that the resumed training has otherwise than before. Each of `ranks` has
-    to call it; all but the first write to a folder that is gone afterwards.
+    to call it; all but the first write to a folder that is gone afterwards. `hooks` are called
+    beside the training, behind those that the setting `hooks` names.
 
     Raises:
         UserError, ConfigError: something the user can mend; nothing of an earlier run is lost.
@@ -67,6 +70,7 @@ def train(
     """
     settings = loaded.experiment.train
     _require_joinable(settings, ranks)
+    own_hooks = (*user_hooks(loaded.experiment.hooks, is_main=ranks.is_main), *hooks)
     device = choose_device(settings.device, ranks.local_rank)
     set_threads(settings.threads, processes=ranks.local_size)
     set_deterministic(settings.deterministic)
@@ -76,7 +80,9 @@ def train(
     with own_folder(loaded, resume, ranks) as folder:
         report_labels(folder, loaded, [split for split in splits if split])
         seed_process(settings.seed)
-        training = _Training(loaded, splits, folder, ranks, device, is_resumed=resume is not None)
+        training = _Training(
+            loaded, splits, folder, ranks, device, own_hooks, is_resumed=resume is not None
+        )
         if compiler is not None:
             training.compile(compiler)
         if resume is not None:
@@ -95,10 +101,12 @@ class _Training:
         folder: RunFolder,
         ranks: Ranks,
         device: torch.device,
+        own_hooks: Sequence[Hook],
         *,
         is_resumed: bool,
     ) -> None:
         self._folder, self._ranks, self._device = folder, ranks, device
+        self._own_hooks = own_hooks
         settings, (split, val_split) = loaded.experiment.train, splits
         is_begun = ranks.from_main(has_state(folder.last))
         start = build_training_detector(loaded, split, resumed=is_begun)
@@ -144,21 +152,26 @@ class _Training:
     def _build_trainer(
         self, start: TrainingStart, split: Split, criterion: DetectionCriterion
     ) -> Trainer:
-        loaded, detector, experiment = start.loaded, start.detector, start.loaded.experiment
+        experiment, batches = start.loaded.experiment, len(self._batches)
+        budget = budget_log(start, criterion, self._folder, batches=batches)
+        budget = budget if self._ranks.is_main else None
+        learner = Learner(
+            start.detector,
+            criterion,
+            experiment.train,
+            batches_per_epoch=batches,
+            device=self._device,
+            rules=start.rules,
+            observe=None if budget is None else budget.observe,
+            ranks=self._ranks,
+        )
         return Trainer(
-            model=detector,
-            criterion=criterion,
+            learner=learner,
             batches=self._witness,
             evaluate=self._evaluation,
-            settings=experiment.train,
-            device=self._device,
             folder=self._folder,
-            metadata=weights_metadata(loaded, detector, split),
+            hooks=training_hooks(start, split, self._folder, budget=budget, own=self._own_hooks),
             eval_interval=experiment.eval.interval,
-            checkpoint_minutes=experiment.run.checkpoint_minutes,
-            rules=start.rules,
-            measure_budget=partial(measure_budget, criterion),
-            budget_interval=experiment.loss.budget_interval,
             ranks=self._ranks,
             threads=_threads(experiment.train, self._device, self._ranks),
         )

@@ -71,7 +71,7 @@ def test_stop_names_step_tensor_and_images_and_saves_the_batch(
     assert (replay.iteration, replay.batch.metas) == (8, toy_batch(1003).metas)
     state = load_state(tmp_path / "last")
     assert (state["epoch"], state["batch"]) == (1, 3)
-    for value in trainer.model.state_dict().values():
+    for value in trainer.learner.model.state_dict().values():
         assert not value.is_floating_point() or value.isfinite().all()
 
 
