@@ -1,10 +1,10 @@
-"""The hooks of a training: those that every run has, and those that a user brings."""
+"""What every run does beside its training, beyond what a user brings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
-from assembly.detector import TrainingStart, weights_metadata
-from data.records import Split
+from configs.schema import Experiment
 from models.losses import DetectionCriterion
 from models.losses.budget import measure_budget
 from utils.engine.hooks.best_weights import BestWeights
@@ -19,22 +19,22 @@ from utils.runtime.run_folder import RunFolder
 
 
 def training_hooks(
-    start: TrainingStart,
-    split: Split,
+    experiment: Experiment,
     folder: RunFolder,
     *,
+    metadata: Mapping[str, Any],
     budget: LossBudgetLog | None,
     own: Sequence[Hook],
 ) -> tuple[Hook, ...]:
-    """Return what the first process does beside a training, in the order in which it is called.
+    """Return the hooks of a training in the order in which they are called.
 
     Early stopping comes before whoever says how long the training still takes, the user's `own`
-    hooks before the loggers that write what they add to `run.extras`.
+    hooks before the loggers that write what they add to `run.extras`. `metadata` is that of the
+    weights.
     """
-    experiment = start.loaded.experiment
     settings = experiment.train
     return (
-        BestWeights(weights_metadata(start.loaded, start.detector, split)),
+        BestWeights(metadata),
         *([budget] if budget is not None else []),
         *([EarlyStopping(settings.patience)] if settings.patience else []),
         *own,
@@ -46,18 +46,18 @@ def training_hooks(
 
 
 def budget_log(
-    start: TrainingStart, criterion: DetectionCriterion, folder: RunFolder, *, batches: int
+    experiment: Experiment, criterion: DetectionCriterion, folder: RunFolder, *, batches: int
 ) -> LossBudgetLog | None:
     """Return what measures where the loss comes from; None if `loss.budget_interval` is 0.
 
     `batches` is the number of them in an epoch.
     """
-    experiment = start.loaded.experiment
-    if experiment.loss.budget_interval == 0:
+    interval = experiment.loss.budget_interval
+    if interval == 0:
         return None
     return LossBudgetLog(
         partial(measure_budget, criterion),
-        interval=experiment.loss.budget_interval,
+        interval=interval,
         batches_per_epoch=batches,
         epochs=experiment.train.epochs,
         folder=folder,

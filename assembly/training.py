@@ -12,6 +12,7 @@ from assembly.detector import (
     TrainingStart,
     build_training_detector,
     load_detector,
+    weights_metadata,
 )
 from assembly.evaluation import build_evaluation
 from assembly.hooks import budget_log, training_hooks
@@ -153,8 +154,9 @@ class _Training:
         self, start: TrainingStart, split: Split, criterion: DetectionCriterion
     ) -> Trainer:
         experiment, batches = start.loaded.experiment, len(self._batches)
-        budget = budget_log(start, criterion, self._folder, batches=batches)
-        budget = budget if self._ranks.is_main else None
+        budget = None
+        if self._ranks.is_main:
+            budget = budget_log(experiment, criterion, self._folder, batches=batches)
         learner = Learner(
             start.detector,
             criterion,
@@ -170,7 +172,13 @@ class _Training:
             batches=self._witness,
             evaluate=self._evaluation,
             folder=self._folder,
-            hooks=training_hooks(start, split, self._folder, budget=budget, own=self._own_hooks),
+            hooks=training_hooks(
+                experiment,
+                self._folder,
+                metadata=weights_metadata(start.loaded, start.detector, split),
+                budget=budget,
+                own=self._own_hooks,
+            ),
             eval_interval=experiment.eval.interval,
             ranks=self._ranks,
             threads=_threads(experiment.train, self._device, self._ranks),

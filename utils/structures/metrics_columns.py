@@ -16,11 +16,7 @@ AFTER_TERMS = ("foreground", "images_per_second", "seconds", *FROM_EVALUATION)
 
 def term_columns(columns: Iterable[str]) -> tuple[str, ...]:
     """Return those of the columns of a metrics.csv, in their order, that are terms of the loss."""
-    names = list(columns)
-    first, end = BEFORE_TERMS[-1], AFTER_TERMS[0]
-    if not {first, end} <= set(names):
-        return ()
-    return tuple(names[names.index(first) + 1 : names.index(end)])
+    return tuple(name for name in columns if name not in (*BEFORE_TERMS, *AFTER_TERMS))
 
 
 def joined_columns(rows: Iterable[Iterable[str]]) -> tuple[str, ...]:

@@ -85,8 +85,8 @@ def test_best_and_last_differ_where_a_cell_is_claimed_twice() -> None:
         make_criterion(claimed_twice=rule)(case.predictions, case.targets)
         for rule in ("best", "last")
     )
-    assert abs(best.objectness.item() - last.objectness.item()) > 1e-5
-    assert best.box.item() == last.box.item()
+    assert abs(best["objectness"].item() - last["objectness"].item()) > 1e-5
+    assert best["box"].item() == last["box"].item()
 
 
 def test_the_objectness_target_is_the_best_or_the_last_overlap() -> None:

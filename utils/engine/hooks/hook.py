@@ -17,6 +17,7 @@ class Hook(Protocol):
 
     def before_training(self, run: Run) -> None:
         """Look at the training before its first batch; a resumed one is where it was saved."""
+        return
 
     def after_step(self, run: Run, losses: LossTerms) -> None:
         """Look at the training after a batch, unless it was left out (`train.non_finite`).
@@ -24,9 +25,12 @@ class Hook(Protocol):
         The batches of one optimizer step come one by one; `run.step` counts steps. The terms in
         `losses` may lie on a device: to read one waits for it. Do not keep them.
         """
+        return
 
     def after_epoch(self, run: Run) -> None:
         """Look at the training after an epoch and its evaluation, `run.metrics` has the numbers."""
+        return
 
     def after_training(self, run: Run) -> None:
         """Look at the training at its end, or when it was interrupted or failed (`is_finished`)."""
+        return
