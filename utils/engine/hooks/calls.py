@@ -105,13 +105,9 @@ class HookCalls:
             self.failure = self.failure or error
         except Exception as error:
             if self.failure is None:
-                self.failure = HookError(
-                    f"hook {self._full_name(name)} failed in {moment}: {_said(error)}"
-                )
+                own = f"{type(self._hooks[name]).__module__}.{name}"
+                self.failure = HookError(f"hook {own} failed in {moment}: {_said(error)}")
                 self.failure.__cause__ = error
-
-    def _full_name(self, name: str) -> str:
-        return f"{type(self._hooks[name]).__module__}.{name}"
 
 
 def _keep_state(states: dict[str, Any], name: str, hook: Any) -> None:
