@@ -53,10 +53,15 @@ def hooks(file: Path, **more: Any) -> str:
     return f"hooks={json.dumps([{'name': 'diary_of_a_user.Diary', 'file': str(file), **more}])}"
 
 
-def test_a_hook_sees_the_run_and_changes_nothing_and_one_that_fails_loses_nothing(
-    dataset: Path, tmp_path: Path
+@pytest.fixture(scope="module")
+def plain(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training without hooks of a user."""
+    return train_program(dataset, tmp_path_factory.mktemp("plain"), "train.epochs=2")
+
+
+def test_a_hook_sees_the_run_and_changes_nothing(
+    dataset: Path, plain: Path, tmp_path: Path
 ) -> None:
-    plain = train_program(dataset, tmp_path / "plain", "train.epochs=2")
     seen = tmp_path / "seen.jsonl"
     watched = train_program(dataset, tmp_path / "watched", "train.epochs=2", hooks(seen))
     assert weights_digest(watched) == weights_digest(plain)
@@ -68,6 +73,8 @@ def test_a_hook_sees_the_run_and_changes_nothing_and_one_that_fails_loses_nothin
         [n, int(row["step"]), total, 3 * n, float(row["map50"])] for n, row in enumerate(rows, 1)
     ]
 
+
+def test_a_hook_that_fails_loses_nothing(dataset: Path, plain: Path, tmp_path: Path) -> None:
     broken, file = tmp_path / "broken", tmp_path / "broken.jsonl"
     place = (f"data.path={dataset}", f"run.folder={broken}", "run.name=x", "train.epochs=2")
     done = run("train.py", *TINY, *place, hooks(file, fails_at=5))
