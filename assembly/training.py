@@ -16,7 +16,7 @@ from assembly.detector import (
 )
 from assembly.evaluation import build_evaluation
 from assembly.hooks import budget_log, training_hooks
-from assembly.pairing import PAIRING_NAME, WitnessedBatches
+from assembly.pairing import PAIRING_NAME, HashedBatches
 from assembly.run_files import own_folder, report_labels, write_configuration
 from assembly.run_report import write_run_report
 from assembly.start_weights import write_weights_report
@@ -44,7 +44,7 @@ from utils.runtime.errors import UserError
 from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.run_folder import RunFolder
 from utils.runtime.seeding import seed_process, set_deterministic
-from utils.runtime.thread_trials import KeptThreads, ThreadTrials, thread_choices
+from utils.runtime.thread_trials import FixedThreads, ThreadTrials, thread_choices
 from utils.runtime.threads import available_cores, set_threads
 from utils.structures.results import EvalResult
 
@@ -141,7 +141,7 @@ class _Training:
         criterion = build_training_criterion(
             start.loaded, detector, split, folder, device=device, cache=cache, ranks=ranks
         )
-        self._witness = WitnessedBatches(
+        self._witness = HashedBatches(
             source=self._batches,
             path=folder.path / PAIRING_NAME,
             total=settings.epochs * len(self._batches),
@@ -294,9 +294,9 @@ def open_report(folder: RunFolder) -> None:
     webbrowser.open(folder.report.resolve().as_uri())
 
 
-def _threads(settings: TrainSettings, device: torch.device, ranks: Ranks) -> KeptThreads:
+def _threads(settings: TrainSettings, device: torch.device, ranks: Ranks) -> FixedThreads:
     """Return who decides on the number of compute threads from batch to batch."""
     if settings.threads != "auto" or device.type != "cpu":
-        return KeptThreads()
+        return FixedThreads()
     cores = available_cores() // ranks.local_size
     return ThreadTrials(thread_choices(cores), torch.set_num_threads)

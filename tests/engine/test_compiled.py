@@ -31,7 +31,7 @@ from tests.engine.toy import (
 from tests.models.factories import tiny_detector
 from tests.processes import in_processes
 from utils.engine.compiled import Compiler, uncompiled
-from utils.engine.layers import LayerRules
+from utils.engine.layer_rules import LayerRules
 from utils.engine.learner import Learner
 from utils.engine.loss_log import NotFiniteError
 from utils.engine.trainer import Trainer

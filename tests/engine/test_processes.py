@@ -15,7 +15,7 @@ from models.losses import build_criterion
 from tests.metrics.problems import random_problem
 from tests.models.factories import tiny_detector
 from tests.processes import in_processes
-from utils.engine.layers import LayerRules
+from utils.engine.layer_rules import LayerRules
 from utils.engine.learner import Learner
 from utils.engine.loss_log import NotFiniteError
 from utils.runtime.ranks import ALONE, Ranks

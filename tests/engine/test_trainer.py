@@ -28,7 +28,7 @@ from utils.checkpoint.weights import load_weights
 from utils.engine.learner import Learner
 from utils.engine.loss_log import NotFiniteError
 from utils.runtime.errors import UserError
-from utils.runtime.thread_trials import KeptThreads
+from utils.runtime.thread_trials import FixedThreads
 from utils.structures.batch import Batch, Targets
 from utils.structures.loss_terms import LossTerms
 from utils.structures.results import EvalResult
@@ -137,7 +137,7 @@ def test_divergence_stops_and_keeps_the_good_checkpoint(
 
 
 def test_every_batch_is_a_batch_of_the_thread_trials(tmp_path: Path) -> None:
-    class Counted(KeptThreads):
+    class Counted(FixedThreads):
         amounts: ClassVar[list[int]] = []
 
         @contextmanager

@@ -17,12 +17,12 @@ from utils.engine.hooks.early_stopping import EarlyStopping
 from utils.engine.hooks.hook import Hook
 from utils.engine.hooks.loss_budget import LossBudgetLog, MeasureBudget
 from utils.engine.hooks.tensorboard import TensorBoard
-from utils.engine.layers import LayerRules
+from utils.engine.layer_rules import LayerRules
 from utils.engine.learner import Learner
 from utils.engine.protocols import Criterion, Evaluate
 from utils.engine.trainer import Trainer
 from utils.runtime.run_folder import RunFolder
-from utils.runtime.thread_trials import KeptThreads
+from utils.runtime.thread_trials import FixedThreads
 from utils.structures.batch import Batch, Targets
 from utils.structures.images import ImageMeta
 from utils.structures.loss_terms import LossTerms
@@ -152,7 +152,7 @@ class ToyParts:
     rules: LayerRules = field(default_factory=LayerRules)
     measure_budget: MeasureBudget | None = None
     budget_interval: int = 50
-    threads: KeptThreads = field(default_factory=KeptThreads)
+    threads: FixedThreads = field(default_factory=FixedThreads)
     hooks: Sequence[Hook] = ()
     """Called before those that write files."""
 

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from configs.schema.train import TrainSettings
 from utils.engine.compiled import Compiler
-from utils.engine.ema import WeightAverage
+from utils.engine.ddp import JointForward
+from utils.engine.ema import ModelEma
 from utils.engine.finite_steps import FiniteSteps
 from utils.engine.gradients import Gradients
 from utils.engine.guard import FiniteGuard
-from utils.engine.joint_forward import JointForward
-from utils.engine.layers import LayerControl, LayerRules
+from utils.engine.layer_rules import LayerControl, LayerRules
 from utils.engine.loss_log import NotFiniteError, require_finite_terms
 from utils.engine.micro_batches import MicroBatches
 from utils.engine.optimizer import (
@@ -78,7 +78,7 @@ class Learner:
         self.gradients = Gradients(self.model, device)
         self.dtype = choose_precision(settings.precision, device)
         self.scaler = gradient_scaler(device, self.dtype)
-        self.average = WeightAverage(self.model, settings.ema)
+        self.average = ModelEma(self.model, settings.ema)
         self.guard = FiniteGuard([self.model, criterion], skips=settings.non_finite == "skip")
         self.micro_batches = MicroBatches(may_halve=settings.oom == "halve")
         self.finite = FiniteSteps(self.optimizer, batches_per_epoch=batches_per_epoch)

@@ -26,7 +26,7 @@ from utils.engine.summary import TrainingStopped, TrainingSummary
 from utils.runtime.interrupt import StopRequest
 from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.run_folder import RunFolder
-from utils.runtime.thread_trials import KeptThreads
+from utils.runtime.thread_trials import FixedThreads
 from utils.structures.metrics_columns import FROM_EVALUATION
 from utils.structures.results import EvalResult
 
@@ -50,7 +50,7 @@ class Trainer:
     hooks: Sequence[Hook] = ()
     eval_interval: int = 1
     ranks: Ranks = ALONE
-    threads: KeptThreads = field(default_factory=KeptThreads)
+    threads: FixedThreads = field(default_factory=FixedThreads)
 
     def __post_init__(self) -> None:
         total = len(self.batches)

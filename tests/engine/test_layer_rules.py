@@ -10,7 +10,7 @@ from torch import Tensor
 from configs.schema.train import AdamWSettings, SgdSettings
 from tests.engine.toy import BATCHES, ToyModel, toy_batch, toy_criterion, toy_settings, toy_trainer
 from utils.checkpoint.weights import load_weights
-from utils.engine.layers import LayerControl, LayerRules
+from utils.engine.layer_rules import LayerControl, LayerRules
 from utils.engine.learner import Learner
 from utils.engine.optimizer import build_optimizer, set_rates
 from utils.engine.schedule import Rates
