@@ -25,7 +25,7 @@ from models.transfer import TransferReport, transfer
 from models.weights import detector_from_checkpoint
 from utils.checkpoint.torch_file import FOREIGN_SUFFIXES, ForeignCheckpoint, read_torch_file
 from utils.checkpoint.weights import load_weights
-from utils.engine.layers import LayerRules
+from utils.engine.layer_rules import LayerRules
 from utils.runtime.environment import describe_program
 from utils.runtime.errors import UserError
 

@@ -93,7 +93,7 @@ def check_loss(problem: TrainingProblem) -> str:
         terms.total.backward()
         gradients = [level.grad for level in there.levels]
         results.append(
-            (torch.stack([terms.box, terms.objectness, terms.classification]), gradients)
+            (torch.stack([terms["box"], terms["objectness"], terms["classification"]]), gradients)
         )
     (expected, expected_gradients), (got, gradients) = results
     worst = require_close("loss", got.detach(), expected.detach())

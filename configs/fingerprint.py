@@ -10,6 +10,7 @@ from configs.schema import Experiment
 
 WITHOUT_INFLUENCE = (
     "run",
+    "hooks",
     "train.workers",
     "train.cache",
     "train.cache_limit",

@@ -45,14 +45,9 @@ def measure_budget(
     try:
         with torch.no_grad(), torch.autocast(predictions.levels[0].device.type, enabled=False):
             parts = criterion.parts(predictions, targets)
-            given = {
-                "objectness": (criterion.objectness, parts.objectness),
-                "classification": (criterion.classification, parts.classification),
-            }
             branches = {
-                name: _branch_budget(branch, branch_input, parts.num_foreground)
-                for name, (branch, branch_input) in given.items()
-                if branch is not None and branch_input is not None
+                name: _branch_budget(criterion.branches[name], given, parts.num_foreground)
+                for name, given in parts.branches.items()
             }
     finally:
         criterion.train(was_training)

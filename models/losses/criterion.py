@@ -27,7 +27,8 @@ from models.losses.matched_cells import (
 )
 from utils.structures.batch import Targets
 from utils.structures.iou import box_overlap
-from utils.structures.predictions import Assignment, LevelAssignment, LossTerms, Predictions
+from utils.structures.loss_terms import LossTerms
+from utils.structures.predictions import Assignment, LevelAssignment, Predictions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,12 @@ class LossParts:
     objectness: BranchInput | None
     classification: BranchInput | None
     assignment: Assignment
+
+    @property
+    def branches(self) -> dict[str, BranchInput]:
+        """The inputs that there are, by name of their branch."""
+        given = {"objectness": self.objectness, "classification": self.classification}
+        return {name: one for name, one in given.items() if one is not None}
 
     @property
     def num_foreground(self) -> Tensor:
@@ -105,20 +112,21 @@ class DetectionCriterion(nn.Module):
         """
         with torch.autocast(predictions.levels[0].device.type, enabled=False):
             parts = self.parts(predictions, targets)
-            box = self.box(parts.box_losses, parts.box_valid)
             positives = parts.num_foreground
-            absent = box.new_zeros(())
-            return LossTerms(
-                box=box,
-                objectness=absent
-                if self.objectness is None or parts.objectness is None
-                else self.objectness(parts.objectness, positives),
-                classification=absent
-                if parts.classification is None
-                else self.classification(parts.classification, positives),
-                num_foreground=positives,
-                batch_size=len(predictions.levels[0]),
+            terms = {"box": self.box(parts.box_losses, parts.box_valid)}
+            absent = terms["box"].new_zeros(())
+            for name, branch in self.branches.items():
+                given = parts.branches.get(name)
+                terms[name] = absent if given is None else branch(given, positives)
+            return LossTerms.of(
+                terms, num_foreground=positives, batch_size=len(predictions.levels[0])
             )
+
+    @property
+    def branches(self) -> dict[str, Branch]:
+        """The terms on logits by name, of which the head has an output each."""
+        given = {"objectness": self.objectness, "classification": self.classification}
+        return {name: branch for name, branch in given.items() if branch is not None}
 
     def parts(self, predictions: Predictions, targets: Targets) -> LossParts:
         """Return what the terms are computed from; the same arguments as `forward`.

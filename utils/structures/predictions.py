@@ -181,35 +181,3 @@ class Assignment:
     def num_foreground(self) -> Tensor:
         """Number of matches of all levels, a scalar on the device."""
         return torch.stack([level.valid.sum() for level in self.levels]).sum()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossTerms:
-    """Scalar losses of one batch, gains applied, each averaged so that batch size cancels.
-
-    box: mean of 1 - IoU over the matches of a level, summed over levels. objectness: mean over all
-    cells of a level, weighted by level, summed. classification: mean over matches and classes.
-    `total`, which is what `backward` starts from, is their sum times the number of images, the
-    published scaling of this recipe (SPEC 2B.7): learning rates are tuned for it.
-    """
-
-    box: Tensor
-    objectness: Tensor
-    classification: Tensor
-    num_foreground: Tensor
-    batch_size: int
-
-    @property
-    def total(self) -> Tensor:
-        """Sum of the terms times the batch size."""
-        return (self.box + self.objectness + self.classification) * self.batch_size
-
-    def detached(self) -> "LossTerms":
-        """Return the same numbers without the graph that led to them."""
-        return LossTerms(
-            box=self.box.detach(),
-            objectness=self.objectness.detach(),
-            classification=self.classification.detach(),
-            num_foreground=self.num_foreground.detach(),
-            batch_size=self.batch_size,
-        )

@@ -13,7 +13,8 @@ from models.losses.box import OverlapLoss
 from models.losses.box_term import BoxTerm
 from tests.oracles import SlowMatch, slow_matches, slow_overlap
 from utils.structures.batch import Targets
-from utils.structures.predictions import LossTerms, Predictions
+from utils.structures.loss_terms import LossTerms
+from utils.structures.predictions import Predictions
 
 PUBLISHED_BALANCE = {3: (4.0, 1.0, 0.4), 2: (4.0, 1.0), 4: (4.0, 1.0, 0.25, 0.06)}
 
@@ -66,7 +67,7 @@ def empty(num_classes: int = 3) -> Case:
 
 
 def values(terms: LossTerms) -> list[float]:
-    return [terms.box.item(), terms.objectness.item(), terms.classification.item()]
+    return [terms["box"].item(), terms["objectness"].item(), terms["classification"].item()]
 
 
 def make_criterion(**changes: object) -> DetectionCriterion:

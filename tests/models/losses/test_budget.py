@@ -266,7 +266,7 @@ def test_without_objectness_ignored_cells_do_not_count() -> None:
         ),
     )
     measured = measure_budget(criterion, predictions, case.targets)
-    term = criterion(predictions, case.targets).classification
+    term = criterion(predictions, case.targets)["classification"]
     assignment = criterion.assigner(predictions, case.targets)
     ignored = sum(int(level.ignored.sum()) for level in assignment.levels)
     cells = sum(level[..., 0].numel() for level in predictions.levels)

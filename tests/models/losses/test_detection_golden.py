@@ -134,7 +134,7 @@ def test_every_match_has_its_box_and_class(path: Path) -> None:
 def test_loss_terms_agree_within_1e_5(path: Path, claimed_twice: str) -> None:
     case = Reference(path)
     terms = case.criterion(claimed_twice)(case.predictions, case.targets)
-    got = [terms.box.item(), terms.objectness.item(), terms.classification.item()]
+    got = [terms["box"].item(), terms["objectness"].item(), terms["classification"].item()]
     np.testing.assert_allclose(got, case.arrays["loss_box_obj_cls"], rtol=1e-5, atol=0)
     np.testing.assert_allclose(terms.total.item(), case.arrays["loss_total"].item(), rtol=1e-5)
     matches = sum(len(case.arrays[f"match{index}"]) for index in range(case.num_levels))

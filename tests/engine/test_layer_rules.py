@@ -10,7 +10,7 @@ from torch import Tensor
 from configs.schema.train import AdamWSettings, SgdSettings
 from tests.engine.toy import BATCHES, ToyModel, toy_batch, toy_criterion, toy_settings, toy_trainer
 from utils.checkpoint.weights import load_weights
-from utils.engine.layers import LayerControl, LayerRules
+from utils.engine.layer_rules import LayerControl, LayerRules
 from utils.engine.learner import Learner
 from utils.engine.optimizer import build_optimizer, set_rates
 from utils.engine.schedule import Rates
@@ -34,9 +34,9 @@ def test_frozen_layers_and_their_statistics_stay_in_network_and_average(
     optimizer: Any, tmp_path: Path
 ) -> None:
     trainer = toy_trainer(tmp_path, optimizer=optimizer, rules=LayerRules(frozen=FROZEN))
-    before = values(trainer.model)
+    before = values(trainer.learner.model)
     trainer.run()
-    after, average = values(trainer.model), values(trainer.learner.average.model)
+    after, average = values(trainer.learner.model), values(trainer.learner.average.model)
     assert changed(before, after) == before.keys() - FROZEN
     assert changed(before, average) == before.keys() - FROZEN
     saved, _ = load_weights(tmp_path / "best.safetensors")
@@ -57,9 +57,9 @@ def test_a_frozen_norm_stays_still_whoever_calls_train() -> None:
 def test_freezing_parameters_of_a_norm_alone_leaves_its_statistics_alone(tmp_path: Path) -> None:
     frozen = frozenset({"norm.weight", "norm.bias"})
     trainer = toy_trainer(tmp_path, rules=LayerRules(frozen=frozen))
-    before = values(trainer.model)
+    before = values(trainer.learner.model)
     trainer.run()
-    assert changed(before, values(trainer.model)) == before.keys() - frozen
+    assert changed(before, values(trainer.learner.model)) == before.keys() - frozen
 
 
 def test_optimizer_does_not_hold_what_is_frozen() -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from utils.engine.history import History, Row
+from utils.engine.hooks.hook import Hook
+from utils.engine.run import Run
 from utils.runtime.atomic import write_json
 from utils.runtime.run_folder import RunFolder
 from utils.structures.batch import Targets
@@ -15,7 +17,7 @@ MeasureBudget = Callable[[Any, Targets], LossBudget]
 FORMAT_VERSION = 1
 
 
-class BudgetLog:
+class LossBudgetLog(Hook):
     """Sums the budgets of an epoch's measured batches into budget.csv and budget.json.
 
     Measured is the first batch of every epoch and from there each `interval`-th. budget.csv has one
@@ -25,8 +27,8 @@ class BudgetLog:
     epoch, the one after a quarter of the training and the last one so far, under "epochs".
 
     Args:
-        measure: makes the budget of a batch; None measures nothing and writes no file.
-        interval: iterations from one measurement to the next; 0 as without `measure`.
+        measure: makes the budget of a batch.
+        interval: iterations from one measurement to the next, at least 1.
         batches_per_epoch: at least 1.
         epochs: length of the training.
         folder: where the files go.
@@ -34,46 +36,43 @@ class BudgetLog:
 
     def __init__(
         self,
-        measure: MeasureBudget | None,
+        measure: MeasureBudget,
         *,
         interval: int,
         batches_per_epoch: int,
         epochs: int,
         folder: RunFolder,
     ) -> None:
-        self._measure = measure if interval else None
+        self._measure = measure
         self._interval = interval
         self._batches_per_epoch = batches_per_epoch
         self._quarter = max(1, round(epochs / 4))
         self._summary = folder.budget_summary
-        self._history = History(folder.budget, columns=())
+        self._history = History(folder.budget)
         self._sum: LossBudget | None = None
         self._kept: dict[int, LossBudget] = {}
 
     def observe(self, predictions: Any, targets: Targets, iteration: int) -> None:
         """Measure a batch if it is due; `iteration` counts from 0 over the whole training."""
-        if self._measure is None:
-            return
         if iteration % self._batches_per_epoch % self._interval == 0:
             budget = self._measure(predictions, targets)
             self._sum = budget if self._sum is None else self._sum + budget
 
-    def end_epoch(self, epoch: int) -> Row:
-        """Write down epoch number `epoch`, from 1, and begin the next.
+    def after_epoch(self, run: Run) -> None:
+        """Write down the epoch, if anything of it was measured, and begin the next.
 
-        Returns:
-            Its row of budget.csv by "budget/" and column; empty where nothing was measured.
+        `run.extras` gets its row of budget.csv by "budget/" and column.
         """
         if self._sum is None:
-            return {}
-        row = budget_row(self._sum)
+            return
+        epoch, row = run.epoch, budget_row(self._sum)
         self._history.append({"epoch": epoch, **row})
         lasting = {1, self._quarter}
         self._kept = {e: kept for e, kept in self._kept.items() if e in lasting}
         self._kept[epoch] = self._sum
         self._sum = None
         self._write_summary()
-        return {f"budget/{name}": value for name, value in row.items()}
+        run.extras.update({f"budget/{name}": value for name, value in row.items()})
 
     def _write_summary(self) -> None:
         epochs = [{"epoch": epoch, **kept.to_json()} for epoch, kept in self._kept.items()]

@@ -5,14 +5,16 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
 from tests.engine.toy import BATCHES, ToyBatches, toy_trainer
-from utils.engine.budget_log import BudgetLog
-from utils.engine.event_log import EventLog
+from utils.engine.hooks.hook import Hook
+from utils.engine.hooks.loss_budget import LossBudgetLog
+from utils.engine.run import Run
 from utils.runtime.run_folder import RunFolder
 from utils.structures.batch import Targets
 from utils.structures.budget import GROUPS, LOSS_BINS, BranchBudget, LossBudget
@@ -137,9 +139,14 @@ def test_killed_and_resumed_equals_never_stopped(
     assert files(path) == files(tmp_path / "straight")
 
 
+def ended(epoch: int) -> Any:
+    """Stands for a run whose epoch has just ended."""
+    return SimpleNamespace(epoch=epoch, extras={})
+
+
 def test_files_of_abandoned_epochs_go(tmp_path: Path) -> None:
-    def log() -> BudgetLog:
-        return BudgetLog(
+    def log() -> LossBudgetLog:
+        return LossBudgetLog(
             toy_budget, interval=1, batches_per_epoch=1, epochs=9, folder=RunFolder(tmp_path)
         )
 
@@ -151,25 +158,31 @@ def test_files_of_abandoned_epochs_go(tmp_path: Path) -> None:
     first = log()
     start = first.state()
     first.observe(torch.ones(1, 3), targets, 0)
-    first.end_epoch(1)
+    first.after_epoch(ended(1))
     assert (tmp_path / "budget.csv").exists()
     log().load_state(start)
     assert not list(tmp_path.glob("budget.*"))
 
 
 def test_an_epoch_without_measurement_has_no_row(tmp_path: Path) -> None:
-    log = BudgetLog(
+    log = LossBudgetLog(
         toy_budget, interval=1, batches_per_epoch=1, epochs=9, folder=RunFolder(tmp_path)
     )
-    assert log.end_epoch(1) == {}
+    run = ended(1)
+    log.after_epoch(run)
+    assert run.extras == {}
     assert not list(tmp_path.glob("budget.*"))
 
 
-def test_tensorboard_gets_the_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Any] = []
-    monkeypatch.setattr(EventLog, "add", lambda self, row: seen.append(row))
-    train(tmp_path)
-    for shown, written in zip(seen, rows(tmp_path), strict=True):
+def test_later_hooks_get_the_row(tmp_path: Path) -> None:
+    class Logger(Hook):
+        seen: ClassVar[list[Any]] = []
+
+        def after_epoch(self, run: Run) -> None:
+            self.seen.append({**run.metrics, **run.extras})
+
+    train(tmp_path, hooks=[Logger()])
+    for shown, written in zip(Logger.seen, rows(tmp_path), strict=True):
         assert shown["epoch"] == int(written["epoch"])
         share = shown["budget/objectness_loss_positives"]
         assert share == float(written["objectness_loss_positives"])
