@@ -1,4 +1,4 @@
-"""The reference numbers that travel with the repository: small, without pickle, of stated origin."""
+"""The reference numbers that travel with the repository: small, plain, of stated origin."""
 
 import fnmatch
 import json

@@ -1,7 +1,6 @@
 """The shipped graphs against published parameter counts and state-dict layouts."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
