@@ -167,3 +167,13 @@ def test_missing_files_are_noticed() -> None:
 def test_anchors_are_those_of_forges() -> None:
     assert anchor_of("Why `fl_gamma` disappointed you") == "why-fl_gamma-disappointed-you"
     assert anchor_of("The trap, and the way out!") == "the-trap-and-the-way-out"
+
+
+def test_every_document_is_reached_from_the_index() -> None:
+    index = ROOT / "docs" / "index.md"
+    linked = {
+        (index.parent / link.partition("#")[0]).resolve() for link in LINK.findall(read(index))
+    }
+    documents = {path for path in (ROOT / "docs").rglob("*.md") if path != index}
+    assert sorted(place(path) for path in documents - linked) == []
+    assert "docs/index.md" in read(ROOT / "README.md")
