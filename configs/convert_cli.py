@@ -35,13 +35,13 @@ def parse_convert_command(arguments: Sequence[str] | None = None) -> ConvertComm
         metavar="FILE",
         type=Path,
         required=True,
-        help="released or fine-tuned .pt, whole module or checkpoint of a training",
+        help="released or fine-tuned .pt, a whole module or a training checkpoint",
     )
     parser.add_argument(
         "--out",
         metavar="FILE",
         type=Path,
-        help="the new file, never one that exists; beside the old one where not given",
+        help="new file, must not exist; default: beside the old one",
     )
     command = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     return ConvertCommand(command.weights, command.out)
