@@ -1,4 +1,4 @@
-"""Calibrate the scores of a model: python calibrate.py --weights best.safetensors."""
+"""Scores that say how often they are right: python calibrate.py --weights best.safetensors."""
 
 import logging
 

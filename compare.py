@@ -1,6 +1,6 @@
 """Compare losses, or anything else, as an experiment: python compare.py --cfg DESIGN.yaml.
 
-torch is imported only after the design is checked, so that help and errors appear at once.
+torch is imported only after the design proved right, so that help and mistakes appear at once.
 """
 
 import logging
@@ -24,7 +24,7 @@ from utils.runtime.threads import prepare_environment
 
 
 def main() -> None:
-    """Read the command line and dispatch the command."""
+    """Read the command line and do what it asks for."""
     command = parse_compare_command()
     start_logging()
     prepare_environment()
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def run(command: RunComparison) -> None:
-    """Run a comparison, or continue it."""
+    """Run a comparison, or go on with it."""
     design = load_design(command.cfg, command.overrides)
     for note in dict.fromkeys(note for arm in design.arms.values() for note in arm.notes):
         logging.info(note)
@@ -61,7 +61,7 @@ def run(command: RunComparison) -> None:
 
 
 def print_power(question: PowerQuestion) -> None:
-    """Print the differences that various numbers of seeds can detect."""
+    """Print what various numbers of seeds can find."""
     from utils.comparison.power import Design, power
     from utils.report.power_table import power_table
 

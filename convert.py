@@ -1,4 +1,4 @@
-"""Convert weights of other programs: python convert.py --weights x.pt [--out x.safetensors]."""
+"""Rewrite foreign weights as ours: python convert.py --weights yolov5n.pt [--out n.safetensors]."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Export a model for other programs: python export.py --weights best.safetensors --format onnx."""
+"""Write weights for other programs: python export.py --weights best.safetensors --format onnx."""
 
 from configs.errors import ConfigError
 from configs.export_cli import parse_export_command
@@ -9,7 +9,7 @@ from utils.runtime.threads import prepare_environment
 
 
 def main() -> None:
-    """Read the command line, write the files, report their difference from PyTorch."""
+    """Read the command line, write the files, say how far they are from PyTorch."""
     command = parse_export_command()
     start_logging()
     prepare_environment()

@@ -1,4 +1,4 @@
-"""Detect objects: python predict.py --weights runs/NAME/best.safetensors --source FOLDER."""
+"""Find objects: python predict.py --weights runs/NAME/best.safetensors --source FOLDER."""
 
 import os
 import warnings
@@ -12,7 +12,7 @@ from utils.runtime.threads import prepare_environment
 
 
 def main() -> None:
-    """Read the command line, predict, report the detections."""
+    """Read the command line, predict, say what was found."""
     command = parse_predict_command()
     prepare_environment()
     # The decoders of OpenCV comment every damaged packet; what is skipped is counted instead.

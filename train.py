@@ -1,6 +1,7 @@
 """Train a detector: python train.py --cfg configs/bccd.yaml [section.key=value ...].
 
-torch is imported only after the configuration is checked, so that help and errors appear at once.
+torch is imported only after the configuration proved right, so that help and mistakes appear at
+once.
 """
 
 import logging
@@ -17,7 +18,7 @@ from utils.runtime.threads import prepare_environment
 
 
 def main() -> None:
-    """Read the command line, then train, resume a run, or replay a batch."""
+    """Read the command line, then start a training, go on with one or look into one."""
     command = parse_train_command()
     start_logging()
     if command.verify_resume:
@@ -51,7 +52,7 @@ def main() -> None:
 
 
 def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
-    """Return the configuration, of the resumed run or of --cfg, and its changed settings."""
+    """Return the configuration, of the run that is resumed or of --cfg, and what is new in it."""
     try:
         if command.resume is None:
             if command.cfg is None:

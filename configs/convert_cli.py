@@ -35,13 +35,13 @@ def parse_convert_command(arguments: Sequence[str] | None = None) -> ConvertComm
         metavar="FILE",
         type=Path,
         required=True,
-        help="released or fine-tuned .pt, a whole module or a training checkpoint",
+        help="released or fine-tuned .pt, whole module or checkpoint of a training",
     )
     parser.add_argument(
         "--out",
         metavar="FILE",
         type=Path,
-        help="new file, must not exist; default: beside the old one",
+        help="the new file, never one that exists; beside the old one where not given",
     )
     command = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     return ConvertCommand(command.weights, command.out)

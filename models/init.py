@@ -63,8 +63,8 @@ def init_weights(
     Raises:
         ValueError: a count is not positive, or there is not one per class or level.
 
-    Source: docs/recipe_sources.md#start-values; Lin et al., arXiv 1708.02002, section 4.1; counting
-    instead of assuming: Chen et al., arXiv 1909.04868.
+    Source: SPEC 2B.5; Lin et al., arXiv 1708.02002, section 4.1; counting instead of assuming: Chen
+    et al., arXiv 1909.04868.
     """
     if isinstance(detector.head, Retina):
         _draw_retina(detector.head, _retina_biases(detector.num_classes, positive_share, has_prior))

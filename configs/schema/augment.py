@@ -53,6 +53,6 @@ class AugmentSettings(Settings):
     """Brightness changes by a factor of 1 +- this share."""
 
     device: Literal["auto", "cpu", "train"] = "auto"
-    """Where augmentation runs: cpu, in the loader workers; train, on the training device, a whole
-    batch at a time; auto, on the device if it is CUDA. Random numbers and boxes are the same, pixel
-    values differ by about 1 of 255."""
+    """Who draws the images: cpu the loader workers, train the training device whole batches at a
+    time, auto the device where it is CUDA. Draws and boxes are the same, pixels differ by about a
+    level."""

@@ -36,5 +36,5 @@ class LossSettings(Settings):
     gradient come from (budget.csv, report); 0 never. Does not change training."""
 
     claimed_twice: Literal["best", "last"] = "best"
-    """Objectness target of a cell that is assigned to several targets: the highest IoU, or the last
-    one written (as YOLOv5; depends on the order of labels)."""
+    """Objectness target of a cell that several targets claim: the best overlap, or the last one
+    written (as YOLOv5; depends on the order of labels)."""

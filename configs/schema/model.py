@@ -11,20 +11,20 @@ class ModelSettings(Settings):
     """The network and how it starts."""
 
     graph: str = "models/yolov5n.yaml"
-    """YAML of the network in layer-list form; relative to the YAML that sets it, then configs/."""
+    """YAML of the network in layer-list form; relative to the stating YAML, then to configs/."""
 
     weights: str | None = None
     """Weights to start from (.safetensors of this program); null starts from scratch. Tensors whose
-    name and shape match are loaded, the others are reported."""
+    name and shape fit are taken, the rest is reported."""
 
     anchors: Literal["graph", "auto"] | tuple[tuple[float, ...], ...] = "graph"
-    """graph: those of the network's YAML; auto: fitted to the training boxes, unless those of the
-    YAML match as well; or one list w, h, w, h, ... per level, in pixels at train.image_size."""
+    """graph: as the graph states; auto: fitted to the training boxes, kept as given where they
+    are no worse; or one list w, h, w, h, ... per level, in pixels at train.image_size."""
 
     prior: Literal["fixed", "counted", "none"] = "fixed"
-    """Initial value of objectness and class biases: fixed by formula (8 objects per 640 px image;
-    without objectness 0.01 per class), counted from the training labels, or none: every score
-    starts at 0.5 and the first steps are spent on background."""
+    """Start value of objectness and class biases: fixed by formula (8 objects a 640 px image;
+    without objectness 0.01 a class), counted from the training labels, or none: every score starts
+    at 0.5 and the first steps are spent on background."""
 
     fuse: bool = True
     """Fold batch normalisation into the convolutions for validation and export; same detections,
@@ -32,7 +32,7 @@ class ModelSettings(Settings):
 
 
 class AnchorRatioAssigner(Settings):
-    """Assign a target to every anchor of similar size, in its cell and the two nearest cells."""
+    """A target goes to every anchor of similar size, in its cell and the two nearest cells."""
 
     name: Literal["anchor_ratio"] = "anchor_ratio"
 
@@ -42,19 +42,19 @@ class AnchorRatioAssigner(Settings):
 
 
 class IouAssigner(Settings):
-    """Assign a target to every anchor box, centred on its cell, that overlaps it enough."""
+    """A target goes to every anchor box, centred on its cell, that overlaps it enough."""
 
     name: Literal["iou"]
 
     positive: float = Field(default=0.5, gt=0, le=1)
-    """Smallest IoU with which an anchor box is assigned to a target."""
+    """Smallest overlap (IoU) with which an anchor box answers for a target."""
 
     negative: float = Field(default=0.4, gt=0, le=1)
-    """IoU below which an anchor box is background; between it and positive, it is ignored."""
+    """Overlap below which a cell is background; between it and positive, cells are ignored."""
 
     rescue: bool = True
-    """Assign every target at least to its best anchor box, whatever the IoU; without this, as in
-    the paper, targets that fit no anchor are never learned."""
+    """Give every target its best anchor box, whatever the overlap; the paper has none of it, and
+    never learns targets that fit no anchor."""
 
     @model_validator(mode="after")
     def _in_order(self) -> "IouAssigner":

@@ -180,7 +180,7 @@ class LossTerms:
     box: mean of 1 - IoU over the matches of a level, summed over levels. objectness: mean over all
     cells of a level, weighted by level, summed. classification: mean over matches and classes.
     `total`, which is what `backward` starts from, is their sum times the number of images, the
-    published scaling of this recipe (docs/recipe_sources.md#loss): learning rates are tuned for it.
+    published scaling of this recipe (SPEC 2B.7): learning rates are tuned for it.
     """
 
     box: Tensor
