@@ -14,7 +14,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class Ohem(Settings):
-    """Only the elements with the highest loss are trained on; set one of the two keys."""
+    """Only the elements with the highest loss learn; give one of the two keys."""
 
     share: float | None = Field(default=None, gt=0, le=1)
     """Share of all elements that is kept, 0 to 1."""
@@ -111,7 +111,7 @@ class AlphaBceLoss(BranchLoss):
 
 
 class FocalLossSettings(BranchLoss):
-    """Binary cross-entropy times a factor that is small for well-classified elements."""
+    """Binary cross-entropy times a factor that is small where the prediction is already right."""
 
     name: Literal["focal"]
 
@@ -166,7 +166,7 @@ class QualityLoss(BranchLoss):
 
 
 class VarifocalLoss(BranchLoss):
-    """Binary cross-entropy weighted by the target q (positives) or alpha p^gamma (negatives)."""
+    """Positives weigh their target q, negatives alpha p^gamma."""
 
     undoes_smoothing = "which takes every target above 0 for a positive"
     name: Literal["varifocal"]
@@ -195,7 +195,7 @@ class GhmLoss(BranchLoss):
 
 
 class AsymmetricLoss(BranchLoss):
-    """Separate focusing exponents for positives and negatives; easy negatives have no loss."""
+    """Focusing exponents of their own for positives and negatives; easy negatives cost nothing."""
 
     undoes_smoothing = BranchLoss.beyond_soft_targets
     name: Literal["asymmetric"]
@@ -237,7 +237,7 @@ class PolyFocalLoss(BranchLoss):
 
 
 class ReducedFocalLoss(BranchLoss):
-    """Focal loss that keeps the whole cross-entropy of hard elements."""
+    """Focal loss that leaves hard elements their whole cross-entropy."""
 
     undoes_smoothing = BranchLoss.beyond_soft_targets
     name: Literal["reduced_focal"]
@@ -253,7 +253,7 @@ class ReducedFocalLoss(BranchLoss):
 
 
 class EqualizedFocalLoss(BranchLoss):
-    """Focal loss with a larger exponent for classes that get more gradient as negatives."""
+    """Focal loss whose exponent grows for classes that get more gradient as negatives."""
 
     undoes_smoothing = "which takes every target above 0 for a positive"
     name: Literal["equalized_focal"]
@@ -269,7 +269,7 @@ class EqualizedFocalLoss(BranchLoss):
 
 
 class BlurLoss(BranchLoss):
-    """Cross-entropy with less loss for confident detections without a label (missing labels)."""
+    """Cross-entropy that forgives confident positives without a label."""
 
     name: Literal["bce_blur"]
 

@@ -8,7 +8,7 @@ from configs.schema.branch_loss import Alpha, BranchLoss, ElementwiseLoss
 
 
 class SoftmaxLoss(BranchLoss):
-    """Cross-entropy of a softmax over the classes; scores are then a softmax too."""
+    """Cross-entropy of a softmax over the classes; scores are a softmax then, too."""
 
     over_classes = True
     name: Literal["softmax"]
@@ -25,7 +25,7 @@ class SoftmaxFocalLoss(BranchLoss):
 
 
 class SeesawLoss(BranchLoss):
-    """Softmax cross-entropy with less gradient from frequent classes on rare ones."""
+    """Softmax cross-entropy that spares rare classes the push of frequent ones."""
 
     over_classes = True
     undoes_smoothing = "which looks at the highest target only"
