@@ -2,9 +2,9 @@
 
 A focal loss is several times smaller than cross-entropy, so at the same gain it changes how much
 objectness and classes count against boxes. `scale: matched` takes that difference away and leaves
-the shape of the loss (SPEC 4.1): a multiplier per branch makes the summed absolute gradient on the
-logits that of mean cross-entropy, over fixed batches without augmentation, after a warm-up with
-cross-entropy.
+the shape of the loss (docs/losses.md#why-fl_gamma-disappointed-you): a multiplier per branch makes
+the summed absolute gradient on the logits that of mean cross-entropy, over fixed batches without
+augmentation, after a warm-up with cross-entropy.
 """
 
 import logging

@@ -23,7 +23,7 @@ from models.postprocess import Postprocess
 from utils.engine.compiled import Compiler
 from utils.runtime.seeding import set_deterministic
 from utils.structures.batch import Batch, Targets
-from utils.structures.images import Record
+from utils.structures.images import ImageArray, Record
 from utils.structures.predictions import LevelAssignment, Predictions
 
 CPU = torch.device("cpu")
@@ -148,7 +148,9 @@ def check_precision(problem: TrainingProblem, precision: str) -> str:
         learner, batch = problem.learner(f"train.precision={name}"), problem.batch()
         terms = [learner.learn(batch, step) for step in range(AMP_STEPS)]
         losses[name] = torch.stack([each.total.detach() for each in terms if each is not None])
-    difference = require_close(f"loss in {precision}", *reversed(losses.values()), AMP_TOLERANCE)
+    difference = require_close(
+        f"loss in {precision}", losses[precision], losses["float32"], AMP_TOLERANCE
+    )
     return f"losses of {AMP_STEPS} steps within {difference:.1e} of float32"
 
 
@@ -205,10 +207,12 @@ def check_augmentation(problem: TrainingProblem) -> str:
 def planned_samples(problem: TrainingProblem) -> tuple[TrainDataset, list[SampleKey]]:
     """Return images in memory, with strong augmentation, and the keys of a batch of them."""
     rng, side = np.random.default_rng(0), problem.image_size
-    images, records = {}, []
+    images: dict[str, ImageArray] = {}
+    records = []
     for index, (height, width) in enumerate([(side, side), (side // 2, side), (2 * side, side)]):
         noise = rng.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
-        images[str(index)] = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+        smooth = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+        images[str(index)] = np.asarray(smooth, np.uint8)
         corner = rng.uniform(0, 0.5, (TARGETS_PER_IMAGE, 2))
         boxes = np.concatenate((corner, corner + 0.4), axis=1) * [width, height, width, height]
         records.append(

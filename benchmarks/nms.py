@@ -53,13 +53,18 @@ def trained(weights: Path, source: Path, images: int) -> Predictions:
     import cv2
 
     from assembly.detector import load_detector
+    from data.image_io import read_image
+    from models.detector import Detector
 
     files = sorted(source.rglob("*.jpg"))[:images]
     if len(files) < images:
         raise SystemExit(f"{source} holds {len(files)} JPEG files, not {images}")
-    pixels = [cv2.resize(cv2.imread(str(file)), (640, 640))[..., ::-1].copy() for file in files]
+    pixels = [cv2.resize(read_image(file), (640, 640)) for file in files]
     batch = torch.stack([torch.from_numpy(image).permute(2, 0, 1) for image in pixels])
-    detector = load_detector(weights).detector.eval()
+    detector = load_detector(weights).detector
+    if not isinstance(detector, Detector):
+        raise SystemExit(f"{weights} is an exported file; weights are needed")
+    detector.eval()
     with torch.no_grad():
         parts = [detector(part.float() / 255) for part in batch.split(4)]
     levels = tuple(torch.cat([part.levels[level] for part in parts]) for level in range(3))

@@ -26,7 +26,7 @@ class OverlapBoxLossSettings(BoxLossSettings):
     name: Literal["iou", "giou", "diou", "ciou", "eiou", "siou"] = "ciou"
     """Overlap that is maximised: iou; giou (adds the empty part of the hull); diou (adds centre
     distance); ciou (adds aspect ratio); eiou (adds width and height); siou (adds direction and
-    shape). alpha_iou and focal_eiou are powers of them, smooth_l1 looks at coordinates."""
+    shape). alpha_iou and focal_eiou are powers of them, smooth_l1 compares coordinates."""
 
 
 class AlphaIouLossSettings(BoxLossSettings):
@@ -38,7 +38,7 @@ class AlphaIouLossSettings(BoxLossSettings):
     """Overlap whose penalties are added."""
 
     exponent: float = Field(default=3.0, gt=0, le=10)
-    """Exponent; above 1 weighs boxes that already fit."""
+    """Exponent; above 1 raises the weight of boxes that already fit."""
 
 
 class FocalEiouLossSettings(BoxLossSettings):
@@ -47,7 +47,7 @@ class FocalEiouLossSettings(BoxLossSettings):
     name: Literal["focal_eiou"]
 
     exponent: float = Field(default=0.5, ge=0, le=10)
-    """Exponent; above 0 weighs boxes that already fit."""
+    """Exponent; above 0 raises the weight of boxes that already fit."""
 
 
 class SmoothL1LossSettings(BoxLossSettings):

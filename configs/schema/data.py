@@ -15,7 +15,7 @@ class DatasetSettings(Settings):
     """Last folders of `path` that together are the data set's name for a person."""
 
     path: str
-    """Root folder of the data set. A relative path is tried against the YAML that states it, then
+    """Root folder of the data set. A relative path is tried against the YAML that sets it, then
     $FOCALDET_DATASETS, then ./datasets."""
 
     class_names: tuple[str, ...] = Field(min_length=1)
@@ -23,7 +23,7 @@ class DatasetSettings(Settings):
 
     max_rejected: float = Field(default=0.01, ge=0, le=1)
     """Share of label rows, 0 to 1, that may be unusable before training refuses to start; every
-    rejected row is in labels_report.csv. 1 always trains on what is left."""
+    rejected row is listed in labels_report.csv. 1 always trains on the remaining rows."""
 
     cache: bool = True
     """Keep an index of the labels between runs, in the user's cache folder ($FOCALDET_CACHE, else
@@ -54,7 +54,7 @@ class YoloDataset(DatasetSettings):
 
 
 class CocoSplit(Settings):
-    """Where one split of a COCO data set lies."""
+    """Images and annotations of one split of a COCO data set."""
 
     images: str
     """Folder of the images, relative to data.path."""

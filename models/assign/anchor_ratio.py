@@ -22,9 +22,9 @@ class AnchorRatioAssigner:
     one with the centre, and per axis the neighbour on whose side of the cell the centre lies: none
     from the exact middle, and none across the border of the map.
 
-    The recipe of YOLOv5 (SPEC 2B.6). Ours: a cell stands only once in the list; there, a centre
-    exactly on a grid line enters its own cell again for every such axis. And the result has a fixed
-    length with a `valid` mask, so a GPU is never asked how many matched.
+    The recipe of YOLOv5 (docs/recipe_sources.md#assignment). Ours: a cell stands only once in the
+    list; there, a centre exactly on a grid line enters its own cell again for every such axis. And
+    the result has a fixed length with a `valid` mask, so a GPU is never asked how many matched.
 
     Args:
         max_ratio: largest allowed ratio between a side of the target and of the anchor, exclusive.

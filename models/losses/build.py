@@ -121,7 +121,7 @@ def _class_weights(
 def scaled_gains(
     settings: LossSettings, *, num_classes: int, num_levels: int, image_size: int
 ) -> Gains:
-    """Return the gains of `settings` scaled to the model, as published (SPEC 2B.7).
+    """Return the gains of `settings` scaled to the model (docs/recipe_sources.md#loss).
 
     They were tuned on three levels, 80 classes and 640 px: more levels add more terms, fewer
     classes leave less to learn, smaller images have fewer empty cells per object. Without

@@ -70,10 +70,10 @@ class DetectionCriterion(nn.Module):
     classes, one class too: the target of a matched cell's true class is as above, 0 elsewhere.
     Cells that the assigner ignores count in neither loss over all cells.
 
-    With means, BCE and CIoU the loss with objectness is the recipe of YOLOv5 (SPEC 2B.7). Ours: a
-    cell claimed by several targets takes the best overlap unless `claimed_twice` is "last" (the
-    last match in the assigner's order, on a GPU too). A level without matches adds 0. Everything is
-    float32, whatever the autocast around it.
+    With means, BCE and CIoU the loss with objectness is the recipe of YOLOv5
+    (docs/recipe_sources.md#loss). Ours: a cell claimed by several targets takes the best overlap
+    unless `claimed_twice` is "last" (the last match in the assigner's order, on a GPU too). A level
+    without matches adds 0. Everything is float32, whatever the autocast around it.
 
     Args:
         assigner: who answers for which target.

@@ -85,7 +85,7 @@ CASES = [
     (
         "loss: {classification: {class_weights: [1.0, 2.0], class_balance: 0.9}}",
         "loss.classification",
-        "class_weights and class_balance both weigh the classes",
+        "class_weights and class_balance both weight the classes",
     ),
     (
         "loss: {objectness: {ohem: {share: 0.5, negatives_per_positive: 3}}}",

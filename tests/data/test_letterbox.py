@@ -22,7 +22,7 @@ SIDES = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
 def test_published_letterboxes(
     size: tuple[int, int], shape: tuple[int, int], pad: tuple[int, int]
 ) -> None:
-    """SPEC 2B.10; the odd pixel of 640 x 427 is at the bottom: 10 above, 11 below."""
+    """docs/recipe_sources.md#images: the odd pixel of 640 x 427 goes to the bottom."""
     assert snug_shape(size, 640, 32) == shape
     assert fit_into(size, 640, shape).pad == pad
 
