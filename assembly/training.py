@@ -28,6 +28,7 @@ from configs.schema.augment import AugmentSettings
 from configs.schema.train import TrainSettings
 from data.augment.custom import load_custom_ops
 from data.device_rendering import rendering_device
+from data.doctor.examine import worst_lines
 from data.loader import build_train_batches
 from data.reading import open_training_cache
 from data.records import Split, load_split
@@ -86,7 +87,11 @@ def train(
     settings = loaded.experiment.train
     compiler = choose_compiler(settings, device, ranks, num_images=len(splits[0].records))
     with own_folder(loaded, resume, ranks) as folder:
-        report_labels(folder, loaded, [split for split in splits if split])
+        own = [split for split in splits if split]
+        report_labels(folder, loaded, own)
+        if ranks.is_main:
+            for line in worst_lines(own, image_size=settings.image_size):
+                logger.info("%s", line)
         seed_process(settings.seed)
         training = _Training(
             loaded, splits, folder, ranks, device, own_hooks, is_resumed=resume is not None

@@ -21,8 +21,10 @@ settings, in the YAML or as section.key=value:
   its bases, the command line before all files. Unknown keys and keys without effect are errors."""
 
 
-SAVED_KINDS = ("images", "video", "txt", "json", "csv", "crops")
-"""What predict.py can write into its folder."""
+SAVED_KINDS = (
+    "images", "video", "txt", "json", "csv", "crops", "coco", "yolo", "labelstudio", "cvat",
+)  # fmt: skip
+"""What predict.py can write into its folder; the last four are labels for annotation tools."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def _add_predict_options(parser: CommandParser) -> None:
         "--save",
         metavar="KINDS",
         default="images,video",
-        help=f"what to write, some of {','.join(SAVED_KINDS)}, or none; default images,video",
+        help=f"what to write, some of {','.join(SAVED_KINDS)}, or none; coco, yolo, labelstudio "
+        "and cvat are labels to be imported and corrected there; default images,video",
     )
     parser.add_argument(
         "--save-dir",
