@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -142,3 +143,14 @@ def _seen(batch: Batch, names: tuple[str, ...]) -> Picture:
         boxes, labels = batch.targets.boxes[chosen], batch.targets.labels[chosen]
         pictures.append(draw_boxes(image, boxes.numpy(), labels.to(torch.int64).numpy(), names))
     return side_by_side(pictures)
+
+
+def open_report(folder: RunFolder) -> None:
+    """Show the report in the desktop's browser; without a desktop only name it."""
+    opener = shutil.which("xdg-open") or shutil.which("open")
+    if opener is None:
+        logger.info("open %s in a browser", folder.report)
+        return
+    import webbrowser
+
+    webbrowser.open(folder.report.resolve().as_uri())

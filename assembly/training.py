@@ -1,7 +1,6 @@
 """A whole training: data, network, loss and trainer put together, and what it leaves behind."""
 
 import logging
-import shutil
 from collections.abc import Sequence
 
 import torch
@@ -281,17 +280,6 @@ def _require_joinable(settings: TrainSettings, ranks: Ranks) -> None:
             "train.oom=halve works in one process only: several could halve at different times and "
             "wait for each other for ever; lower train.batch_size instead"
         )
-
-
-def open_report(folder: RunFolder) -> None:
-    """Show the report in the desktop's browser; without a desktop only name it."""
-    opener = shutil.which("xdg-open") or shutil.which("open")
-    if opener is None:
-        logger.info("open %s in a browser", folder.report)
-        return
-    import webbrowser
-
-    webbrowser.open(folder.report.resolve().as_uri())
 
 
 def _threads(settings: TrainSettings, device: torch.device, ranks: Ranks) -> FixedThreads:
