@@ -2,9 +2,9 @@
 
 A focal loss is several times smaller than cross-entropy, so at the same gain it changes how much
 objectness and classes count against boxes. `scale: matched` takes that difference away and leaves
-the shape of the loss (SPEC 4.1): a multiplier per branch makes the summed absolute gradient on the
-logits that of mean cross-entropy, over fixed batches without augmentation, after a warm-up with
-cross-entropy.
+the shape of the loss (docs/losses.md#why-fl_gamma-disappointed-you): a multiplier per branch makes
+the summed absolute gradient on the logits that of mean cross-entropy, over fixed batches without
+augmentation, after a warm-up with cross-entropy.
 """
 
 import logging
@@ -17,8 +17,7 @@ from itertools import islice
 import torch
 
 from configs.load import LoadedExperiment
-from configs.schema.augment import AugmentSettings
-from configs.schema.branch_loss import BceLoss
+from configs.schema.branch_loss import BceLossSettings
 from configs.schema.experiment import Experiment
 from configs.schema.loss import LossSettings
 from data.anchors import label_statistics
@@ -128,7 +127,7 @@ def scales_from_json(content: dict[str, dict[str, float]]) -> dict[str, ScaleMat
 def _with_cross_entropy(settings: LossSettings) -> LossSettings:
     """Return the settings with plain mean cross-entropy of the same gain and target."""
     update = {
-        name: BceLoss(gain=loss.gain, target=loss.target)
+        name: BceLossSettings(gain=loss.gain, target=loss.target)
         for name, loss in settings.branches.items()
     }
     return settings.model_copy(update=update)
@@ -147,8 +146,7 @@ def _criterion(
 
 
 def _unaugmented(experiment: Experiment) -> Experiment:
-    strengths = dict.fromkeys(AugmentSettings.model_fields, 0)
-    off = AugmentSettings.model_validate({**strengths, "device": experiment.augment.device})
+    off = experiment.augment.switched_off()
     train = experiment.train.model_copy(update={"multi_scale": 0.0})
     return experiment.model_copy(update={"augment": off, "train": train})
 

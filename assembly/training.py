@@ -7,6 +7,7 @@ import torch
 
 from assembly.compilation import choose_compiler
 from assembly.criterion import build_training_criterion
+from assembly.derived_recipe import derive_recipe
 from assembly.detector import (
     TrainingStart,
     build_training_detector,
@@ -22,7 +23,11 @@ from assembly.start_weights import write_weights_report
 from assembly.user_hooks import user_hooks
 from configs.changes import Change, gives_other_batches
 from configs.load import LoadedExperiment
+from configs.schema.augment import AugmentSettings
 from configs.schema.train import TrainSettings
+from data.augment.custom import load_custom_ops
+from data.device_rendering import rendering_device
+from data.doctor.examine import worst_lines
 from data.loader import build_train_batches
 from data.reading import open_training_cache
 from data.records import Split, load_split
@@ -72,13 +77,20 @@ def train(
     _require_joinable(settings, ranks)
     own_hooks = (*user_hooks(loaded.experiment.hooks, is_main=ranks.is_main), *hooks)
     device = choose_device(settings.device, ranks.local_rank)
+    _require_usable_ops(loaded.experiment.augment, device)
     set_threads(settings.threads, processes=ranks.local_size)
     set_deterministic(settings.deterministic)
     with ranks.main_first("reading labels"):
         splits = _load_splits(loaded)
+    loaded = derive_recipe(loaded, splits[0], processes=ranks.size)
+    settings = loaded.experiment.train
     compiler = choose_compiler(settings, device, ranks, num_images=len(splits[0].records))
     with own_folder(loaded, resume, ranks) as folder:
-        report_labels(folder, loaded, [split for split in splits if split])
+        own = [split for split in splits if split]
+        report_labels(folder, loaded, own)
+        if ranks.is_main:
+            for line in worst_lines(own, image_size=settings.image_size):
+                logger.info("%s", line)
         seed_process(settings.seed)
         training = _Training(
             loaded, splits, folder, ranks, device, own_hooks, is_resumed=resume is not None
@@ -280,6 +292,11 @@ def _require_joinable(settings: TrainSettings, ranks: Ranks) -> None:
             "train.oom=halve works in one process only: several could halve at different times and "
             "wait for each other for ever; lower train.batch_size instead"
         )
+
+
+def _require_usable_ops(augment: AugmentSettings, device: torch.device) -> None:
+    """Raise UserError for an operation of the user that will not do, before anything is written."""
+    rendering_device(augment.device, device, load_custom_ops(augment.custom))
 
 
 def _threads(settings: TrainSettings, device: torch.device, ranks: Ranks) -> FixedThreads:

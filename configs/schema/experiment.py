@@ -1,4 +1,4 @@
-"""The whole configuration of a training."""
+"""The whole configuration of a training run."""
 
 import re
 from typing import Any
@@ -32,7 +32,7 @@ class RunSettings(Settings):
 
 
 class Experiment(Settings):
-    """One training: data, network, loss, optimisation, evaluation."""
+    """One training run: data, network, loss, optimisation, evaluation."""
 
     data: Dataset
     """The data set: a mapping, or the name of a YAML that holds it (one published for YOLOv5-style

@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from configs.schema.box_loss import BoxLoss, OverlapBoxLoss
-from configs.schema.branch_loss import BceLoss, BranchLoss, Objectness
+from configs.schema.box_loss import BoxLoss, OverlapBoxLossSettings
+from configs.schema.branch_loss import BceLossSettings, BranchLossSettings, Objectness
 from configs.schema.class_loss import Classification
-from configs.schema.model import AnchorRatioAssigner, Assigner
+from configs.schema.model import AnchorRatioAssignerSettings, Assigner
 from configs.schema.settings import Settings
 
 BRANCHES = ("objectness", "classification")
@@ -17,16 +17,16 @@ BRANCHES = ("objectness", "classification")
 class LossSettings(Settings):
     """Assigner and the three terms of the loss."""
 
-    assigner: Assigner = AnchorRatioAssigner()
+    assigner: Assigner = AnchorRatioAssignerSettings()
     """Which cells answer for which target."""
 
-    box: BoxLoss = OverlapBoxLoss()
+    box: BoxLoss = OverlapBoxLossSettings()
     """Box term, over matched cells."""
 
-    objectness: Objectness = BceLoss(gain=1.0)
+    objectness: Objectness = BceLossSettings(gain=1.0)
     """Objectness term, over all cells; null with a Retina head, which has none."""
 
-    classification: Classification = BceLoss(gain=0.5)
+    classification: Classification = BceLossSettings(gain=0.5)
     """Class term, over matched cells and absent with a single class; with a Retina head over all
     cells, its gain as it stands."""
 
@@ -43,7 +43,7 @@ class LossSettings(Settings):
     written (as YOLOv5; depends on the order of labels)."""
 
     @property
-    def branches(self) -> dict[str, BranchLoss]:
+    def branches(self) -> dict[str, BranchLossSettings]:
         """The losses of logits by name of their branch, those that are not null."""
         given = {name: getattr(self, name) for name in BRANCHES}
         return {name: loss for name, loss in given.items() if loss is not None}

@@ -130,7 +130,7 @@ def _matches(
     """Return how many matches there are by level, anchor and class (L, A, C), and which targets
     have any (T,).
     """
-    shape = (*predictions.anchors.shape[:2], predictions.num_classes)
+    shape = (len(predictions.levels), predictions.levels[0].shape[1], predictions.num_classes)
     counts = torch.zeros(shape, dtype=torch.float64)
     found = torch.zeros(len(targets), dtype=torch.bool)
     labels = targets.labels.cpu()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.assign import AnchorRatioAssigner
+from models.heads.detect import CellDecoder
 from models.losses import Branch, DetectionCriterion
 from models.losses.box import OverlapLoss
 from models.losses.box_term import BoxTerm
@@ -40,7 +41,9 @@ def make_case(
     )
     anchors = torch.tensor([[[8, 10], [20, 14]], [[20, 30], [44, 22]], [[50, 60], [90, 40]]])
     return Case(
-        predictions=Predictions(levels=levels, anchors=anchors.float(), strides=strides),
+        predictions=Predictions(
+            levels=levels, anchors=anchors.float(), strides=strides, decoder=CellDecoder()
+        ),
         targets=Targets(
             boxes=torch.tensor(boxes, dtype=torch.float32).view(-1, 4),
             labels=torch.tensor(labels, dtype=torch.int64),

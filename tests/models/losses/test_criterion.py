@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -130,9 +132,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
 
     def total(raw: Tensor) -> Tensor:
         levels = (*case.predictions.levels[:2], raw)
-        predictions = Predictions(
-            levels=levels, anchors=case.predictions.anchors, strides=case.predictions.strides
-        )
+        predictions = replace(case.predictions, levels=levels)
         terms: LossTerms = loss(predictions, case.targets)
         return terms.total
 

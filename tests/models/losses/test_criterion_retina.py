@@ -13,13 +13,15 @@ from torchvision.models.detection._utils import BoxCoder, Matcher
 from torchvision.ops import box_iou, sigmoid_focal_loss
 
 from models.assign import AnchorRatioAssigner, IouAssigner
+from models.heads.detect import CellDecoder
+from models.heads.retina import DeltaDecoder
 from models.losses import DetectionCriterion, FocalLoss, criterion
 from models.losses.box import SmoothL1Loss
 from models.losses.box_term import BoxTerm
 from models.losses.branch import Branch
 from tests.models.losses.detection_case import make_criterion
 from utils.structures.batch import Targets
-from utils.structures.box_coding import BoxCoding
+from utils.structures.decoder import Decoder
 from utils.structures.loss_terms import LossTerms
 from utils.structures.predictions import Predictions
 
@@ -32,17 +34,15 @@ def make_predictions(
     *, num_classes: int = 3, seed: int = 0, num_images: int = 1, objectness: bool = False
 ) -> Predictions:
     generator = torch.Generator().manual_seed(seed)
-    channels = (5 if objectness else 4) + num_classes
-    coding: BoxCoding = "cell" if objectness else "delta"
+    decoder: Decoder = CellDecoder() if objectness else DeltaDecoder()
+    channels = decoder.num_channels(num_classes)
     levels = tuple(
         (torch.randn(num_images, 2, SIZE[0] // s, SIZE[1] // s, channels, generator=generator) / 2)
         .double()
         .requires_grad_()
         for s in STRIDES
     )
-    return Predictions(
-        levels=levels, anchors=ANCHORS, strides=STRIDES, coding=coding, has_objectness=objectness
-    )
+    return Predictions(levels=levels, anchors=ANCHORS, strides=STRIDES, decoder=decoder)
 
 
 def make_targets(
@@ -151,13 +151,7 @@ def test_a_batch_is_divided_by_the_positives_of_all_its_images() -> None:
     terms = retina_criterion()(both, make_targets(boxes, labels, [0, 1]))
     weighted, counts = [0.0, 0.0], 0.0
     for image in range(2):
-        alone = Predictions(
-            levels=tuple(level[image : image + 1] for level in both.levels),
-            anchors=both.anchors,
-            strides=both.strides,
-            coding=both.coding,
-            has_objectness=False,
-        )
+        alone = replace(both, levels=tuple(level[image : image + 1] for level in both.levels))
         one = retina_criterion()(alone, make_targets([boxes[image]], [labels[image]]))
         count = one.num_foreground.item()
         weighted = [w + v * count for w, v in zip(weighted, values(one), strict=True)]
