@@ -4,6 +4,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from data.doctor.checks import CHECKS, SEVERITIES
@@ -11,7 +13,7 @@ from data.doctor.examine import Diagnosis, examine, worst_lines
 from data.doctor.rows import CODES
 from data.formats import coco, rows, voc, yolo_files
 from data.records import load_split
-from tests.data.doctor.planted import NAMES, Planted, plant_local
+from tests.data.doctor.planted import HEIGHT, NAMES, WIDTH, Planted, plant_local
 
 SIZE = 96
 LARGE = 400
@@ -311,3 +313,26 @@ def test_findings_are_the_same_after_the_folder_has_moved(data: Planted, tmp_pat
 def test_reasons_of_the_readers_have_their_code(reason: str, code: str) -> None:
     known = [own for start, own in CODES.items() if reason.startswith(start)]
     assert known == ([] if code == "row-rejected" else [code])
+
+
+def test_a_dull_image_is_not_blank(data: Planted) -> None:
+    rng = np.random.default_rng(0)
+    dull = np.clip(rng.normal(90, 6, (HEIGHT, WIDTH, 3)), 0, 255).astype(np.uint8)
+    data.write_image("train", 5, dull)
+    assert "image-blank" not in codes(diagnose(data))
+
+
+def test_some_boxes_across_the_border_are_no_other_convention(data: Planted) -> None:
+    for index in range(30):
+        data.add_row(index, "0 0.9 0.5 0.4 0.3")
+        data.add_row(index, "0 0.2 0.2 0.9 0.9")
+    found = codes(diagnose(data))
+    assert "box-outside" in found
+    assert not {"convention-corners", "convention-top-left"} & found
+
+
+def test_a_noisy_copy_of_another_size_is_found(data: Planted) -> None:
+    noise = np.random.default_rng(0).normal(0, 25, (2 * HEIGHT, 2 * WIDTH, 3))
+    larger = cv2.resize(cv2.imread(str(data.image("train", 3))), (2 * WIDTH, 2 * HEIGHT))
+    data.write_image("train", 4, np.clip(larger + noise, 0, 255).astype(np.uint8))
+    assert "similar-image-twice" in codes(diagnose(data))
