@@ -1,8 +1,8 @@
 """Optimizers that do not load torch's compiler.
 
-The first call of some methods of `torch.optim.Optimizer`, and every step of the Adam family, imports
-it, only to mark that they are not compiled: more than a second and 100 MiB of a run that compiles
-no optimizer.
+The first call of some methods of `torch.optim.Optimizer`, and every step of the Adam family,
+imports it, only to mark that they are not compiled: more than a second and 100 MiB of a run that
+compiles no optimizer.
 """
 
 import inspect
