@@ -278,8 +278,6 @@ def _require_joinable(settings: TrainSettings, ranks: Ranks) -> None:
         )
 
 
-
-
 def _threads(settings: TrainSettings, device: torch.device, ranks: Ranks) -> FixedThreads:
     """Return who decides on the number of compute threads from batch to batch."""
     if settings.threads != "auto" or device.type != "cpu":
