@@ -1,6 +1,6 @@
 """Section `data`: where images and labels lie and how their formats are read."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -41,6 +41,9 @@ class DatasetSettings(Settings):
             "groups",
         }
     )
+
+    num_name_folders: ClassVar[int] = 1
+    """Last folders of `path` that together are the data set's name for a person."""
 
     path: str
     """Root folder of the data set. A relative path is tried against the YAML that states it, then
@@ -136,6 +139,8 @@ class CocoDataset(DatasetSettings):
 
 class VocDataset(DatasetSettings):
     """Pascal VOC: one XML per image, splits as lists of image names."""
+
+    num_name_folders: ClassVar[int] = 2  # VOCdevkit/VOC2012
 
     format: Literal["voc"]
 
@@ -246,3 +251,9 @@ Dataset = Annotated[
     YoloDataset | CocoDataset | VocDataset | ToolDataset | AutoDataset | SyntheticDataset,
     Field(discriminator="format")
 ]
+
+
+def settings_of_format(name: str) -> type[DatasetSettings]:
+    """Return the settings class whose `format` is `name`."""
+    classes = get_args(get_args(Dataset)[0])
+    return next(c for c in classes if name in get_args(c.model_fields["format"].annotation))

@@ -17,11 +17,14 @@ from configs.schema.data import CocoDataset, CocoSplit
 from configs.stated_paths import FileIndex, find_stated
 from data.formats.coco_boxes import Layout, find_layout, read_box, to_id, to_number, to_xyxy
 from data.formats.coco_categories import match_categories
+from data.formats.coco_writer import coco_document
 from data.formats.files import SplitFiles, list_images, read_required, require_folder
 from data.formats.rows import NO_AREA, RawImage, RawRow, RawSplit
 from data.formats.sources import MOVED
 from data.label_report import decide
+from utils.runtime.atomic import write_atomically
 from utils.runtime.errors import UserError
+from utils.structures.images import Record
 
 NO_BOX = "bbox is not a list of four numbers"
 UNKNOWN_IMAGE = "image_id is not in images"
@@ -45,6 +48,7 @@ class CocoReader:
         self._dataset = dataset
         self._key = f"data.{split}"
         self._annotations = _located(paths.annotations, root)
+        self._stated_images = paths.images
         self._images = _located(paths.images, root)
 
     def find(self) -> SplitFiles:
@@ -91,6 +95,21 @@ class CocoReader:
             )
         self._require_images(raw, index)
         return raw
+
+    def write_part(
+        self, records: Sequence[Record], category_ids: Sequence[int], path: Path
+    ) -> object:
+        """Write an instances JSON; return the pair of its path and the folder of the images."""
+        path = path.with_suffix(".json").resolve()
+        root = self._images.resolve()
+        document = coco_document(
+            records,
+            names=[Path(r.path).resolve().relative_to(root).as_posix() for r in records],
+            class_names=self._dataset.class_names,
+            category_ids=category_ids,
+        )
+        write_atomically(path, json.dumps(document).encode())
+        return {"images": self._stated_images, "annotations": str(path)}
 
     def _parse(self, content: bytes) -> dict[str, Any]:
         try:

@@ -8,7 +8,7 @@ import os
 import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -24,10 +24,12 @@ from data.formats.files import (
     require_folder,
     to_text,
     without_suffix,
+    write_list,
 )
 from data.formats.rows import NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit
 from data.label_report import decide
 from utils.runtime.errors import UserError
+from utils.structures.images import Record
 
 BROKEN_XML = "XML cannot be parsed: counts as one rejected row"
 NO_BOX = "bndbox does not hold four numbers"
@@ -107,6 +109,12 @@ class VocReader:
             )
             raw.images.append(self._with_objects(image, parsed, raw))
         return raw
+
+    def write_part(
+        self, records: Sequence[Record], category_ids: Sequence[int], path: Path
+    ) -> object:
+        """Write a list of image names; return where it is."""
+        return write_list(self._image_by_name(record.path for record in records), path)
 
     def _read_list(self) -> bytes:
         if not self._list.exists():

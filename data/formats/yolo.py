@@ -9,11 +9,12 @@ in `yolo_files.py`, what further columns mean in `yolo_columns.py`.
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 from configs.schema.data import YoloDataset
-from data.formats.files import SplitFiles, to_text
+from data.formats.files import SplitFiles, to_text, write_list
 from data.formats.rows import NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit
 from data.formats.yolo_columns import (
     POLYGONS,
@@ -26,6 +27,7 @@ from data.formats.yolo_columns import (
 from data.formats.yolo_files import find_yolo_files
 from data.label_report import decide
 from utils.runtime.errors import UserError
+from utils.structures.images import Record
 
 __all__ = ["WRONG_COLUMNS", "YoloReader", "parse_rows"]
 
@@ -86,6 +88,12 @@ class YoloReader:
         self._check_first_class(raw)
         raw.hint = _common_fault(raw)
         return raw
+
+    def write_part(
+        self, records: Sequence[Record], category_ids: Sequence[int], path: Path
+    ) -> object:
+        """Write a list of image paths; return where it is."""
+        return write_list((record.path for record in records), path)
 
     def _keypoints(self, texts: Mapping[str, str], raw: RawSplit) -> Keypoints:
         stated = self._dataset.keypoints

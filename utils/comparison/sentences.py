@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.schema.comparison import VerdictSettings
+from configs.schema.data import settings_of_format
 from utils.comparison.arm_result import ArmResult
 from utils.comparison.focal_grid import tried_gammas
 from utils.comparison.run_record import RunRecord
@@ -67,9 +68,9 @@ _BRANCHES = ("objectness", "classification")
 
 
 def data_name(data: Mapping[str, Any]) -> str:
-    """Return the data set for a person: the last two folders of its place at most."""
-    parts = Path(str(data["path"])).parts
-    return "/".join(parts[-2:]) if data["format"] == "voc" else parts[-1]
+    """Return the name of the data set for a person: the last folders of its path."""
+    num_folders = settings_of_format(data["format"]).num_name_folders
+    return "/".join(Path(str(data["path"])).parts[-num_folders:])
 
 
 def would_change(result: ArmResult, *, baseline: str, test: VerdictSettings) -> list[str]:
