@@ -24,11 +24,14 @@ class Stamp(NamedTuple):
 
 
 class ImageFacts(NamedTuple):
-    """(height, width) in pixels as a viewer shows the image; `fault`: why it cannot be used."""
+    """(height, width) in pixels as a viewer shows the image; `fault`: why it cannot be used,
+    `remark`: what is unusual about it.
+    """
 
     stamp: Stamp
     size: tuple[int, int]
     fault: str
+    remark: str = ""
 
 
 def stamp_files(paths: Iterable[str]) -> dict[str, Stamp]:
@@ -58,8 +61,8 @@ def inspect_images(
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         inspected = pool.map(image_io.inspect_image, changed)
         progress = tqdm(inspected, title, len(changed), unit="image", delay=1, disable=None)
-        for path, (size, fault) in zip(changed, progress, strict=True):
-            facts[path] = ImageFacts(stamps[path], size, fault or "")
+        for path, (size, fault, remark) in zip(changed, progress, strict=True):
+            facts[path] = ImageFacts(stamps[path], size, fault or "", remark)
     if cache and changed:
         _save(cache, name, key, facts)
     return facts
@@ -80,8 +83,9 @@ def _load(cache: IndexCache, name: str, key: str) -> dict[str, ImageFacts]:
         return {}
     paths: Sequence[str] = entry.facts["paths"]
     columns = (entry.arrays[column].tolist() for column in ("stamps", "sizes"))
+    remarks: Mapping[str, str] = entry.facts["remarks"]
     return {
-        path: ImageFacts(Stamp(*stamp), (size[0], size[1]), fault)
+        path: ImageFacts(Stamp(*stamp), (size[0], size[1]), fault, remarks.get(path, ""))
         for path, stamp, size, fault in zip(paths, *columns, entry.facts["faults"], strict=True)
     }
 
@@ -91,5 +95,9 @@ def _save(cache: IndexCache, name: str, key: str, facts: Mapping[str, ImageFacts
         "stamps": np.array([fact.stamp for fact in facts.values()], np.int64).reshape(-1, 2),
         "sizes": np.array([fact.size for fact in facts.values()], np.int64).reshape(-1, 2),
     }
-    texts = {"paths": list(facts), "faults": [fact.fault for fact in facts.values()]}
+    texts = {
+        "paths": list(facts),
+        "faults": [fact.fault for fact in facts.values()],
+        "remarks": {path: fact.remark for path, fact in facts.items() if fact.remark},
+    }
     cache.save(name, key, CacheEntry(arrays=arrays, facts=texts))

@@ -228,6 +228,14 @@ def _parse_xml(content: bytes) -> ElementTree.Element | str:
     return str(error)
 
 
+def names_in_xml(content: bytes) -> list[str]:
+    """Return the class names in an XML file; none where it cannot be parsed."""
+    root = _parse_xml(content)
+    if isinstance(root, str):
+        return []
+    return [name for item in root.findall("object") if (name := (item.findtext("name") or "").strip())]
+
+
 def _readings(content: bytes) -> Iterator[bytes | str]:
     yield content
     is_stated = b"encoding" in content[:100]
