@@ -28,10 +28,7 @@ _SUFFIXES = (
 IMAGE_SUFFIXES = frozenset((*_SUFFIXES.split(), *([".heic", ".heif"] if _HAS_HEIF else [])))
 """Lower-case file name endings that are taken for images in a folder."""
 
-_FORMATS = (
-    *("JPEG", "MPO", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "JPEG2000", "PPM", "AVIF"),
-    *(["HEIF"] if _HAS_HEIF else []),
-)
+_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "JPEG2000", "PPM", "AVIF", "HEIF")
 _DECODE_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 # The bits of "reduced" alone: OpenCV's constants for reduced colour ask for BGR, too.
 _REDUCTION_FLAGS = {
@@ -42,6 +39,7 @@ _REDUCTION_FLAGS = {
 }
 _LARGEST_SHIFT = 0.25
 _JPEG_START = b"\xff\xd8"
+_JPEG_END = b"\xff\xd9"
 _ORIENTATION = 0x0112
 _HEADER_BYTES = 1 << 16
 # What Pillow raises on files that are not what they claim to be.
@@ -228,16 +226,18 @@ def _read_jpeg_start(path: str | Path) -> PlainHeader | None:
 
 
 def _open(data: bytes) -> Image.Image:
-    if _HAS_HEIF:
-        _register_heif()
-    return Image.open(io.BytesIO(data), formats=_FORMATS)
+    return Image.open(io.BytesIO(data), formats=_formats())
 
 
 @lru_cache(maxsize=1)
-def _register_heif() -> None:
-    import pillow_heif
+def _formats() -> tuple[str, ...]:
+    """Return those of the formats that the installed Pillow reads."""
+    if _HAS_HEIF:
+        import pillow_heif
 
-    pillow_heif.register_heif_opener()
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _shown_size(image: Image.Image) -> tuple[int, int]:
@@ -259,7 +259,25 @@ def _read_with_pillow(path: str | Path, data: bytes) -> ImageArray:
                 return to_rgb(image)
             return _turn_upright(_to_rgb(image), header.orientation)
     except _DECODER_ERRORS as error:
+        if (whole := _with_end_marker(data)) is not None:
+            return _read_with_pillow(path, whole)
         raise ImageError(f"{path}: {_explain(error)}") from error
+
+
+def _with_end_marker(data: bytes) -> bytes | None:
+    """Return a JPEG with the end marker it lacks; None where more than that is missing.
+
+    The decoder fills blocks that are missing with grey of 128, so that the last block tells.
+    """
+    header = read_plain_header(data)
+    is_progressive = b"\xff\xc2" in data  # every part of it covers the whole image
+    if header is None or is_progressive or data[:2] != _JPEG_START or data[-2:] == _JPEG_END:
+        return None
+    whole = data + _JPEG_END
+    pixels = cv2.imdecode(np.frombuffer(whole, np.uint8), _DECODE_FLAGS)
+    if pixels is None or bool((pixels[-4:, -4:] == 128).all()):
+        return None
+    return whole
 
 
 def _to_rgb(image: Image.Image) -> ImageArray:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from configs import stated_paths
-from configs.schema.data import DatasetSettings, SyntheticDataset, YoloDataset
+from configs.schema.data import AutoDataset, DatasetSettings, SyntheticDataset, YoloDataset
 from data.box_units import in_image_pixels
 from data.class_changes import change_classes, plan_classes
 from data.formats.class_names import check_class_names, find_class_names
@@ -44,6 +44,12 @@ def load_split(dataset: DatasetSettings, split: SplitName) -> Split:
         from data.synthetic import ensure_written
 
         dataset = ensure_written(dataset)
+    if isinstance(dataset, AutoDataset):
+        from data.intake.recognise import recognise
+
+        dataset = recognise(dataset).dataset
+        if split != "train" and not getattr(dataset, split):
+            raise UserError(f"data.{split} is not set: this data set has no {split} split")
     dataset = with_class_names(dataset)
     shares = {name: share for name in _CUT if isinstance(share := getattr(dataset, name), float)}
     if split == "train" or split in shares:

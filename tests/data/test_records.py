@@ -13,7 +13,8 @@ from data import image_facts, records
 from data.formats.rows import IMAGE_LEFT_OUT, NOT_FINITE
 from data.formats.yolo import YoloReader
 from data.index_cache import IndexCache
-from data.records import SIZE_DIFFERS, Split, load_split
+from data.box_units import SIZE_DIFFERS
+from data.records import Split, load_split
 from tests.data.formats.tiny import coco, voc, voc_object, write_image, yolo
 from utils.runtime.errors import UserError
 

@@ -4,14 +4,13 @@ from typing import Any
 import pytest
 
 from configs.schema.data import CocoDataset
+from data.formats.coco_categories import CLASS_WITHOUT_CATEGORY, UNUSED_CATEGORY
 from data.formats.coco import (
     AREA_REPLACED,
-    CLASS_WITHOUT_CATEGORY,
     LISTED_TWICE,
     NO_BOX,
     UNKNOWN_CATEGORY,
     UNKNOWN_IMAGE,
-    UNUSED_CATEGORY,
     CocoReader,
 )
 from data.formats.rows import NO_AREA, NOT_FINITE, RawSplit, judge
