@@ -83,7 +83,8 @@ def find_data_folder(stated: str, source: Source, sources: Sequence[str] = ()) -
     """Find the root folder of a data set; for format auto it may be a file.
 
     A relative path is tried against the folder of the YAML that states it (on the command line:
-    the working directory), then $FOCALDET_DATASETS, then ./datasets, then the working directory.
+    the working directory), then $FOCALDET_DATASETS, then ./datasets, then the working directory and
+    the folder around the YAML's.
     Where it is in none of them, but the YAML's own folder has its name or holds what the YAML
     names, the data set moved together with the YAML.
 
@@ -100,7 +101,7 @@ def find_data_folder(stated: str, source: Source, sources: Sequence[str] = ()) -
     """
     text = stated.strip() if "\\" not in stated else stated.strip().replace("\\", "/")
     path = Path(text).expanduser()
-    roots = [*_data_roots(source), Path.cwd()]
+    roots = [*_data_roots(source), Path.cwd(), source.folder.parent]
     places = list(dict.fromkeys(_absolute(root / path) for root in roots))
     for place in places:
         if place.exists():

@@ -100,6 +100,10 @@ class YoloDataset(DatasetSettings):
     test: str | tuple[str, ...] | Share | None = None
     """Test images, same forms as train, or the share of train to cut off."""
 
+    unlabelled: Literal["refuse", "background"] = "refuse"
+    """A split of which not one image has a label file: refuse it, since its labels are mostly
+    elsewhere, or take all its images as background."""
+
     first_class: Literal[0, 1] = 0
     """Smallest class id in the label files: that of the first name in class_names."""
 

@@ -20,6 +20,7 @@ from utils.runtime.errors import UserError
 from utils.structures.images import Record
 
 NO_IMAGE = "no such file below the data set's folder"
+NOT_NAMED = "images that no label file of the split names: not used"
 UNREADABLE = "file cannot be read as {}: counts as one rejected row"
 ALL_CLASSES = ""
 """Class of rows that are neutral for every class: regions to ignore."""
@@ -137,8 +138,11 @@ class ToolReader:
             not os.path.isfile(os.path.join(self._dataset.path, source))
             for source in _as_tuple(getattr(self._dataset, self._split))
         )
-        unlabelled = set(files.images) - set(found) if is_folder else set()
-        for path in unlabelled:
+        unlabelled = set(files.images) - set(found)
+        if unlabelled and not is_folder:
+            count = f"{len(unlabelled)} images, e.g. {min(unlabelled)}"
+            raw.notes.append(decide(self._dataset.path, "file", count, NOT_NAMED, "noted"))
+        for path in unlabelled if is_folder else ():
             found[path] = RawImage(path=path, image_id=0, rows=(), label_file="")
         for image_id, (_, raw_image) in enumerate(sorted(found.items())):
             raw.images.append(_with_id(raw_image, image_id))

@@ -41,6 +41,7 @@ def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]
     labels, label_of = pair(images)
     if not labels:
         _require_images(images, key)
+    if not labels and dataset.unlabelled == "refuse":
         raise UserError(f"{key}: {_explain_no_labels(images)}")
     notes = [*sources.notes, *_other_files(sources.others, labels)]
     notes += _listed_twice(sources.images) + _shared_labels(label_of.values())
@@ -85,7 +86,10 @@ def _explain_no_labels(images: Sequence[str]) -> str:
                 f"{text}; {suffixes[suffix]} {suffix} files lie there: give the folder itself, "
                 f"data={os.path.dirname(folder)}, to have its format recognised"
             )
-    return f"{text}; if they are in the format of another tool, give its folder: data=FOLDER"
+    return (
+        f"{text}; if they are in the format of another tool, give its folder: data=FOLDER; if none "
+        "shows an object, set data.unlabelled=background"
+    )
 
 
 def _other_files(others: Iterable[str], labels: Mapping[str, bytes]) -> list[Decision]:

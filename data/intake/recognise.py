@@ -28,12 +28,12 @@ from data.intake.tools import (
 )
 from data.intake.tree import Tree, row_kind
 from data.intake.voc import read_voc
-from data.intake.yolo import read_data_yaml, read_obj_data, read_plain
+from data.intake.yolo import ask_for_yaml, read_data_yaml, read_obj_data, read_plain
 from data.records import with_class_names
 from utils.runtime.errors import UserError
 
 LAYOUTS: dict[str, tuple[Layout, ...]] = {
-    "yolo": (read_data_yaml, read_obj_data, read_plain),
+    "yolo": (read_data_yaml, read_obj_data, read_plain, ask_for_yaml),
     "coco": (read_coco,),
     "voc": (read_voc,),
     "labelme": (read_labelme,),
@@ -97,6 +97,8 @@ def recognise(auto: AutoDataset) -> Recognised:
 def _of_tree(tree: Tree, layout: str | None) -> Candidate:
     if layout is not None and layout not in LAYOUTS:
         raise UserError(f"data.layout is {layout!r}; must be one of {', '.join(LAYOUTS)}")
+    if not tree.images and len(archives := tree.ending(".zip")) == 1:
+        tree = Tree(unpack(tree.path(archives[0])))
     found: dict[str, Candidate] = {}
     problems: list[UserError] = []
     for name, readings in LAYOUTS.items():
@@ -108,6 +110,8 @@ def _of_tree(tree: Tree, layout: str | None) -> Candidate:
                 continue
             if candidate is not None:
                 found[name] = candidate
+    if "two_columns" in found and "yaml" not in found.get("yolo", found["two_columns"]).settings:
+        found.pop("yolo", None)  # the lists name the texts that look like labels of YOLO
     if not found and problems:
         raise problems[0]
     if not found:
@@ -193,7 +197,9 @@ def _of_text(path: Path) -> Candidate:
 
 def _of_part(path: Path, *readings: Layout) -> Candidate:
     """Return the reading of the folder around a file that is only a part of a data set."""
-    candidate = _first(readings, Tree(path.parent)) or _first(readings, Tree(path.parent.parent))
+    trees = (Tree(folder) for folder in list(path.parents)[:3] if len(folder.parts) > 2)
+    with_images = next((tree for tree in trees if tree.images), None)
+    candidate = _first(readings, with_images) if with_images else None
     if candidate is None:
         raise UserError(
             f"data: {path} is not recognised as a data set; give the folder that holds its images "

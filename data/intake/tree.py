@@ -145,7 +145,8 @@ def row_kind(text: str) -> RowKind | None:
         return None
     numbers = [_is_number(column) for column in columns]
     if all(numbers):
-        return "yolo"
+        is_normalised = all(abs(float(column)) <= 2 for column in columns[1:5])
+        return "yolo" if is_normalised and float(columns[0]).is_integer() else "other"
     if not numbers[0] and len(columns) >= 15 and all(numbers[-11:]):
         return "kitti"
     return "other" if all(map(_is_almost_number, columns)) else None

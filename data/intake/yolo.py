@@ -18,24 +18,45 @@ _DEPTH = 2
 def read_data_yaml(tree: Tree) -> Candidate | None:
     """Return the reading that a data YAML states: `settings` names the file alone.
 
-    Raises:
-        UserError: there are several, none of which has a usual name.
+    None where no YAML has a usual name and several have others, or the only one means labels that
+    are not there.
     """
-    found = [path for path in tree.ending(".yaml", ".yml") if _is_dataset(tree, path)]
-    nearest = [path for path in found if path.count("/") == min(map(_depth, found))]
-    usual = [path for path in nearest if path.rpartition("/")[2] in _USUAL_NAMES]
-    chosen = (usual or nearest)[:1] if usual or len(nearest) == 1 else nearest
-    if len(chosen) > 1:
-        raise UserError(
-            f"data: {tree.root} holds {len(chosen)} data YAMLs ({', '.join(chosen[:4])}, ...); "
-            f"name one, as in data={tree.path(chosen[0])}"
-        )
-    if not chosen:
+    found = _data_yamls(tree)
+    usual = [path for path in found if path.rpartition("/")[2] in _USUAL_NAMES]
+    if not usual and (len(found) != 1 or not _fits(tree, found[0])):
         return None
+    chosen = (usual or found)[0]
     return Candidate(
-        title=f"{_maker(tree)}data set with {chosen[0]}",
-        settings={"yaml": str(tree.path(chosen[0]))},
+        title=f"{_maker(tree)}data set with {chosen}",
+        settings={"yaml": str(tree.path(chosen))},
     )
+
+
+def ask_for_yaml(tree: Tree) -> Candidate | None:
+    """Return None; the last resort where nothing but data YAMLs speaks.
+
+    Raises:
+        UserError: there are some, of which one has to be named.
+    """
+    found = _data_yamls(tree)
+    if found:
+        raise UserError(
+            f"data: {tree.root} holds data YAMLs ({', '.join(found[:4])}); "
+            f"name one, as in data={tree.path(found[0])}"
+        )
+    return None
+
+
+def _data_yamls(tree: Tree) -> list[str]:
+    """Return the data YAMLs nearest to the top."""
+    found = [path for path in tree.ending(".yaml", ".yml") if _is_dataset(tree, path)]
+    return [path for path in found if path.count("/") == min(map(_depth, found))]
+
+
+def _fits(tree: Tree, path: str) -> bool:
+    """Tell whether the labels that a YAML means can be there."""
+    is_yolo = read_yaml(tree.path(path)).values.get("format", "yolo") == "yolo"
+    return not is_yolo or bool({"yolo", "other"} & set(tree.text_kinds.values()))
 
 
 def read_obj_data(tree: Tree) -> Candidate | None:
