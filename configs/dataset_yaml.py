@@ -68,6 +68,8 @@ def _check_class_names(values: dict[str, Any], where: str) -> None:
     if "class_names" not in values:
         return
     names = values["class_names"]
+    if names == {}:
+        raise ConfigError(f"data.class_names is empty ({where}); without it the files are asked")
     if isinstance(names, dict):
         by_index = {_as_index(key): name for key, name in names.items()}
         if set(by_index) != set(range(len(names))):

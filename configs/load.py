@@ -176,7 +176,9 @@ def _find_data(settings: Layer, faults: list[str], notes: list[str]) -> None:
         return
     try:
         source = settings.source(("data", "path"))
-        folder, note = find_data_folder(data["path"], source, _stated_files(data))
+        folder, note = find_data_folder(
+            data["path"], source, _stated_files(data), may_be_file=data.get("format") == "auto"
+        )
         data["path"] = str(folder)
         notes += [note] if note else []
     except ConfigError as error:

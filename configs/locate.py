@@ -46,22 +46,15 @@ def find_graph(name: str, source: Source) -> Path:
     return _first_file(name, [source.folder, Path.cwd(), CONFIGS_FOLDER], source, "model.graph")
 
 
-def find_dataset_yaml(name: str, source: Source) -> Path:
-    """Find a data set's YAML: as `find_yaml`, or by its bare name in configs/datasets."""
-    shipped = CONFIGS_FOLDER / "datasets" / f"{name}.yaml"
-    return shipped if shipped.is_file() else find_yaml(name, source, "data")
-
-
 def find_dataset_source(name: str, source: Source) -> Path:
-    """Find what a data set is given as: a YAML as `find_dataset_yaml`, or any file or folder.
+    """Find what a data set is given as: a file, a folder, or the name of one in configs/datasets.
 
     Raises:
         ConfigError: It is in none of the places, all of which are listed.
     """
     if not Path(name).suffix:
         shipped = CONFIGS_FOLDER / "datasets" / f"{name}.yaml"
-        folders = [_absolute(root / Path(name).expanduser()) for root in _data_roots(source)]
-        if shipped.is_file() and not any(folder.is_dir() for folder in folders[:1]):
+        if shipped.is_file():
             return shipped
     places = [_absolute(root / Path(name).expanduser()) for root in _data_roots(source)]
     places.insert(1, _absolute(CONFIGS_FOLDER / name))
@@ -79,8 +72,10 @@ def _data_roots(source: Source) -> list[Path]:
     return [*roots, Path("datasets")]
 
 
-def find_data_folder(stated: str, source: Source, sources: Sequence[str] = ()) -> tuple[Path, str]:
-    """Find the root folder of a data set; for format auto it may be a file.
+def find_data_folder(
+    stated: str, source: Source, sources: Sequence[str] = (), *, may_be_file: bool = False
+) -> tuple[Path, str]:
+    """Find the root folder of a data set.
 
     A relative path is tried against the folder of the YAML that states it (on the command line:
     the working directory), then $FOCALDET_DATASETS, then ./datasets, then the working directory and
@@ -92,6 +87,7 @@ def find_data_folder(stated: str, source: Source, sources: Sequence[str] = ()) -
         stated: The path.
         source: Where it is stated.
         sources: Folders and lists below it that the YAML names.
+        may_be_file: Format auto takes files, too.
 
     Returns:
         The folder, and a note where it is not the stated one, else "".
@@ -104,7 +100,7 @@ def find_data_folder(stated: str, source: Source, sources: Sequence[str] = ()) -
     roots = [*_data_roots(source), Path.cwd(), source.folder.parent]
     places = list(dict.fromkeys(_absolute(root / path) for root in roots))
     for place in places:
-        if place.exists():
+        if place.is_dir() or (may_be_file and place.exists()):
             return place, ""
     own = source.folder.resolve()
     has_its_name = bool(parts_of(stated)) and parts_of(stated)[-1] == own.name

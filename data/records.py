@@ -135,7 +135,7 @@ def _assemble(
     sizes = {path: fact.size for path, fact in facts.items() if not fact.fault}
     images, resized = in_image_pixels(raw.images, sizes)
     stray_rows = [*(decision for decision, _ in files.stray_rows), *raw.stray_rows]
-    decisions = [*files.notes, *raw.notes, *resized, *stray_rows]
+    decisions = [*files.notes, *raw.notes, *stray_rows, *resized]
     num_stray = sum(count for _, count in files.stray_rows) + len(raw.stray_rows)
     num_rejected, num_dropped = num_stray, num_changed
     records: list[Record] = []

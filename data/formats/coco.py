@@ -123,7 +123,8 @@ class CocoReader:
             ):
                 raise UserError(
                     f"{self._annotations} is not a COCO instances file: "
-                    f"'{key}' must be a list of objects"
+                    f"'{key}' must be a list of objects; if it is of another tool, give its "
+                    "folder: data=FOLDER"
                 )
         return dict(document)
 

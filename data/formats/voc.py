@@ -63,15 +63,14 @@ class VocReader:
 
     def find(self) -> SplitFiles:
         """Return images, XML files and the list; raises UserError for what is missing or empty."""
+        is_folder = self._list.is_dir()
+        lists = {} if is_folder else {str(self._list): self._read_list()}
         images = list_images(require_folder(self._images, "data.images"))
         require_folder(self._annotations, "data.annotations")
-        lists = {}
-        if self._list.is_dir():
+        if is_folder:
             names = self._names_in_folder()
         else:
-            content = self._read_list()
-            lists = {str(self._list): content}
-            names = self._names(content, self._image_by_name(images))
+            names = self._names(lists[str(self._list)], self._image_by_name(images))
         if not names:
             raise UserError(f"{self._key}: {self._list} names no images")
         labels = read_present(map(self._xml_path, names))

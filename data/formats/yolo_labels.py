@@ -59,7 +59,8 @@ def _find_elsewhere(images: Iterable[str]) -> Mapping[str, str]:
             if place not in listings:
                 listings[place] = _label_files(place)
             wanted = (_folded(os.path.splitext(name)[0] + ".txt"), _folded(f"{name}.txt"))
-            fitting = [path for key in wanted for path in listings[place].get(key, ())]
+            found_there = [path for key in wanted for path in listings[place].get(key, ())]
+            fitting = [path for path in found_there if path != image]
             if len(fitting) == 1:
                 found[image] = fitting[0]
                 break
