@@ -41,7 +41,11 @@ def cut_test_split(loaded: LoadedExperiment, folder: Path, share: float) -> tupl
     if data.val is None:
         raise UserError("data.val is not set: a comparison needs a validation and a test split")
     if isinstance(data.val, float):
-        return (*settings, f"data.test={share * data.val:g}", f"data.val={(1 - share) * data.val:g}")
+        return (
+            *settings,
+            f"data.test={share * data.val:g}",
+            f"data.val={(1 - share) * data.val:g}",
+        )
     split = load_split(data.model_copy(update={"classes": None}), "val")
     reader = open_reader(data, "val")
     folder.mkdir(parents=True, exist_ok=True)

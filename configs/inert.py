@@ -12,8 +12,8 @@ from functools import partial
 from configs.allowed import shown
 from configs.keys import dotted
 from configs.schema import Experiment
-from configs.schema.data import AutoDataset
 from configs.schema.branch_loss import FocalLossSettings
+from configs.schema.data import AutoDataset
 from configs.schema.model import IouAssigner
 from configs.sources import KeyPath, Layer, leaves
 
@@ -195,9 +195,7 @@ RULES = (
 )
 
 
-def keys_without_effect(
-    experiment: Experiment, settings: Layer
-) -> tuple[list[str], list[str]]:
+def keys_without_effect(experiment: Experiment, settings: Layer) -> tuple[list[str], list[str]]:
     """Return one sentence for each key that a user stated in vain, and one for each idle key.
 
     A key is stated in vain where it stands beside, or above in precedence, what makes it so. One

@@ -191,7 +191,9 @@ def _stated_files(data: Mapping[str, Any]) -> list[str]:
     return [
         name
         for value in stated
-        for name in ([value] if isinstance(value, str) else value if isinstance(value, list) else [])
+        for name in (
+            [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        )
         if isinstance(name, str)
     ]
 

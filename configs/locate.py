@@ -106,8 +106,8 @@ def find_data_folder(
     has_its_name = bool(parts_of(stated)) and parts_of(stated)[-1] == own.name
     found = [find_stated(name, own, may_leave=False) for name in sources]
     if has_its_name or (found and all(found)):
-        note = f"data.path {stated!r} ({source.where}) does not exist: {own} taken, where the YAML lies"
-        return own, note
+        gone = f"data.path {stated!r} ({source.where}) does not exist"
+        return own, f"{gone}: {own} taken, where the YAML lies"
     tried = ", ".join(map(str, places))
     hint = f"state data.path or set ${DATASETS_VARIABLE} to the folder that holds your data sets"
     raise ConfigError(f"data.path {stated!r} ({source.where}) not found; tried {tried}; {hint}")

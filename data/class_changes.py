@@ -38,9 +38,7 @@ def plan_classes(names: Sequence[str], changes: ClassChanges) -> ClassTable:
             raise UserError(f"data.classes names {name!r} more than once; say one thing of it")
     new_name = {old: new for new, olds in changes.merge.items() for old in olds} | changes.rename
     wanted = [
-        None
-        if name in changes.leave_out
-        else changes.all_as or new_name.get(name, name)
+        None if name in changes.leave_out else changes.all_as or new_name.get(name, name)
         for name in names
     ]
     kept = tuple(dict.fromkeys(name for name in wanted if name is not None))
@@ -70,13 +68,13 @@ def change_classes(
             if label is not None:
                 rows.append(row._replace(label=label))
         images.append(replace(image, rows=tuple(rows)))
-    ids = [
-        raw.category_ids[table.new_label.index(label)] for label in range(len(table.names))
-    ] if raw.category_ids else []
-    notes = [*raw.notes, *_notes(names, table, counts, place)]
-    num_left_out = sum(
-        count for label, count in counts.items() if table.new_label[label] is None
+    ids = (
+        [raw.category_ids[table.new_label.index(label)] for label in range(len(table.names))]
+        if raw.category_ids
+        else []
     )
+    notes = [*raw.notes, *_notes(names, table, counts, place)]
+    num_left_out = sum(count for label, count in counts.items() if table.new_label[label] is None)
     changed = replace(raw, images=images, notes=notes, category_ids=tuple(ids))
     return changed, num_left_out
 

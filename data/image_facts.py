@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from data import image_header, image_io
+from data import image_header, image_io, image_values
 from data.index_cache import CacheEntry, IndexCache, hash_files
 
 
@@ -50,7 +50,8 @@ def inspect_images(
         name: entry of the cache.
         title: stands before the progress bar, which shows up after a second.
     """
-    key = hash_files(Path(str(module.__file__)) for module in (image_header, image_io))
+    modules = (image_header, image_io, image_values)
+    key = hash_files(Path(str(module.__file__)) for module in modules)
     known = _load(cache, name, key) if cache else {}
     facts = {
         path: known[path]

@@ -17,13 +17,14 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data.image_header import PlainHeader, read_plain_header
+from data.image_values import JPEG_START, used_bits, with_end_marker
 from utils.runtime.errors import UserError
 from utils.structures.images import ImageArray
 
 _HAS_HEIF = importlib.util.find_spec("pillow_heif") is not None
 _SUFFIXES = (
-    ".jpg .jpeg .jpe .jfif .mpo .png .apng .bmp .dib .tif .tiff .webp .gif .jp2 .j2k .ppm .pgm .pbm "
-    ".pnm .avif"
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .bmp .dib .tif .tiff .webp .gif .jp2 .j2k "
+    ".ppm .pgm .pbm .pnm .avif"
 )
 IMAGE_SUFFIXES = frozenset((*_SUFFIXES.split(), *([".heic", ".heif"] if _HAS_HEIF else [])))
 """Lower-case file name endings that are taken for images in a folder."""
@@ -38,8 +39,6 @@ _REDUCTION_FLAGS = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
 _LARGEST_SHIFT = 0.25
-_JPEG_START = b"\xff\xd8"
-_JPEG_END = b"\xff\xd9"
 _ORIENTATION = 0x0112
 _HEADER_BYTES = 1 << 16
 # What Pillow raises on files that are not what they claim to be.
@@ -97,7 +96,7 @@ def read_reduced_image(
     """
     data = _read_bytes(path)
     header = read_plain_header(data)
-    if header is None or not data.startswith(_JPEG_START):
+    if header is None or not data.startswith(JPEG_START):
         pixels = _decode(path, data, header)
         return pixels, (pixels.shape[0], pixels.shape[1])
     factor = jpeg_reduction(header.shown_size, wanted)
@@ -179,7 +178,7 @@ def _remark(data: bytes) -> str:
     with _open(data) as image:
         if not image.mode.startswith("I;16"):
             return ""
-        bits = _used_bits(np.asarray(image))
+        bits = used_bits(np.asarray(image))
     return "" if bits == 16 else f"16-bit image whose values use {bits} bits: these are taken"
 
 
@@ -222,7 +221,7 @@ def _read_jpeg_start(path: str | Path) -> PlainHeader | None:
             start = file.read(_HEADER_BYTES)
     except OSError:
         return None
-    return read_plain_header(start) if start.startswith(_JPEG_START) else None
+    return read_plain_header(start) if start.startswith(JPEG_START) else None
 
 
 def _open(data: bytes) -> Image.Image:
@@ -233,7 +232,7 @@ def _open(data: bytes) -> Image.Image:
 def _formats() -> tuple[str, ...]:
     """Return those of the formats that the installed Pillow reads."""
     if _HAS_HEIF:
-        import pillow_heif
+        import pillow_heif  # type: ignore[import-not-found,unused-ignore]
 
         pillow_heif.register_heif_opener()
     Image.init()
@@ -259,31 +258,15 @@ def _read_with_pillow(path: str | Path, data: bytes) -> ImageArray:
                 return to_rgb(image)
             return _turn_upright(_to_rgb(image), header.orientation)
     except _DECODER_ERRORS as error:
-        if (whole := _with_end_marker(data)) is not None:
+        if (whole := with_end_marker(data)) is not None:
             return _read_with_pillow(path, whole)
         raise ImageError(f"{path}: {_explain(error)}") from error
-
-
-def _with_end_marker(data: bytes) -> bytes | None:
-    """Return a JPEG with the end marker it lacks; None where more than that is missing.
-
-    The decoder fills blocks that are missing with grey of 128, so that the last block tells.
-    """
-    header = read_plain_header(data)
-    is_progressive = b"\xff\xc2" in data  # every part of it covers the whole image
-    if header is None or is_progressive or data[:2] != _JPEG_START or data[-2:] == _JPEG_END:
-        return None
-    whole = data + _JPEG_END
-    pixels = cv2.imdecode(np.frombuffer(whole, np.uint8), _DECODE_FLAGS)
-    if pixels is None or bool((pixels[-4:, -4:] == 128).all()):
-        return None
-    return whole
 
 
 def _to_rgb(image: Image.Image) -> ImageArray:
     if image.mode.startswith("I;16"):
         values = np.asarray(image)
-        grey = (values >> (_used_bits(values) - 8)).astype(np.uint8)
+        grey = (values >> (used_bits(values) - 8)).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):
         raise ValueError("32-bit pixels have no agreed full scale: convert to 8 or 16 bits")
@@ -291,16 +274,6 @@ def _to_rgb(image: Image.Image) -> ImageArray:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     return np.array(image.convert("RGB"))
-
-
-def _used_bits(values: npt.NDArray[Any]) -> int:
-    """Return how many bits of 16 an image uses: 8, 10, 12, 14 or 16, as sensors have.
-
-    Files of microscopes and thermal cameras leave the upper bits empty; taken at full scale, they
-    would be black.
-    """
-    highest = int(values.max(initial=0))
-    return next(bits for bits in (8, 10, 12, 14, 16) if highest < 1 << bits)
 
 
 def _turn_upright(pixels: ImageArray, orientation: int) -> ImageArray:
@@ -317,7 +290,7 @@ def _turn_upright(pixels: ImageArray, orientation: int) -> ImageArray:
 def _explain(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, UnidentifiedImageError):
-        return "not an image in JPEG, PNG, BMP, TIFF, WebP, GIF, JPEG 2000, PPM or AVIF format"
+        return "not an image in a format that is read (JPEG, PNG, TIFF, WebP, ...)"
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels"
     if "truncated" in text.lower():

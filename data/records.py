@@ -4,7 +4,7 @@ The reader of the format finds and parses the files, every image is looked at on
 judged, and the result is kept until a label, an image or a reader option changes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from configs import stated_paths
@@ -14,7 +14,14 @@ from data.class_changes import change_classes, plan_classes
 from data.formats.class_names import check_class_names, find_class_names
 from data.formats.files import Reader, SplitFiles, require_folder
 from data.formats.readers import READERS
-from data.formats.rows import BorderPolicy, RawSplit, judge, reject_all
+from data.formats.rows import (
+    BorderPolicy,
+    JudgedRows,
+    RawImage,
+    RawSplit,
+    judge,
+    reject_all,
+)
 from data.image_facts import ImageFacts, Stamp, inspect_images, stamp_files
 from data.index_cache import IndexCache, hash_files, hash_parts
 from data.label_report import Decision, LabelReport, decide
@@ -152,26 +159,12 @@ def _assemble(
                 decisions.append(decide(image.path, "image", "", fact.remark, "noted"))
             judged = judge(image, fact.size, policy)
             num_unlabelled += not image.label_file
-            records.append(
-                Record(
-                    path=image.path,
-                    image_id=image.image_id,
-                    size=fact.size,
-                    boxes=judged.boxes,
-                    labels=judged.labels,
-                    ignore=judged.ignore,
-                    area=judged.area,
-                )
-            )
+            records.append(_record(image, fact.size, judged))
         decisions += judged.decisions
         num_rejected += judged.num_rejected
         num_dropped += judged.num_dropped
     if not records:
-        unusable = next(row for row in decisions if row.location == "image")
-        raise UserError(
-            f"data.{split}: none of the {len(raw.images)} images can be used, "
-            f"e.g. {unusable.file}: {unusable.reason}"
-        )
+        raise UserError(_explain_unusable(split, decisions, len(images)))
     report = LabelReport(
         split=split,
         decisions=tuple(decisions),
@@ -182,7 +175,7 @@ def _assemble(
         num_images=len(records),
         num_background=sum(not len(record.boxes) for record in records),
         num_unlabelled=num_unlabelled,
-        num_left_out=len(raw.images) - len(records),
+        num_left_out=len(images) - len(records),
         hint=raw.hint,
     )
     return Split(
@@ -192,4 +185,24 @@ def _assemble(
         category_ids=raw.category_ids,
         report=report,
         fingerprint=fingerprint(records, names, dataset.path),
+    )
+
+
+def _record(image: RawImage, size: tuple[int, int], judged: JudgedRows) -> Record:
+    return Record(
+        path=image.path,
+        image_id=image.image_id,
+        size=size,
+        boxes=judged.boxes,
+        labels=judged.labels,
+        ignore=judged.ignore,
+        area=judged.area,
+    )
+
+
+def _explain_unusable(split: SplitName, decisions: Sequence[Decision], num_images: int) -> str:
+    unusable = next(row for row in decisions if row.location == "image")
+    return (
+        f"data.{split}: none of the {num_images} images can be used, "
+        f"e.g. {unusable.file}: {unusable.reason}"
     )

@@ -26,7 +26,9 @@ Groups = Literal["original", "prefix", "folder"]
 
 def hash_share(name: str) -> float:
     """Return the SHA-256 of a name as a number in [0, 1)."""
-    return int(hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:13], 16) / 16**13
+    return (
+        int(hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:13], 16) / 16**13
+    )
 
 
 def group_of(path: str, groups: Groups) -> str:

@@ -253,11 +253,11 @@ class SyntheticDataset(DatasetSettings):
 
 Dataset = Annotated[
     YoloDataset | CocoDataset | VocDataset | ToolDataset | AutoDataset | SyntheticDataset,
-    Field(discriminator="format")
+    Field(discriminator="format"),
 ]
 
 
 def settings_of_format(name: str) -> type[DatasetSettings]:
     """Return the settings class whose `format` is `name`."""
-    classes = get_args(get_args(Dataset)[0])
+    classes: tuple[type[DatasetSettings], ...] = get_args(get_args(Dataset)[0])
     return next(c for c in classes if name in get_args(c.model_fields["format"].annotation))

@@ -1,6 +1,5 @@
 """Class names that a data set's own files state, in the order that the ids in the labels mean."""
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,13 @@ from data.formats.voc import names_in_xml
 from data.formats.yolo_labels import label_folder
 from utils.runtime.errors import UserError
 
-CLASS_LISTS = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt", "predefined_classes.txt")
+CLASS_LISTS = (
+    "classes.txt",
+    "obj.names",
+    "_darknet.labels",
+    "labels.txt",
+    "predefined_classes.txt",
+)
 _SPLITS = ("train", "val", "test")
 
 

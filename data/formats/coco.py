@@ -221,7 +221,10 @@ class CocoReader:
                 f"{self._annotations}: {question}; state data.boxes=xywh (corner and size), xyxy "
                 "(two corners) or cxcywh (centre and size)"
             )
-        for reason, holds in ((NORMALISED, layout.is_normalised), (OTHER_ORDER, layout.order != "xywh")):
+        for reason, holds in (
+            (NORMALISED, layout.is_normalised),
+            (OTHER_ORDER, layout.order != "xywh"),
+        ):
             if holds:
                 raw.notes.append(decide(self._annotations, "file", layout.order, reason, "noted"))
         return layout

@@ -117,7 +117,9 @@ def to_id(value: Any) -> int | str | None:
     if isinstance(value, float):
         return int(value) if math.isfinite(value) and value.is_integer() else None
     if isinstance(value, str):
-        return int(float(value)) if _INTEGER.fullmatch(value) and "." in value else _from_text(value)
+        return (
+            int(float(value)) if _INTEGER.fullmatch(value) and "." in value else _from_text(value)
+        )
     return None
 
 
@@ -163,8 +165,9 @@ def _around_mask(mask: Mapping[str, Any]) -> Sequence[float] | None:
         return None
     height, width = size
     runs = _uncompress(counts) if isinstance(counts, str) else counts
-    is_usable = isinstance(runs, list) and all(isinstance(run, int) and run >= 0 for run in runs)
-    if not is_usable or height <= 0 or width <= 0 or sum(runs) != height * width:
+    if not isinstance(runs, list) or not all(isinstance(run, int) and run >= 0 for run in runs):
+        return None
+    if height <= 0 or width <= 0 or sum(runs) != height * width:
         return None
     ends = np.cumsum(np.array(runs, np.int64))
     starts = np.concatenate([[0], ends[:-1]])[1::2]

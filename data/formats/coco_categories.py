@@ -87,7 +87,9 @@ def _complete(
     notes: list[Decision],
 ) -> tuple[int, ...]:
     """Return a number for every class; results need numbers even where ids are texts."""
-    numbers = [key for entry in document["categories"] if isinstance(key := to_id(entry["id"]), int)]
+    numbers = [
+        key for entry in document["categories"] if isinstance(key := to_id(entry["id"]), int)
+    ]
     unused = max(numbers, default=0) + 1
     ids = []
     for label, name in enumerate(class_names):

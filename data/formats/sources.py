@@ -21,7 +21,9 @@ _INLINE_BOXES = re.compile(r"\.\w{3,4}\s+\d+(?:\.\d+)?,\d")
 class Sources:
     """Images, other files, lists and folders that a split names, and notes on where they were."""
 
-    def __init__(self, dataset: YoloDataset | ToolDataset, split: Literal["train", "val", "test"]):
+    def __init__(
+        self, dataset: YoloDataset | ToolDataset, split: Literal["train", "val", "test"]
+    ) -> None:
         self._key = f"data.{split}"
         self._root = Path(dataset.path)
         self._known: FileIndex | None = None

@@ -74,7 +74,7 @@ class ToolFormat(Protocol):
         """
 
     def class_names(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
-        """Return the names of the classes in the order of their ids; sorted where there are none."""
+        """Return the names of the classes in the order of their ids, else sorted."""
 
 
 class ToolReader:

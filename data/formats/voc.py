@@ -47,8 +47,9 @@ class VocReader:
     """Reads one split of a VOC data set; image ids are positions in the sorted split, from 0.
 
     first_pixel 1: xmin and ymin count pixels from 1, so x1 = xmin - 1 and x2 = xmax; 0: all four
-    are edges; auto: 0 where a corner at 0 or decimals prove it, else 1. xmin == xmax is rejected in both: read inclusively it would be one pixel wide, but in
-    practice it is a click that was never dragged to a box.
+    are edges; auto: 0 where a corner at 0 or decimals prove it, else 1. xmin == xmax is rejected in
+    both: read inclusively it would be one pixel wide, but in practice it is a click that was never
+    dragged to a box.
     """
 
     def __init__(self, dataset: VocDataset, split: Literal["train", "val", "test"]) -> None:
@@ -232,7 +233,9 @@ def names_in_xml(content: bytes) -> list[str]:
     root = _parse_xml(content)
     if isinstance(root, str):
         return []
-    return [name for item in root.findall("object") if (name := (item.findtext("name") or "").strip())]
+    return [
+        name for item in root.findall("object") if (name := (item.findtext("name") or "").strip())
+    ]
 
 
 def _readings(content: bytes) -> Iterator[bytes | str]:

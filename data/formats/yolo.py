@@ -180,4 +180,3 @@ def _common_fault(raw: RawSplit) -> str:
     return next(
         (text for fault, text in _HINTS.items() if num_rows and faults[fault] > num_rows / 2), ""
     )
-

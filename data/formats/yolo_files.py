@@ -45,7 +45,9 @@ def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]
         raise UserError(f"{key}: {_explain_no_labels(images)}")
     notes = [*sources.notes, *_other_files(sources.others, labels)]
     notes += _listed_twice(sources.images) + _shared_labels(label_of.values())
-    unusual = [image for image in images if label_of.get(image, label_path(image)) != label_path(image)]
+    unusual = [
+        image for image in images if label_of.get(image, label_path(image)) != label_path(image)
+    ]
     notes += [decide(label_of[image], "file", "", UNUSUAL_PLACE, "noted") for image in unusual]
     return SplitFiles(
         images=tuple(images),

@@ -25,7 +25,9 @@ def by_split(sources: Mapping[SplitName, Sequence[str]]) -> dict[str, Any]:
 
     Where only val or test is named, as FiftyOne exports one split, it is trained on.
     """
-    found = {name: _one_or_list(sources[name]) for name in ("train", "val", "test") if name in sources}
+    found = {
+        name: _one_or_list(sources[name]) for name in ("train", "val", "test") if name in sources
+    }
     if found and "train" not in found:
         first = next(iter(found))
         found = {"train": found.pop(first), **found}

@@ -84,7 +84,9 @@ def _image_folder(tree: Tree, path: str, index: FileIndex) -> str:
     names = [json.loads(text) for text in _FILE_NAME.findall(tree.head(path))[:_SAMPLES]]
     names = [name for name in names if name and "\0" not in name]
     home = folder_of(path)
-    for folder in dict.fromkeys((home, ".", folder_of(home), "images", f"{folder_of(home)}/images")):
+    for folder in dict.fromkeys(
+        (home, ".", folder_of(home), "images", f"{folder_of(home)}/images")
+    ):
         places = [os.path.normpath(tree.root / folder / name) for name in names]
         if places and all(place in index for place in places):
             return os.path.normpath(folder)

@@ -16,7 +16,7 @@ from data.formats.sources import stated_sources
 from data.intake.archive import unpack
 from data.intake.candidate import Candidate, Layout
 from data.intake.coco import is_coco, read_coco, read_coco_files
-from data.intake.tools import (
+from data.intake.other_layouts import (
     read_crowdhuman,
     read_kitti,
     read_labelme,
@@ -91,42 +91,57 @@ def recognise(auto: AutoDataset) -> Recognised:
     except ConfigError as error:
         raise UserError(str(error)) from error
     except OSError as error:
-        raise UserError(f"data: {error.filename or path} cannot be read: {error.strerror}") from error
+        raise UserError(
+            f"data: {error.filename or path} cannot be read: {error.strerror}"
+        ) from error
 
 
 def _of_tree(tree: Tree, layout: str | None) -> Candidate:
+    """Return the one reading of a folder.
+
+    A data YAML states what is meant and goes before labels of other formats that lie there, too;
+    lists of two columns name the texts that look like labels of YOLO.
+    """
     if layout is not None and layout not in LAYOUTS:
         raise UserError(f"data.layout is {layout!r}; must be one of {', '.join(LAYOUTS)}")
     if not tree.images and len(archives := tree.ending(".zip")) == 1:
         tree = Tree(unpack(tree.path(archives[0])))
-    found: dict[str, Candidate] = {}
-    problems: list[UserError] = []
-    for name, readings in LAYOUTS.items():
-        if layout in (None, name):
-            try:
-                candidate = _first(readings, tree)
-            except UserError as error:
-                problems.append(error)
-                continue
-            if candidate is not None:
-                found[name] = candidate
-    if "two_columns" in found and "yaml" not in found.get("yolo", found["two_columns"]).settings:
-        found.pop("yolo", None)  # the lists name the texts that look like labels of YOLO
-    if not found and problems:
-        raise problems[0]
+    found, problems = _readings(tree, layout)
+    has_yaml = "yolo" in found and "yaml" in found["yolo"].settings
+    if "two_columns" in found and not has_yaml:
+        found.pop("yolo", None)
     if not found:
-        raise UserError(_explain_nothing(tree))
-    if len(found) > 1 and "yaml" not in found.get("yolo", Candidate(title="", settings={})).settings:
-        readings_text = "; ".join(f"{item.title}: data.layout={name}" for name, item in found.items())
-        raise UserError(f"data: {tree.root} can be read in {len(found)} ways; say which: {readings_text}")
-    name, candidate = next(iter(found.items()))
-    others = [other for other in found if other != name]
-    note = f"{' and '.join(others)} labels lie there, too (data.layout={others[0]} reads them)" if others else ""
+        raise problems[0] if problems else UserError(_explain_nothing(tree))
+    if len(found) > 1 and not has_yaml:
+        ways = "; ".join(f"{item.title}: data.layout={name}" for name, item in found.items())
+        raise UserError(f"data: {tree.root} can be read in {len(found)} ways; say which: {ways}")
+    (_, candidate), *others = found.items()
+    names = [name for name, _ in others]
+    if not names:
+        return candidate
+    note = f"labels of {' and '.join(names)} lie there, too: data.layout={names[0]} reads them"
     return _with_note(candidate, note)
 
 
+def _readings(tree: Tree, layout: str | None) -> tuple[dict[str, Candidate], list[UserError]]:
+    """Return the readings that fit by layout, and why others nearly do."""
+    found: dict[str, Candidate] = {}
+    problems: list[UserError] = []
+    for name, readings in LAYOUTS.items():
+        if layout not in (None, name):
+            continue
+        try:
+            candidate = _first(readings, tree)
+        except UserError as error:
+            problems.append(error)
+            continue
+        if candidate is not None:
+            found[name] = candidate
+    return found, problems
+
+
 def _with_note(candidate: Candidate, note: str) -> Candidate:
-    notes = (*candidate.notes, note) if note else candidate.notes
+    notes = (*candidate.notes, note)
     return Candidate(title=candidate.title, settings=candidate.settings, notes=notes)
 
 
@@ -216,10 +231,7 @@ def _settings(candidate: Candidate, auto: AutoDataset) -> tuple[DatasetSettings,
     else:
         model = settings_of_format(str(candidate.settings["format"]))
         dataset = model.model_validate_json(_json(candidate.settings))
-    stated = {
-        key: getattr(auto, key)
-        for key in _changed(auto)
-    }
+    stated = {key: getattr(auto, key) for key in _changed(auto)}
     if auto.class_names:
         stated["class_names"] = auto.class_names
     for key in stated:

@@ -43,7 +43,11 @@ def describe(found: Recognised) -> list[str]:
         return []
     lines = [f"data is taken for: {found.title}", *found.notes]
     yaml = [f"    {line}" for line in found.to_yaml().splitlines()]
-    return [*lines, "the data YAML that says the same:", *(yaml[:30] + ["    ..."] * (len(yaml) > 30))]
+    return [
+        *lines,
+        "the data YAML that says the same:",
+        *(yaml[:30] + ["    ..."] * (len(yaml) > 30)),
+    ]
 
 
 def write_yaml(found: Recognised, path: Path) -> None:

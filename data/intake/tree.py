@@ -184,9 +184,7 @@ def _is_almost_number(text: str) -> bool:
 def _inner(root: Path) -> Path:
     for _ in range(4):
         entries = [
-            entry
-            for entry in os.scandir(root)
-            if not entry.name.startswith((".", "__MACOSX"))
+            entry for entry in os.scandir(root) if not entry.name.startswith((".", "__MACOSX"))
         ]
         if len(entries) != 1 or not entries[0].is_dir():
             break

@@ -57,7 +57,9 @@ def _with_lists(tree: Tree) -> Candidate | None:
     if len(roots) != 1 or not (lists or others):
         return None
     root = roots.pop()
-    sources: dict[SplitName, list[str]] = {name: [_below(path, root)] for name, path in lists.items()}
+    sources: dict[SplitName, list[str]] = {
+        name: [_below(path, root)] for name, path in lists.items()
+    }
     if not sources and len(others) == 1:
         sources = {"train": [_below(others[0], root)]}
     if not sources:

@@ -103,7 +103,7 @@ def read_plain(tree: Tree) -> Candidate | None:
     image_folders = list(dict.fromkeys(map(folder_of, tree.images)))
     if not image_folders:
         raise UserError(
-            f"data: {tree.root} holds YOLO labels in {', '.join(sorted(folders)[:3])} but no images; "
+            f"data: {tree.root} holds YOLO labels in {sorted(folders)[0]} but no images; "
             "export it with its images, or put them into a folder images beside labels"
         )
     labelled = [folder for folder in image_folders if _has_labels(folder, folders)]
@@ -161,4 +161,3 @@ def _maker(tree: Tree) -> str:
 def _below(path: str, root: str) -> str:
     prefix = root.rstrip("/") + "/"
     return path.removeprefix(prefix) if path != root else "."
-

@@ -119,8 +119,8 @@ def _first_unknown(key: str) -> str:
         ("data: {path: images_here, class_names: [a], format: yolov8}", 'data.format is "yolov8" '
          "(experiment.yaml:1); must be one of yolo, coco, voc, labelme, supervisely"),
         ("data: {path: images_here, class_names: [a], train: x, first_pixel: 0}",
-         "data.first_pixel has no effect (experiment.yaml:1): format is yolo; use format: voc or auto, "
-         "or remove first_pixel"),
+         "data.first_pixel has no effect (experiment.yaml:1): format is yolo; use format: voc or "
+         "auto, or remove first_pixel"),
         ("data: {format: synthetic, class_names: [ring]}", "data.class_names (experiment.yaml:1) "
          "must be the first of disc, ring"),
         ("data: gone.yaml", "data 'gone.yaml' (experiment.yaml:1) not found; tried gone.yaml, "),

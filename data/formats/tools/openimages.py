@@ -37,9 +37,7 @@ class OpenImages:
 
     def class_names(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
         """Return the names of the classes that have boxes, in the order of classes.csv."""
-        codes = {
-            entry["LabelName"] for content in files.values() for _, entry in _entries(content)
-        }
+        codes = {entry["LabelName"] for content in files.values() for _, entry in _entries(content)}
         names = _names(files)
         known = [name for code, name in names.items() if code in codes]
         return tuple(dict.fromkeys((*known, *in_order(codes - set(names)))))

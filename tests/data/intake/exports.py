@@ -262,8 +262,21 @@ def openimages(root: Path) -> None:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(
-            "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,"
-            "IsGroupOf,IsDepiction,IsInside".split(",")
+            [
+                "ImageID",
+                "Source",
+                "LabelName",
+                "Confidence",
+                "XMin",
+                "XMax",
+                "YMin",
+                "YMax",
+                "IsOccluded",
+                "IsTruncated",
+                "IsGroupOf",
+                "IsDepiction",
+                "IsInside",
+            ]
         )
         for stem, rows in labels.items():
             save_image(root / split / f"{stem}.png")

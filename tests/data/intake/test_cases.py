@@ -38,6 +38,7 @@ NO_TRUTH = {"row_empty"}
 OTHER_BOXES = {"partly_outside": 2, "voc_zero_based": 1}
 """Inputs where boxes of each image are not in truth.json: one moved to or over the border."""
 
+
 @pytest.fixture(scope="module")
 def cases(shared: Path) -> Path:
     if not (shared / "cases").is_dir():

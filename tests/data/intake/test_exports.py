@@ -42,11 +42,7 @@ def assert_boxes(split: Split, labels: Labels | None = None) -> None:
                 continue
             name = split.class_names[label]
             names = OTHER_NAMES.get(name, {name})
-            match = [
-                true
-                for true in left
-                if true[0] in names and max(abs(box - true[1])) <= 1.001
-            ]
+            match = [true for true in left if true[0] in names and max(abs(box - true[1])) <= 1.001]
             assert match, (record.path, name, box, left)
             left.remove(match[0])
         assert left == [], (record.path, left)
@@ -133,9 +129,7 @@ def test_file(name: str, file: str, labels: Labels, tmp_path: Path) -> None:
     EXPORTS[name][0](tmp_path / "x")
     found = recognised(tmp_path / "x" / file)
     if file == "train.txt":
-        found = look_at(
-            load_dataset(str(tmp_path / "x" / file), ["data.class_names=[cat, dog]"])
-        )
+        found = look_at(load_dataset(str(tmp_path / "x" / file), ["data.class_names=[cat, dog]"]))
     splits = splits_of(found.dataset)
     for split in splits.values():
         assert_boxes(split)

@@ -58,7 +58,9 @@ def read_visdrone(tree: Tree) -> Candidate | None:
     ]
     if not folders:
         return None
-    return _candidate("VisDrone annotations", "visdrone", tree, tree.sources(map(folder_of, folders)))
+    return _candidate(
+        "VisDrone annotations", "visdrone", tree, tree.sources(map(folder_of, folders))
+    )
 
 
 def read_widerface(tree: Tree) -> Candidate | None:
