@@ -196,7 +196,7 @@ def test_truncated_file_is_told(tmp_path: Path, suffix: str, keep: float) -> Non
         (b"", "the file is empty"),
         (b"\xff\xd8\xff\xe0\x00\x10", "image"),
         (b"\x89PNG\r\n\x1a\n", "image"),
-        (b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "not an image in JPEG"),
+        (b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "not an image in a format"),
     ],
 )
 def test_what_is_no_image_is_told(tmp_path: Path, content: bytes, message: str) -> None:
