@@ -76,6 +76,8 @@ def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
     """Return the configuration, of the run that is resumed or of --cfg, and what is new in it."""
     try:
         if command.resume is None:
+            if command.cfg is None:
+                raise UserError("--cfg FILE or --resume RUN is needed")
             return load_experiment(command.cfg, command.overrides), []
         config = command.resume / "config.yaml"
         if not config.is_file():

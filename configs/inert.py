@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from configs.allowed import shown
+from configs.derived_words import stated_words
 from configs.keys import dotted
 from configs.schema import Experiment
 from configs.schema.branch_loss import FocalLossSettings
 from configs.schema.data import AutoDataset
-from configs.schema.model import IouAssigner
+from configs.schema.model import IouAssignerSettings
 from configs.sources import KeyPath, Layer, leaves
 
 
@@ -31,6 +32,8 @@ class Rule:
     """A value that says nothing else than that the key is off."""
     is_idle: bool = False
     """Data or length of the run make it so, not another choice: a note, no mistake."""
+    unless_derived: tuple[str, ...] = ()
+    """Keys; where the run derives the number of one of them, the rule does not apply."""
 
 
 def _has_objectness(experiment: Experiment) -> bool:
@@ -46,7 +49,7 @@ def _no_class_term(experiment: Experiment) -> bool:
 
 
 def _no_double_claims(experiment: Experiment) -> bool:
-    return isinstance(experiment.loss.assigner, IouAssigner)
+    return isinstance(experiment.loss.assigner, IouAssignerSettings)
 
 
 def _one_class(experiment: Experiment) -> bool:
@@ -142,7 +145,12 @@ RULES = (
         harmless=0,
     ),
     Rule(
-        keys=("train.warmup.min_iterations", "train.warmup.momentum", "train.warmup.bias_lr"),
+        keys=(
+            "train.warmup.min_iterations",
+            "train.warmup.max_share",
+            "train.warmup.momentum",
+            "train.warmup.bias_lr",
+        ),
         applies=_no_warmup,
         because="train.warmup.epochs is 0",
         causes=("train.warmup.epochs",),
@@ -159,6 +167,13 @@ RULES = (
         applies=lambda experiment: experiment.train.ema.decay == 0,
         because="train.ema.decay is 0",
         causes=("train.ema.decay",),
+    ),
+    Rule(
+        keys=("train.ema.horizon",),
+        applies=lambda experiment: True,
+        because="train.ema.decay and train.ema.ramp_steps are numbers, not auto",
+        causes=("train.ema.decay",),
+        unless_derived=("train.ema.decay", "train.ema.ramp_steps"),
     ),
     Rule(
         keys=("train.cache_limit",),
@@ -202,10 +217,11 @@ def keys_without_effect(experiment: Experiment, settings: Layer) -> tuple[list[s
     that only the data or the length of the run makes idle is no mistake: users of small data or
     short runs need not know what a recipe states.
     """
+    words = stated_words(settings).keys()
     in_vain: list[str] = []
     idle: list[str] = []
     for rule in RULES:
-        if rule.applies(experiment):
+        if rule.applies(experiment) and not words & set(rule.unless_derived):
             for path in _stated(rule, settings):
                 (idle if rule.is_idle else in_vain).append(_sentence(path, rule, settings))
     return in_vain, idle

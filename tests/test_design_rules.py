@@ -32,6 +32,7 @@ UTILS = (
 )
 LAYERS: dict[str, frozenset[str]] = {
     "assembly": frozenset({"configs", "data", "models", *UTILS}),
+    "commands": frozenset({"assembly", "configs", "data", "models", *UTILS}),
     "configs": frozenset(),
     "utils.runtime": frozenset(),
     "utils.structures": frozenset(),
@@ -55,7 +56,7 @@ MAX_FUNCTION_LINES = 60
 
 
 def sources() -> list[Path]:
-    packages = ("assembly", "configs", "data", "models", "utils")
+    packages = ("assembly", "commands", "configs", "data", "models", "utils")
     return sorted(path for package in packages for path in (ROOT / package).rglob("*.py"))
 
 

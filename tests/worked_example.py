@@ -12,16 +12,19 @@ REPOSITORY = Path(__file__).parents[1]
 NOT_THE_PROGRAM = {"benchmarks", "examples", "tests"}
 
 
-def extended_copy(target: Path, changes: Mapping[Path, Mapping[str, str]]) -> list[str]:
+def extended_copy(
+    target: Path, changes: Mapping[Path, Mapping[str, str]], *, tests: bool = False
+) -> list[str]:
     """Copy the packages of the program and put an extension in; return the files it touches.
 
     Args:
         target: of the copy.
         changes: by file, below the repository's root: what to replace, and with what. A file that
             is not there is made of the replacement of "".
+        tests: copy the tests, too, for what they share.
     """
     for package in {init.parent.name for init in REPOSITORY.glob("*/__init__.py")}:
-        if package in NOT_THE_PROGRAM:
+        if package in NOT_THE_PROGRAM and not (tests and package == "tests"):
             continue
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(REPOSITORY / package, target / package, ignore=ignored)

@@ -46,7 +46,7 @@ class DatasetSettings(Settings):
     """Last folders of `path` that together are the data set's name for a person."""
 
     path: str
-    """Root folder of the data set. A relative path is tried against the YAML that states it, then
+    """Root folder of the data set. A relative path is tried against the YAML that sets it, then
     $FOCALDET_DATASETS, then ./datasets."""
 
     class_names: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class DatasetSettings(Settings):
 
     max_rejected: float = Field(default=0.01, ge=0, le=1)
     """Share of label rows, 0 to 1, that may be unusable before training refuses to start; every
-    rejected row is in labels_report.csv. 1 always trains on what is left."""
+    rejected row is listed in labels_report.csv. 1 always trains on the remaining rows."""
 
     cache: bool = True
     """Keep an index of the labels between runs, in the user's cache folder ($FOCALDET_CACHE, else
@@ -113,7 +113,7 @@ class YoloDataset(DatasetSettings):
 
 
 class CocoSplit(Settings):
-    """Where one split of a COCO data set lies."""
+    """Images and annotations of one split of a COCO data set."""
 
     images: str
     """Folder of the images, relative to data.path."""
@@ -259,5 +259,8 @@ Dataset = Annotated[
 
 def settings_of_format(name: str) -> type[DatasetSettings]:
     """Return the settings class whose `format` is `name`."""
-    classes: tuple[type[DatasetSettings], ...] = get_args(get_args(Dataset)[0])
-    return next(c for c in classes if name in get_args(c.model_fields["format"].annotation))
+    classes = get_args(get_args(Dataset)[0])
+    found: type[DatasetSettings] = next(
+        each for each in classes if name in get_args(each.model_fields["format"].annotation)
+    )
+    return found

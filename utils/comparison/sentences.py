@@ -6,6 +6,7 @@ from typing import Any
 
 from configs.schema.comparison import VerdictSettings
 from configs.schema.data import settings_of_format
+from configs.schema.loss import BRANCHES
 from utils.comparison.arm_result import ArmResult
 from utils.comparison.focal_grid import tried_gammas
 from utils.comparison.run_record import RunRecord
@@ -51,7 +52,7 @@ def setting_text(run: RunRecord) -> str:
     """Return data set, model, budget and gain mode of an arm."""
     train, model, loss = (run.config[name] for name in ("train", "model", "loss"))
     start = f"from {Path(model['weights']).name}" if model.get("weights") else "from scratch"
-    scales = {str((loss.get(name) or {}).get("scale", "as_is")) for name in _BRANCHES}
+    scales = {str((loss.get(name) or {}).get("scale", "as_is")) for name in BRANCHES}
     gains = "matched gains" if "matched" in scales else "gains as they are"
     return (
         f"{data_name(run.config['data'])}, {run.network} {start}, {train['epochs']} epochs at "
@@ -62,9 +63,6 @@ def setting_text(run: RunRecord) -> str:
 def _gammas(focal_grid: Sequence[Mapping[str, Any]]) -> str:
     tried = tried_gammas(focal_grid)
     return f" (focal losses: gamma {', '.join(f'{gamma:g}' for gamma in tried)})" if tried else ""
-
-
-_BRANCHES = ("objectness", "classification")
 
 
 def data_name(data: Mapping[str, Any]) -> str:
