@@ -23,10 +23,8 @@ from assembly.start_weights import write_weights_report
 from assembly.user_hooks import user_hooks
 from configs.changes import Change, gives_other_batches
 from configs.load import LoadedExperiment
-from configs.schema.augment import AugmentSettings
 from configs.schema.train import TrainSettings
-from data.augment.custom import load_custom_ops
-from data.device_rendering import rendering_device
+from data.device_rendering import require_usable_ops
 from data.doctor.examine import worst_lines
 from data.loader import build_train_batches
 from data.reading import open_training_cache
@@ -76,7 +74,7 @@ def train(
     _require_joinable(settings, ranks)
     own_hooks = (*user_hooks(loaded.experiment.hooks, is_main=ranks.is_main), *hooks)
     device = choose_device(settings.device, ranks.local_rank)
-    _require_usable_ops(loaded.experiment.augment, device)
+    require_usable_ops(loaded.experiment.augment, device)
     set_threads(settings.threads, processes=ranks.local_size)
     set_deterministic(settings.deterministic)
     with ranks.main_first("reading labels"):
@@ -278,11 +276,6 @@ def _require_joinable(settings: TrainSettings, ranks: Ranks) -> None:
             "train.oom=halve works in one process only: several could halve at different times and "
             "wait for each other for ever; lower train.batch_size instead"
         )
-
-
-def _require_usable_ops(augment: AugmentSettings, device: torch.device) -> None:
-    """Raise UserError for an operation of the user that will not do, before anything is written."""
-    rendering_device(augment.device, device, load_custom_ops(augment.custom))
 
 
 def _threads(settings: TrainSettings, device: torch.device, ranks: Ranks) -> FixedThreads:

@@ -84,7 +84,8 @@ class Detect(AnchorHead):
         stride of the level. Classes, published: ln(0.6 / (C - 0.99999)); counted:
         ln(p / (1 - p)) with p the share of the class. Without priors both are 0.
 
-        Source: SPEC 2B.5; counting instead of assuming: Chen et al., arXiv 1909.04868.
+        Source: docs/recipe_sources.md#start-values; counting instead of assuming: Chen et al.,
+        arXiv 1909.04868.
 
         Raises:
             ValueError: a count is not positive, or there is not one per class or level.
