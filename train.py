@@ -36,6 +36,9 @@ def main() -> None:
     for note in loaded.notes:
         logging.info(note)
     prepare_environment()
+    loaded = look_at_data(loaded, command)
+    if command.write_yaml is not None:
+        return
     from assembly.run_files import interrupted_run
     from assembly.run_report import open_report
     from assembly.training import train
@@ -52,6 +55,24 @@ def main() -> None:
         open_report(folder)
 
 
+def look_at_data(loaded: LoadedExperiment, command: TrainCommand) -> LoadedExperiment:
+    """Return the configuration with what data=FOLDER was recognised as; say or write it."""
+    from data.intake.resolve import describe, resolve_data, write_yaml
+
+    try:
+        loaded, found = resolve_data(loaded)
+    except UserError:
+        if is_silent_process():
+            sys.exit(USER_ERROR_CODE)
+        raise
+    for line in describe(found):
+        logging.info(line)
+    if command.write_yaml is not None:
+        write_yaml(found, command.write_yaml)
+        logging.info("wrote %s; train with data=%s", command.write_yaml, command.write_yaml)
+    return loaded
+
+
 def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
     """Return the configuration, of the run that is resumed or of --cfg, and what is new in it."""
     try:
@@ -62,7 +83,10 @@ def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
         config = command.resume / "config.yaml"
         if not config.is_file():
             raise UserError(f"{command.resume} is not the folder of a run: it holds no config.yaml")
-        before, after = load_experiment(config), load_experiment(config, command.overrides)
+        # Data that moved is looked for where it is now, in both.
+        moved = [text for text in command.overrides if text.startswith("data.path=")]
+        before = load_experiment(config, moved)
+        after = load_experiment(config, command.overrides)
         changes = changes_between(before.experiment, after.experiment)
         require_changeable(changes)
     except (ConfigError, UserError):

@@ -10,7 +10,8 @@ import json
 from pathlib import Path
 
 from configs.load import LoadedExperiment
-from configs.schema.data import SyntheticDataset
+from configs.schema.data import AutoDataset, SyntheticDataset
+from data.intake.resolve import look_at, write_yaml
 from data.records import load_split, open_reader
 from utils.runtime.errors import UserError
 
@@ -28,14 +29,26 @@ def cut_test_split(loaded: LoadedExperiment, folder: Path, share: float) -> tupl
         if data.test_images == 0:
             raise UserError("data.test_images is 0: a comparison needs a test split")
         return ()
+    settings: list[str] = []
+    if isinstance(data, AutoDataset):
+        found = look_at(data)
+        data = found.dataset
+        folder.mkdir(parents=True, exist_ok=True)
+        write_yaml(found, folder / "data.yaml")
+        settings = [f"data={(folder / 'data.yaml').resolve()}"]
     if data.test is not None:
-        return ()
+        return tuple(settings)
     if data.val is None:
         raise UserError("data.val is not set: a comparison needs a validation and a test split")
-    split = load_split(data, "val")
+    if isinstance(data.val, float):
+        return (
+            *settings,
+            f"data.test={share * data.val:g}",
+            f"data.val={(1 - share) * data.val:g}",
+        )
+    split = load_split(data.model_copy(update={"classes": None}), "val")
     reader = open_reader(data, "val")
     folder.mkdir(parents=True, exist_ok=True)
-    settings = []
     for name in ("val", "test"):
         part = [r for r in split.records if is_test_image(r.path, share) == (name == "test")]
         if not part:

@@ -256,6 +256,11 @@ class _Training:
 def _load_splits(loaded: LoadedExperiment) -> tuple[Split, Split | None]:
     data = loaded.experiment.data
     train_split = load_split(data, "train")
+    if not any(len(record.boxes) for record in train_split.records):
+        raise UserError(
+            f"train: not one object in {len(train_split.records)} images; "
+            "there is nothing to learn from"
+        )
     has_validation = data.format == "synthetic" or data.val is not None
     return train_split, load_split(data, "val") if has_validation else None
 

@@ -54,7 +54,12 @@ def _group(
         own = [k for k in model.model_fields if k not in shared and k != group.discriminator]
         if own:
             tags = " or ".join(group.tags(model))
-            yield f"  with {prefix}{group.discriminator} {tags}:"
+            yield from textwrap.wrap(
+                f"with {prefix}{group.discriminator} {tags}:",
+                _WIDTH,
+                initial_indent="  ",
+                subsequent_indent=_INDENT,
+            )
         for name in own:
             yield from ("  " + line for line in _key(model, name, prefix, default, seen))
 

@@ -14,6 +14,7 @@ from configs.derived_words import stated_words
 from configs.keys import dotted
 from configs.schema import Experiment
 from configs.schema.branch_loss import FocalLossSettings
+from configs.schema.data import AutoDataset
 from configs.schema.model import IouAssignerSettings
 from configs.sources import KeyPath, Layer, leaves
 
@@ -29,6 +30,8 @@ class Rule:
     """The keys whose values make it so; none where it is always so."""
     harmless: object = None
     """A value that says nothing else than that the key is off."""
+    is_idle: bool = False
+    """Data or length of the run make it so, not another choice: a note, no mistake."""
     unless_derived: tuple[str, ...] = ()
     """Keys; where the run derives the number of one of them, the rule does not apply."""
 
@@ -70,7 +73,8 @@ def _validated_once(experiment: Experiment) -> bool:
 
 
 def _never_validated(experiment: Experiment) -> bool:
-    return getattr(experiment.data, "val", "generated") is None
+    is_known = not isinstance(experiment.data, AutoDataset)
+    return is_known and getattr(experiment.data, "val", "generated") is None
 
 
 def _no_focusing(experiment: Experiment, branch: str) -> bool:
@@ -95,6 +99,7 @@ RULES = (
         applies=_no_class_term,
         because="with one class there is no class term",
         causes=("data.class_names",),
+        is_idle=True,
     ),
     Rule(
         keys=("loss.level_balance",),
@@ -113,6 +118,7 @@ RULES = (
         applies=_one_class,
         because="there is one class",
         causes=("data.class_names",),
+        is_idle=True,
         harmless=False,
     ),
     Rule(
@@ -120,6 +126,7 @@ RULES = (
         applies=_one_class,
         because="there is one class",
         causes=("data.class_names",),
+        is_idle=True,
         harmless=True,
     ),
     Rule(
@@ -134,6 +141,7 @@ RULES = (
         applies=_mosaic_closed,
         because="augment.close_mosaic covers all epochs",
         causes=("augment.close_mosaic", "train.epochs"),
+        is_idle=True,
         harmless=0,
     ),
     Rule(
@@ -178,6 +186,7 @@ RULES = (
         applies=_validated_once,
         because="eval.interval leaves only the validation after the last epoch",
         causes=("eval.interval", "train.epochs"),
+        is_idle=True,
         harmless=0,
     ),
     Rule(
@@ -185,6 +194,7 @@ RULES = (
         applies=_never_validated,
         because="the data set has no val split",
         causes=("data.val",),
+        is_idle=True,
         harmless=0,
     ),
     *(
@@ -200,18 +210,21 @@ RULES = (
 )
 
 
-def keys_without_effect(experiment: Experiment, settings: Layer) -> list[str]:
-    """Return one sentence for each key that a user stated in vain.
+def keys_without_effect(experiment: Experiment, settings: Layer) -> tuple[list[str], list[str]]:
+    """Return one sentence for each key that a user stated in vain, and one for each idle key.
 
-    A key is stated in vain where it stands beside, or above in precedence, what makes it so.
+    A key is stated in vain where it stands beside, or above in precedence, what makes it so. One
+    that only the data or the length of the run makes idle is no mistake: users of small data or
+    short runs need not know what a recipe states.
     """
     words = stated_words(settings).keys()
-    return [
-        _sentence(path, rule, settings)
-        for rule in RULES
-        if rule.applies(experiment) and not words & set(rule.unless_derived)
-        for path in _stated(rule, settings)
-    ]
+    in_vain: list[str] = []
+    idle: list[str] = []
+    for rule in RULES:
+        if rule.applies(experiment) and not words & set(rule.unless_derived):
+            for path in _stated(rule, settings):
+                (idle if rule.is_idle else in_vain).append(_sentence(path, rule, settings))
+    return in_vain, idle
 
 
 def _stated(rule: Rule, settings: Layer) -> Iterator[KeyPath]:
@@ -229,10 +242,10 @@ def _stated(rule: Rule, settings: Layer) -> Iterator[KeyPath]:
 def _sentence(path: KeyPath, rule: Rule, settings: Layer) -> str:
     cause = max(rule.causes, key=lambda key: settings.source(_path(key)).rank, default="")
     origin = f" ({settings.source(_path(cause)).where})" if cause else ""
-    remedy = f"leave it out or change {cause}" if cause else "leave it out"
+    remedy = f"; leave it out or change {cause}" if cause else "; leave it out"
     return (
         f"{dotted(path)}: {shown(_value(settings, path))} has no effect "
-        f"({settings.source(path).where}): {rule.because}{origin}; {remedy}"
+        f"({settings.source(path).where}): {rule.because}{origin}{'' if rule.is_idle else remedy}"
     )
 
 

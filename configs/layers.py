@@ -6,17 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from configs.dataset_yaml import fill_missing, normalise
+from configs.dataset_yaml import fill_missing, is_dataset, normalise
 from configs.derived_words import derivable_keys, put
 from configs.errors import ConfigError
 from configs.faults import unknown_key
-from configs.locate import find_dataset_yaml, find_yaml
+from configs.locate import find_dataset_source, find_yaml
 from configs.resolved import DERIVED
 from configs.sources import KeyPath, Layer, Source, display_name
 from configs.yaml_reader import Document, parse_value, read_yaml
 
 COMMAND_LINE = "command line"
 PRESETS_FOLDER = "presets"
+YAML_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass
@@ -41,14 +42,25 @@ class Layers:
         """Add a data set YAML as the whole section `data`."""
         self.data_is_stated = True
         try:
-            document = read_yaml(find_dataset_yaml(name, source))
+            place = find_dataset_source(name, source)
+            if place.suffix.lower() not in YAML_SUFFIXES:
+                self._add_found_data(place, source)
+                return
+            document = read_yaml(place)
         except ConfigError as error:
             self.faults.append(str(error))
             return
         folder = document.path.parent.resolve()
         file = Source(display_name(document.path), folder, rank=source.rank, by_user=source.by_user)
         layer = self._layer({"data": document.values}, file, _below_data(document))
-        fill_missing(layer.values["data"], folder)
+        self.notes += fill_missing(layer.values["data"], folder, file.name)
+        layer.replaces_data = True
+        self.layers.append(layer)
+
+    def _add_found_data(self, place: Path, source: Source) -> None:
+        """Add a folder or file whose content is to be recognised as the whole section `data`."""
+        layer = Layer(sources={(): source})
+        layer.values = {"data": {"format": "auto", "path": str(place)}}
         layer.replaces_data = True
         self.layers.append(layer)
 
@@ -85,6 +97,10 @@ class Layers:
             cycle = " -> ".join(display_name(p) for p in (*open_files, here))
             raise ConfigError(f"base: a file is its own base: {cycle}")
         document = read_yaml(path)
+        if is_dataset(document.values):
+            raise ConfigError(
+                f"{display_name(path)} is a data set, not an experiment; give it as data={path}"
+            )
         by_user = here.parent.name != PRESETS_FOLDER
         if document.values.pop("resolved", False) is True:
             by_user = False

@@ -17,7 +17,7 @@ from configs.faults import check_keys, validate
 from configs.fingerprint import fingerprint
 from configs.inert import keys_without_effect
 from configs.layers import COMMAND_LINE, Layers
-from configs.locate import find_data_folder, find_graph, find_weights
+from configs.locate import find_data_folder, find_experiment, find_graph, find_weights
 from configs.merge import merge, schema_defaults
 from configs.resolved import resolved_yaml
 from configs.schema import Experiment
@@ -76,13 +76,13 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> LoadedEx
     Raises:
         ConfigError: With one line for each mistake: key, value, place, what to do.
     """
-    path = Path(path)
+    path = find_experiment(Path(path))
     stack = Layers()
     stack.add_experiment(path)
     stack.add_overrides(overrides)
     settings, faults = _merged(stack)
     graph_path, graph = _read_graph(settings, faults)
-    experiment, found = _validated(settings, Source(display_name(path), path.parent))
+    experiment, found = _validated(settings, Source(display_name(path), path.parent), stack.notes)
     if experiment is not None:
         found += contradictions(experiment, graph, settings)
     if stack.data_is_stated:
@@ -156,17 +156,22 @@ def _merged(stack: Layers) -> tuple[Layer, list[str]]:
         if layer.replaces_data and "data" in settings.values:
             settings.drop(("data",))
         merge(settings, layer)
-    _find_data(settings, faults)
+    _find_data(settings, faults, stack.notes)
     _find_weights(settings)
     return settings, faults
 
 
-def _validated(settings: Layer, file: Source) -> tuple[Experiment | None, list[str]]:
+def _validated(
+    settings: Layer, file: Source, notes: list[str] | None = None
+) -> tuple[Experiment | None, list[str]]:
     """Make the settings; `file` is named where something is missing altogether."""
     settings.sources[()] = file
     experiment, faults = validate(settings)
     if experiment is not None:
-        faults += keys_without_effect(experiment, settings)
+        in_vain, idle = keys_without_effect(experiment, settings)
+        faults += in_vain
+        if notes is not None:
+            notes += idle
     return experiment, faults
 
 
@@ -177,7 +182,7 @@ def _require(experiment: Experiment | None, faults: list[str]) -> Experiment:
     return experiment
 
 
-def _find_data(settings: Layer, faults: list[str]) -> None:
+def _find_data(settings: Layer, faults: list[str], notes: list[str]) -> None:
     data = settings.values.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("path"), str):
         return
@@ -185,9 +190,27 @@ def _find_data(settings: Layer, faults: list[str]) -> None:
         data["path"] = str(Path(data["path"]).expanduser().resolve())
         return
     try:
-        data["path"] = str(find_data_folder(data["path"], settings.source(("data", "path"))))
+        source = settings.source(("data", "path"))
+        folder, note = find_data_folder(
+            data["path"], source, _stated_files(data), may_be_file=data.get("format") == "auto"
+        )
+        data["path"] = str(folder)
+        notes += [note] if note else []
     except ConfigError as error:
         faults.append(str(error))
+
+
+def _stated_files(data: Mapping[str, Any]) -> list[str]:
+    """Return the folders and lists that a data set names below its root."""
+    stated = [data.get(name) for name in ("train", "val")]
+    return [
+        name
+        for value in stated
+        for name in (
+            [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        )
+        if isinstance(name, str)
+    ]
 
 
 def _find_weights(settings: Layer) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.cli import CommandParser
+from configs.recipe import choose_recipe, names_data
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class TrainCommand:
     open_report: bool = False
     verify_resume: bool = False
     replay: Path | None = None
+    write_yaml: Path | None = None
+    """Where to write the data YAML that says what data=FOLDER was taken for."""
 
 
 def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
@@ -52,10 +55,21 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
         type=Path,
         help="recompute a saved batch whose loss or gradient was NaN or infinite, and say where",
     )
+    parser.add_argument(
+        "--write-yaml",
+        metavar="FILE",
+        type=Path,
+        help="write the data YAML that says what data=FOLDER is taken for, and stop",
+    )
     command = parser.parse(sys.argv[1:] if arguments is None else arguments)
     modes = [command.resume, command.replay, command.verify_resume or None]
     if command.cfg is None and not any(modes):
-        parser.error("--cfg FILE or --resume RUN is needed, as in --cfg configs/quickstart.yaml")
+        if not names_data(command.overrides):
+            parser.error(
+                "data=FOLDER, --cfg FILE or --resume RUN is needed, as in "
+                "--cfg configs/quickstart.yaml"
+            )
+        command.cfg = choose_recipe(command.overrides)
     if sum(mode is not None for mode in modes) > 1:
         parser.error("--resume, --replay and --verify-resume exclude each other")
     return TrainCommand(
@@ -65,4 +79,5 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
         open_report=command.open_report,
         verify_resume=command.verify_resume,
         replay=command.replay,
+        write_yaml=command.write_yaml,
     )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from data import image_header, image_io
+from data import image_header, image_io, image_values
 from data.index_cache import CacheEntry, IndexCache, hash_files
 
 
@@ -24,11 +24,14 @@ class Stamp(NamedTuple):
 
 
 class ImageFacts(NamedTuple):
-    """(height, width) in pixels as a viewer shows the image; `fault`: why it cannot be used."""
+    """(height, width) in pixels as a viewer shows the image; `fault`: why it cannot be used,
+    `remark`: what is unusual about it.
+    """
 
     stamp: Stamp
     size: tuple[int, int]
     fault: str
+    remark: str = ""
 
 
 def stamp_files(paths: Iterable[str]) -> dict[str, Stamp]:
@@ -47,7 +50,8 @@ def inspect_images(
         name: entry of the cache.
         title: stands before the progress bar, which shows up after a second.
     """
-    key = hash_files(Path(str(module.__file__)) for module in (image_header, image_io))
+    modules = (image_header, image_io, image_values)
+    key = hash_files(Path(str(module.__file__)) for module in modules)
     known = _load(cache, name, key) if cache else {}
     facts = {
         path: known[path]
@@ -58,8 +62,8 @@ def inspect_images(
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         inspected = pool.map(image_io.inspect_image, changed)
         progress = tqdm(inspected, title, len(changed), unit="image", delay=1, disable=None)
-        for path, (size, fault) in zip(changed, progress, strict=True):
-            facts[path] = ImageFacts(stamps[path], size, fault or "")
+        for path, (size, fault, remark) in zip(changed, progress, strict=True):
+            facts[path] = ImageFacts(stamps[path], size, fault or "", remark)
     if cache and changed:
         _save(cache, name, key, facts)
     return facts
@@ -80,8 +84,9 @@ def _load(cache: IndexCache, name: str, key: str) -> dict[str, ImageFacts]:
         return {}
     paths: Sequence[str] = entry.facts["paths"]
     columns = (entry.arrays[column].tolist() for column in ("stamps", "sizes"))
+    remarks: Mapping[str, str] = entry.facts["remarks"]
     return {
-        path: ImageFacts(Stamp(*stamp), (size[0], size[1]), fault)
+        path: ImageFacts(Stamp(*stamp), (size[0], size[1]), fault, remarks.get(path, ""))
         for path, stamp, size, fault in zip(paths, *columns, entry.facts["faults"], strict=True)
     }
 
@@ -91,5 +96,9 @@ def _save(cache: IndexCache, name: str, key: str, facts: Mapping[str, ImageFacts
         "stamps": np.array([fact.stamp for fact in facts.values()], np.int64).reshape(-1, 2),
         "sizes": np.array([fact.size for fact in facts.values()], np.int64).reshape(-1, 2),
     }
-    texts = {"paths": list(facts), "faults": [fact.fault for fact in facts.values()]}
+    texts = {
+        "paths": list(facts),
+        "faults": [fact.fault for fact in facts.values()],
+        "remarks": {path: fact.remark for path, fact in facts.items() if fact.remark},
+    }
     cache.save(name, key, CacheEntry(arrays=arrays, facts=texts))

@@ -1,13 +1,15 @@
 """Read images as a viewer shows them: uint8 RGB, EXIF rotation applied; files are never written to.
 
-JPEG, PNG, BMP, TIFF and WebP. Ordinary 8-bit JPEG and PNG go through OpenCV, which is faster; grey,
+JPEG, PNG, BMP, TIFF, WebP, GIF, JPEG 2000, PPM, AVIF where Pillow has it, HEIC with pillow-heif.
+Ordinary 8-bit JPEG and PNG go through OpenCV, which is faster; grey,
 16-bit, palette, transparent, CMYK and all other images through Pillow. Both give the same pixels.
 """
 
+import importlib.util
 import io
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -15,13 +17,19 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data.image_header import PlainHeader, read_plain_header
+from data.image_values import JPEG_START, used_bits, with_end_marker
 from utils.runtime.errors import UserError
 from utils.structures.images import ImageArray
 
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"))
+_HAS_HEIF = importlib.util.find_spec("pillow_heif") is not None
+_SUFFIXES = (
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .bmp .dib .tif .tiff .webp .gif .jp2 .j2k "
+    ".ppm .pgm .pbm .pnm .avif"
+)
+IMAGE_SUFFIXES = frozenset((*_SUFFIXES.split(), *([".heic", ".heif"] if _HAS_HEIF else [])))
 """Lower-case file name endings that are taken for images in a folder."""
 
-_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP")
+_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "JPEG2000", "PPM", "AVIF", "HEIF")
 _DECODE_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 # The bits of "reduced" alone: OpenCV's constants for reduced colour ask for BGR, too.
 _REDUCTION_FLAGS = {
@@ -31,7 +39,6 @@ _REDUCTION_FLAGS = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
 _LARGEST_SHIFT = 0.25
-_JPEG_START = b"\xff\xd8"
 _ORIENTATION = 0x0112
 _HEADER_BYTES = 1 << 16
 # What Pillow raises on files that are not what they claim to be.
@@ -57,7 +64,8 @@ class ImageError(UserError):
 def read_image(path: str | Path) -> ImageArray:
     """Return the image as uint8 (H, W, 3) RGB, contiguous, rotated as its EXIF data says.
 
-    16-bit values keep their upper 8 bits, so full scale stays full scale; transparent pixels are
+    16-bit values keep the upper 8 of the bits that the image uses (8, 10, 12, 14 or 16), so full
+    scale stays full scale; transparent pixels are
     laid over white; grey is repeated in three channels; of several frames the first is taken.
 
     Raises:
@@ -88,7 +96,7 @@ def read_reduced_image(
     """
     data = _read_bytes(path)
     header = read_plain_header(data)
-    if header is None or not data.startswith(_JPEG_START):
+    if header is None or not data.startswith(JPEG_START):
         pixels = _decode(path, data, header)
         return pixels, (pixels.shape[0], pixels.shape[1])
     factor = jpeg_reduction(header.shown_size, wanted)
@@ -140,19 +148,38 @@ def check_image(path: str | Path) -> str | None:
     return inspect_image(path)[1]
 
 
-def inspect_image(path: str | Path) -> tuple[tuple[int, int], str | None]:
+class Inspection(NamedTuple):
+    """(height, width), why the file cannot be used, and what is unusual about it."""
+
+    size: tuple[int, int]
+    fault: str | None
+    remark: str = ""
+
+
+def inspect_image(path: str | Path) -> Inspection:
     """Return what `read_image_size` and `check_image` say, reading the file once.
 
     Returns:
-        ((height, width), None), or ((0, 0), reason) for a file that cannot be used.
+        size, None and a remark or "", or (0, 0) and the reason for a file that cannot be used.
     """
     try:
         data = _read_bytes(path)
         pixels = _read_with_pillow(path, data)
         header = read_plain_header(data)
     except ImageError as error:
-        return (0, 0), str(error).removeprefix(f"{path}: ")
-    return (header.shown_size if header else (pixels.shape[0], pixels.shape[1])), None
+        return Inspection((0, 0), str(error).removeprefix(f"{path}: "))
+    if header:
+        return Inspection(header.shown_size, None)
+    return Inspection((pixels.shape[0], pixels.shape[1]), None, _remark(data))
+
+
+def _remark(data: bytes) -> str:
+    """Return what is to be said about a file that was decoded; "" for nothing."""
+    with _open(data) as image:
+        if not image.mode.startswith("I;16"):
+            return ""
+        bits = used_bits(np.asarray(image))
+    return "" if bits == 16 else f"16-bit image whose values use {bits} bits: these are taken"
 
 
 def to_rgb(image: Image.Image) -> ImageArray:
@@ -194,11 +221,22 @@ def _read_jpeg_start(path: str | Path) -> PlainHeader | None:
             start = file.read(_HEADER_BYTES)
     except OSError:
         return None
-    return read_plain_header(start) if start.startswith(_JPEG_START) else None
+    return read_plain_header(start) if start.startswith(JPEG_START) else None
 
 
 def _open(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data), formats=_FORMATS)
+    return Image.open(io.BytesIO(data), formats=_formats())
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    """Return those of the formats that the installed Pillow reads."""
+    if _HAS_HEIF:
+        import pillow_heif  # type: ignore[import-not-found,unused-ignore]
+
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _shown_size(image: Image.Image) -> tuple[int, int]:
@@ -220,12 +258,15 @@ def _read_with_pillow(path: str | Path, data: bytes) -> ImageArray:
                 return to_rgb(image)
             return _turn_upright(_to_rgb(image), header.orientation)
     except _DECODER_ERRORS as error:
+        if (whole := with_end_marker(data)) is not None:
+            return _read_with_pillow(path, whole)
         raise ImageError(f"{path}: {_explain(error)}") from error
 
 
 def _to_rgb(image: Image.Image) -> ImageArray:
     if image.mode.startswith("I;16"):
-        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        values = np.asarray(image)
+        grey = (values >> (used_bits(values) - 8)).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):
         raise ValueError("32-bit pixels have no agreed full scale: convert to 8 or 16 bits")
@@ -249,7 +290,7 @@ def _turn_upright(pixels: ImageArray, orientation: int) -> ImageArray:
 def _explain(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, UnidentifiedImageError):
-        return "not an image in JPEG, PNG, BMP, TIFF or WebP format"
+        return "not an image in a format that is read (JPEG, PNG, TIFF, WebP, ...)"
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels"
     if "truncated" in text.lower():

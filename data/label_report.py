@@ -54,8 +54,9 @@ class LabelReport:
     """The decisions about one split and the counts they must add up to.
 
     num_rows counts every label row found for the split's images, num_rejected those that are not
-    used, the rows of unusable images among them: used rows = num_rows - num_rejected, of which
-    num_ignored are crowds and difficult objects.
+    used, the rows of unusable images and of label files without image among them, num_dropped rows
+    that go without loss (copies of others, classes that data.classes leaves out): used rows =
+    num_rows - num_rejected - num_dropped, of which num_ignored are crowds and difficult objects.
     num_images counts images in use, num_background those of them without any used row,
     num_unlabelled those without a label file, num_left_out images that could not be used.
     """
@@ -69,11 +70,14 @@ class LabelReport:
     num_background: int
     num_unlabelled: int
     num_left_out: int
+    num_dropped: int = 0
+    hint: str = ""
+    """What all rejected rows have in common and what to do about it; "" where nothing is known."""
 
     @property
     def num_used(self) -> int:
         """Rows that became boxes."""
-        return self.num_rows - self.num_rejected
+        return self.num_rows - self.num_rejected - self.num_dropped
 
     def write_csv(self, path: str | Path) -> None:
         """Write all decisions, one a line under a header of `COLUMNS`; folders are made."""
@@ -94,11 +98,12 @@ class LabelReport:
             return
         share = self.num_rejected / self.num_rows
         enough = min(1.0, math.ceil(share * 1000) / 1000)
+        advice = f", or set data.max_rejected={enough:g} to train without them"
         raise UserError(
             f"{self.split}: {self.num_rejected} of {self.num_rows} label rows ({share:.1%}) cannot "
             f"be used, more than data.max_rejected = {max_rejected:g} allows: "
-            f"{self._why_rejected()}; mend them, or set data.max_rejected={enough:g} "
-            "to train without them"
+            f"{self._why_rejected()}; {self.hint or 'fix them'}"
+            f"{advice if self.num_used and not self.hint else ''}"
         )
 
     def _totals(self) -> str:

@@ -4,23 +4,35 @@ The reader of the format finds and parses the files, every image is looked at on
 judged, and the result is kept until a label, an image or a reader option changes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from configs.schema.data import DatasetSettings, SyntheticDataset
+from configs import stated_paths
+from configs.schema.data import AutoDataset, DatasetSettings, SyntheticDataset, YoloDataset
+from data.box_units import in_image_pixels
+from data.class_changes import change_classes, plan_classes
+from data.formats.class_names import check_class_names, find_class_names
 from data.formats.files import Reader, SplitFiles, require_folder
 from data.formats.readers import READERS
-from data.formats.rows import RawImage, RawSplit, judge, reject_all
+from data.formats.rows import (
+    BorderPolicy,
+    JudgedRows,
+    RawImage,
+    RawSplit,
+    judge,
+    reject_all,
+)
 from data.image_facts import ImageFacts, Stamp, inspect_images, stamp_files
 from data.index_cache import IndexCache, hash_files, hash_parts
 from data.label_report import Decision, LabelReport, decide
 from data.split import Split, SplitName, fingerprint, pack, unpack
+from data.split_share import cut_split
 from utils.runtime.errors import UserError
 from utils.structures.images import Record
 
 __all__ = ["Split", "SplitName", "load_split"]
 
-SIZE_DIFFERS = "image has another size than its labels state"
+_CUT = ("val", "test")
 
 
 def load_split(dataset: DatasetSettings, split: SplitName) -> Split:
@@ -39,10 +51,41 @@ def load_split(dataset: DatasetSettings, split: SplitName) -> Split:
         from data.synthetic import ensure_written
 
         dataset = ensure_written(dataset)
+    if isinstance(dataset, AutoDataset):
+        from data.intake.recognise import recognise
+
+        dataset = recognise(dataset).dataset
+        if split != "train" and not getattr(dataset, split):
+            raise UserError(f"data.{split} is not set: this data set has no {split} split")
+    dataset = with_class_names(dataset)
+    shares = {name: share for name in _CUT if isinstance(share := getattr(dataset, name), float)}
+    if split == "train" or split in shares:
+        whole = _load_whole(dataset.model_copy(update=dict.fromkeys(shares)), "train")
+        return cut_split(whole, split, shares, dataset.groups, dataset.path) if shares else whole
+    return _load_whole(dataset, split)
+
+
+def with_class_names(dataset: DatasetSettings) -> DatasetSettings:
+    """Return the settings with the class names of the data set's files where none are stated.
+
+    Raises:
+        UserError: there are none either, or stated ones contradict the files.
+    """
+    if isinstance(dataset, SyntheticDataset):
+        return dataset
+    if dataset.class_names:
+        if isinstance(dataset, YoloDataset):
+            check_class_names(dataset)
+        return dataset
+    require_folder(Path(dataset.path), "data.path")
+    return dataset.model_copy(update={"class_names": find_class_names(dataset)})
+
+
+def _load_whole(dataset: DatasetSettings, split: SplitName) -> Split:
     reader = open_reader(dataset, split)
     files = reader.find()
     stamps = stamp_files(files.images)
-    settings = dataset.model_dump_json(exclude={"max_rejected", "cache"})
+    settings = dataset.model_dump_json(exclude={"max_rejected", "cache", "groups"})
     name = hash_parts((settings, split))[:24]
     key = hash_parts((hash_files(_reader_sources()), _content_key(files, stamps)))
     cache = IndexCache.of_user() if dataset.cache else None
@@ -55,7 +98,7 @@ def load_split(dataset: DatasetSettings, split: SplitName) -> Split:
         name=f"images-{name}",
         title=f"{split}: checking images",
     )
-    result = _assemble(dataset, split, raw, facts, files.notes)
+    result = _assemble(dataset, split, raw, facts, files)
     if cache:
         cache.save(f"labels-{name}", key, pack(result))
     return result
@@ -71,7 +114,8 @@ def open_reader(dataset: DatasetSettings, split: SplitName) -> Reader:
 
 def _reader_sources() -> list[Path]:
     here = Path(__file__).parent
-    return [*sorted(here.glob("formats/*.py")), *sorted(here.glob("*.py"))]
+    shared = Path(str(stated_paths.__file__))
+    return [*sorted(here.glob("formats/**/*.py")), *sorted(here.glob("*.py")), shared]
 
 
 def _content_key(files: SplitFiles, stamps: Mapping[str, Stamp]) -> str:
@@ -80,7 +124,7 @@ def _content_key(files: SplitFiles, stamps: Mapping[str, Stamp]) -> str:
         parts += [path, content]
     for path, stamp in stamps.items():
         parts += [path, repr(stamp)]
-    return hash_parts([*parts, *map(repr, files.notes)])
+    return hash_parts([*parts, *map(repr, (*files.notes, *files.stray_rows))])
 
 
 def _assemble(
@@ -88,65 +132,77 @@ def _assemble(
     split: SplitName,
     raw: RawSplit,
     facts: Mapping[str, ImageFacts],
-    notes: tuple[Decision, ...],
+    files: SplitFiles,
 ) -> Split:
+    names, num_changed = dataset.class_names, 0
+    if dataset.classes is not None:
+        table = plan_classes(names, dataset.classes)
+        raw, num_changed = change_classes(raw, names, table, dataset.path)
+        names = table.names
+    sizes = {path: fact.size for path, fact in facts.items() if not fact.fault}
+    images, resized = in_image_pixels(raw.images, sizes)
+    stray_rows = [*(decision for decision, _ in files.stray_rows), *raw.stray_rows]
+    decisions = [*files.notes, *raw.notes, *stray_rows, *resized]
+    num_stray = sum(count for _, count in files.stray_rows) + len(raw.stray_rows)
+    num_rejected, num_dropped = num_stray, num_changed
     records: list[Record] = []
-    decisions = [*notes, *raw.notes, *raw.stray_rows]
-    num_rejected = len(raw.stray_rows)
     num_unlabelled = 0
-    for image in raw.images:
+    policy = BorderPolicy(dataset.outside, dataset.min_inside)
+    for image in images:
         fact = facts.get(image.path)
         fault = image.fault or (fact.fault if fact else "")
         if fact is None or fault:
             decisions.append(decide(image.path, "image", "", fault, "rejected"))
             judged = reject_all(image)
         else:
-            decisions += _compare_sizes(image, fact.size)
-            judged = judge(image, fact.size)
+            if fact.remark:
+                decisions.append(decide(image.path, "image", "", fact.remark, "noted"))
+            judged = judge(image, fact.size, policy)
             num_unlabelled += not image.label_file
-            records.append(
-                Record(
-                    path=image.path,
-                    image_id=image.image_id,
-                    size=fact.size,
-                    boxes=judged.boxes,
-                    labels=judged.labels,
-                    ignore=judged.ignore,
-                    area=judged.area,
-                )
-            )
+            records.append(_record(image, fact.size, judged))
         decisions += judged.decisions
         num_rejected += judged.num_rejected
+        num_dropped += judged.num_dropped
     if not records:
-        unusable = next(row for row in decisions if row.location == "image")
-        raise UserError(
-            f"data.{split}: none of the {len(raw.images)} images can be used, "
-            f"e.g. {unusable.file}: {unusable.reason}"
-        )
+        raise UserError(_explain_unusable(split, decisions, len(images)))
     report = LabelReport(
         split=split,
         decisions=tuple(decisions),
-        num_rows=sum(len(image.rows) for image in raw.images) + len(raw.stray_rows),
+        num_rows=sum(len(image.rows) for image in images) + num_stray + num_changed,
         num_rejected=num_rejected,
+        num_dropped=num_dropped,
         num_ignored=sum(int(record.ignore.sum()) for record in records),
         num_images=len(records),
         num_background=sum(not len(record.boxes) for record in records),
         num_unlabelled=num_unlabelled,
-        num_left_out=len(raw.images) - len(records),
+        num_left_out=len(images) - len(records),
+        hint=raw.hint,
     )
     return Split(
         name=split,
         records=tuple(records),
-        class_names=dataset.class_names,
+        class_names=names,
         category_ids=raw.category_ids,
         report=report,
-        fingerprint=fingerprint(records, dataset.class_names, dataset.path),
+        fingerprint=fingerprint(records, names, dataset.path),
     )
 
 
-def _compare_sizes(image: RawImage, size: tuple[int, int]) -> list[Decision]:
-    if image.stated_size in (None, size):
-        return []
-    height, width = image.stated_size or size
-    value = f"stated {width}x{height}, is {size[1]}x{size[0]}"
-    return [decide(image.path, "image", value, SIZE_DIFFERS, "noted")]
+def _record(image: RawImage, size: tuple[int, int], judged: JudgedRows) -> Record:
+    return Record(
+        path=image.path,
+        image_id=image.image_id,
+        size=size,
+        boxes=judged.boxes,
+        labels=judged.labels,
+        ignore=judged.ignore,
+        area=judged.area,
+    )
+
+
+def _explain_unusable(split: SplitName, decisions: Sequence[Decision], num_images: int) -> str:
+    unusable = next(row for row in decisions if row.location == "image")
+    return (
+        f"data.{split}: none of the {num_images} images can be used, "
+        f"e.g. {unusable.file}: {unusable.reason}"
+    )

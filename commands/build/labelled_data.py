@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from configs.load import load_dataset
 from configs.schema.data import Dataset
+from data.intake.resolve import look_at
 from data.records import load_split
 from data.split import Split, SplitName
 
@@ -31,13 +33,14 @@ def open_data(stated: str, overrides: Sequence[str] = ()) -> LabelledData:
     """Read every split of a data set.
 
     Args:
-        stated: a data set YAML, or the bare name of one in configs/datasets.
+        stated: a data set YAML or the bare name of one in configs/datasets, a folder as a tool wrote
+            it, an archive, a COCO JSON.
         overrides: `data.key=value` settings that go before the file's.
 
     Raises:
         ConfigError, UserError: it cannot be found or read.
     """
-    settings = load_dataset(stated, overrides)
+    settings = cast(Dataset, look_at(load_dataset(stated, overrides)).dataset)
     has_all = settings.format == "synthetic"
     wanted = [name for name in SPLITS if has_all or getattr(settings, name, None)]
     return LabelledData(

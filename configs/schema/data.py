@@ -6,11 +6,42 @@ from pydantic import Field, model_validator
 
 from configs.schema.settings import Settings
 
+Share = Annotated[float, Field(gt=0, lt=1)]
+"""Part of the images of a split, above 0 and below 1."""
+
+
+class ClassChanges(Settings):
+    """Classes as they are to be trained, where that differs from the label files."""
+
+    leave_out: tuple[str, ...] = ()
+    """Classes whose objects are not used; images that hold nothing else become background."""
+
+    merge: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """New class: classes whose objects it takes over, as in {vehicle: [car, bus]}."""
+
+    rename: dict[str, str] = Field(default_factory=dict)
+    """Class in the files: name it gets."""
+
+    all_as: str | None = None
+    """Name of the single class that all objects count as; null keeps the classes apart."""
+
 
 class DatasetSettings(Settings):
     """What all formats share."""
 
-    carried: ClassVar[frozenset[str]] = frozenset({"path", "class_names", "max_rejected", "cache"})
+    carried: ClassVar[frozenset[str]] = frozenset(
+        {
+            "path",
+            "class_names",
+            "max_rejected",
+            "cache",
+            "classes",
+            "outside",
+            "min_inside",
+            "groups",
+        }
+    )
+
     num_name_folders: ClassVar[int] = 1
     """Last folders of `path` that together are the data set's name for a person."""
 
@@ -18,8 +49,9 @@ class DatasetSettings(Settings):
     """Root folder of the data set. A relative path is tried against the YAML that sets it, then
     $FOCALDET_DATASETS, then ./datasets."""
 
-    class_names: tuple[str, ...] = Field(min_length=1)
-    """Names of the classes, in order of class index. A mapping index: name is accepted too."""
+    class_names: tuple[str, ...] = ()
+    """Names of the classes, in order of class index. A mapping index: name is accepted too. Empty
+    takes those that the data set's own files state."""
 
     max_rejected: float = Field(default=0.01, ge=0, le=1)
     """Share of label rows, 0 to 1, that may be unusable before training refuses to start; every
@@ -28,6 +60,22 @@ class DatasetSettings(Settings):
     cache: bool = True
     """Keep an index of the labels between runs, in the user's cache folder ($FOCALDET_CACHE, else
     ~/.cache/focaldet); never inside the data set."""
+
+    classes: ClassChanges | None = None
+    """Classes to leave out, merge or rename; null takes them as they are."""
+
+    outside: Literal["clip", "ignore", "reject"] = "clip"
+    """Boxes that reach more than 1 px out of the image: clip those with at least the share
+    min_inside within it and reject the others; ignore clips, too, and makes the others neutral;
+    reject drops all of them."""
+
+    min_inside: float = Field(default=0.3, ge=0, le=1)
+    """Share of a box's area, 0 to 1, that must lie within the image for it to be clipped."""
+
+    groups: Literal["original", "prefix", "folder"] = "original"
+    """Images that a share in val or test never separates: augmented copies of one original (as
+    Roboflow names them, x.rf.HASH.jpg), names that differ only in a number at the end (frames of a
+    video), or all of a folder."""
 
     @model_validator(mode="after")
     def _class_names_differ(self) -> "DatasetSettings":
@@ -46,11 +94,22 @@ class YoloDataset(DatasetSettings):
     """Training images: a folder (searched recursively), a .txt list of image paths, or several of
     them. The label of .../images/x.jpg is .../labels/x.txt."""
 
-    val: str | tuple[str, ...] | None = None
-    """Validation images, same forms as train."""
+    val: str | tuple[str, ...] | Share | None = None
+    """Validation images, same forms as train, or the share of train to cut off, as in 0.2."""
 
-    test: str | tuple[str, ...] | None = None
-    """Test images, same forms as train."""
+    test: str | tuple[str, ...] | Share | None = None
+    """Test images, same forms as train, or the share of train to cut off."""
+
+    unlabelled: Literal["refuse", "background"] = "refuse"
+    """A split of which not one image has a label file: refuse it, since its labels are mostly
+    elsewhere, or take all its images as background."""
+
+    first_class: Literal[0, 1] = 0
+    """Smallest class id in the label files: that of the first name in class_names."""
+
+    keypoints: tuple[int, ...] | None = None
+    """Shape of the keypoints behind each box, [number, 2 or 3], as kpt_shape states it; they are
+    not used. [] takes all rows of more than six columns for polygons, null finds out."""
 
 
 class CocoSplit(Settings):
@@ -71,11 +130,15 @@ class CocoDataset(DatasetSettings):
     train: CocoSplit
     """Training split."""
 
-    val: CocoSplit | None = None
-    """Validation split."""
+    val: CocoSplit | Share | None = None
+    """Validation split, or the share of train to cut off, as in 0.2."""
 
-    test: CocoSplit | None = None
-    """Test split."""
+    test: CocoSplit | Share | None = None
+    """Test split, or the share of train to cut off."""
+
+    boxes: Literal["auto", "xywh", "xyxy", "cxcywh"] = "auto"
+    """Order of the numbers in bbox: xywh is corner and size, as COCO has it. auto is xywh, and
+    stops where the boxes contradict it. Numbers that are all at most 1 are shares of the image."""
 
 
 class VocDataset(DatasetSettings):
@@ -92,21 +155,73 @@ class VocDataset(DatasetSettings):
     """Folder of the XML files, relative to data.path."""
 
     train: str = "ImageSets/Main/train.txt"
-    """Text file with one image name per line, without extension."""
+    """Text file with one image name per line, without extension; or a folder: every XML in it."""
 
-    val: str | None = "ImageSets/Main/val.txt"
-    """Names of the validation images."""
+    val: str | Share | None = "ImageSets/Main/val.txt"
+    """Names of the validation images, same forms as train, or the share of train to cut off."""
 
-    test: str | None = None
-    """Names of the test images."""
+    test: str | Share | None = None
+    """Names of the test images, same forms as train, or the share of train to cut off."""
 
-    first_pixel: Literal[0, 1] = 1
+    first_pixel: Literal["auto", 0, 1] = "auto"
     """Coordinate of the first pixel: 1 as in Pascal VOC (xmin 1 and xmax = width cover the image:
-    1 is taken from xmin and ymin), 0 where xmin and xmax are edges counted from 0."""
+    1 is taken from xmin and ymin), 0 where xmin and xmax are edges counted from 0. auto is 1
+    unless an xmin or ymin of 0 or decimals prove 0."""
 
     difficult: Literal["ignore", "keep", "reject"] = "ignore"
     """Objects flagged difficult: ignore (not trained on, neutral in evaluation), keep (as any
     other) or reject (dropped, listed in the report)."""
+
+
+class ToolDataset(DatasetSettings):
+    """Label files of a tool or a public data set that no other format covers."""
+
+    format: Literal[
+        "labelme",
+        "supervisely",
+        "openimages",
+        "kitti",
+        "visdrone",
+        "widerface",
+        "crowdhuman",
+        "two_columns",
+    ]
+
+    train: str | tuple[str, ...]
+    """Folder with images and labels, or a label file, relative to data.path; or several."""
+
+    val: str | tuple[str, ...] | Share | None = None
+    """Same forms as train, or the share of train to cut off, as in 0.2."""
+
+    test: str | tuple[str, ...] | Share | None = None
+    """Same forms as train, or the share of train to cut off."""
+
+
+class AutoDataset(DatasetSettings):
+    """Whatever a labelling tool wrote; looked at before the training, and told as what."""
+
+    format: Literal["auto"]
+
+    path: str
+    """Folder, .zip, COCO JSON, obj.data or list of images."""
+
+    layout: str | None = None
+    """Name of the layout to read it as, where several fit; null finds out."""
+
+    val: Share | None = None
+    """Share of train to cut off for validation; null takes the split that is there, if any."""
+
+    test: Share | None = None
+    """Share of train to cut off for the test; null takes the split that is there, if any."""
+
+    boxes: Literal["auto", "xywh", "xyxy", "cxcywh"] = "auto"
+    """As for format coco."""
+
+    first_pixel: Literal["auto", 0, 1] = "auto"
+    """As for format voc."""
+
+    difficult: Literal["ignore", "keep", "reject"] = "ignore"
+    """As for format voc."""
 
 
 class SyntheticDataset(DatasetSettings):
@@ -137,7 +252,8 @@ class SyntheticDataset(DatasetSettings):
 
 
 Dataset = Annotated[
-    YoloDataset | CocoDataset | VocDataset | SyntheticDataset, Field(discriminator="format")
+    YoloDataset | CocoDataset | VocDataset | ToolDataset | AutoDataset | SyntheticDataset,
+    Field(discriminator="format"),
 ]
 
 

@@ -1,6 +1,8 @@
 """COCO instances JSON: boxes `[x, y, width, height]` in pixels, categories mapped by name.
 
-Ids may start at 0, have gaps or be in any order. Writing is in `coco_writer.py`.
+Ids may start at 0, have gaps, be in any order or be written as texts. How boxes deviate is in
+`coco_boxes.py`, how categories become classes in `coco_categories.py`, writing in
+`coco_writer.py`.
 """
 
 import json
@@ -8,14 +10,17 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal
 
-from configs.schema.data import CocoDataset
+from configs.schema.data import CocoDataset, CocoSplit
+from configs.stated_paths import FileIndex, find_stated
+from data.formats.coco_boxes import Layout, find_layout, read_box, to_id, to_number, to_xyxy
+from data.formats.coco_categories import match_categories
 from data.formats.coco_writer import coco_document
 from data.formats.files import SplitFiles, list_images, read_required, require_folder
 from data.formats.rows import NO_AREA, RawImage, RawRow, RawSplit
+from data.formats.sources import MOVED
 from data.label_report import decide
 from utils.runtime.atomic import write_atomically
 from utils.runtime.errors import UserError
@@ -25,21 +30,26 @@ NO_BOX = "bbox is not a list of four numbers"
 UNKNOWN_IMAGE = "image_id is not in images"
 UNKNOWN_CATEGORY = "category_id is not in categories"
 AREA_REPLACED = "area is not a positive number: box area taken"
-UNUSED_CATEGORY = "category is not in class_names and has no annotations: ignored"
-CLASS_WITHOUT_CATEGORY = "class of class_names has no category in this file"
 LISTED_TWICE = "image id is listed more than once: first taken"
+NORMALISED = "bbox holds shares of the image: multiplied by its size"
+OTHER_ORDER = "bbox is read in another order than x, y, width, height"
+IDS_REPLACED = "image ids are no whole numbers of 64 bits: positions in the file taken"
+NOT_EXHAUSTIVE = "class is not exhaustively labelled in this image: neutral there"
+
+_LARGEST_ID = 2**63 - 1
 
 
 class CocoReader:
     """Reads one split of a COCO data set; image ids are those of the file, in rising order."""
 
     def __init__(self, dataset: CocoDataset, split: Literal["train", "val", "test"]) -> None:
-        paths = getattr(dataset, split)
-        self._class_names = dataset.class_names
+        paths: CocoSplit = getattr(dataset, split)
+        root = Path(dataset.path)
+        self._dataset = dataset
         self._key = f"data.{split}"
-        self._annotations = Path(os.path.abspath(Path(dataset.path) / paths.annotations))
+        self._annotations = _located(paths.annotations, root)
         self._stated_images = paths.images
-        self._images = Path(os.path.abspath(Path(dataset.path) / paths.images))
+        self._images = _located(paths.images, root)
 
     def find(self) -> SplitFiles:
         """Return the JSON and all images of the folder; raises UserError if either is missing."""
@@ -52,24 +62,38 @@ class CocoReader:
         """Return the rows of every image of the JSON.
 
         Raises:
-            UserError: the file is no COCO JSON, an image has no usable id or name, or a category
-                with annotations is not in class_names.
+            UserError: the file is no COCO JSON, an image has no usable id or name, a category
+                with annotations is not in class_names, or boxes can be read in two ways.
         """
         document = self._parse(files.labels[str(self._annotations)])
         raw = RawSplit()
-        categories = self._match_categories(document, raw)
+        categories = match_categories(
+            document, self._dataset.class_names, self._annotations, raw.notes
+        )
+        raw.category_ids = categories.ids
         images = self._images_by_id(document["images"], raw)
-        rows = self._rows_by_image(document["annotations"], categories, images, raw)
-        for image_id, image in sorted(images.items()):
+        rows = self._rows_by_image(document["annotations"], categories.labels, images, raw)
+        index = FileIndex(files.images)
+        number_of = self._numbers(images, raw)
+        moved = 0
+        for image_id in sorted(images, key=number_of.__getitem__):
+            image = images[image_id]
+            path, fault, is_moved = self._find_image(image["file_name"], index)
+            if is_moved and not moved:
+                raw.notes.append(decide(path, "image", image["file_name"], MOVED, "noted"))
+            moved += is_moved
             raw.images.append(
                 RawImage(
-                    path=os.path.normpath(self._images / image["file_name"]),
-                    image_id=image_id,
-                    rows=rows[image_id],
+                    path=path,
+                    image_id=number_of[image_id],
+                    rows=(*rows[image_id], *_neutral_rows(image, categories.labels)),
                     label_file=str(self._annotations),
-                    stated_size=_stated_size(image),
+                    is_normalised=self._layout.is_normalised,
+                    stated_size=stated_size(image),
+                    fault=fault,
                 )
             )
+        self._require_images(raw, index)
         return raw
 
     def write_part(
@@ -81,7 +105,7 @@ class CocoReader:
         document = coco_document(
             records,
             names=[Path(r.path).resolve().relative_to(root).as_posix() for r in records],
-            class_names=self._class_names,
+            class_names=self._dataset.class_names,
             category_ids=category_ids,
         )
         write_atomically(path, json.dumps(document).encode())
@@ -99,145 +123,171 @@ class CocoReader:
             ):
                 raise UserError(
                     f"{self._annotations} is not a COCO instances file: "
-                    f"'{key}' must be a list of objects"
+                    f"'{key}' must be a list of objects; if it is of another tool, give its "
+                    "folder: data=FOLDER"
                 )
         return dict(document)
 
-    def _match_categories(self, document: Mapping[str, Any], raw: RawSplit) -> dict[Any, int]:
-        """Return class index by category id and set `raw.category_ids`, its inverse."""
-        index = {name: label for label, name in enumerate(self._class_names)}
-        used = {_hashable(annotation.get("category_id")) for annotation in document["annotations"]}
-        by_id: dict[Any, int] = {}
-        id_of: dict[int, int] = {}
-        for category in document["categories"]:
-            category_id, name = category.get("id"), category.get("name")
-            if not _is_id(category_id) or category_id in by_id:
-                raise UserError(
-                    f"{self._annotations}: category {name!r} needs an integer id of its own, "
-                    f"got {category_id!r}"
-                )
-            if name in index:
-                by_id[category_id] = index[name]
-                id_of.setdefault(index[name], category_id)
-            elif category_id in used:
-                raise UserError(self._explain_unknown(name))
-            else:
-                note = decide(
-                    self._annotations, f"category {category_id}", name, UNUSED_CATEGORY, "noted"
-                )
-                raw.notes.append(note)
-        raw.category_ids = self._complete(id_of, document["categories"], raw)
-        return by_id
-
-    def _explain_unknown(self, name: object) -> str:
-        close = get_close_matches(str(name), self._class_names, n=1)
-        hint = f"did you mean {close[0]!r} there?" if close else "add it there"
-        return (
-            f"{self._annotations}: category {name!r} has annotations but is not in "
-            f"data.class_names ({', '.join(self._class_names)}); {hint}"
-        )
-
-    def _complete(
-        self, id_of: Mapping[int, int], categories: Sequence[Mapping[str, Any]], raw: RawSplit
-    ) -> tuple[int, ...]:
-        if not id_of:
-            names = ", ".join(str(category.get("name")) for category in categories) or "none"
-            raise UserError(
-                f"{self._annotations}: no category is in data.class_names; the file has {names}"
-            )
-        unused = max(category["id"] for category in categories) + 1
-        ids = []
-        for label, name in enumerate(self._class_names):
-            if label not in id_of:
-                note = decide(self._annotations, "file", name, CLASS_WITHOUT_CATEGORY, "noted")
-                raw.notes.append(note)
-            ids.append(id_of.get(label, unused + label))
-        return tuple(ids)
-
     def _images_by_id(
         self, entries: Sequence[dict[str, Any]], raw: RawSplit
-    ) -> dict[int, dict[str, Any]]:
-        images: dict[int, dict[str, Any]] = {}
+    ) -> dict[int | str, dict[str, Any]]:
+        images: dict[int | str, dict[str, Any]] = {}
         for entry in entries:
-            image_id, name = entry.get("id"), entry.get("file_name")
-            if not _is_id(image_id) or not isinstance(name, str) or not name:
+            image_id = to_id(entry.get("id"))
+            name = entry.get("file_name") or entry.get("coco_url") or entry.get("filename")
+            if image_id is None or not isinstance(name, str):
                 raise UserError(
-                    f"{self._annotations}: every image needs an integer 'id' and a 'file_name', "
-                    f"got {image_id!r} and {name!r}"
+                    f"{self._annotations}: every image needs an 'id' and a 'file_name', "
+                    f"got {entry.get('id')!r} and {name!r}"
                 )
             if image_id in images:
                 note = decide(self._annotations, f"image {image_id}", name, LISTED_TWICE, "noted")
                 raw.notes.append(note)
                 continue
-            images[image_id] = entry
+            images[image_id] = {**entry, "file_name": name}
         if not images:
             raise UserError(f"{self._key}: {self._annotations} lists no images")
         return images
+
+    def _numbers(self, images: Mapping[int | str, Any], raw: RawSplit) -> dict[int | str, int]:
+        """Return the image id of each id in the file: itself, where all are numbers."""
+        if all(isinstance(key, int) and abs(key) <= _LARGEST_ID for key in images):
+            return {key: key for key in images if isinstance(key, int)}
+        first = next(iter(images))
+        raw.notes.append(decide(self._annotations, "file", first, IDS_REPLACED, "noted"))
+        return {key: position for position, key in enumerate(images)}
+
+    def _find_image(self, name: str, index: FileIndex) -> tuple[str, str, bool]:
+        """Return the path of an image, its fault and whether it is elsewhere than stated."""
+        if "\0" in name:
+            return str(self._images), f"its name {name!r} holds a null character", False
+        plain = os.path.normpath(self._images / name)
+        if plain in index:
+            return plain, "", False
+        if found := index.find(name):
+            return found, "", True
+        return plain, "", False
+
+    def _require_images(self, raw: RawSplit, index: FileIndex) -> None:
+        """Raise UserError where not one image of the JSON is there."""
+        paths = [image.path for image in raw.images]
+        if not any(path in index or os.path.exists(path) for path in paths):
+            raise UserError(
+                f"{self._key}: none of the {len(paths)} images of {self._annotations} is below "
+                f"{self._images}, e.g. {paths[0]}; put the images there, or state their "
+                f"folder as {self._key}.images"
+            )
 
     def _rows_by_image(
         self,
         annotations: Sequence[dict[str, Any]],
         categories: Mapping[Any, int],
-        images: Mapping[int, Any],
+        images: Mapping[int | str, Any],
         raw: RawSplit,
-    ) -> dict[int, list[RawRow]]:
-        rows: dict[int, list[RawRow]] = defaultdict(list)
-        for position, annotation in enumerate(annotations):
+    ) -> dict[int | str, list[RawRow]]:
+        boxes = [read_box(annotation) for annotation in annotations]
+        self._layout = self._find_layout(annotations, boxes, images, raw)
+        rows: dict[int | str, list[RawRow]] = defaultdict(list)
+        for position, (annotation, box) in enumerate(zip(annotations, boxes, strict=True)):
             location = f"annotation {annotation.get('id', f'at position {position}')}"
-            image_id = _hashable(annotation.get("image_id"))
-            if image_id not in images:
-                stray = decide(self._annotations, location, image_id, UNKNOWN_IMAGE, "rejected")
+            image_id = to_id(annotation.get("image_id"))
+            if image_id is None or image_id not in images:
+                value = annotation.get("image_id")
+                stray = decide(self._annotations, location, value, UNKNOWN_IMAGE, "rejected")
                 raw.stray_rows.append(stray)
                 continue
-            rows[image_id].append(_parse_annotation(location, annotation, categories))
+            row = _parse_annotation(location, annotation, box, categories, self._layout)
+            rows[image_id].append(row)
         return rows
+
+    def _find_layout(
+        self,
+        annotations: Sequence[dict[str, Any]],
+        boxes: Sequence[tuple[Sequence[float] | None, str]],
+        images: Mapping[int | str, Any],
+        raw: RawSplit,
+    ) -> Layout:
+        sizes = {key: stated_size(image) for key, image in images.items()}
+        known = [
+            (box, sizes.get(to_id(annotation.get("image_id")) or 0))
+            for annotation, (box, repair) in zip(annotations, boxes, strict=True)
+            if box is not None and not repair.startswith("no bbox")
+        ]
+        layout, question = find_layout(
+            [box for box, _ in known], [size for _, size in known], self._dataset.boxes
+        )
+        if question:
+            raise UserError(
+                f"{self._annotations}: {question}; state data.boxes=xywh (corner and size), xyxy "
+                "(two corners) or cxcywh (centre and size)"
+            )
+        for reason, holds in (
+            (NORMALISED, layout.is_normalised),
+            (OTHER_ORDER, layout.order != "xywh"),
+        ):
+            if holds:
+                raw.notes.append(decide(self._annotations, "file", layout.order, reason, "noted"))
+        return layout
+
+
+def _located(stated: str, root: Path) -> Path:
+    found = find_stated(stated, root)
+    return Path(found.path if found else os.path.abspath(root / stated))
 
 
 def _parse_annotation(
-    location: str, annotation: Mapping[str, Any], categories: Mapping[Any, int]
+    location: str,
+    annotation: Mapping[str, Any],
+    found: tuple[Sequence[float] | None, str],
+    categories: Mapping[Any, int],
+    layout: Layout,
 ) -> RawRow:
-    category_id, bbox = _hashable(annotation.get("category_id")), annotation.get("bbox")
-    if category_id not in categories:
-        return RawRow(location, category_id, fault=UNKNOWN_CATEGORY)
-    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_number, bbox)):
+    category_id, bbox = to_id(annotation.get("category_id")), annotation.get("bbox")
+    box, repair = found
+    if category_id is None or category_id not in categories:
+        return RawRow(location, annotation.get("category_id"), fault=UNKNOWN_CATEGORY)
+    if box is None:
         return RawRow(location, bbox, fault=NO_BOX)
-    x, y, width, height = map(_to_float, bbox)
-    if width <= 0 or height <= 0:
+    is_segment = repair.startswith("no bbox")
+    corners = to_xyxy(box, "xywh" if is_segment else layout.order)
+    if is_segment and layout.is_normalised:
+        return RawRow(location, bbox, fault=NO_BOX)
+    if corners[2] <= corners[0] or corners[3] <= corners[1]:
         return RawRow(location, bbox, fault=NO_AREA)
-    area = annotation.get("area")
-    is_area_usable = _is_number(area) and 0 < _to_float(area) < math.inf
+    area = to_number(annotation.get("area"))
+    is_area_usable = area is not None and 0 < area < math.inf
+    is_replaced = not is_area_usable and annotation.get("area") is not None
     return RawRow(
         location,
         bbox,
         label=categories[category_id],
-        box=(x, y, x + width, y + height),
-        ignore=bool(annotation.get("iscrowd", 0)),
-        area=_to_float(area) if is_area_usable else math.nan,
-        repair="" if is_area_usable or area is None else AREA_REPLACED,
+        box=corners,
+        ignore=bool(to_number(annotation.get("iscrowd", 0))),
+        area=area if area is not None and is_area_usable else math.nan,
+        repair="; ".join(filter(None, (repair, AREA_REPLACED * is_replaced))),
     )
 
 
-def _stated_size(image: Mapping[str, Any]) -> tuple[int, int] | None:
-    height, width = image.get("height"), image.get("width")
-    if _is_number(height) and _is_number(width):
-        return int(height), int(width)
-    return None
+def _neutral_rows(image: Mapping[str, Any], categories: Mapping[Any, int]) -> list[RawRow]:
+    """Return neutral rows that cover the image for classes which it does not label throughout.
+
+    LVIS calls them not exhaustive: what a detector finds of them is neither right nor wrong.
+    """
+    size = stated_size(image)
+    stated = image.get("not_exhaustive_category_ids")
+    if size is None or not isinstance(stated, list):
+        return []
+    labels = {categories[key] for key in map(to_id, stated) if key in categories}
+    box = (0.0, 0.0, float(size[1]), float(size[0]))
+    return [
+        RawRow("image", NOT_EXHAUSTIVE, label=label, box=box, ignore=True)
+        for label in sorted(labels)
+    ]
 
 
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _to_float(value: Any) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-
-
-def _is_id(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _hashable(value: Any) -> Any:
-    return value if isinstance(value, int | float | str) or value is None else str(value)
+def stated_size(image: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return (height, width) of an entry of images; None where they are missing or no sizes."""
+    height, width = to_number(image.get("height")), to_number(image.get("width"))
+    if height is None or width is None or not (math.isfinite(height) and math.isfinite(width)):
+        return None
+    return (int(height), int(width)) if height >= 1 and width >= 1 else None

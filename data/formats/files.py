@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -23,12 +23,16 @@ class SplitFiles:
     """Everything that the reading of a split depends on, apart from the settings.
 
     images: paths of the image files, sorted; a list may name some that do not exist. labels:
-    contents of every label file. notes: decisions about files that take no part.
+    contents of every label file. notes: decisions about files that take no part. label_of: label
+    file of an image, where names do not tell. stray_rows: label files that belong to no image, and
+    how many rows each of them holds.
     """
 
     images: tuple[str, ...]
     labels: Mapping[str, bytes]
     notes: tuple[Decision, ...] = ()
+    label_of: Mapping[str, str] = field(default_factory=dict)
+    stray_rows: tuple[tuple[Decision, int], ...] = ()
 
 
 class Reader(Protocol):
@@ -66,12 +70,31 @@ def write_list(lines: Iterable[str], path: Path) -> str:
 
 
 def list_files(folder: Path) -> Iterator[str]:
-    """Yield the path of every file under `folder`, hidden files and folders apart; any order."""
+    """Yield the path of every file under `folder`, hidden files and folders apart; any order.
+
+    A linked folder is entered once: a link to a folder above would show every file many times.
+    """
+    entered: set[str] = set()
     for root, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and not _is_entered(f"{root}{os.sep}{name}", entered)
+        ]
         for name in names:
             if not name.startswith("."):
                 yield f"{root}{os.sep}{name}"
+
+
+def _is_entered(folder: str, entered: set[str]) -> bool:
+    """Tell whether a link leads to a folder that is searched already, and remember it."""
+    if not os.path.islink(folder):
+        return False
+    target = os.path.realpath(folder)
+    above = os.path.realpath(os.path.dirname(folder))
+    is_known = target in entered or above == target or above.startswith(target + os.sep)
+    entered.add(target)
+    return is_known
 
 
 def list_images(folder: Path) -> list[str]:
@@ -120,8 +143,13 @@ def read_present(paths: Iterable[str]) -> dict[str, bytes]:
 
 
 def to_text(content: bytes) -> str:
-    """Return UTF-8 as text with plain line ends; other bytes become replacement signs."""
-    text = content.decode("utf-8-sig", errors="replace")
+    """Return UTF-8, or UTF-16 with its mark, as text with plain line ends.
+
+    Other bytes become replacement signs. PowerShell writes UTF-16 where a command's output goes to
+    a file.
+    """
+    is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = content.decode("utf-16" if is_utf16 else "utf-8-sig", errors="replace")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -134,6 +162,8 @@ def _read(path: str) -> bytes | None:
         with open(path, "rb") as file:
             return file.read()
     except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:  # no file has a name with a null character
         return None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error

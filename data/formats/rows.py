@@ -7,7 +7,7 @@ is decided here, the same way for every format.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,11 @@ from utils.structures.images import FloatArray, LabelArray, MaskArray
 NO_AREA = "box has no area"
 OUTSIDE = "box is outside the image"
 TOO_FAR_OUT = "box reaches more than 1 px outside the image"
+MOSTLY_OUT = "too little of the box is within the image (data.min_inside)"
+CUT = "box reached outside the image: clipped"
 CLIPPED = "box reached up to 1 px outside the image: clipped"
 NOT_FINITE = "coordinate is NaN or infinite"
-DUPLICATE = "same box and class as an earlier row"
+DUPLICATE = "same box and class as an earlier row: used once"
 IMAGE_LEFT_OUT = "its image cannot be used"
 
 REPAIRABLE_PX = 1.0
@@ -57,7 +59,7 @@ class RawImage:
     """File the rows come from; "" where there is none."""
     is_normalised: bool = False
     stated_size: tuple[int, int] | None = None
-    """(height, width) in pixels, if the label file says."""
+    """(height, width) in pixels that the boxes count in, if the label file says."""
     fault: str = ""
     """Why the image cannot be used, where the reader knows without opening it."""
 
@@ -71,6 +73,11 @@ class RawSplit:
     images: list[RawImage] = field(default_factory=list)
     notes: list[Decision] = field(default_factory=list)
     stray_rows: list[Decision] = field(default_factory=list)
+    num_stray: int = 0
+    """Rows behind `stray_rows` beyond one each: a label file without image stands for all of its
+    rows."""
+    hint: str = ""
+    """What most rejected rows have in common, for the reader to say."""
     category_ids: tuple[int, ...] = ()
 
 
@@ -84,36 +91,63 @@ class JudgedRows:
     area: FloatArray
     decisions: tuple[Decision, ...] = ()
     num_rejected: int = 0
+    num_dropped: int = 0
+    """Copies of other rows."""
 
 
-def judge(image: RawImage, size: tuple[int, int]) -> JudgedRows:
+class BorderPolicy(NamedTuple):
+    """What becomes of a box that reaches more than 1 px out of its image."""
+
+    outside: Literal["clip", "ignore", "reject"] = "clip"
+    min_inside: float = 0.3
+    """Share of the box's area within the image from which on it is clipped."""
+
+
+_CLIP = BorderPolicy()
+
+
+def judge(image: RawImage, size: tuple[int, int], policy: BorderPolicy = _CLIP) -> JudgedRows:
     """Keep, repair or reject each row of an image of `size` = (height, width) pixels.
 
-    A box up to 1 px outside is clipped (repaired), one farther outside is rejected: it was drawn on
-    another image or in other units more often than not. Of equal boxes of a class the first stays.
+    A box up to 1 px outside is clipped (repaired), one farther outside is treated as `policy` says.
+    Of equal boxes of a class the first stays; the others are repaired away.
     """
     if not image.rows:
         return _used(np.zeros((0, 4), np.float32), image.rows)
     boxes = np.array([row.box for row in image.rows], np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        faults, clipped, overshoot = _judge_geometry(boxes, image, size)
+        faults, clipped, overshoot, is_neutral = _judge_geometry(boxes, image, size, policy)
     faults = [row.fault or fault for row, fault in zip(image.rows, faults, strict=True)]
-    _mark_duplicates(faults, clipped, image.rows)
+    rows = [
+        row._replace(ignore=True) if neutral else row
+        for row, neutral in zip(image.rows, is_neutral, strict=True)
+    ]
+    is_copy = _find_duplicates(faults, clipped, rows)
     decisions = []
-    for row, fault, outside_px in zip(image.rows, faults, overshoot, strict=True):
-        repairs = [row.repair] if row.repair else []
-        repairs += [CLIPPED] if outside_px > ROUNDING_PX else []
-        if fault or repairs:
-            reason = fault or "; ".join(repairs)
+    for row, fault, outside_px, copy in zip(rows, faults, overshoot, is_copy, strict=True):
+        reason = fault or _repairs(row, outside_px, copy)
+        if reason:
             action: Action = "rejected" if fault else "repaired"
             decisions.append(decide(image.label_file, row.location, row.value, reason, action))
-    kept = [index for index, fault in enumerate(faults) if not fault]
+    kept = [index for index, fault in enumerate(faults) if not fault and not is_copy[index]]
+    num_dropped = sum(is_copy)
     return _used(
         clipped[kept],
-        [image.rows[index] for index in kept],
+        [rows[index] for index in kept],
         tuple(decisions),
-        num_rejected=len(faults) - len(kept),
+        num_rejected=len(faults) - len(kept) - num_dropped,
+        num_dropped=num_dropped,
     )
+
+
+def _repairs(row: RawRow, outside_px: float, is_copy: bool) -> str:
+    """Return what had to be changed for a row to be used; "" where nothing had."""
+    repairs = [row.repair] if row.repair else []
+    if outside_px > REPAIRABLE_PX:
+        repairs.append(CUT)
+    elif outside_px > ROUNDING_PX:
+        repairs.append(CLIPPED)
+    return "; ".join(repairs + [DUPLICATE] * is_copy)
 
 
 def reject_all(image: RawImage) -> JudgedRows:
@@ -126,38 +160,52 @@ def reject_all(image: RawImage) -> JudgedRows:
 
 
 def _judge_geometry(
-    boxes: npt.NDArray[np.float64], image: RawImage, size: tuple[int, int]
-) -> tuple[list[str], FloatArray, npt.NDArray[np.float64]]:
+    boxes: npt.NDArray[np.float64],
+    image: RawImage,
+    size: tuple[int, int],
+    policy: BorderPolicy,
+) -> tuple[list[str], FloatArray, npt.NDArray[np.float64], MaskArray]:
+    """Return fault, clipped box, pixels outside and whether to ignore it, for each row."""
     height, width = size
     limits = np.array([width, height, width, height], np.float64)
     if image.is_normalised:
         boxes = boxes * limits
     overshoot = np.maximum(-boxes, boxes - limits).max(axis=1)
     clipped = boxes.clip(0, limits).astype(np.float32)
+    is_out = overshoot > REPAIRABLE_PX
+    is_mostly_out = is_out & (_areas(boxes.clip(0, limits)) < policy.min_inside * _areas(boxes))
     faults = np.select(
         [
             ~np.isfinite(boxes).all(axis=1),
             (boxes[:, 2:] <= boxes[:, :2]).any(axis=1),
             ((boxes[:, 2:] <= 0) | (boxes[:, :2] >= limits[2:])).any(axis=1),
-            overshoot > REPAIRABLE_PX,
+            is_out & (policy.outside == "reject"),
+            is_mostly_out & (policy.outside == "clip"),
             # float32 has no room between two corners this close
             (clipped[:, 2:] <= clipped[:, :2]).any(axis=1),
         ],
-        [NOT_FINITE, NO_AREA, OUTSIDE, TOO_FAR_OUT, NO_AREA],
+        [NOT_FINITE, NO_AREA, OUTSIDE, TOO_FAR_OUT, MOSTLY_OUT, NO_AREA],
         "",
     )
-    return faults.tolist(), clipped, overshoot
+    return faults.tolist(), clipped, overshoot, is_mostly_out
 
 
-def _mark_duplicates(faults: list[str], boxes: FloatArray, rows: Sequence[RawRow]) -> None:
+def _areas(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def _find_duplicates(
+    faults: Sequence[str], boxes: FloatArray, rows: Sequence[RawRow]
+) -> list[bool]:
+    """Tell for each row whether it repeats an earlier one that can be used."""
     seen: set[tuple[int, bool, bytes]] = set()
-    for index, row in enumerate(rows):
-        if faults[index]:
-            continue
-        key = (row.label, row.ignore, boxes[index].tobytes())
-        if key in seen:
-            faults[index] = DUPLICATE
-        seen.add(key)
+    is_copy = []
+    for row, fault, box in zip(rows, faults, boxes, strict=True):
+        key = (row.label, row.ignore, box.tobytes())
+        is_copy.append(not fault and key in seen)
+        if not fault:
+            seen.add(key)
+    return is_copy
 
 
 def _used(
@@ -165,6 +213,7 @@ def _used(
     rows: Sequence[RawRow],
     decisions: tuple[Decision, ...] = (),
     num_rejected: int = 0,
+    num_dropped: int = 0,
 ) -> JudgedRows:
     area = np.array([row.area for row in rows], np.float32)
     box_area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -175,4 +224,5 @@ def _used(
         area=np.where(np.isnan(area), box_area, area).astype(np.float32),
         decisions=decisions,
         num_rejected=num_rejected,
+        num_dropped=num_dropped,
     )

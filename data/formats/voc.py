@@ -8,14 +8,16 @@ import os
 import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from configs.schema.data import VocDataset
+from configs.stated_paths import FileIndex, find_stated, portable
 from data.formats.files import (
     SplitFiles,
+    list_files,
     list_images,
     read_present,
     read_required,
@@ -36,6 +38,7 @@ DIFFICULT = "object is flagged difficult"
 WRONG_NAME = "<filename> names another file: image found by the name of the XML"
 LISTED_TWICE = "image is listed more than once: used once"
 NO_IMAGE = "no such file"
+FROM_ZERO = "coordinates count from 0 (data.first_pixel): a corner at 0, or decimals"
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -44,8 +47,9 @@ class VocReader:
     """Reads one split of a VOC data set; image ids are positions in the sorted split, from 0.
 
     first_pixel 1: xmin and ymin count pixels from 1, so x1 = xmin - 1 and x2 = xmax; 0: all four
-    are edges. xmin == xmax is rejected in both: read inclusively it would be one pixel wide, but in
-    practice it is a click that was never dragged to a box.
+    are edges; auto: 0 where a corner at 0 or decimals prove it, else 1. xmin == xmax is rejected in
+    both: read inclusively it would be one pixel wide, but in practice it is a click that was never
+    dragged to a box.
     """
 
     def __init__(self, dataset: VocDataset, split: Literal["train", "val", "test"]) -> None:
@@ -53,16 +57,21 @@ class VocReader:
         self._dataset = dataset
         self._key = f"data.{split}"
         self._list = Path(os.path.abspath(root / getattr(dataset, split)))
-        self._images = Path(os.path.abspath(root / dataset.images))
-        self._annotations = Path(os.path.abspath(root / dataset.annotations))
+        self._images = _located(dataset.images, root)
+        self._annotations = _located(dataset.annotations, root)
         self._index = {name: label for label, name in enumerate(dataset.class_names)}
+        self._first_pixel = 0
 
     def find(self) -> SplitFiles:
         """Return images, XML files and the list; raises UserError for what is missing or empty."""
-        content = read_required(self._list, self._key)
+        is_folder = self._list.is_dir()
+        lists = {} if is_folder else {str(self._list): self._read_list()}
         images = list_images(require_folder(self._images, "data.images"))
         require_folder(self._annotations, "data.annotations")
-        names = self._names(content, self._image_by_name(images))
+        if is_folder:
+            names = self._names_in_folder()
+        else:
+            names = self._names(lists[str(self._list)], self._image_by_name(images))
         if not names:
             raise UserError(f"{self._key}: {self._list} names no images")
         labels = read_present(map(self._xml_path, names))
@@ -71,28 +80,34 @@ class VocReader:
                 f"{self._key}: none of the {len(names)} images has an XML file; "
                 f"that of {names[0]} is expected in {self._xml_path(names[0])}"
             )
-        return SplitFiles(images=tuple(images), labels={str(self._list): content, **labels})
+        return SplitFiles(images=tuple(images), labels={**lists, **labels})
 
     def read(self, files: SplitFiles) -> RawSplit:
         """Return the objects of every listed image; one without XML is background."""
         raw = RawSplit(category_ids=tuple(range(len(self._index))))
         images = self._image_by_name(files.images)
-        listed = Counter(self._names(files.labels[str(self._list)], images))
+        index = FileIndex(files.images)
+        if str(self._list) in files.labels:
+            listed = Counter(self._names(files.labels[str(self._list)], images))
+        else:
+            listed = Counter(self._names_in_folder())
+        roots = {path: _parse_xml(content) for path, content in files.labels.items()}
+        self._first_pixel = self._find_first_pixel(roots, raw)
         for image_id, (name, times) in enumerate(sorted(listed.items())):
             if times > 1:
                 note = decide(self._list, f"image {name}", f"{times} times", LISTED_TWICE, "noted")
                 raw.notes.append(note)
             xml_path = self._xml_path(name)
-            image_path = images.get(name)
-            content = files.labels.get(xml_path)
+            parsed = roots.get(xml_path)
+            image_path = images.get(name) or index.find_stem(name) or _by_file_name(parsed, index)
             image = RawImage(
                 path=image_path or str(self._images / name),
                 image_id=image_id,
                 rows=(),
-                label_file="" if content is None else xml_path,
+                label_file=xml_path if xml_path in files.labels else "",
                 fault="" if image_path else f"{NO_IMAGE} with an image suffix",
             )
-            raw.images.append(self._with_objects(image, content, raw))
+            raw.images.append(self._with_objects(image, parsed, raw))
         return raw
 
     def write_part(
@@ -100,6 +115,32 @@ class VocReader:
     ) -> object:
         """Write a list of image names; return where it is."""
         return write_list(self._image_by_name(record.path for record in records), path)
+
+    def _read_list(self) -> bytes:
+        if not self._list.exists():
+            raise UserError(
+                f"{self._key}: {self._list} does not exist; state {self._key} as a list of image "
+                "names or as a folder, whose XML files are then all read"
+            )
+        return read_required(self._list, self._key)
+
+    def _names_in_folder(self) -> list[str]:
+        files = (path for path in list_files(self._list) if path.lower().endswith(".xml"))
+        return sorted(
+            Path(os.path.relpath(without_suffix(path), self._annotations)).as_posix()
+            for path in files
+        )
+
+    def _find_first_pixel(self, roots: Mapping[str, "_Parsed"], raw: RawSplit) -> Literal[0, 1]:
+        stated = self._dataset.first_pixel
+        if stated != "auto":
+            return stated
+        for path, parsed in roots.items():
+            proof = _counts_from_zero(parsed)
+            if proof:
+                raw.notes.append(decide(path, "file", proof, FROM_ZERO, "noted"))
+                return 0
+        return 1
 
     def _image_by_name(self, images: Iterable[str]) -> dict[str, str]:
         return {
@@ -120,25 +161,23 @@ class VocReader:
             names.append(next((name for name in candidates if name in images), unflagged))
         return names
 
-    def _with_objects(self, image: RawImage, content: bytes | None, raw: RawSplit) -> RawImage:
-        if content is None:
+    def _with_objects(self, image: RawImage, parsed: "_Parsed", raw: RawSplit) -> RawImage:
+        if parsed is None:
             raw.notes.append(decide(image.path, "image", "", NO_XML, "noted"))
             return image
-        try:
-            root = ElementTree.fromstring(content)
-        except (ElementTree.ParseError, ValueError, LookupError) as error:
-            stray = decide(image.label_file, "file", error, BROKEN_XML, "rejected")
+        if isinstance(parsed, str):
+            stray = decide(image.label_file, "file", parsed, BROKEN_XML, "rejected")
             raw.stray_rows.append(stray)
-            return replace(image, fault=f"its XML cannot be parsed ({error})")
-        stated_name = (root.findtext("filename") or "").strip()
+            return replace(image, fault=f"its XML cannot be parsed ({parsed})")
+        stated_name = portable(parsed.findtext("filename") or "")
         if stated_name and without_suffix(Path(stated_name).name) != without_suffix(
             Path(image.path).name
         ):
             note = decide(image.label_file, "file", stated_name, WRONG_NAME, "noted")
             raw.notes.append(note)
-        objects = enumerate(root.findall("object"), start=1)
+        objects = enumerate(parsed.findall("object"), start=1)
         rows = tuple(self._parse_object(f"object {number}", item) for number, item in objects)
-        return replace(image, rows=rows, stated_size=_stated_size(root))
+        return replace(image, rows=rows, stated_size=_stated_size(parsed))
 
     def _parse_object(self, location: str, item: ElementTree.Element) -> RawRow:
         name = (item.findtext("name") or "").strip()
@@ -161,7 +200,7 @@ class VocReader:
             return reject(NOT_FINITE)
         if x2 <= x1 or y2 <= y1:
             return reject(NO_AREA)
-        first = self._dataset.first_pixel
+        first = self._first_pixel
         return RawRow(
             location,
             value,
@@ -169,6 +208,70 @@ class VocReader:
             box=(x1 - first, y1 - first, x2, y2),
             ignore=is_difficult and self._dataset.difficult == "ignore",
         )
+
+
+_Parsed = ElementTree.Element | str | None
+"""The root of an XML file, the reason why there is none, or no file."""
+
+
+def _parse_xml(content: bytes) -> ElementTree.Element | str:
+    """Return the root, or why the text is no XML.
+
+    Windows tools write the system's own encoding without saying so; Chinese ones are common.
+    """
+    error: Exception | None = None
+    for text in _readings(content):
+        try:
+            return ElementTree.fromstring(text)
+        except (ElementTree.ParseError, ValueError, LookupError) as failure:
+            error = error or failure
+    return str(error)
+
+
+def names_in_xml(content: bytes) -> list[str]:
+    """Return the class names in an XML file; none where it cannot be parsed."""
+    root = _parse_xml(content)
+    if isinstance(root, str):
+        return []
+    return [
+        name for item in root.findall("object") if (name := (item.findtext("name") or "").strip())
+    ]
+
+
+def _readings(content: bytes) -> Iterator[bytes | str]:
+    yield content
+    is_stated = b"encoding" in content[:100]
+    if not is_stated and not content.isascii():
+        try:
+            yield content.decode("gb18030")
+        except UnicodeDecodeError:
+            yield content.decode("latin-1")
+
+
+def _counts_from_zero(parsed: ElementTree.Element | str) -> str:
+    """Return the corner that proves that coordinates count from 0, "" where none does."""
+    if isinstance(parsed, str):
+        return ""
+    for item in parsed.findall("object"):
+        texts = [(item.findtext(f"bndbox/{corner}") or "").strip() for corner in _CORNERS]
+        try:
+            corners = list(map(float, texts))
+        except ValueError:
+            continue
+        if 0 in corners[:2] or not all(map(float.is_integer, corners)):
+            return " ".join(texts)
+    return ""
+
+
+def _by_file_name(parsed: _Parsed, index: FileIndex) -> str | None:
+    if parsed is None or isinstance(parsed, str):
+        return None
+    return index.find(parsed.findtext("filename") or "")
+
+
+def _located(stated: str, root: Path) -> Path:
+    found = find_stated(stated, root)
+    return Path(found.path if found else os.path.abspath(root / stated))
 
 
 def _stated_size(root: ElementTree.Element) -> tuple[int, int] | None:

@@ -1,28 +1,54 @@
 """YOLO text labels: one file per image, rows `class cx cy w h` or `class x1 y1 x2 y2 x3 y3 ...`.
 
 Coordinates are shares of the image as a viewer shows it, 0 to 1; nowhere else in the program are
-boxes normalised. A polygon becomes the box around it. Writing is in `yolo_writer.py`, the search
-for the files in `yolo_files.py`.
+boxes normalised. A polygon becomes the box around it; of rows with keypoints, a confidence or a
+track id behind the box, the box is taken. Writing is in `yolo_writer.py`, the search for the files
+in `yolo_files.py`, what further columns mean in `yolo_columns.py`.
 """
 
 import math
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from configs.schema.data import YoloDataset
 from data.formats.files import SplitFiles, to_text, write_list
 from data.formats.rows import NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit
-from data.formats.yolo_files import find_yolo_files, label_path
+from data.formats.yolo_columns import (
+    POLYGONS,
+    WRONG_COLUMNS,
+    Keypoints,
+    box_of,
+    find_keypoints,
+    reject,
+)
+from data.formats.yolo_files import find_yolo_files
+from data.label_report import decide
+from utils.runtime.errors import UserError
 from utils.structures.images import Record
 
-WRONG_COLUMNS = "wrong number of columns: a box has 5, a polygon 7, 9, 11, ..."
+__all__ = ["WRONG_COLUMNS", "YoloReader", "parse_rows"]
+
 NOT_A_NUMBER = "not a number"
+DECIMAL_COMMA = "not a number: decimal commas, or columns separated by commas"
 CLASS_NOT_INTEGER = "class id is not an integer"
 NOT_NORMALISED = "coordinates are not normalised to 0..1"
+KEYPOINTS = "keypoints behind the boxes: not used"
+NO_CLASS_0 = "no row has class 0; check that the ids do not count from 1 (data.first_class=1)"
 
 # A box with a number beyond this lies outside whatever the others are: it was written in pixels.
 _LARGEST_NORMALISED = 2.0
+_COMMA = re.compile(r"\d,\s?\d")
+_HINTS = {
+    NOT_NORMALISED: "they look like pixel coordinates; each has to be divided by the image's width "
+    "or height",
+    DECIMAL_COMMA: "numbers need decimal points and blanks between them; rows of VisDrone or "
+    "KITTI are read with data=FOLDER",
+    NOT_A_NUMBER: "rows begin with the number of the class; rows of KITTI and other tools are read "
+    "with data=FOLDER",
+}
 
 
 class YoloReader:
@@ -37,21 +63,30 @@ class YoloReader:
         return find_yolo_files(self._dataset, self._split)
 
     def read(self, files: SplitFiles) -> RawSplit:
-        """Return the rows of every image; one without a label file is background."""
+        """Return the rows of every image; one without a label file is background.
+
+        Raises:
+            UserError: class ids count from 1 by all signs, or rows may be polygons or keypoints.
+        """
         num_classes = len(self._dataset.class_names)
         raw = RawSplit(category_ids=tuple(range(num_classes)))
+        texts = {path: to_text(content) for path, content in files.labels.items()}
+        keypoints = self._keypoints(texts, raw)
+        first = self._dataset.first_class
         for image_id, path in enumerate(files.images):
-            label_file = label_path(path)
-            content = files.labels.get(label_file)
+            label_file = files.label_of.get(path, "")
+            text = texts.get(label_file)
             raw.images.append(
                 RawImage(
                     path=path,
                     image_id=image_id,
-                    rows=parse_rows(to_text(content), num_classes) if content else (),
-                    label_file="" if content is None else label_file,
+                    rows=parse_rows(text, num_classes, keypoints, first) if text else (),
+                    label_file="" if text is None else label_file,
                     is_normalised=True,
                 )
             )
+        self._check_first_class(raw)
+        raw.hint = _common_fault(raw)
         return raw
 
     def write_part(
@@ -60,43 +95,88 @@ class YoloReader:
         """Write a list of image paths; return where it is."""
         return write_list((record.path for record in records), path)
 
+    def _keypoints(self, texts: Mapping[str, str], raw: RawSplit) -> Keypoints:
+        stated = self._dataset.keypoints
+        if stated is not None:
+            found: Keypoints | None = Keypoints(*stated[:2]) if stated else POLYGONS
+        else:
+            found = find_keypoints(texts.values())
+        if found is None:
+            raise UserError(
+                f"data.{self._split}: some rows of more than 6 columns look like polygons, others "
+                "like boxes with keypoints; state data.keypoints=[] for polygons, or [number, 2] "
+                "or [number, 3] for keypoints"
+            )
+        if found.number:
+            shape = f"{found.number} of {found.dimensions} numbers"
+            raw.notes.append(decide(self._dataset.path, "file", shape, KEYPOINTS, "noted"))
+        return found
 
-def parse_rows(text: str, num_classes: int) -> list[RawRow]:
+    def _check_first_class(self, raw: RawSplit) -> None:
+        """Stop where ids count from 1: training would shift every class by one."""
+        num_classes = len(self._dataset.class_names)
+        if self._dataset.first_class != 0:
+            return
+        beyond = f"class id is not in 0..{num_classes - 1}"
+        parsed = [row for image in raw.images for row in image.rows]
+        if not parsed or any(row.label == 0 for row in parsed if not row.fault):
+            return
+        too_large = [row for row in parsed if row.fault == beyond]
+        ids = {str(row.value).split()[0] for row in too_large}
+        if ids and ids <= {str(num_classes), f"{num_classes}.0"}:
+            raise UserError(
+                f"data.{self._split}: no row has class 0, {len(too_large)} have class "
+                f"{num_classes}: the ids count from 1; set data.first_class=1, or fix the files"
+            )
+        if num_classes > 1 and any(not row.fault for row in parsed):
+            name = self._dataset.class_names[0]
+            raw.notes.append(decide(self._dataset.path, "file", name, NO_CLASS_0, "noted"))
+
+
+def parse_rows(
+    text: str, num_classes: int, keypoints: Keypoints = POLYGONS, first_class: int = 0
+) -> list[RawRow]:
     """Return a row for every line that is not blank; what cannot be parsed carries a fault."""
     return [
-        _parse_row(f"line {number}", line, num_classes)
+        _parse_row(f"line {number}", line.strip(), num_classes, keypoints, first_class)
         for number, line in enumerate(text.split("\n"), start=1)
         if line.strip()
     ]
 
 
-def _parse_row(location: str, line: str, num_classes: int) -> RawRow:
-    line = line.strip()
-
-    def reject(fault: str) -> RawRow:
-        return RawRow(location, line, fault=fault)
-
+def _parse_row(
+    location: str, line: str, num_classes: int, keypoints: Keypoints, first_class: int
+) -> RawRow:
     columns = line.split()
-    if len(columns) < 5 or len(columns) % 2 == 0:
-        return reject(WRONG_COLUMNS)
     try:
         number, *coordinates = map(float, columns)
     except ValueError:
-        return reject(NOT_A_NUMBER)
+        fault = DECIMAL_COMMA if _COMMA.search(line) else NOT_A_NUMBER
+        return reject(location, line, fault if len(columns) >= 5 or "," in line else WRONG_COLUMNS)
+    if len(columns) < 5:
+        return reject(location, line, WRONG_COLUMNS)
     if not (math.isfinite(number) and all(map(math.isfinite, coordinates))):
-        return reject(NOT_FINITE)
+        return reject(location, line, NOT_FINITE)
     if not number.is_integer():
-        return reject(CLASS_NOT_INTEGER)
-    if not 0 <= number < num_classes:
-        return reject(f"class id is not in 0..{num_classes - 1}")
-    if max(map(abs, coordinates)) > _LARGEST_NORMALISED:
-        return reject(NOT_NORMALISED)
-    if len(coordinates) == 4:
-        cx, cy, width, height = coordinates
-        if width <= 0 or height <= 0:
-            return reject(NO_AREA)
-        box = (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
-    else:
-        xs, ys = coordinates[::2], coordinates[1::2]
-        box = (min(xs), min(ys), max(xs), max(ys))
-    return RawRow(location, line, label=int(number), box=box)
+        return reject(location, line, CLASS_NOT_INTEGER)
+    label = int(number) - first_class
+    if not 0 <= label < num_classes:
+        ids = f"{first_class}..{num_classes - 1 + first_class}"
+        return reject(location, line, f"class id is not in {ids}")
+    if max(map(abs, coordinates[:4])) > _LARGEST_NORMALISED:
+        return reject(location, line, NOT_NORMALISED)
+    box, fault, repair = box_of(coordinates, keypoints)
+    if box is None:
+        return reject(location, line, fault)
+    if box[2] <= box[0] or box[3] <= box[1]:
+        return reject(location, line, NO_AREA)
+    return RawRow(location, line, label=label, box=box, repair=repair)
+
+
+def _common_fault(raw: RawSplit) -> str:
+    """Return advice where one fault that has some explains most of the rows."""
+    faults = Counter(row.fault for image in raw.images for row in image.rows)
+    num_rows = sum(faults.values())
+    return next(
+        (text for fault, text in _HINTS.items() if num_rows and faults[fault] > num_rows / 2), ""
+    )

@@ -1,42 +1,30 @@
 """Where images and labels of a YOLO data set lie, and which files belong to no image."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from configs.schema.data import YoloDataset
-from data.formats.files import (
-    SplitFiles,
-    is_image_name,
-    list_files,
-    read_present,
-    read_required,
-    require_folder,
-    to_text,
-)
+from data.formats.files import SplitFiles, is_image_name, list_files, read_present, to_text
+from data.formats.sources import Sources, explain_no_images
+from data.formats.yolo_labels import files_in, label_folder, label_path, pair
 from data.label_report import Decision, decide
 from utils.runtime.errors import UserError
+
+__all__ = ["find_yolo_files", "label_path"]
 
 LISTED_TWICE = "image is listed more than once: used once"
 NOT_AN_IMAGE_NAME = "not an image by its name: ignored"
 ORPHAN_LABELS = "label file without image"
 SHARED_LABELS = "images share one label file"
+UNUSUAL_PLACE = "labels lie where they are not expected: taken"
 
 # Written by labelling tools beside the labels.
-_CLASS_LIST = "classes.txt"
-
-
-def label_path(image: str) -> str:
-    """Return where the labels of an image are expected.
-
-    The last folder named `images` in its path becomes `labels`, the last suffix becomes `.txt`.
-    Without such a folder the labels lie beside the image.
-    """
-    folder, name = os.path.split(image)
-    return os.path.join(_label_folder(folder), os.path.splitext(name)[0] + ".txt")
+_CLASS_LISTS = frozenset({"classes.txt", "obj.names", "_darknet.labels", "labels.txt"})
+_LABEL_ROW = re.compile(r"\s*[-+.\d]+(?:[ \t,;]+[-+.\deE]+){4,}")
 
 
 def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]) -> SplitFiles:
@@ -46,74 +34,76 @@ def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]
         UserError: a source is missing or holds no images, or none of the images has a label file.
     """
     key = f"data.{split}"
-    sources = getattr(dataset, split) or ()
-    root = Path(dataset.path)
-    listed: list[str] = []
-    lists: list[str] = []
-    folders: list[str] = []
-    notes: list[Decision] = []
-    for source in (sources,) if isinstance(sources, str) else sources:
-        path = Path(os.path.abspath(root / source))
-        if path.suffix.lower() == ".txt":
-            listed += _read_list(path, root, key)
-            lists.append(str(path))
-            continue
-        folders.append(str(require_folder(path, key)))
-        found, others = _apart(list_files(path))
-        listed += found
-        notes += _other_files(found, others)
-    images = sorted(set(listed))
+    sources = Sources(dataset, split)
+    images = sorted(set(sources.images))
     if not images:
-        raise UserError(f"{key}: no images in {sources} under {root}")
-    expected = {image: label_path(image) for image in images}
-    labels = read_present(expected.values())
+        raise UserError(f"{key}: {explain_no_images(sources, Path(dataset.path))}")
+    labels, label_of = pair(images)
     if not labels:
+        _require_images(images, key)
+    if not labels and dataset.unlabelled == "refuse":
+        raise UserError(f"{key}: {_explain_no_labels(images)}")
+    notes = [*sources.notes, *_other_files(sources.others, labels)]
+    notes += _listed_twice(sources.images) + _shared_labels(label_of.values())
+    unusual = [
+        image for image in images if label_of.get(image, label_path(image)) != label_path(image)
+    ]
+    notes += [decide(label_of[image], "file", "", UNUSUAL_PLACE, "noted") for image in unusual]
+    return SplitFiles(
+        images=tuple(images),
+        labels=labels,
+        notes=tuple(notes),
+        label_of=label_of,
+        stray_rows=_orphan_labels(images, label_of, sources),
+    )
+
+
+def _require_images(images: Sequence[str], key: str) -> None:
+    """Raise UserError where the labels are missing because the images are."""
+    missing = [path for path in images if not os.path.exists(path)]
+    if len(missing) == len(images):
         raise UserError(
-            f"{key}: none of the {len(images)} images has a label file; "
-            f"the labels of {images[0]} are expected in {expected[images[0]]}"
+            f"{key}: none of the {len(images)} images that it names exists, e.g. {missing[0]}; "
+            "put the images there, or state their folder instead of the list"
         )
-    notes += _listed_twice(listed) + _shared_labels(expected.values())
-    notes += _orphan_labels(expected, folders, not_labels=lists)
-    return SplitFiles(images=tuple(images), labels=labels, notes=tuple(notes))
 
 
-@lru_cache(maxsize=1024)
-def _label_folder(folder: str) -> str:
-    parts = folder.split(os.sep)
-    if "images" not in parts:
-        return folder
-    last = len(parts) - 1 - parts[::-1].index("images")
-    return os.sep.join((*parts[:last], "labels", *parts[last + 1 :]))
+def _explain_no_labels(images: Sequence[str]) -> str:
+    """Say where labels are expected and, where label files of other formats lie there, how to read
+    them.
+    """
+    text = (
+        f"none of the {len(images)} images has a label file; "
+        f"the labels of {images[0]} are expected in {label_path(images[0])}"
+    )
+    folder = os.path.dirname(images[0])
+    suffixes = Counter(
+        os.path.splitext(path)[1].lower()
+        for place in {folder, label_folder(folder), os.path.dirname(folder)}
+        for path in files_in(place)
+    )
+    for suffix in (".xml", ".json", ".csv"):
+        if suffixes[suffix]:
+            return (
+                f"{text}; {suffixes[suffix]} {suffix} files lie there: give the folder itself, "
+                f"data={os.path.dirname(folder)}, to have its format recognised"
+            )
+    return (
+        f"{text}; if they are in the format of another tool, give its folder: data=FOLDER; if none "
+        "shows an object, set data.unlabelled=background"
+    )
 
 
-def _read_list(path: Path, root: Path, key: str) -> list[str]:
-    """Return the images a list names; relative ones lie beside the list, else under `root`."""
-    images = []
-    for line in to_text(read_required(path, key)).split("\n"):
-        if line.strip():
-            candidates = [os.path.abspath(folder / line.strip()) for folder in (path.parent, root)]
-            images.append(next(filter(os.path.exists, candidates), candidates[0]))
-    return images
-
-
-def _apart(files: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Return the images among the files, told by their names, and the others."""
-    images: list[str] = []
-    others: list[str] = []
-    for path in files:
-        (images if is_image_name(path) else others).append(path)
-    return images, others
-
-
-def _other_files(images: Iterable[str], others: Iterable[str]) -> list[Decision]:
-    # Beside the images a .txt is a label file, and judged as one.
-    strange = [path for path in others if not path.endswith(".txt") or label_path(path) != path]
-    labels = set(map(label_path, images)) if strange else ()
+def _other_files(others: Iterable[str], labels: Mapping[str, bytes]) -> list[Decision]:
     return [
         decide(path, "file", "", NOT_AN_IMAGE_NAME, "noted")
-        for path in sorted(strange)
-        if path not in labels
+        for path in sorted(others)
+        if path not in labels and not _is_class_list(path) and not path.lower().endswith(".txt")
     ]
+
+
+def _is_class_list(path: str) -> bool:
+    return os.path.basename(path) in _CLASS_LISTS
 
 
 def _listed_twice(listed: Iterable[str]) -> list[Decision]:
@@ -133,37 +123,35 @@ def _shared_labels(labels: Iterable[str]) -> list[Decision]:
 
 
 def _orphan_labels(
-    expected: Mapping[str, str], folders: Sequence[str], not_labels: Sequence[str]
-) -> list[Decision]:
-    """Note the label files in the folders of this split's labels that no image claims.
+    images: Sequence[str], label_of: Mapping[str, str], sources: Sources
+) -> tuple[tuple[Decision, int], ...]:
+    """Return the label files in the folders of this split's labels that no image claims.
 
-    `expected`: where the labels of each image of the split lie. Images of other splits claim theirs
-    too, so the folders are listed anew.
+    Images of other splits claim theirs too, so the folders are listed anew.
     """
-    image_folders = {os.path.dirname(path) for path in expected}
-    neighbours = (path for folder in image_folders for path in _files_in(folder))
-    strangers = (path for path in neighbours if path not in expected and is_image_name(path))
-    claimed = {*expected.values(), *map(label_path, strangers)}
-    present = {path for folder in image_folders for path in _files_in(_label_folder(folder))}
-    for folder in folders:
-        present.update(list_files(Path(_label_folder(folder))))
+    known = set(images)
+    image_folders = {os.path.dirname(path) for path in images}
+    neighbours = (path for folder in image_folders for path in files_in(folder))
+    strangers = [path for path in neighbours if path not in known and is_image_name(path)]
+    claimed = {*label_of.values(), *map(label_path, known), *map(label_path, strangers)}
+    claimed |= {os.path.splitext(path)[0] + ".txt" for path in (*known, *strangers)}
+    present = {path for folder in image_folders for path in files_in(label_folder(folder))}
+    present.update(sources.others)
+    for folder in sources.folders:
+        present.update(list_files(Path(label_folder(folder))))
     orphans = sorted(
         path
-        for path in present - claimed - set(not_labels)
-        if path.endswith(".txt") and os.path.basename(path) != _CLASS_LIST
+        for path in present - claimed - set(sources.lists)
+        if path.lower().endswith(".txt") and not _is_class_list(path)
     )
-    return [
-        decide(path, "file", f"{_count_rows(content)} rows", ORPHAN_LABELS, "noted")
-        for path, content in read_present(orphans).items()
-    ]
-
-
-def _files_in(folder: str) -> list[str]:
-    try:
-        return [os.path.join(folder, name) for name in os.listdir(folder)]
-    except OSError:
-        return []
+    counted = [(path, _count_rows(content)) for path, content in read_present(orphans).items()]
+    return tuple(
+        (decide(path, "file", f"{number} rows", ORPHAN_LABELS, "rejected"), number)
+        for path, number in counted
+        if number
+    )
 
 
 def _count_rows(content: bytes) -> int:
-    return sum(bool(line.strip()) for line in to_text(content).split("\n"))
+    """Return how many lines look like label rows; a text about the data set has none."""
+    return sum(bool(_LABEL_ROW.match(line)) for line in to_text(content).split("\n"))

@@ -113,22 +113,18 @@ def _first_unknown(key: str) -> str:
         ("model: {graph: 3}", "model.graph is 3 (experiment.yaml:1); must be text"),
         ("eval: {score_threshold: 0.5}", "eval.report_threshold (default) is 0.25, but detections "
          "below eval.score_threshold, 0.5, are dropped"),
-        ("data: {path: images_here, train: x}", "data.class_names is missing (experiment.yaml:1); "
-         "Names of the classes"),
-        ("data: {path: images_here, train: x, class_names: []}", "data.class_names is empty "
-         "(experiment.yaml:1); Names of the classes"),
         ("data: {path: images_here, train: x, class_names: [a, 3]}", 'data.class_names is ["a", 3] '
          "(experiment.yaml:1); must be a list of texts"),
         ("data: {path: images_here, train: x, class_names: [a, a]}", "data (experiment.yaml:1): "
          "class_names holds 'a' more than once"),
         ("data: {path: images_here, class_names: [a], format: yolov8}", 'data.format is "yolov8" '
-         "(experiment.yaml:1); must be one of yolo, coco, voc, synthetic; did you mean 'yolo'?"),
+         "(experiment.yaml:1); must be one of yolo, coco, voc, labelme, supervisely"),
         ("data: {path: images_here, class_names: [a], train: x, first_pixel: 0}",
-         "data.first_pixel has no effect (experiment.yaml:1): format is yolo; use format: voc, or "
-         "remove first_pixel"),
+         "data.first_pixel has no effect (experiment.yaml:1): format is yolo; use format: voc or "
+         "auto, or remove first_pixel"),
         ("data: {format: synthetic, class_names: [ring]}", "data.class_names (experiment.yaml:1) "
          "must be the first of disc, ring"),
-        ("data: gone.yaml", "data 'gone.yaml' (experiment.yaml:1) is no file; tried gone.yaml, "),
+        ("data: gone.yaml", "data 'gone.yaml' (experiment.yaml:1) not found; tried gone.yaml, "),
         ("data: [1]", "data is [1] (experiment.yaml:1); must hold keys"),
         ("3: x", "unknown key '3' (experiment.yaml:1); --help lists all keys"),
         ("loss: {objectness: {name: focal, gamma: 1, alpha: 0.3, pos_weight: 2}}",

@@ -22,9 +22,6 @@ CASES = [
         "loss.level_balance",
     ),
     ("loss: {assigner: {name: iou}, claimed_twice: last}", "loss.claimed_twice"),
-    (ONE_CLASS + "loss: {classification: {gain: 0.4}}", "loss.classification.gain"),
-    (ONE_CLASS + "eval: {class_agnostic: true}", "eval.class_agnostic"),
-    (ONE_CLASS + "eval: {multi_label: false}", "eval.multi_label"),
     ("train: {ema: {horizon: 2 epochs}}", "train.ema.horizon"),
     ("train: {ema: {decay: 0.9, ramp_steps: 5.0, horizon: 3.0}}", "train.ema.horizon"),
     ("train: {warmup: {epochs: 0, max_share: 0.1}}", "train.warmup.max_share"),
@@ -32,16 +29,12 @@ CASES = [
     ("augment: {mosaic: 0, mixup: 0.1}", "augment.mixup"),
     ("augment: {mosaic: 0, mosaic_nine: 0.1}", "augment.mosaic_nine"),
     ("augment: {mosaic: 0, close_mosaic: 3}", "augment.close_mosaic"),
-    ("train: {epochs: 5}\naugment: {mosaic: 0.5, close_mosaic: 5}", "augment.mosaic"),
     ("train: {warmup: {epochs: 0, momentum: 0.5}}", "train.warmup.momentum"),
     ("train: {warmup: {epochs: 0, bias_lr: 0.5}}", "train.warmup.bias_lr"),
     ("train: {warmup: {epochs: 0, min_iterations: 9}}", "train.warmup.min_iterations"),
     ("train: {head_warmup: 1}", "train.head_warmup"),
     ("train: {cache: off, cache_limit: 9}", "train.cache_limit"),
     ("train: {ema: {decay: 0, ramp_steps: 9}}", "train.ema.ramp_steps"),
-    ("train: {epochs: 5, patience: 2}\neval: {interval: 5}", "train.patience"),
-    (NO_VAL + "train: {patience: 2}", "train.patience"),
-    (NO_VAL + "eval: {interval: 2}", "eval.interval"),
     (
         "loss: {objectness: {name: focal, gamma: 0, alpha: null, form: exp}}",
         "loss.objectness.form",
@@ -51,6 +44,25 @@ CASES = [
         "loss.classification.form",
     ),
 ]
+
+IDLE = [
+    (ONE_CLASS + "loss: {classification: {gain: 0.4}}", "loss.classification.gain"),
+    (ONE_CLASS + "eval: {class_agnostic: true}", "eval.class_agnostic"),
+    (ONE_CLASS + "eval: {multi_label: false}", "eval.multi_label"),
+    ("train: {epochs: 5}\naugment: {mosaic: 0.5, close_mosaic: 5}", "augment.mosaic"),
+    ("train: {epochs: 5, patience: 2}\neval: {interval: 5}", "train.patience"),
+    (NO_VAL + "train: {patience: 2}", "train.patience"),
+    (NO_VAL + "eval: {interval: 2}", "eval.interval"),
+]
+"""What only the data or the length of the run makes idle."""
+
+
+@pytest.mark.parametrize(("text", "key"), IDLE)
+def test_a_key_that_data_or_length_make_idle_is_a_note(load: Load, text: str, key: str) -> None:
+    (note,) = load(text).notes
+    assert note.startswith(f"{key}: ")
+    assert "has no effect (experiment.yaml:" in note
+    assert "leave it out" not in note
 
 
 @pytest.mark.parametrize(("text", "key"), CASES)
@@ -62,7 +74,7 @@ def test_a_key_stated_in_vain_is_an_error(faults: Faults, text: str, key: str) -
 
 
 def test_every_rule_has_a_case() -> None:
-    stated = {key for _, key in CASES}
+    stated = {key for _, key in CASES + IDLE}
     for rule in RULES:
         assert all(key in all_keys() for key in (*rule.keys, *rule.causes))
         assert any(key.startswith(rule.keys) for key in stated), rule.keys

@@ -292,7 +292,7 @@ def test_a_data_set_alone(write: Write) -> None:
     assert load_dataset(Path("data.yaml"), ["data.val=x"]).val == "x"
     with pytest.raises(ConfigError, match=r"only data\.\* can be set here"):
         load_dataset("data.yaml", ["train.epochs=3"])
-    with pytest.raises(ConfigError, match=r"data 'gone' \(command line\) is no file"):
+    with pytest.raises(ConfigError, match=r"data 'gone' \(command line\) not found"):
         load_dataset("gone")
     with pytest.raises(ConfigError, match=r"unknown key 'data.vall' .*data.val'"):
         load_dataset("data.yaml", ["data.vall=x"])

@@ -25,15 +25,18 @@ def _folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+WITHOUT_DATA = ("finetune.yaml", "from_scratch.yaml")
+
+
 def experiment(name: str, *overrides: str) -> Experiment:
-    if name == "finetune.yaml":
+    if name in WITHOUT_DATA:
         overrides = ("data=coco128", *overrides)
     return load_experiment(CONFIGS / name, overrides).experiment
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_loads_and_can_be_written_and_read(name: str, tmp_path: Path) -> None:
-    overrides = ("data=coco128",) if name == "finetune.yaml" else ()
+    overrides = ("data=coco128",) if name in WITHOUT_DATA else ()
     loaded = load_experiment(CONFIGS / name, overrides)
     assert loaded.graph["backbone"]
     (tmp_path / "config.yaml").write_text(loaded.to_yaml(), encoding="utf-8")

@@ -50,7 +50,7 @@ def test_jpeg_equals_pillows_decoding(tmp_path: Path, mode: str, options: dict[s
     path = save(tmp_path / "x.jpg", Image.fromarray(picture()).convert(mode), **options)
     expected = np.asarray(Image.open(path).convert("RGB"))
     np.testing.assert_array_equal(read_image(path), expected)
-    assert inspect_image(path) == ((H, W), None)
+    assert inspect_image(path) == ((H, W), None, "")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -65,7 +65,7 @@ def test_rotation_is_that_of_a_viewer_for_pixels_and_size(
         expected = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
     np.testing.assert_array_equal(read_image(path), expected)
     assert read_image_size(path) == expected.shape[:2] == ((W, H) if orientation > 4 else (H, W))
-    assert inspect_image(path) == (expected.shape[:2], None)
+    assert inspect_image(path) == (expected.shape[:2], None, "")
 
 
 def test_rotation_six_turns_clockwise(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_plain_images_take_the_fast_decoder(
 def test_one_pixel(tmp_path: Path) -> None:
     path = save(tmp_path / "x.png", Image.new("RGB", (1, 1), "red"))
     assert read_image(path).tolist() == [[[255, 0, 0]]]
-    assert inspect_image(path) == ((1, 1), None)
+    assert inspect_image(path) == ((1, 1), None, "")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tiff", "webp"])
@@ -192,11 +192,11 @@ def test_truncated_file_is_told(tmp_path: Path, suffix: str, keep: float) -> Non
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"0 0.5 0.5 0.1 0.1\n", "not an image in JPEG, PNG, BMP, TIFF or WebP format"),
+        (b"0 0.5 0.5 0.1 0.1\n", "not an image in a format that is read"),
         (b"", "the file is empty"),
         (b"\xff\xd8\xff\xe0\x00\x10", "image"),
         (b"\x89PNG\r\n\x1a\n", "image"),
-        (b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "not an image in JPEG"),
+        (b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "not an image in a format"),
     ],
 )
 def test_what_is_no_image_is_told(tmp_path: Path, content: bytes, message: str) -> None:
@@ -212,7 +212,7 @@ def test_what_is_no_image_is_told(tmp_path: Path, content: bytes, message: str) 
 def test_missing_file_and_folder_are_told(tmp_path: Path) -> None:
     assert check_image(tmp_path / "x.jpg") == "no such file"
     assert "cannot be opened" in (check_image(tmp_path) or "")
-    assert inspect_image(tmp_path / "x.jpg") == ((0, 0), "no such file")
+    assert inspect_image(tmp_path / "x.jpg") == ((0, 0), "no such file", "")
 
 
 def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
@@ -246,5 +246,5 @@ def test_random_bytes_never_crash(tmp_path: Path) -> None:
             for index in rng.integers(0, min(len(data), 200), 4):
                 damaged[index] = rng.integers(256)
             path.write_bytes(damaged)
-            size, fault = inspect_image(path)
+            size, fault, _ = inspect_image(path)
             assert fault or size == read_image_size(path) == read_image(path).shape[:2]

@@ -95,7 +95,7 @@ def test_share_of_rejected_rows(max_rejected: float, refuses: bool) -> None:
         labels.require_usable(max_rejected)
     assert str(caught.value) == (
         "train: 2 of 100 label rows (2.0%) cannot be used, more than data.max_rejected = 0.01 "
-        "allows: 1 x a (0.txt line 0), 1 x b (1.txt line 1); mend them, or set "
+        "allows: 1 x a (0.txt line 0), 1 x b (1.txt line 1); fix them, or set "
         "data.max_rejected=0.02 to train without them"
     )
 

@@ -10,10 +10,11 @@ from PIL import Image
 
 from configs.schema.data import SyntheticDataset, YoloDataset
 from data import image_facts, records
+from data.box_units import SIZE_DIFFERS
 from data.formats.rows import IMAGE_LEFT_OUT, NOT_FINITE
 from data.formats.yolo import YoloReader
 from data.index_cache import IndexCache
-from data.records import SIZE_DIFFERS, Split, load_split
+from data.records import Split, load_split
 from tests.data.formats.tiny import coco, voc, voc_object, write_image, yolo
 from utils.runtime.errors import UserError
 
@@ -46,7 +47,7 @@ def check_accounts(split: Split) -> None:
     rejected_rows = [
         row for row in report.decisions if row.action == "rejected" and row.location != "image"
     ]
-    assert report.num_rows == used + report.num_rejected
+    assert report.num_rows == used + report.num_rejected + report.num_dropped
     assert report.num_rejected == len(rejected_rows)
     assert report.num_used == used
     assert report.num_images == len(split.records)
@@ -80,12 +81,12 @@ def test_bad_rows_are_reported_and_the_image_stays(tmp_path: Path) -> None:
     ] == [
         ("a.txt", "line 2", NOT_FINITE, "rejected"),
         ("a.txt", "line 3", "class id is not in 0..1", "rejected"),
-        ("a.txt", "line 4", "same box and class as an earlier row", "rejected"),
+        ("a.txt", "line 4", "same box and class as an earlier row: used once", "repaired"),
         ("a.txt", "line 5", "box reached up to 1 px outside the image: clipped", "repaired"),
     ]
     assert len(split.records[0].boxes) == 2
     check_accounts(split)
-    with pytest.raises(UserError, match="3 of 5 label rows"):
+    with pytest.raises(UserError, match="2 of 5 label rows"):
         split.report.require_usable(0.01)
 
 
@@ -104,7 +105,9 @@ def test_unusable_images_are_left_out_by_name_with_their_rows(tmp_path: Path) ->
     }
     assert left_out.keys() == {"cut.jpg", "text.jpg", "empty.jpg"}
     assert left_out["cut.jpg"].startswith("truncated image")
-    assert left_out["text.jpg"] == "not an image in JPEG, PNG, BMP, TIFF or WebP format"
+    assert (
+        left_out["text.jpg"] == "not an image in a format that is read (JPEG, PNG, TIFF, WebP, ...)"
+    )
     assert left_out["empty.jpg"] == "the file is empty"
     assert sum(d.reason == IMAGE_LEFT_OUT for d in split.report.decisions) == 4
     assert split.report.num_left_out == 3
@@ -122,7 +125,10 @@ def test_listed_text_file_and_missing_image_are_left_out(tmp_path: Path) -> None
     reasons = [(Path(d.file).name, d.reason) for d in split.report.decisions]
     assert reasons == [
         ("gone.jpg", "no such file"),
-        ("notes.txt", "not an image in JPEG, PNG, BMP, TIFF or WebP format"),
+        (
+            "notes.txt",
+            "not an image in a format that is read (JPEG, PNG, TIFF, WebP, ...)",
+        ),
     ]
     check_accounts(split)
 

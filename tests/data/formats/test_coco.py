@@ -6,14 +6,13 @@ import pytest
 from configs.schema.data import CocoDataset
 from data.formats.coco import (
     AREA_REPLACED,
-    CLASS_WITHOUT_CATEGORY,
     LISTED_TWICE,
     NO_BOX,
     UNKNOWN_CATEGORY,
     UNKNOWN_IMAGE,
-    UNUSED_CATEGORY,
     CocoReader,
 )
+from data.formats.coco_categories import CLASS_WITHOUT_CATEGORY, UNUSED_CATEGORY
 from data.formats.rows import NO_AREA, NOT_FINITE, RawSplit, judge
 from tests.data.formats.tiny import coco
 from utils.runtime.errors import UserError
@@ -61,7 +60,7 @@ def test_images_come_in_order_of_their_ids_and_keep_them(tmp_path: Path) -> None
     [
         ({"bbox": [1, 2, 3]}, NO_BOX),
         ({"bbox": None}, NO_BOX),
-        ({"bbox": [1, 2, "3", 4]}, NO_BOX),
+        ({"bbox": [1, 2, "x", 4]}, NO_BOX),
         ({"bbox": [1, 2, True, 4]}, NO_BOX),
         ({"bbox": {"x": 1}}, NO_BOX),
         ({"bbox": [1, 2, 0, 4]}, NO_AREA),
@@ -88,7 +87,7 @@ def test_unusable_area_is_replaced_by_the_boxs(tmp_path: Path, area: Any) -> Non
     assert [(d.reason, d.action) for d in judged.decisions] == [(AREA_REPLACED, "repaired")]
 
 
-@pytest.mark.parametrize("image_id", [99, None, "3", [3]])
+@pytest.mark.parametrize("image_id", [99, None, "x3", [3]])
 def test_annotation_of_no_image_is_a_rejected_row(tmp_path: Path, image_id: Any) -> None:
     raw = read(coco(tmp_path, [IMAGE], [box(image_id=image_id)]))
     assert [(d.reason, d.action) for d in raw.stray_rows] == [(UNKNOWN_IMAGE, "rejected")]
@@ -121,14 +120,14 @@ def test_no_common_category(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"categories": [{"id": "a", "name": "cat"}]}, "needs an integer id of its own"),
+        ({"categories": [{"id": 1.5, "name": "cat"}]}, "needs an id of its own"),
         ({"categories": [{"id": 1, "name": "cat"}, {"id": 1, "name": "dog"}]}, "of its own"),
         ({"categories": None}, "'categories' must be a list"),
         ({"annotations": {}}, "'annotations' must be a list"),
         ({"annotations": [1]}, "'annotations' must be a list of objects"),
         ({"images": []}, r"data\.train: .*train\.json lists no images"),
-        ({"images": [{"id": "x", "file_name": "a.jpg"}]}, "every image needs an integer 'id'"),
-        ({"images": [{"id": 1}]}, "every image needs an integer 'id' and a 'file_name'"),
+        ({"images": [{"id": 1.5, "file_name": "a.jpg"}]}, "every image needs an 'id'"),
+        ({"images": [{"id": 1}]}, "every image needs an 'id' and a 'file_name'"),
     ],
 )
 def test_file_that_is_no_coco_json(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -141,7 +141,7 @@ def test_a_worked_example_takes_three_places(tmp_path: Path) -> None:
 
 def test_every_format_of_files_has_a_reader() -> None:
     union, _ = get_args(schema.Dataset)
-    assert set(get_args(union)) - {schema.SyntheticDataset} == READERS.keys()
+    assert set(get_args(union)) - {schema.SyntheticDataset, schema.AutoDataset} == READERS.keys()
 
 
 def test_settings_are_found_by_the_name_of_their_format() -> None:

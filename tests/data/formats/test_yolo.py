@@ -8,12 +8,14 @@ from data.formats.files import to_text
 from data.formats.rows import NO_AREA, NOT_FINITE, RawImage, judge
 from data.formats.yolo import (
     CLASS_NOT_INTEGER,
+    DECIMAL_COMMA,
     NOT_A_NUMBER,
     NOT_NORMALISED,
     WRONG_COLUMNS,
     YoloReader,
     parse_rows,
 )
+from data.formats.yolo_columns import SIX_BUT_NO_BOX
 from tests.data.formats.tiny import yolo
 
 
@@ -24,9 +26,13 @@ from tests.data.formats.tiny import yolo
         ("1.0 5e-1 .5 0.1 0.1", ""),
         ("0 0.1 0.1 0.4 0.1 0.4 0.3", ""),
         ("0 0.5 0.5 0.1", WRONG_COLUMNS),
-        ("0 0.5 0.5 0.1 0.1 0.9", WRONG_COLUMNS),
+        ("0 0.5 0.5 0.1 0.1 0.9", ""),
+        ("0 0.5 0.5 0.1 0.1 17", ""),
+        ("0 0.9 0.5 0.5 0.1 0.1", SIX_BUT_NO_BOX),
+        ("0 0.5 0.5 0.1 0.1 0.1 0.1 0.1", WRONG_COLUMNS),
         ("0", WRONG_COLUMNS),
-        ("0,0.5,0.5,0.1,0.1", WRONG_COLUMNS),
+        ("0,0.5,0.5,0.1,0.1", DECIMAL_COMMA),
+        ("0 0,5 0,5 0,1 0,1", DECIMAL_COMMA),
         ("cat 0.5 0.5 0.1 0.1", NOT_A_NUMBER),
         ("0 0.5 0.5 0.1 0.1x", NOT_A_NUMBER),
         ("0 nan 0.5 0.1 0.1", NOT_FINITE),

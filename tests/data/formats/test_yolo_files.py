@@ -63,16 +63,17 @@ def test_several_sources_are_one_split_and_doubles_are_noted(tmp_path: Path) -> 
     assert [(note.reason, note.value) for note in files.notes] == [(LISTED_TWICE, "2 times")]
 
 
-def test_orphan_labels_are_noted_with_their_rows(tmp_path: Path) -> None:
+def test_rows_of_orphan_labels_count_as_rejected(tmp_path: Path) -> None:
     dataset = yolo(tmp_path, {"a": ROW})
     (tmp_path / "labels" / "gone.txt").write_text(ROW * 3 + "\n")
     (tmp_path / "labels" / "sub").mkdir()
     (tmp_path / "labels" / "sub" / "lost.txt").write_text(ROW)
     (tmp_path / "labels" / "classes.txt").write_text("cat\ndog\n")
-    notes = find_yolo_files(dataset, "train").notes
-    assert [(Path(n.file).name, n.value, n.reason, n.action) for n in notes] == [
-        ("gone.txt", "3 rows", ORPHAN_LABELS, "noted"),
-        ("lost.txt", "1 rows", ORPHAN_LABELS, "noted"),
+    (tmp_path / "labels" / "README.txt").write_text("exported on 2026 by me\n")
+    stray = find_yolo_files(dataset, "train").stray_rows
+    assert [(Path(n.file).name, n.value, n.reason, n.action, rows) for n, rows in stray] == [
+        ("gone.txt", "3 rows", ORPHAN_LABELS, "rejected", 3),
+        ("lost.txt", "1 rows", ORPHAN_LABELS, "rejected", 1),
     ]
 
 
@@ -91,19 +92,18 @@ def test_labels_beside_the_images(tmp_path: Path) -> None:
     assert list(files.labels) == [str(tmp_path / "x.txt")]
     assert files.notes == ()
     (tmp_path / "y.txt").write_text(ROW)
-    (note,) = find_yolo_files(yolo(tmp_path, {}, train="list.txt"), "train").notes
-    assert (note.reason, Path(note.file).name) == (ORPHAN_LABELS, "y.txt")
+    ((note, rows),) = find_yolo_files(yolo(tmp_path, {}, train="list.txt"), "train").stray_rows
+    assert (note.reason, Path(note.file).name, rows) == (ORPHAN_LABELS, "y.txt", 1)
 
 
 def test_other_files_and_shared_labels_are_noted(tmp_path: Path) -> None:
     dataset = yolo(tmp_path, {"a": ROW})
     write_image(tmp_path / "images" / "a.png")
-    (tmp_path / "images" / "b.gif").write_bytes(b"GIF89a")
+    (tmp_path / "images" / "b.psd").write_bytes(b"8BPS")
     (tmp_path / "images" / "c.txt").write_text("text")
     notes = find_yolo_files(dataset, "train").notes
     assert [(Path(note.file).name, note.reason) for note in notes] == [
-        ("b.gif", NOT_AN_IMAGE_NAME),
-        ("c.txt", NOT_AN_IMAGE_NAME),
+        ("b.psd", NOT_AN_IMAGE_NAME),
         ("a.txt", SHARED_LABELS),
     ]
 

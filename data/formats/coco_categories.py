@@ -1,0 +1,109 @@
+"""Categories of a COCO file and the classes they stand for."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data.formats.coco_boxes import to_id
+from data.label_report import Decision, decide
+from utils.runtime.errors import UserError
+
+UNUSED_CATEGORY = "category is not in class_names and has no annotations: ignored"
+CLASS_WITHOUT_CATEGORY = "class of class_names has no category in this file"
+
+
+class Categories(NamedTuple):
+    """Class index by category id, and the category id of each class."""
+
+    labels: dict[Any, int]
+    ids: tuple[int, ...]
+
+
+def class_names_of(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of all categories in the order of their ids, each name once.
+
+    Roboflow adds a category that groups the others and has no annotations: it is no class.
+    """
+    used = _count(document)
+    entries = [(to_id(entry.get("id")), entry) for entry in document.get("categories", ())]
+    known = [(key, entry) for key, entry in entries if key is not None]
+    known.sort(key=lambda item: (isinstance(item[0], str), item[0]))
+    groups = {entry.get("supercategory") for _, entry in known}
+    names = [
+        str(entry.get("name"))
+        for key, entry in known
+        if used[key] or not (entry.get("supercategory") == "none" and entry.get("name") in groups)
+    ]
+    return tuple(dict.fromkeys(names))
+
+
+def match_categories(
+    document: Mapping[str, Any], class_names: Sequence[str], file: Path, notes: list[Decision]
+) -> Categories:
+    """Return which category stands for which class.
+
+    Of several categories of one name the class gets the id that most annotations use.
+
+    Raises:
+        UserError: a category has no id of its own, one with annotations is not in class_names, or
+            none is.
+    """
+    index = {name: label for label, name in enumerate(class_names)}
+    used = _count(document)
+    labels: dict[Any, int] = {}
+    id_of: dict[int, Any] = {}
+    for category in document["categories"]:
+        category_id, name = to_id(category.get("id")), category.get("name")
+        if category_id is None or category_id in labels:
+            raise UserError(
+                f"{file}: category {name!r} needs an id of its own, got {category.get('id')!r}"
+            )
+        if name in index:
+            label = labels[category_id] = index[name]
+            if label not in id_of or used[category_id] > used[id_of[label]]:
+                id_of[label] = category_id
+        elif used[category_id]:
+            raise UserError(_explain_unknown(name, class_names, file))
+        else:
+            note = decide(file, f"category {category_id}", name, UNUSED_CATEGORY, "noted")
+            notes.append(note)
+    if not id_of:
+        names = ", ".join(str(entry.get("name")) for entry in document["categories"]) or "none"
+        raise UserError(f"{file}: no category is in data.class_names; the file has {names}")
+    return Categories(labels, _complete(id_of, class_names, document, file, notes))
+
+
+def _count(document: Mapping[str, Any]) -> Counter[Any]:
+    return Counter(to_id(entry.get("category_id")) for entry in document["annotations"])
+
+
+def _complete(
+    id_of: Mapping[int, Any],
+    class_names: Sequence[str],
+    document: Mapping[str, Any],
+    file: Path,
+    notes: list[Decision],
+) -> tuple[int, ...]:
+    """Return a number for every class; results need numbers even where ids are texts."""
+    numbers = [
+        key for entry in document["categories"] if isinstance(key := to_id(entry["id"]), int)
+    ]
+    unused = max(numbers, default=0) + 1
+    ids = []
+    for label, name in enumerate(class_names):
+        if label not in id_of:
+            notes.append(decide(file, "file", name, CLASS_WITHOUT_CATEGORY, "noted"))
+        category_id = id_of.get(label)
+        ids.append(category_id if isinstance(category_id, int) else unused + label)
+    return tuple(ids)
+
+
+def _explain_unknown(name: object, class_names: Sequence[str], file: Path) -> str:
+    close = get_close_matches(str(name), class_names, n=1)
+    hint = f"did you mean {close[0]!r} there?" if close else "add it there"
+    return (
+        f"{file}: category {name!r} has annotations but is not in "
+        f"data.class_names ({', '.join(class_names)}); {hint}"
+    )

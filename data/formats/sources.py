@@ -1,0 +1,173 @@
+"""The images that a split names: folders, lists of paths, or several of them."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from configs.schema.data import ToolDataset, YoloDataset
+from configs.stated_paths import FileIndex, Found, find_stated, parts_of, portable
+from data.formats.files import is_image_name, list_files, list_images, read_required, to_text
+from data.label_report import Decision, decide
+from utils.runtime.errors import UserError
+
+MOVED = "path does not exist as stated: taken from where the data set lies now"
+_SPLITS = ("train", "val", "test")
+_INLINE_BOXES = re.compile(r"\.\w{3,4}\s+\d+(?:\.\d+)?,\d")
+
+
+class Sources:
+    """Images, other files, lists and folders that a split names, and notes on where they were."""
+
+    def __init__(
+        self, dataset: YoloDataset | ToolDataset, split: Literal["train", "val", "test"]
+    ) -> None:
+        self._key = f"data.{split}"
+        self._root = Path(dataset.path)
+        self._known: FileIndex | None = None
+        self.images: list[str] = []
+        self.others: list[str] = []
+        self.lists: list[str] = []
+        self.folders: list[str] = []
+        self.notes: list[Decision] = []
+        self.stated = stated_sources(dataset, split)
+        for path in resolve_sources(dataset, split, self.notes):
+            if path.lower().endswith(".txt"):
+                self.lists.append(path)
+                self.images += self._read_list(Path(path))
+            else:
+                self._add_folder(path)
+
+    def _add_folder(self, path: str) -> None:
+        self.folders.append(path)
+        for file in list_files(Path(path)):
+            (self.images if is_image_name(file) else self.others).append(file)
+
+    def _read_list(self, path: Path) -> list[str]:
+        """Return the images a list names; relative ones lie beside the list, else in the root."""
+        lines = to_text(read_required(path, self._key)).split("\n")
+        moved: dict[str, str] = {}
+        images = [self._find_line(line, path, moved) for line in lines if line.strip()]
+        for before, after in list(moved.items())[:1]:
+            self.notes.append(decide(path, "file", f"{before} -> {after}", MOVED, "noted"))
+        return images
+
+    def _find_line(self, line: str, path: Path, moved: dict[str, str]) -> str:
+        """Return the image of a line; where it is not, the path that it should have.
+
+        Lines of one folder mostly moved together, so the first answer is tried for the others.
+        """
+        if _INLINE_BOXES.search(line):
+            raise UserError(
+                f"{self._key}: {path} holds boxes behind the image names, which is not read; write "
+                "one label file per image, or convert the list with its tool"
+            )
+        stated = line.strip()
+        folder, name = os.path.split(portable(stated))
+        if folder in moved and os.path.exists(place := os.path.join(moved[folder], name)):
+            return place
+        for root in dict.fromkeys((path.parent, self._root)):
+            plain = os.path.abspath(root / stated)
+            if "\0" not in stated and os.path.exists(plain):
+                return plain
+        found = self._find_moved(stated, path.parent)
+        if found is None:
+            return os.path.abspath(path.parent / stated.replace("\0", ""))
+        moved[folder] = os.path.dirname(found)
+        return found
+
+    def _find_moved(self, stated: str, folder: Path) -> str | None:
+        for root in dict.fromkeys((folder, self._root)):
+            if found := find_stated(stated, root, may_leave=False, exists=os.path.isfile):
+                return found.path
+        if self._known is None:
+            self._known = FileIndex(list_images(self._root))
+        return self._known.find(stated) or self._known.find_stem(stated)
+
+
+def stated_sources(
+    dataset: YoloDataset | ToolDataset, split: Literal["train", "val", "test"]
+) -> tuple[str, ...]:
+    """Return the sources of a split as they are stated."""
+    stated = getattr(dataset, split)
+    if isinstance(stated, str):
+        return (stated,)
+    return stated if isinstance(stated, tuple) else ()
+
+
+def resolve_sources(
+    dataset: YoloDataset | ToolDataset,
+    split: Literal["train", "val", "test"],
+    notes: list[Decision],
+) -> list[str]:
+    """Return where the sources of a split lie; notes where that is not as stated.
+
+    Raises:
+        UserError: one does not exist, or cannot be told from that of another split.
+    """
+    root = Path(dataset.path)
+    everything = {
+        source: find_stated(source, root, may_leave=False)
+        for name in _SPLITS
+        for source in stated_sources(dataset, name)  # type: ignore[arg-type]
+    }
+    # If one split lies below the root though its path leads out of it, all do.
+    may_leave = all(found is None or found.is_as_stated for found in everything.values())
+    resolved = []
+    for source in stated_sources(dataset, split):
+        found = everything[source]
+        if may_leave and (found is None or not found.is_as_stated):
+            found = find_stated(source, root) or found
+        if found is None:
+            plain = os.path.abspath(root / source)
+            raise UserError(
+                f"data.{split}: {plain} does not exist, and nothing below {root} has this path"
+            )
+        _require_distinct(source, found, everything, split)
+        if not found.is_as_stated:
+            notes.append(decide(found.path, "file", source, MOVED, "noted"))
+        resolved.append(found.path)
+    return resolved
+
+
+def _require_distinct(
+    source: str, found: Found, everything: dict[str, Found | None], split: str
+) -> None:
+    """Raise UserError where shortened paths of different sources meet in one folder."""
+    if found.is_as_stated:
+        return
+    for other, place in everything.items():
+        if place and place.path == found.path and parts_of(other) != parts_of(source):
+            raise UserError(
+                f"data.{split}: {source!r} does not exist, and shortened to {found.path} it could "
+                f"be {other!r} as well; state data.{split} as it lies now"
+            )
+
+
+def explain_no_images(sources: Sources, root: Path) -> str:
+    """Say why a split has no images: what lies there instead."""
+    text = f"no images in {', '.join(sources.stated)} under {root}"
+    suffixes = Counter(os.path.splitext(path)[1].lower() for path in sources.others)
+    labels = suffixes.pop(".txt", 0)
+    if labels:
+        return (
+            f"{text}, but {labels} .txt files; name the folder of the images: label files are "
+            "found by themselves"
+        )
+    unread = [
+        f"{count} files {'end in ' + suffix if suffix else 'without suffix'}"
+        for suffix, count in suffixes.most_common(3)
+    ]
+    if unread:
+        return f"{text}: {', '.join(unread)}, which are not read; {_advice(suffixes)}"
+    return f"{text}; put the images there, or name the folder that holds them"
+
+
+def _advice(suffixes: Sequence[str] | Counter[str]) -> str:
+    if ".heic" in suffixes or ".heif" in suffixes:
+        return "pip install pillow-heif to read them, or convert them to JPEG"
+    if "" in suffixes:
+        return "add the suffix to the names, as in x.jpg"
+    return "convert them to JPEG or PNG"

@@ -1,0 +1,194 @@
+"""The files below a folder, and what a look at some of them tells."""
+
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from data.formats.files import is_image_name, list_files, to_text
+
+SplitName = Literal["train", "val", "test"]
+RowKind = Literal["yolo", "visdrone", "kitti", "two_columns", "other"]
+
+_SPLIT_WORDS: dict[str, SplitName] = {
+    "train": "train",
+    "training": "train",
+    "trainval": "train",
+    "trn": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "minival": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+_WORDS = re.compile(r"[a-z]+")
+_HEAD, _TAIL = 1 << 18, 1 << 14
+_SAMPLES = 3
+_NO_LABELS = ("readme", "classes", "license", "notes", "requirements", "obj.names", "labels.txt")
+
+
+class Tree:
+    """Files below `root`, with paths relative to it and plain slashes, sorted.
+
+    A folder that holds nothing but one folder is passed over: archives often have one on top.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = _inner(root)
+        base = str(self.root)
+        self.files = sorted(
+            os.path.relpath(path, base).replace(os.sep, "/") for path in list_files(self.root)
+        )
+
+    @cached_property
+    def images(self) -> list[str]:
+        """Images, by their names."""
+        return [path for path in self.files if is_image_name(path)]
+
+    def ending(self, *suffixes: str) -> list[str]:
+        """Return the files with one of the suffixes, in any case."""
+        return [path for path in self.files if path.lower().endswith(suffixes)]
+
+    def path(self, relative: str) -> Path:
+        """Return the full path of a file."""
+        return self.root / relative
+
+    def head(self, relative: str) -> str:
+        """Return the beginning of a file and, if it is long, its end, as text."""
+        try:
+            with open(self.path(relative), "rb") as file:
+                content = file.read(_HEAD)
+                if len(content) == _HEAD:
+                    file.seek(max(_HEAD, os.path.getsize(self.path(relative)) - _TAIL))
+                    content += file.read(_TAIL)
+        except OSError:
+            return ""
+        return to_text(content)
+
+    def samples(self, paths: Iterable[str]) -> list[str]:
+        """Return a few files of each folder: files of one folder are of one kind."""
+        by_folder: dict[str, list[str]] = defaultdict(list)
+        for path in paths:
+            if len(by_folder[folder_of(path)]) < _SAMPLES:
+                by_folder[folder_of(path)].append(path)
+        return [path for chosen in by_folder.values() for path in chosen]
+
+    @cached_property
+    def text_kinds(self) -> dict[str, RowKind]:
+        """What the rows of the texts in each folder are; folders without label rows are absent."""
+        kinds: dict[str, RowKind] = {}
+        texts = [
+            path for path in self.ending(".txt") if not _name(path).lower().startswith(_NO_LABELS)
+        ]
+        by_folder: dict[str, list[str]] = defaultdict(list)
+        for path in texts:
+            by_folder[folder_of(path)].append(path)
+        for folder, paths in by_folder.items():
+            for path in paths[:20]:
+                kind = row_kind(self.head(path))
+                if kind is not None:
+                    kinds.setdefault(folder, kind)
+                    break
+        return kinds
+
+    def sources(self, folders: Iterable[str]) -> dict[SplitName, list[str]]:
+        """Return the folders of each split, told by words like train or valid in their paths."""
+        splits: dict[SplitName, list[str]] = defaultdict(list)
+        for folder in dict.fromkeys(folders):
+            name, upto = split_of(folder)
+            splits[name or "train"].append(upto if name else folder)
+        return {name: outermost(found) for name, found in splits.items()}
+
+
+def split_of(path: str) -> tuple[SplitName | None, str]:
+    """Return the split that a path names and the path up to that word; (None, path) where none."""
+    parts = path.split("/")
+    for index in range(len(parts) - 1, -1, -1):
+        for word in _WORDS.findall(parts[index].lower()):
+            if word in _SPLIT_WORDS:
+                return _SPLIT_WORDS[word], "/".join(parts[: index + 1])
+    return None, path
+
+
+def folder_of(path: str) -> str:
+    """Return the folder of a relative path, `.` at the top."""
+    return path.rpartition("/")[0] or "."
+
+
+def outermost(folders: Sequence[str]) -> list[str]:
+    """Return the folders that lie in no other one of them."""
+    distinct = sorted(set(folders))
+    if "." in distinct:
+        return ["."]
+    return [
+        folder
+        for folder in distinct
+        if not any(folder.startswith(other + "/") for other in distinct)
+    ]
+
+
+def row_kind(text: str) -> RowKind | None:
+    """Return what the first row of a text is; None for a text that holds no label rows."""
+    line = next((line.strip() for line in text.split("\n") if line.strip()), "")
+    columns = line.split()
+    if len(columns) == 2 and is_image_name(columns[0]) and "." in columns[1]:
+        return "two_columns"
+    if re.fullmatch(r"(?:-?\d+(?:\.\d+)?,){5,}-?\d*(?:\.\d+)?", line):
+        return "visdrone"
+    if len(columns) < 5:
+        return None
+    numbers = [_is_number(column) for column in columns]
+    if all(numbers):
+        is_normalised = all(abs(float(column)) <= 2 for column in columns[1:5])
+        return "yolo" if is_normalised and float(columns[0]).is_integer() else "other"
+    if not numbers[0] and len(columns) >= 15 and all(numbers[-11:]):
+        return "kitti"
+    return "other" if all(map(_is_almost_number, columns)) else None
+
+
+def json_keys(text: str) -> set[str]:
+    """Return the words that stand before a colon in a text of JSON."""
+    return set(re.findall(r'"(\w+)"\s*:', text))
+
+
+def read_json(path: Path) -> object:
+    """Return the content of a JSON file; None where it is none."""
+    try:
+        return json.loads(to_text(path.read_bytes()))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_almost_number(text: str) -> bool:
+    return _is_number(text.replace(",", "."))
+
+
+def _inner(root: Path) -> Path:
+    for _ in range(4):
+        entries = [
+            entry for entry in os.scandir(root) if not entry.name.startswith((".", "__MACOSX"))
+        ]
+        if len(entries) != 1 or not entries[0].is_dir():
+            break
+        if entries[0].name.lower() in ("images", "jpegimages", "img"):
+            break
+        root = Path(entries[0].path)
+    return root
