@@ -177,6 +177,7 @@ def _assemble(
         num_unlabelled=num_unlabelled,
         num_left_out=len(images) - len(records),
         hint=raw.hint,
+        refusal=raw.refusal,
     )
     return Split(
         name=split,

@@ -33,8 +33,8 @@ def open_data(stated: str, overrides: Sequence[str] = ()) -> LabelledData:
     """Read every split of a data set.
 
     Args:
-        stated: a data set YAML or the bare name of one in configs/datasets, a folder as a tool wrote
-            it, an archive, a COCO JSON.
+        stated: a data set YAML or the bare name of one in configs/datasets, a folder as a tool
+            wrote it, an archive, a COCO JSON.
         overrides: `data.key=value` settings that go before the file's.
 
     Raises:

@@ -3,11 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from data.box_units import OTHER_UNITS, SCALED, SIZE_DIFFERS, STORED_FRAME
 from data.doctor.finding import Finding, Place, counted, found
 from data.doctor.subject import Subject, class_counts
 from data.formats import rows, voc, yolo_files
 from data.label_report import Decision
-from data.records import SIZE_DIFFERS
 
 CODES = {
     rows.DUPLICATE: "box-twice",
@@ -19,7 +19,12 @@ CODES = {
     yolo_files.NOT_AN_IMAGE_NAME: "file-ignored",
     yolo_files.LISTED_TWICE: "listed-twice",
     voc.NO_XML: "image-without-label-file",
+    rows.MOSTLY_OUT: "box-outside",
+    rows.CUT: "box-outside",
     SIZE_DIFFERS: "size-differs",
+    SCALED: "size-differs",
+    OTHER_UNITS: "size-differs",
+    STORED_FRAME: "size-differs",
 }
 """Reason of a decision -> code; other reasons go by what was done."""
 _UNKNOWN_CLASS = ("class id is not in", "category_id is not in")
