@@ -22,7 +22,7 @@ BOX = [30, 15, 50, 45]
 def test_ids_from_one_are_refused_however_rare(tmp_path: Path) -> None:
     labels = {"a": "1 .5 .5 .25 .5\n" * 1, "b": "2 .5 .5 .25 .5\n", "c": "1 .4 .5 .25 .5\n"}
     dataset = yolo(tmp_path, labels, max_rejected=1.0)
-    with pytest.raises(UserError, match="ids count from 1.*first_class=1"):
+    with pytest.raises(UserError, match=r"ids count from 1.*first_class=1"):
         load_split(dataset, "train").report.require_usable(1.0)
     shifted = dataset.model_copy(update={"first_class": 1})
     assert [r.labels.tolist() for r in load_split(shifted, "train").records] == [[0], [1], [0]]
@@ -65,7 +65,7 @@ def test_corners_in_place_of_sizes_are_asked_for(tmp_path: Path) -> None:
         for n in range(5)
     ]
     dataset = coco(tmp_path, [image], rows)
-    with pytest.raises(UserError, match="data.boxes=xywh"):
+    with pytest.raises(UserError, match=r"data\.boxes=xywh"):
         load_split(dataset, "train")
     stated = dataset.model_copy(update={"boxes": "xyxy"})
     assert load_split(stated, "train").records[0].boxes[0].tolist() == [40, 30, 70, 55]
@@ -101,7 +101,7 @@ def test_a_share_keeps_copies_of_an_original_together(tmp_path: Path) -> None:
 def test_two_readings_ask_for_one_key(tmp_path: Path) -> None:
     labelme(tmp_path)
     (tmp_path / "v1.xml").write_text(voc_xml("v1", [("cat", (10, 12, 50, 40))]))
-    with pytest.raises(UserError, match="data.layout=voc.*data.layout=labelme"):
+    with pytest.raises(UserError, match=r"data\.layout=voc.*data\.layout=labelme"):
         look_at(load_dataset(str(tmp_path)))
     found = look_at(load_dataset(str(tmp_path), ["data.layout=labelme"]))
     assert found.dataset.model_dump()["format"] == "labelme"
