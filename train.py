@@ -40,7 +40,8 @@ def main() -> None:
     if command.write_yaml is not None:
         return
     from assembly.run_files import interrupted_run
-    from assembly.training import open_report, train
+    from assembly.run_report import open_report
+    from assembly.training import train
     from utils.runtime.ranks import join_ranks
     from utils.runtime.run_folder import open_run_folder
 

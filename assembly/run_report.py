@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from configs.load import LoadedExperiment
 from configs.schema.branch_loss import FocalLossSettings
 from configs.schema.loss import LossSettings
 from data.loader import TrainBatches
+from utils.engine.summary import TrainingSummary
 from utils.report.budget_section import read_budget_section
 from utils.report.drawing import (
     Picture,
@@ -23,6 +25,7 @@ from utils.report.drawing import (
     side_by_side,
 )
 from utils.report.run_page import Figure, RunPage, read_history, write_run_page
+from utils.report.tables import format_result
 from utils.runtime.run_folder import RunFolder
 from utils.structures.batch import Batch
 from utils.structures.images import Record
@@ -142,3 +145,28 @@ def _seen(batch: Batch, names: tuple[str, ...]) -> Picture:
         boxes, labels = batch.targets.boxes[chosen], batch.targets.labels[chosen]
         pictures.append(draw_boxes(image, boxes.numpy(), labels.to(torch.int64).numpy(), names))
     return side_by_side(pictures)
+
+
+def say_result(folder: RunFolder, summary: TrainingSummary, result: EvalResult) -> None:
+    """Log what a finished training has reached, and where that is written."""
+    logger.info("\n%s\n", format_result(result))
+    logger.info(
+        "%d epochs in %.1f min (%.1f images/s); best epoch %s: %s\nreport: %s",
+        summary.epochs,
+        summary.seconds / 60,
+        summary.images_per_second,
+        summary.best_epoch,
+        folder.best,
+        folder.report,
+    )
+
+
+def open_report(folder: RunFolder) -> None:
+    """Show the report in the desktop's browser; without a desktop only name it."""
+    opener = shutil.which("xdg-open") or shutil.which("open")
+    if opener is None:
+        logger.info("open %s in a browser", folder.report)
+        return
+    import webbrowser
+
+    webbrowser.open(folder.report.resolve().as_uri())

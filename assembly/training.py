@@ -1,7 +1,6 @@
 """A whole training: data, network, loss and trainer put together, and what it leaves behind."""
 
 import logging
-import shutil
 from collections.abc import Sequence
 
 import torch
@@ -19,15 +18,13 @@ from assembly.evaluation import build_evaluation
 from assembly.hooks import budget_log, training_hooks
 from assembly.pairing import PAIRING_NAME, HashedBatches
 from assembly.run_files import own_folder, report_labels, write_configuration
-from assembly.run_report import write_run_report
+from assembly.run_report import say_result, write_run_report
 from assembly.start_weights import write_weights_report
 from assembly.user_hooks import user_hooks
 from configs.changes import Change, gives_other_batches
 from configs.load import LoadedExperiment
-from configs.schema.augment import AugmentSettings
 from configs.schema.train import TrainSettings
-from data.augment.custom import load_custom_ops
-from data.device_rendering import rendering_device
+from data.device_rendering import require_usable_ops
 from data.doctor.examine import worst_lines
 from data.loader import build_train_batches
 from data.reading import open_training_cache
@@ -41,7 +38,6 @@ from utils.engine.learner import Learner
 from utils.engine.summary import TrainingSummary
 from utils.engine.trainer import Trainer
 from utils.metrics.results_json import results_json
-from utils.report.tables import format_result
 from utils.runtime.atomic import write_json
 from utils.runtime.device import choose_device
 from utils.runtime.environment import write_environment
@@ -78,7 +74,7 @@ def train(
     _require_joinable(settings, ranks)
     own_hooks = (*user_hooks(loaded.experiment.hooks, is_main=ranks.is_main), *hooks)
     device = choose_device(settings.device, ranks.local_rank)
-    _require_usable_ops(loaded.experiment.augment, device)
+    require_usable_ops(loaded.experiment.augment, device)
     set_threads(settings.threads, processes=ranks.local_size)
     set_deterministic(settings.deterministic)
     with ranks.main_first("reading labels"):
@@ -254,20 +250,7 @@ class _Training:
         own = {"best_epoch": summary.best_epoch, "batches_left_out": summary.batches_left_out}
         write_json(self._folder.results, {**content, **own})
         write_run_report(self._loaded, self._folder, result, self._batches, self._evaluation)
-        _say_result(self._folder, summary, result)
-
-
-def _say_result(folder: RunFolder, summary: TrainingSummary, result: EvalResult) -> None:
-    logger.info("\n%s\n", format_result(result))
-    logger.info(
-        "%d epochs in %.1f min (%.1f images/s); best epoch %s: %s\nreport: %s",
-        summary.epochs,
-        summary.seconds / 60,
-        summary.images_per_second,
-        summary.best_epoch,
-        folder.best,
-        folder.report,
-    )
+        say_result(self._folder, summary, result)
 
 
 def _load_splits(loaded: LoadedExperiment) -> tuple[Split, Split | None]:
@@ -298,22 +281,6 @@ def _require_joinable(settings: TrainSettings, ranks: Ranks) -> None:
             "train.oom=halve works in one process only: several could halve at different times and "
             "wait for each other for ever; lower train.batch_size instead"
         )
-
-
-def _require_usable_ops(augment: AugmentSettings, device: torch.device) -> None:
-    """Raise UserError for an operation of the user that will not do, before anything is written."""
-    rendering_device(augment.device, device, load_custom_ops(augment.custom))
-
-
-def open_report(folder: RunFolder) -> None:
-    """Show the report in the desktop's browser; without a desktop only name it."""
-    opener = shutil.which("xdg-open") or shutil.which("open")
-    if opener is None:
-        logger.info("open %s in a browser", folder.report)
-        return
-    import webbrowser
-
-    webbrowser.open(folder.report.resolve().as_uri())
 
 
 def _threads(settings: TrainSettings, device: torch.device, ranks: Ranks) -> FixedThreads:

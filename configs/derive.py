@@ -53,7 +53,7 @@ class _Derivation:
 
     @property
     def batches_per_step(self) -> int:
-        return max(round(self.at("train.nominal_batch") / self.images_per_batch), 1)
+        return max(round(int(self.at("train.nominal_batch")) / self.images_per_batch), 1)
 
     @property
     def steps_per_epoch(self) -> float:

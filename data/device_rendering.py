@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import torch
 
+from configs.schema.augment import AugmentSettings
+from data.augment.custom import load_custom_ops
 from data.augment.device.planned_batch import PlannedBatch
 from data.augment.operation import PixelOp
 from data.augment.pixel_ops import PIXEL_OPS
@@ -41,6 +43,11 @@ def rendering_device(
     raise UserError(
         f"{in_workers} runs in loader workers, so augment.device cannot be train; use auto or cpu"
     )
+
+
+def require_usable_ops(augment: AugmentSettings, device: torch.device) -> None:
+    """Raise UserError for an operation of `augment.custom` that cannot be used on `device`."""
+    rendering_device(augment.device, device, load_custom_ops(augment.custom))
 
 
 class RenderedBatches:

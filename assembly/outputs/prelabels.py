@@ -193,15 +193,9 @@ class CvatAnnotations:
         )
         for box, label in zip(found.boxes.tolist(), found.labels.tolist(), strict=True):
             corners = zip(("xtl", "ytl", "xbr", "ybr"), box, strict=True)
-            ElementTree.SubElement(
-                element,
-                "box",
-                label=self.class_names[label],
-                source="auto",
-                occluded="0",
-                **{name: f"{value:.2f}" for name, value in corners},
-                z_order="0",
-            )
+            attributes = {"label": self.class_names[label], "source": "auto", "occluded": "0"}
+            attributes |= {name: f"{value:.2f}" for name, value in corners}
+            ElementTree.SubElement(element, "box", {**attributes, "z_order": "0"})
         self._images.append(element)
 
     def close(self) -> None:

@@ -44,7 +44,13 @@ def open_data(stated: str, overrides: Sequence[str] = ()) -> LabelledData:
     has_all = settings.format == "synthetic"
     wanted = [name for name in SPLITS if has_all or getattr(settings, name, None)]
     return LabelledData(
-        name=Path(stated).stem,
+        name=_name(Path(stated)),
         settings=settings,
         splits=tuple(load_split(settings, name) for name in wanted),
     )
+
+
+def _name(path: Path) -> str:
+    """Return what people would call it: many a file is just called data.yaml."""
+    is_telling = path.stem.lower() not in ("data", "dataset")
+    return path.stem if is_telling else path.resolve().parent.name

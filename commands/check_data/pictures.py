@@ -1,5 +1,6 @@
 """Pictures of findings and of labelled samples."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -8,6 +9,7 @@ import cv2
 import numpy as np
 
 from data.doctor.finding import Finding, Place
+from data.formats.files import is_image_name
 from data.image_io import ImageError, read_image
 from data.split import Split
 from utils.report.data_page import FindingFigure
@@ -41,15 +43,18 @@ def finding_figures(
 ) -> Iterator[list[FindingFigure]]:
     """Yield the pictures of each group of findings, none where there is nothing to see."""
     records = {record.path: record for split in reversed(splits) for record in split.records}
-    by_stem = {Path(path).stem: path for path in records}
+    images = _images_of_labels(splits)
     names = splits[0].class_names
     left = MOST_PICTURES
     for group in groups:
         figures: list[FindingFigure] = []
-        for place in _in_turn(group):
+        for split, place in _in_turn(group):
             if len(figures) == min(PICTURES, left):
                 break
-            figure = _figure(place, records, by_stem, names)
+            path = place.path
+            if not is_image_name(path):
+                path = images.get((split, Path(path).stem), path)
+            figure = _figure(path, place, records, names)
             if figure is not None:
                 figures.append(figure)
         left -= len(figures)
@@ -69,13 +74,31 @@ def contact_sheet(split: Split) -> list[Figure]:
     return figures
 
 
-def _in_turn(group: Sequence[Finding]) -> list[Place]:
-    """Return the places of all findings that have something to see, each finding's first first."""
-    columns = zip_longest(*(finding.places[:PICTURES] for finding in group))
-    places = [place for row in columns for place in row if place is not None]
+def _images_of_labels(splits: Sequence[Split]) -> dict[tuple[str, str], str]:
+    """Return the image that a label file belongs to, by split and name without suffix.
+
+    Images of the same name in several folders cannot be told apart by it and are left out.
+    """
+    counts = Counter(
+        (split.name, Path(record.path).stem) for split in splits for record in split.records
+    )
+    return {
+        (split.name, stem): record.path
+        for split in splits
+        for record in split.records
+        if counts[split.name, stem := Path(record.path).stem] == 1
+    }
+
+
+def _in_turn(group: Sequence[Finding]) -> list[tuple[str, Place]]:
+    """Return split and place of all that there is to see, the first of each finding first."""
+    columns = zip_longest(
+        *([(finding.split, place) for place in finding.places[:PICTURES]] for finding in group)
+    )
+    places = [item for row in columns for item in row if item is not None]
     # Splits that share their images have the same places twice.
-    distinct = {(place.path, place.other, place.boxes): place for place in places}
-    return [place for place in distinct.values() if place.other != place.path]
+    distinct = {(place.path, place.other, place.boxes): (split, place) for split, place in places}
+    return [item for item in distinct.values() if item[1].other != item[1].path]
 
 
 def labelled(record: Record, names: Sequence[str], side: int) -> Picture:
@@ -100,9 +123,8 @@ def spread(records: Sequence[Record], count: int) -> list[Record]:
 
 
 def _figure(
-    place: Place, records: RecordOf, by_stem: Mapping[str, str], names: Sequence[str]
+    path: str, place: Place, records: RecordOf, names: Sequence[str]
 ) -> FindingFigure | None:
-    path = place.path if place.path in records else by_stem.get(Path(place.path).stem, place.path)
     caption = " ".join(filter(None, (Path(path).name, place.location, place.value)))
     try:
         picture = _place_picture(path, place, records, names)

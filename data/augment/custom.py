@@ -17,7 +17,7 @@ from torch import Tensor
 from configs.schema.augment import AugmentSettings
 from data.augment.operation import Parameters, PixelOp
 from utils.runtime.errors import UserError
-from utils.runtime.named_object import load_named_object
+from utils.runtime.named_object import load_named_object, user_code_error
 from utils.structures.images import FloatArray, ImageArray
 
 KEY = "augment.custom"
@@ -148,8 +148,7 @@ def _one_line(name: str, what: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{KEY}: {name} {what}: {type(error).__name__}: {reason}") from error
+        raise user_code_error(KEY, name, what, error) from error
 
 
 def _parts(transform: Any) -> Iterator[Any]:

@@ -52,7 +52,7 @@ def _copies_between(one: SplitTable, two: SplitTable) -> Iterator[Finding]:
         if name in originals and originals[name][0] not in group
     ]
     if pairs:
-        message = f"{counted(len(pairs), 'original')} of {two.name} have copies in {one.name}"
+        message = f"{counted(len(pairs), 'original')} of {two.name} with copies in {one.name}"
         yield found("copies-in-splits", f"{one.name}, {two.name}", message, pairs)
 
 

@@ -79,7 +79,9 @@ def examine(
         max_rejected=max_rejected,
         scans=scan_images(paths, cache=cache, name=cache_name) if look_at_images else {},
     )
-    costs = ("arrays", "pairs", "pixels") if look_at_images else ("arrays", "pairs")
+    costs: tuple[Cost, ...] = ("arrays", "pairs")
+    if look_at_images:
+        costs += ("pixels",)
     return Diagnosis(subject=subject, findings=tuple(_run(subject, costs)))
 
 

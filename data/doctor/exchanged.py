@@ -1,8 +1,8 @@
 """Classes that look like another class of another split: ids swapped, or all shifted by one.
 
 Two classes are compared by their boxes: size, shape and height in the image. The statistic is the
-largest difference between two cumulative distributions (Kolmogorov and Smirnov), averaged over the
-three; images, not boxes, count as draws, since boxes of one image are alike. A finding needs each
+largest difference between two cumulative distributions (Kolmogorov and Smirnov) of the three;
+images, not boxes, count as draws, since boxes of one image are alike. A finding needs each
 of the classes to differ from *itself* in the other split at a level of 1 in 10,000, *and* to agree
 at least twice as well with the other class. Classes whose boxes look alike in the first place can
 therefore never be told; that is the price of few false alarms.
@@ -23,7 +23,7 @@ FEWEST_BOXES, FEWEST_IMAGES = 30, 20
 LEVEL = 1e-4
 LARGEST_SHARE = 0.5
 """Of the distance to itself that the distance to the other class may be."""
-LEAST_DISTANCE = 0.3
+LEAST_DISTANCE = 0.25
 SHIFTED_SHARE = 0.8
 """Of the classes that have to be shifted the same way."""
 _MOST_DRAWN = 2000
@@ -100,13 +100,13 @@ def _looks_by_class(table: SplitTable) -> dict[int, _Looks]:
 
 def _apart(one: _Looks, two: _Looks) -> float:
     columns = zip(one.columns.T, two.columns.T, strict=True)
-    return float(np.mean([distance(first, second) for first, second in columns]))
+    return max(distance(first, second) for first, second in columns)
 
 
 def _critical(one: _Looks, two: _Looks) -> float:
-    """Return the distance that chance exceeds once in 10,000 comparisons of one column."""
+    """Return the distance that chance exceeds once in 10,000 comparisons of all columns."""
     spread = math.sqrt(1 / one.num_images + 1 / two.num_images)
-    return max(LEAST_DISTANCE, math.sqrt(-math.log(LEVEL / 2) / 2) * spread)
+    return max(LEAST_DISTANCE, math.sqrt(-math.log(LEVEL / 2 / one.columns.shape[1]) / 2) * spread)
 
 
 def _is_swapped(own: Mapping[int, _Looks], other: Mapping[int, _Looks], one: int, two: int) -> bool:

@@ -38,7 +38,7 @@ def check_sizes(subject: Subject) -> Iterator[Finding]:
             if chosen.any():
                 places = [
                     Place(path=table.paths[index], value=_size(table, index))
-                    for index in np.flatnonzero(chosen)
+                    for index in np.flatnonzero(chosen).tolist()
                 ]
                 yield found(code, table.name, _named(places), places)
 

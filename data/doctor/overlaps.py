@@ -20,7 +20,8 @@ _MOST_BOXES = 1000
 def check_overlaps(subject: Subject) -> Iterator[Finding]:
     """Yield pairs of boxes of one image that cover the same place."""
     for table in subject.splits.values():
-        twice, two_classes = [], []
+        twice: list[Place] = []
+        two_classes: list[Place] = []
         for image, pairs in _equal_boxes(table):
             for one, two in pairs.tolist():
                 same = table.labels[one] == table.labels[two]

@@ -3,31 +3,32 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from data.box_units import OTHER_UNITS, SCALED, SIZE_DIFFERS, STORED_FRAME
 from data.doctor.finding import Finding, Place, counted, found
 from data.doctor.subject import Subject, class_counts
-from data.formats import rows, voc, yolo_files
 from data.label_report import Decision
 
 CODES = {
-    rows.DUPLICATE: "box-twice",
-    rows.NO_AREA: "box-without-area",
-    rows.OUTSIDE: "box-outside",
-    rows.TOO_FAR_OUT: "box-outside",
-    yolo_files.ORPHAN_LABELS: "label-without-image",
-    yolo_files.SHARED_LABELS: "labels-shared",
-    yolo_files.NOT_AN_IMAGE_NAME: "file-ignored",
-    yolo_files.LISTED_TWICE: "listed-twice",
-    voc.NO_XML: "image-without-label-file",
-    rows.MOSTLY_OUT: "box-outside",
-    rows.CUT: "box-outside",
-    SIZE_DIFFERS: "size-differs",
-    SCALED: "size-differs",
-    OTHER_UNITS: "size-differs",
-    STORED_FRAME: "size-differs",
+    "same box and class as an earlier row": "box-twice",
+    "box has no area": "box-without-area",
+    "box is outside the image": "box-outside",
+    "box reaches more than 1 px outside": "box-outside",
+    "too little of the box is within": "box-outside",
+    "label file without image": "label-without-image",
+    "images share one label file": "labels-shared",
+    "not an image by its name": "file-ignored",
+    "image is listed more than once": "listed-twice",
+    "image id is listed more than once": "listed-twice",
+    "image without XML": "image-without-label-file",
+    "image has another size than its labels state": "size-differs",
+    "image has other proportions than its labels state": "size-differs",
+    "image was resized since it was labelled": "size-differs",
+    "boxes count in the pixels as stored": "size-differs",
+    "class id is not in": "class-out-of-range",
+    "category_id is not in": "class-out-of-range",
 }
-"""Reason of a decision -> code; other reasons go by what was done."""
+"""How the reason of a decision begins -> code; other reasons go by what was done."""
 _UNKNOWN_CLASS = ("class id is not in", "category_id is not in")
+_LEFT_OUT = "its image cannot be used"
 _BY_ACTION = {"rejected": "row-rejected", "repaired": "row-repaired", "noted": "row-noted"}
 
 
@@ -38,7 +39,7 @@ def check_rows(subject: Subject) -> Iterator[Finding]:
         grouped: dict[tuple[str, str], list[Decision]] = defaultdict(list)
         for decision in report.decisions:
             # The rows of an image that cannot be read are told by the image.
-            if decision.reason != rows.IMAGE_LEFT_OUT:
+            if decision.reason != _LEFT_OUT:
                 grouped[_code(decision), decision.reason].append(decision)
         for (code, reason), decisions in grouped.items():
             yield found(code, table.name, _sentence(reason, decisions), _places(decisions))
@@ -96,9 +97,8 @@ def _first_number(value: str) -> float | None:
 def _code(decision: Decision) -> str:
     if decision.action == "rejected" and decision.location == "image":
         return "image-unreadable"
-    if decision.reason.startswith(_UNKNOWN_CLASS):
-        return "class-out-of-range"
-    code = CODES.get(decision.reason, _BY_ACTION[decision.action])
+    known = (code for start, code in CODES.items() if decision.reason.startswith(start))
+    code = next(known, _BY_ACTION[decision.action])
     is_lost = decision.action == "rejected" or code != "box-outside"
     return code if is_lost else _BY_ACTION[decision.action]
 

@@ -96,7 +96,7 @@ def scan_image(path: str) -> ImageScan:
         stamp=stamp,
         digest=hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest(),
         thumbnail=cast(Thumbnail, cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)),
-        contrast=float(np.max(spread)),
+        contrast=float(np.float32(np.max(spread))),
         orientation=kind[0],
         num_frames=kind[1],
         format=kind[2],
@@ -148,7 +148,7 @@ def _load(cache: IndexCache, name: str, key: str) -> dict[str, ImageScan]:
 def _save(cache: IndexCache, name: str, key: str, scans: Mapping[str, ImageScan]) -> None:
     seen = list(scans.values())
     digests = b"".join(scan.digest for scan in seen)
-    arrays = {
+    arrays: dict[str, npt.NDArray[np.generic]] = {
         "digests": np.frombuffer(digests, np.uint8).reshape(-1, _DIGEST_BYTES),
         "thumbnails": np.array([scan.thumbnail for scan in seen], np.uint8).reshape(-1, SIDE, SIDE),
         "contrasts": np.array([scan.contrast for scan in seen], np.float32),

@@ -1,6 +1,6 @@
 """What the checks look at: all splits as flat arrays, and what was seen of the images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,8 +92,8 @@ def tabulate(split: Split) -> SplitTable:
         paths=tuple(record.path for record in records),
         sizes=np.array([record.size for record in records], np.int64).reshape(-1, 2),
         boxes=np.concatenate([none, *(record.boxes for record in records)]),
-        labels=_joined([record.labels for record in records], np.int64),
-        ignore=_joined([record.ignore for record in records], np.bool_),
+        labels=np.concatenate([np.zeros(0, np.int64), *(record.labels for record in records)]),
+        ignore=np.concatenate([np.zeros(0, np.bool_), *(record.ignore for record in records)]),
         image=np.repeat(np.arange(len(records)), counts),
         starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
     )
@@ -102,7 +102,3 @@ def tabulate(split: Split) -> SplitTable:
 def class_counts(table: SplitTable, num_classes: int) -> npt.NDArray[np.int64]:
     """Return (C,): boxes of each class, ignored ones left out."""
     return np.bincount(table.labels[~table.ignore], minlength=num_classes)
-
-
-def _joined(columns: Sequence[npt.NDArray[np.generic]], kind: type) -> npt.NDArray[np.generic]:
-    return np.concatenate([np.zeros(0, kind), *columns])

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from commands.check_data.cli import CheckCommand
+from commands.check_data.pictures import finding_figures
 from commands.check_data.run import FINDINGS, SOUND, check_data
 from configs.load import load_dataset
 from data.doctor.examine import examine
+from data.doctor.finding import by_code
 from data.records import load_split
 from tests.commands import run
 from tests.data.doctor.planted import Planted, plant_local
@@ -66,7 +68,7 @@ class Page(HTMLParser):
 def test_sound_data_give_0_and_say_so(data: Planted) -> None:
     checked = check_data(command(data))
     assert checked.code == SOUND
-    assert checked.lines[-1] == "data is sound"
+    assert checked.lines[-1] == "set is sound"
 
 
 def test_findings_give_1_and_stand_in_json_and_on_the_page(data: Planted, tmp_path: Path) -> None:
@@ -183,7 +185,7 @@ def test_a_folder_that_holds_something_is_refused_before_anything_is_read(
 @pytest.mark.slow
 def test_exit_codes_of_the_program(data: Planted, tmp_path: Path) -> None:
     sound = run("check_data.py", data.root / "data.yaml")
-    assert (sound.returncode, sound.stdout.splitlines()[-1]) == (0, "data is sound")
+    assert (sound.returncode, sound.stdout.splitlines()[-1]) == (0, "set is sound")
     plant_local(data)
     assert run("check_data.py", data.root / "data.yaml").returncode == 1
     missing = run("check_data.py", tmp_path / "nothing.yaml")
@@ -197,3 +199,19 @@ def test_exit_codes_of_the_program(data: Planted, tmp_path: Path) -> None:
     assert again.returncode == 2
     assert "not empty" in again.stderr
     assert run("check_data.py", "--list").stdout.count("\n") == 4
+
+
+def test_pictures_show_the_image_of_their_own_split(data: Planted) -> None:
+    """Names repeat from split to split; a damaged image has no picture, not another's."""
+    for split in ("train", "val"):
+        data.add_row(3, "9 0.5 0.5 0.1 0.1", split)
+    path = data.image("train", 6)
+    path.write_bytes(path.read_bytes()[:700])
+    settings = data.settings()
+    splits = [load_split(settings, "train"), load_split(settings, "val")]
+    groups = by_code(examine(splits, image_size=400).findings)
+    shown = dict(
+        zip((group[0].code for group in groups), finding_figures(groups, splits), strict=True)
+    )
+    assert shown["image-unreadable"] == []
+    assert len({figure.source for figure in shown["class-out-of-range"]}) == 2

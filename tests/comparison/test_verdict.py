@@ -8,6 +8,7 @@ import pytest
 from utils.comparison.bootstrap import Replicates
 from utils.comparison.intervals import Interval
 from utils.comparison.power import Design, power
+from utils.comparison.sentences import data_name
 from utils.comparison.significance import sign_flip_p, smallest_p
 from utils.comparison.student import t_quantile
 from utils.comparison.verdict import Rule, decide, fewest_seeds, needed
@@ -111,3 +112,8 @@ def test_power_grows_with_seeds_and_scales_with_the_unit() -> None:
     double = power(Design(sd=1.6, margin=1.0), 6)
     assert double.detectable == pytest.approx(2 * (plans[0].detectable or 0))
     assert double.power_at_margin == plans[0].power_at_margin
+
+
+def test_a_data_set_is_named_by_the_last_folders_of_its_path() -> None:
+    assert data_name({"format": "voc", "path": "/x/VOCdevkit/VOC2012"}) == "VOCdevkit/VOC2012"
+    assert data_name({"format": "yolo", "path": "/x/coco128"}) == "coco128"

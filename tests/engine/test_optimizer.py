@@ -14,6 +14,7 @@ from utils.engine.optimizer import (
     split_parameters,
 )
 from utils.engine.schedule import Rates
+from utils.engine.uncompiled import with_plain_step
 
 OPTIMIZERS = [SgdSettings(), AdamSettings(name="adam"), AdamWSettings(name="adamw")]
 
@@ -132,3 +133,22 @@ def test_restored_memory_has_the_order_of_its_parameter(settings: Any) -> None:
     step(models[1], second, gradients[1])
     for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.AdamW])
+@pytest.mark.parametrize("kernel", ["fused", "foreach"])
+def test_plain_steps_are_torch_s_steps(optimizer: Any, kernel: str) -> None:
+    networks = []
+    for make in (optimizer, with_plain_step(optimizer)):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+        steps = make(network.parameters(), 0.01, weight_decay=0.05, **{kernel: True})
+        for number in range(4):
+            steps.zero_grad()
+            network(torch.full((2, 3, 8, 8), 0.1 * number)).square().sum().backward()
+            steps.step()
+        networks.append((network.state_dict(), steps.state_dict()))
+    (first, state), (second, other) = networks
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert state.keys() == other.keys()
+    assert torch.is_grad_enabled()

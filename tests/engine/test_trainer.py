@@ -261,12 +261,13 @@ def test_waiting_gradients_are_used_at_the_end(tmp_path: Path) -> None:
     assert trainer.learner.pending == 0
 
 
-def test_log_file_gets_one_line_per_epoch_and_no_bar(
+def test_log_file_gets_the_length_and_one_line_per_epoch_and_no_bar(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with caplog.at_level(logging.INFO):
         toy_trainer(tmp_path, evaluate=Scores(0.1, 0.5, 0.25)).run()
-    lines = [record.getMessage() for record in caplog.records]
+    first, *lines = [record.getMessage() for record in caplog.records]
+    assert first.startswith("about 0:0")
     assert len(lines) == 3
     assert lines[1].startswith("epoch 2/3  box ")
     assert "img/s  mAP50-95 0.5000 (best)  mAP50 0.5000  remaining 0:0" in lines[1]

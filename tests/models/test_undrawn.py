@@ -28,12 +28,14 @@ def test_no_random_number_is_drawn(build: object) -> None:
     assert not torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_network_and_its_optimizer_load_no_compiler() -> None:
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_a_network_and_its_optimizer_load_no_compiler(name: str) -> None:
     """It would cost two seconds and 180 MiB."""
     code = (
         "import sys, torch; from benchmarks.training_problem import TrainingProblem; "
         "problem = TrainingProblem(graph='yolov5n', image_size=64, batch_size=2, "
-        "device=torch.device('cpu')); learner = problem.learner(); "
+        "device=torch.device('cpu')); "
+        f"learner = problem.learner('train.optimizer.name={name}'); "
         "learner.learn(problem.batch(), 0); learner.state(); "
         "print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
     )

@@ -12,7 +12,7 @@ from configs.schema.train import AdamSettings, SgdSettings, TrainSettings
 from configs.schema.train import Optimizer as OptimizerSettings
 from utils.engine.schedule import Rates
 from utils.engine.storage_order import StorageOrderSgd
-from utils.engine.uncompiled import keep_compiler_out
+from utils.engine.uncompiled import keep_compiler_out, with_plain_step
 
 NORMS = (
     nn.modules.batchnorm._NormBase,
@@ -123,9 +123,8 @@ def _construct(
         build = StorageOrderSgd if is_on_cpu and kernel.get("fused") else SGD
         return build(groups, settings.lr, settings.momentum, nesterov=nesterov, **kernel)
     betas = (settings.beta1, settings.beta2)
-    if isinstance(settings, AdamSettings):
-        return Adam(groups, settings.lr, betas, **kernel)
-    return AdamW(groups, settings.lr, betas, **kernel)
+    adam = with_plain_step(Adam if isinstance(settings, AdamSettings) else AdamW)
+    return adam(groups, settings.lr, betas, **kernel)
 
 
 def _begin_momentum(optimizer: torch.optim.Optimizer) -> None:

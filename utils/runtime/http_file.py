@@ -55,17 +55,9 @@ def open_file(url: str, start: int, version: str) -> http.client.HTTPResponse:
         BrokenError: no answer, or a server that is busy.
         RefusedError: the server does not give the file.
     """
-    headers = {"User-Agent": "focaldet", "Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-        if version:
-            headers["If-Range"] = version
     try:
-        address, authorization = _without_user(url)
-        request = urllib.request.Request(address, headers=headers)
-        if authorization:
-            request.add_unredirected_header("Authorization", authorization)
         opener = urllib.request.build_opener(_SafeRedirects)
+        request = _request(url, start, version)
         response: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416 and start:
@@ -83,6 +75,19 @@ def open_file(url: str, start: int, version: str) -> http.client.HTTPResponse:
     except (OSError, http.client.HTTPException) as error:
         raise BrokenError(f"no connection ({type(error).__name__})") from error
     return response
+
+
+def _request(url: str, start: int, version: str) -> urllib.request.Request:
+    headers = {"User-Agent": "focaldet", "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+        if version:
+            headers["If-Range"] = version
+    address, authorization = _without_user(url)
+    request = urllib.request.Request(address, headers=headers)
+    if authorization:
+        request.add_unredirected_header("Authorization", authorization)
+    return request
 
 
 def _without_user(url: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from difflib import get_close_matches
 from typing import Any
 
 from utils.runtime.errors import UserError
@@ -21,22 +22,30 @@ def load_named_object(name: str, key: str) -> Any:
         UserError: there is no such module or attribute, or importing it fails.
     """
     module_name, _, attribute = name.rpartition(".")
-    if not all(part.isidentifier() for part in name.split(".")) or not module_name:
+    if not module_name or not all(part.isidentifier() for part in name.split(".")):
         raise UserError(f"{key}: {name!r} is no dotted name such as my_package.MyClass")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.append(here)
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        missing = error.name or module_name
-        if module_name == missing or module_name.startswith(f"{missing}."):
-            reason = f"there is no module {missing} in the working directory or where Python looks"
-        else:
-            reason = f"{module_name} imports {missing}, which is not installed"
-        raise UserError(f"{key}: {name} cannot be imported: {reason}") from error
-    except Exception as error:
-        reason = f"{module_name} fails: {type(error).__name__}: {' '.join(str(error).split())}"
-        raise UserError(f"{key}: {name} cannot be imported: {reason}") from error
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise user_code_error(key, name, "cannot be imported", error) from error
+        raise UserError(
+            f"{key}: {name}: there is no module {error.name}; it must be installed, on PYTHONPATH "
+            f"or in the working directory {here}"
+        ) from error
+    except Exception as error:  # whatever the user's program does at import
+        raise user_code_error(key, name, "cannot be imported", error) from error
     if not hasattr(module, attribute):
-        raise UserError(f"{key}: {name} cannot be imported: {module_name} has no {attribute}")
+        close = get_close_matches(attribute, dir(module), n=1)
+        hint = f"; did you mean '{module_name}.{close[0]}'?" if close else ""
+        raise UserError(f"{key}: {name}: module {module_name} has no {attribute}{hint}")
     return getattr(module, attribute)
+
+
+def user_code_error(key: str, name: str, what: str, error: Exception) -> UserError:
+    """Return one line on an error in the user's code: which setting and name, and what it did."""
+    text = " ".join(str(error).split())
+    return UserError(f"{key}: {name} {what}: {type(error).__name__}: {text}")

@@ -206,11 +206,12 @@ def test_what_only_workers_can_do_is_left_to_them() -> None:
 WRONG = {
     "invert": "'invert' is no dotted name such as my_package.MyClass",
     "my ops.invert": "'my ops.invert' is no dotted name",
-    "my_ops.absent": "my_ops has no absent",
-    "not_there.op": "there is no module not_there in the working directory or where Python looks",
+    "my_ops.inverts": "did you mean 'my_ops.invert'?",
+    "my_ops.absent": "module my_ops has no absent",
+    "not_there.op": "there is no module not_there; it must be installed, on PYTHONPATH or",
     "my_ops.inner.op": "there is no module my_ops.inner",
-    "my_broken.op": "my_broken fails: ZeroDivisionError: division by zero",
-    "my_needy.op": "my_needy imports not_installed_anywhere, which is not installed",
+    "my_broken.op": "my_broken.op cannot be imported: ZeroDivisionError: division by zero",
+    "my_needy.op": "my_needy.op cannot be imported: ModuleNotFoundError: No module named 'not_inst",
     "my_ops.number": "my_ops.number is a int, which cannot be called",
     "my_ops.NeedsMore": "my_ops.NeedsMore cannot be made without arguments: TypeError: ",
 }

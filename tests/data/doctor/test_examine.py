@@ -8,6 +8,8 @@ import pytest
 
 from data.doctor.checks import CHECKS, SEVERITIES
 from data.doctor.examine import Diagnosis, examine, worst_lines
+from data.doctor.rows import CODES
+from data.formats import coco, rows, voc, yolo_files
 from data.records import load_split
 from tests.data.doctor.planted import NAMES, Planted, plant_local
 
@@ -287,3 +289,25 @@ def test_findings_are_the_same_after_the_folder_has_moved(data: Planted, tmp_pat
     shutil.copytree(data.root, target)
     data.root = target
     assert [finding.line() for finding in diagnose(data).findings] == before
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        (rows.DUPLICATE, "box-twice"),
+        (rows.NO_AREA, "box-without-area"),
+        (rows.OUTSIDE, "box-outside"),
+        (rows.TOO_FAR_OUT, "box-outside"),
+        (yolo_files.ORPHAN_LABELS, "label-without-image"),
+        (yolo_files.SHARED_LABELS, "labels-shared"),
+        (yolo_files.NOT_AN_IMAGE_NAME, "file-ignored"),
+        (yolo_files.LISTED_TWICE, "listed-twice"),
+        (voc.LISTED_TWICE, "listed-twice"),
+        (voc.NO_XML, "image-without-label-file"),
+        (coco.UNKNOWN_CATEGORY, "class-out-of-range"),
+        (coco.NO_BOX, "row-rejected"),
+    ],
+)
+def test_reasons_of_the_readers_have_their_code(reason: str, code: str) -> None:
+    known = [own for start, own in CODES.items() if reason.startswith(start)]
+    assert known == ([] if code == "row-rejected" else [code])

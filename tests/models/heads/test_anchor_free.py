@@ -136,8 +136,8 @@ def test_aligned_targets_reach_the_class_loss(bins: int) -> None:
             loss = nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
             expected_class += loss.item()
     assert terms.num_foreground.item() == matches > 0
-    assert terms.classification.item() == pytest.approx(expected_class / matches, rel=1e-5)
-    assert terms.box.item() == pytest.approx(expected_box / matches, rel=1e-5)
+    assert terms["classification"].item() == pytest.approx(expected_class / matches, rel=1e-5)
+    assert terms["box"].item() == pytest.approx(expected_box / matches, rel=1e-5)
 
 
 def test_a_quality_that_is_missing_is_named() -> None:
@@ -166,7 +166,7 @@ def test_coordinates_are_in_cells_where_there_is_no_anchor() -> None:
     # Stride 8: the cell (1, 1) of centre 12, 12: sides 16 and 6. Stride 4: (2, 2), (3, 2), ...
     log = torch.tensor(16 / 6).log().item() * 2
     fine = 2 * 4 * (0.5 + torch.tensor(8 / 6).log().item())
-    assert terms.box.item() == pytest.approx((log + fine) / 5, rel=1e-4)
+    assert terms["box"].item() == pytest.approx((log + fine) / 5, rel=1e-4)
 
 
 def test_gradient_reaches_every_parameter_and_the_budget_counts_one_column() -> None:

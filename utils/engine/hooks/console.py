@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Any
 
 from utils.engine.clock import Pace
@@ -12,6 +13,9 @@ from utils.runtime.progress import format_duration, progress_bar
 from utils.structures.loss_terms import LossTerms
 from utils.structures.metrics_columns import term_columns
 
+ESTIMATED_AFTER = 5
+"""Batches after which the length of the run is estimated; the first, a slow one, is left out."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -21,6 +25,8 @@ class Console(Hook):
     def __init__(self) -> None:
         self._bar: Any = None
         self._pace = Pace(0.0)
+        self._batches = 0
+        self._began = 0.0
 
     def before_training(self, run: Run) -> None:
         """Show the bar of the first epoch."""
@@ -29,7 +35,8 @@ class Console(Hook):
             self._open_bar(run)
 
     def after_step(self, run: Run, losses: LossTerms) -> None:
-        """Move the bar."""
+        """Move the bar; after a few batches, say how long the run will take."""
+        self._estimate(run)
         if self._bar is None:
             return
         if not self._bar.disable:
@@ -52,6 +59,21 @@ class Console(Hook):
     def after_training(self, run: Run) -> None:
         """Remove the bar."""
         self._close_bar()
+
+    def _estimate(self, run: Run) -> None:
+        self._batches += 1
+        if self._batches == 1:
+            self._began = perf_counter()
+        if self._batches != ESTIMATED_AFTER:
+            return
+        seconds = (perf_counter() - self._began) / (ESTIMATED_AFTER - 1)
+        left = (run.settings.epochs - run.position) * run.batches_per_epoch
+        logger.info(
+            "about %s left for %d epochs, by the first %d batches; evaluation not counted",
+            format_duration(seconds * left),
+            run.settings.epochs,
+            ESTIMATED_AFTER,
+        )
 
     def _open_bar(self, run: Run) -> None:
         is_between = run.batch in (0, run.batches_per_epoch)
