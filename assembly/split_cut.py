@@ -8,6 +8,7 @@ machine, and adding images moves none of the old ones.
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from configs.load import LoadedExperiment
 from configs.schema.data import AutoDataset, SyntheticDataset
@@ -24,7 +25,7 @@ def cut_test_split(loaded: LoadedExperiment, folder: Path, share: float) -> tupl
     Raises:
         UserError: there is no validation split either, or a part would be empty.
     """
-    data = loaded.experiment.data
+    data: Any = loaded.experiment.data
     if isinstance(data, SyntheticDataset):
         if data.test_images == 0:
             raise UserError("data.test_images is 0: a comparison needs a test split")

@@ -71,6 +71,8 @@ class LabelReport:
     num_unlabelled: int
     num_left_out: int
     num_dropped: int = 0
+    refusal: str = ""
+    """Why the split must not be trained on, however few rows are rejected; "" where it may."""
     hint: str = ""
     """What all rejected rows have in common and what to do about it; "" where nothing is known."""
 
@@ -93,7 +95,11 @@ class LabelReport:
         return lines
 
     def require_usable(self, max_rejected: float) -> None:
-        """Raise UserError if more than the share `max_rejected`, 0 to 1, of rows was rejected."""
+        """Raise UserError if more than the share `max_rejected`, 0 to 1, of rows was rejected, or
+        those that are used cannot be right.
+        """
+        if self.refusal:
+            raise UserError(f"data.{self.split}: {self.refusal}")
         if self.num_rejected <= max_rejected * self.num_rows:
             return
         share = self.num_rejected / self.num_rows

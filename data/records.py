@@ -8,10 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from configs import stated_paths
-from configs.schema.data import AutoDataset, DatasetSettings, SyntheticDataset, YoloDataset
+from configs.schema.data import (
+    AutoDataset,
+    CocoDataset,
+    DatasetSettings,
+    SyntheticDataset,
+    YoloDataset,
+)
 from data.box_units import in_image_pixels
 from data.class_changes import change_classes, plan_classes
-from data.formats.class_names import check_class_names, find_class_names
+from data.formats.class_names import check_class_names, coco_files, find_class_names
 from data.formats.files import Reader, SplitFiles, require_folder
 from data.formats.readers import READERS
 from data.formats.rows import (
@@ -22,8 +28,8 @@ from data.formats.rows import (
     judge,
     reject_all,
 )
-from data.image_facts import ImageFacts, Stamp, inspect_images, stamp_files
-from data.index_cache import IndexCache, hash_files, hash_parts
+from data.image_facts import ImageFacts, Stamp, inspect_images, stamp_file, stamp_files
+from data.index_cache import CacheEntry, IndexCache, hash_files, hash_parts
 from data.label_report import Decision, LabelReport, decide
 from data.split import Split, SplitName, fingerprint, pack, unpack
 from data.split_share import cut_split
@@ -78,7 +84,23 @@ def with_class_names(dataset: DatasetSettings) -> DatasetSettings:
             check_class_names(dataset)
         return dataset
     require_folder(Path(dataset.path), "data.path")
-    return dataset.model_copy(update={"class_names": find_class_names(dataset)})
+    return dataset.model_copy(update={"class_names": _found_class_names(dataset)})
+
+
+def _found_class_names(dataset: DatasetSettings) -> tuple[str, ...]:
+    """Return the class names of the files; those of COCO, whose files are large, from the cache."""
+    if not (isinstance(dataset, CocoDataset) and dataset.cache):
+        return find_class_names(dataset)
+    paths = coco_files(dataset)
+    name = f"names-{hash_parts(paths)[:24]}"
+    stamps = [repr(stamp_file(path)) for path in paths]
+    key = hash_parts((hash_files(_reader_sources()), *stamps))
+    cache = IndexCache.of_user()
+    if entry := cache.load(name, key):
+        return tuple(entry.facts["class_names"])
+    names = find_class_names(dataset)
+    cache.save(name, key, CacheEntry(arrays={}, facts={"class_names": names}))
+    return names
 
 
 def _load_whole(dataset: DatasetSettings, split: SplitName) -> Split:
@@ -177,6 +199,7 @@ def _assemble(
         num_unlabelled=num_unlabelled,
         num_left_out=len(images) - len(records),
         hint=raw.hint,
+        refusal=raw.refusal,
     )
     return Split(
         name=split,

@@ -21,6 +21,8 @@ CODES = {
     "image without XML": "image-without-label-file",
     "image has another size than its labels state": "size-differs",
     "image has other proportions than its labels state": "size-differs",
+    "image was resized since it was labelled": "size-differs",
+    "boxes count in the pixels as stored": "size-differs",
     "class id is not in": "class-out-of-range",
     "category_id is not in": "class-out-of-range",
 }

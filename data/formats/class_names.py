@@ -92,15 +92,20 @@ def yolo_class_lists(dataset: YoloDataset) -> Iterable[tuple[str, tuple[str, ...
             yield path, names
 
 
-def _of_coco(dataset: CocoDataset) -> tuple[str, ...]:
-    """Return the categories of all splits, in the order of their ids."""
+def coco_files(dataset: CocoDataset) -> list[str]:
+    """Return the annotation files of all splits that exist."""
     root = Path(dataset.path)
     splits = [getattr(dataset, name) for name in _SPLITS]
-    paths = [
+    return [
         found.path
         for split in splits
         if isinstance(split, CocoSplit) and (found := find_stated(split.annotations, root))
     ]
+
+
+def _of_coco(dataset: CocoDataset) -> tuple[str, ...]:
+    """Return the categories of all splits, in the order of their ids."""
+    paths = coco_files(dataset)
     documents: list[Any] = []
     for path, content in read_present(dict.fromkeys(paths)).items():
         try:

@@ -73,11 +73,10 @@ class RawSplit:
     images: list[RawImage] = field(default_factory=list)
     notes: list[Decision] = field(default_factory=list)
     stray_rows: list[Decision] = field(default_factory=list)
-    num_stray: int = 0
-    """Rows behind `stray_rows` beyond one each: a label file without image stands for all of its
-    rows."""
     hint: str = ""
     """What most rejected rows have in common, for the reader to say."""
+    refusal: str = ""
+    """Why the split must not be trained on, however few rows are rejected; "" where it may."""
     category_ids: tuple[int, ...] = ()
 
 

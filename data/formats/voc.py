@@ -131,7 +131,9 @@ class VocReader:
             for path in files
         )
 
-    def _find_first_pixel(self, roots: Mapping[str, "_Parsed"], raw: RawSplit) -> Literal[0, 1]:
+    def _find_first_pixel(
+        self, roots: Mapping[str, ElementTree.Element | str], raw: RawSplit
+    ) -> Literal[0, 1]:
         stated = self._dataset.first_pixel
         if stated != "auto":
             return stated

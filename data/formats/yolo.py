@@ -66,7 +66,7 @@ class YoloReader:
         """Return the rows of every image; one without a label file is background.
 
         Raises:
-            UserError: class ids count from 1 by all signs, or rows may be polygons or keypoints.
+            UserError: rows may be polygons as well as boxes with keypoints.
         """
         num_classes = len(self._dataset.class_names)
         raw = RawSplit(category_ids=tuple(range(num_classes)))
@@ -113,7 +113,7 @@ class YoloReader:
         return found
 
     def _check_first_class(self, raw: RawSplit) -> None:
-        """Stop where ids count from 1: training would shift every class by one."""
+        """Refuse ids that count from 1: training would shift every class by one."""
         num_classes = len(self._dataset.class_names)
         if self._dataset.first_class != 0:
             return
@@ -124,11 +124,11 @@ class YoloReader:
         too_large = [row for row in parsed if row.fault == beyond]
         ids = {str(row.value).split()[0] for row in too_large}
         if ids and ids <= {str(num_classes), f"{num_classes}.0"}:
-            raise UserError(
-                f"data.{self._split}: no row has class 0, {len(too_large)} have class "
-                f"{num_classes}: the ids count from 1; set data.first_class=1, or fix the files"
+            raw.refusal = (
+                f"no row has class 0, {len(too_large)} have class {num_classes}: the ids count "
+                "from 1, and every class would be another; set data.first_class=1, or fix the files"
             )
-        if num_classes > 1 and any(not row.fault for row in parsed):
+        elif num_classes > 1 and any(not row.fault for row in parsed):
             name = self._dataset.class_names[0]
             raw.notes.append(decide(self._dataset.path, "file", name, NO_CLASS_0, "noted"))
 

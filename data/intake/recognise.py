@@ -256,7 +256,7 @@ def _from_yaml(path: str, notes: list[str]) -> DatasetSettings:
     """Return the data set of a YAML, without splits that it names but that are not there."""
     dataset: Any = load_dataset(path)
     for split in ("val", "test"):
-        sources = stated_sources(dataset, split) if dataset.format == "yolo" else ()  # type: ignore[arg-type]
+        sources = stated_sources(dataset, split) if dataset.format == "yolo" else ()
         if sources and not _exists(dataset, split):
             notes.append(f"{split}: {', '.join(sources)} does not exist: left out")
             dataset = dataset.model_copy(update={split: None})

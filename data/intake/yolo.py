@@ -64,7 +64,7 @@ def read_obj_data(tree: Tree) -> Candidate | None:
     files = [path for path in tree.ending(".data") if path.count("/") <= 1]
     if len(files) != 1:
         return None
-    stated = {}
+    stated: dict[str, str] = {}
     for line in tree.head(files[0]).split("\n"):
         key, separator, value = line.partition("=")
         if separator:
@@ -78,7 +78,7 @@ def read_obj_data(tree: Tree) -> Candidate | None:
         settings["class_names"] = [line.strip() for line in lines if line.strip()]
     notes = []
     for split, keys in {"train": ("train",), "val": ("valid", "val"), "test": ("test",)}.items():
-        value = next((stated[key] for key in keys if key in stated), None)
+        value = next((stated[key] for key in keys if key in stated), "")
         found = find_stated(value, root, may_leave=False) if value else None
         if found is not None:
             settings[split] = _below(found.path, str(root))

@@ -108,7 +108,7 @@ def plant_local(data: Planted) -> dict[str, set[str]]:  # noqa: PLR0915
         planted.setdefault(code, set()).update(path.name for path in paths)
 
     expect("class-out-of-range", data.add_row(0, "7 0.5 0.5 0.2 0.25"))
-    expect("box-outside", data.add_row(1, "0 0.02 0.5 0.3 0.25"))
+    expect("box-outside", data.add_row(1, "0 -0.09 0.5 0.3 0.25"))
     expect("box-without-area", data.add_row(2, "0 0.5 0.5 0 0.25"))
     expect("box-twice", data.add_row(3, data.rows("train", 3)[0]))
     expect("row-rejected", data.add_row(4, "0 0.5 0.5 0.2"), data.add_row(4, "x 1 1 1 1"))
