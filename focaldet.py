@@ -10,6 +10,7 @@ Example:
 Pictures are scaled, padded and judged exactly as in validation and by predict.py.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -222,6 +223,8 @@ def load_detector(
     ]
     if image_size is not None:
         overrides.append(f"train.image_size={image_size}")
+    if not isinstance(weights, str | os.PathLike):
+        raise UserError(f"weights are the path of a file, got {type(weights).__name__}")
     return Detector(Predictor.from_file(Path(weights), overrides))
 
 
@@ -235,9 +238,11 @@ def as_rgb(picture: Picture) -> ImageArray:
     if isinstance(picture, str | Path):
         return read_image(picture)
     if isinstance(picture, Image.Image):
+        if 0 in picture.size:
+            raise UserError(f"a picture has at least one pixel, got size {picture.size}")
         try:
             return to_rgb(picture)
-        except ValueError as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise UserError(f"Pillow image of mode {picture.mode}: {error}") from error
     if isinstance(picture, Tensor):
         return _from_tensor(picture)
@@ -262,6 +267,10 @@ def _from_array(pixels: npt.NDArray[Any]) -> ImageArray:
 
 
 def _from_tensor(pixels: Tensor) -> ImageArray:
+    if pixels.layout != torch.strided or pixels.is_meta or pixels.is_quantized:
+        raise UserError(
+            f"a tensor picture is dense and holds values, got {pixels.layout} on {pixels.device}"
+        )
     pixels = pixels.detach().cpu()
     is_fraction = pixels.is_floating_point()
     is_understood = is_fraction or pixels.dtype == torch.uint8

@@ -6,19 +6,24 @@ once.
 
 import logging
 import sys
+from typing import TYPE_CHECKING
 
-from configs.changes import Change, changes_between, require_changeable
 from configs.errors import ConfigError
-from configs.load import LoadedExperiment, load_experiment
-from configs.train_cli import TrainCommand, parse_train_command
 from utils.runtime.command import USER_ERROR_CODE, run_command
 from utils.runtime.errors import UserError
 from utils.runtime.progress import is_silent_process, start_logging
 from utils.runtime.threads import prepare_environment
 
+if TYPE_CHECKING:
+    from configs.changes import Change
+    from configs.load import LoadedExperiment
+    from configs.train_cli import TrainCommand
+
 
 def main() -> None:
     """Read the command line, then start a training, go on with one or look into one."""
+    from configs.train_cli import parse_train_command
+
     command = parse_train_command()
     start_logging()
     if command.verify_resume:
@@ -38,6 +43,7 @@ def main() -> None:
     prepare_environment()
     from assembly.run_files import interrupted_run
     from assembly.training import open_report, train
+    from configs.load import load_experiment
     from utils.runtime.ranks import join_ranks
     from utils.runtime.run_folder import open_run_folder
 
@@ -51,8 +57,11 @@ def main() -> None:
         open_report(folder)
 
 
-def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
+def load(command: "TrainCommand") -> "tuple[LoadedExperiment, list[Change]]":
     """Return the configuration, of the run that is resumed or of --cfg, and what is new in it."""
+    from configs.changes import changes_between, require_changeable
+    from configs.load import load_experiment
+
     try:
         if command.resume is None:
             return load_experiment(command.cfg, command.overrides), []

@@ -1,6 +1,5 @@
 """What predict.py does: find objects in all pictures and write what was asked for."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +22,10 @@ from data.sources import FrameBatch, SourceBatches, find_sources
 from data.sources.frame import Skipped
 from utils.runtime.errors import UserError
 from utils.runtime.interrupt import StopRequest
+from utils.runtime.json_file import BrokenJsonError, read_json_object
+from utils.runtime.printable import printable, shortened
 from utils.runtime.progress import progress_bar
+from utils.runtime.regular_file import LARGEST_FILE, UnreadableFileError
 from utils.runtime.run_folder import claim_run_folder
 from utils.runtime.threads import available_cores, set_threads
 from utils.structures.results import Detections
@@ -31,6 +33,7 @@ from utils.structures.results import Detections
 logger = logging.getLogger(__name__)
 
 SHOWN_FAULTS = 10
+SHOWN_NAME = 60
 
 
 @dataclass(slots=True)
@@ -57,7 +60,7 @@ class PredictionSummary:
         if self.skipped:
             yield f"skipped: {_counted(sum(skip.count for skip in self.skipped), 'picture')}"
             for skip in self.skipped[:SHOWN_FAULTS]:
-                yield f"  {skip.source}: {skip.reason}"
+                yield f"  {printable(skip.source)}: {printable(skip.reason)}"
             if len(self.skipped) > SHOWN_FAULTS:
                 yield f"  and {len(self.skipped) - SHOWN_FAULTS} more sources"
         if self.was_interrupted:
@@ -66,7 +69,10 @@ class PredictionSummary:
             yield f"written: {', '.join(map(str, self.written))}"
 
     def _by_class(self) -> str:
-        counts = [f"{self.class_names[label]} {count}" for label, count in self.found.most_common()]
+        counts = [
+            f"{shortened(self.class_names[label], SHOWN_NAME)} {count}"
+            for label, count in self.found.most_common()
+        ]
         return f": {', '.join(counts)}" if counts else ""
 
 
@@ -215,11 +221,13 @@ def read_category_ids(path: Path, class_names: Sequence[str]) -> tuple[int, ...]
         UserError: the file cannot be read, or a class is not among its categories.
     """
     try:
-        categories = json.loads(path.read_text(encoding="utf-8"))["categories"]
-        ids = {category["name"]: int(category["id"]) for category in categories}
-    except OSError as error:
-        raise UserError(f"--categories {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+        categories = read_json_object(path, limit=LARGEST_FILE)["categories"]
+        ids = {category["name"]: category["id"] for category in categories}
+        if not all(type(category_id) is int for category_id in ids.values()):
+            raise TypeError("an id is a whole number")
+    except UnreadableFileError as error:
+        raise UserError(f"--categories {path}: {error.reason}") from error
+    except (BrokenJsonError, KeyError, TypeError) as error:
         raise UserError(f"--categories {path}: is no COCO annotation file") from error
     missing = [name for name in class_names if name not in ids]
     if missing:

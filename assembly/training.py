@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 from functools import partial
 
+import cv2
 import torch
 
 from assembly.compilation import choose_compiler
@@ -39,6 +40,7 @@ from utils.runtime.atomic import write_json
 from utils.runtime.device import choose_device
 from utils.runtime.environment import write_environment
 from utils.runtime.errors import UserError
+from utils.runtime.printable import shortened
 from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.run_folder import RunFolder
 from utils.runtime.seeding import seed_process, set_deterministic
@@ -220,8 +222,22 @@ class _Training:
         )
         own = {"best_epoch": summary.best_epoch, "batches_left_out": summary.batches_left_out}
         write_json(self._folder.results, {**content, **own})
-        write_run_report(self._loaded, self._folder, result, self._batches, self._evaluation)
+        self._write_report(result)
         _say_result(self._folder, summary, result)
+
+    def _write_report(self, result: EvalResult) -> None:
+        """Write the page; one that cannot be written costs the page, not the training."""
+        if self._evaluation is None:
+            return
+        try:
+            write_run_report(self._loaded, self._folder, result, self._batches, self._evaluation)
+        except (UserError, OSError, ValueError, LookupError, MemoryError, cv2.error) as error:
+            logger.warning(
+                "%s could not be written (%s: %s); weights and results.json are complete",
+                self._folder.report,
+                type(error).__name__,
+                shortened(error),
+            )
 
 
 def _say_result(folder: RunFolder, summary: TrainingSummary, result: EvalResult) -> None:

@@ -16,7 +16,7 @@ from data.formats.yolo import YoloReader
 from data.image_facts import ImageFacts, Stamp, inspect_images, stamp_files
 from data.index_cache import IndexCache, hash_files, hash_parts
 from data.label_report import Decision, LabelReport, decide
-from data.split import Split, SplitName, fingerprint, pack, unpack
+from data.split import Split, SplitName, fingerprint, pack, unpack_whole
 from utils.runtime.errors import UserError
 from utils.structures.images import Record
 
@@ -49,8 +49,8 @@ def load_split(dataset: FileDataset | SyntheticDataset, split: SplitName) -> Spl
     name = hash_parts((settings, split))[:24]
     key = hash_parts((hash_files(_reader_sources()), _content_key(files, stamps)))
     cache = IndexCache.of_user() if dataset.cache else None
-    if cache and (entry := cache.load(f"labels-{name}", key)):
-        return unpack(entry)
+    if cache and (kept := unpack_whole(cache.load(f"labels-{name}", key))):
+        return kept
     raw = reader.read(files)
     facts = inspect_images(
         stamp_files(image.path for image in raw.images if not image.fault),

@@ -65,6 +65,14 @@ def pack(split: Split) -> CacheEntry:
     return CacheEntry(arrays=arrays, facts=facts)
 
 
+def unpack_whole(entry: CacheEntry | None) -> Split | None:
+    """Return the split that was packed, None where the entry is none of this program."""
+    try:
+        return None if entry is None else unpack(entry)
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+        return None
+
+
 def unpack(entry: CacheEntry) -> Split:
     """Return the split that was packed; its records share the memory of four arrays."""
     facts = entry.facts

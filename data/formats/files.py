@@ -1,5 +1,6 @@
 """Find and read the files of a data set, with errors that say which file is missing."""
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,12 @@ from data.formats.rows import RawSplit
 from data.image_io import IMAGE_SUFFIXES
 from data.label_report import Decision
 from utils.runtime.errors import UserError
+from utils.runtime.printable import shortened
+from utils.runtime.regular_file import LARGEST_FILE, UnreadableFileError, read_regular
 
 _READING_THREADS = 8
 _CHUNK = 100
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +44,43 @@ class Reader(Protocol):
 
 
 def list_files(folder: Path) -> Iterator[str]:
-    """Yield the path of every file under `folder`, hidden files and folders apart; any order."""
+    """Yield the path of every file under `folder`, hidden files and folders apart; any order.
+
+    Links to folders are followed, but no folder is entered twice: a link back into the folder, or
+    two links to one, would multiply the data. What is left out is said in one line.
+    """
+    entered = {_identity(str(folder))}
+    skipped: list[str] = []
     for root, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        # Real folders first, so that of a folder and a link to it the folder stays.
+        folders.sort(key=lambda name: os.path.islink(f"{root}{os.sep}{name}"))
+        for name in list(folders):
+            identity = _identity(f"{root}{os.sep}{name}")
+            if identity in entered:
+                folders.remove(name)
+                skipped.append(f"{root}{os.sep}{name}")
+            entered.add(identity)
         for name in names:
             if not name.startswith("."):
                 yield f"{root}{os.sep}{name}"
+    if skipped:
+        _logger.warning(
+            "%s: %d links lead to folders that are read already and are left out, e.g. %s",
+            shortened(folder),
+            len(skipped),
+            shortened(skipped[0]),
+        )
+
+
+def _identity(folder: str) -> tuple[int, int] | str:
+    """Return what a folder is, by whatever name."""
+    try:
+        status = os.stat(folder)
+    except (OSError, ValueError):
+        return folder
+    # Some file systems of Windows number nothing.
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)
 
 
 def list_images(folder: Path) -> list[str]:
@@ -65,18 +100,22 @@ def without_suffix(path: str) -> str:
 
 def require_folder(path: Path, key: str) -> Path:
     """Return `path`; raises UserError naming the settings key if it is no folder."""
-    if not path.is_dir():
+    try:
+        if path.is_dir():
+            return path
         what = "is not a folder" if path.exists() else "does not exist"
-        raise UserError(f"{key}: {path} {what}")
-    return path
+    except (OSError, ValueError):
+        what = "is no name that a folder can have"
+    raise UserError(f"{key}: {shortened(path)} {what}")
 
 
 def read_required(path: Path, key: str) -> bytes:
     """Return the content of a file that must be there; raises UserError naming the settings key."""
-    if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
-        raise UserError(f"{key}: {path} {what}")
-    return _read(str(path)) or b""
+    try:
+        return read_regular(path, limit=LARGEST_FILE)
+    except UnreadableFileError as error:
+        what = "does not exist" if error.is_missing else f"cannot be read: {error.reason}"
+        raise UserError(f"{key}: {shortened(path)} {what}") from error
 
 
 def read_present(paths: Iterable[str]) -> dict[str, bytes]:
@@ -105,9 +144,8 @@ def _read_all(paths: Iterable[str]) -> list[bytes | None]:
 
 def _read(path: str) -> bytes | None:
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+        return read_regular(path)
+    except UnreadableFileError as error:
+        if error.is_missing:
+            return None
+        raise UserError(f"{shortened(path)} cannot be read: {error.reason}") from error

@@ -5,15 +5,19 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""SIGHUP comes where the terminal or the connection is gone."""
 
 
 class StopRequest:
-    """Turns SIGINT and SIGTERM into `requested` while its `with` block runs.
+    """Turns SIGINT, SIGTERM and SIGHUP into `requested` while its `with` block runs.
 
-    A second signal raises KeyboardInterrupt. Outside the main thread, where Python allows no
-    handlers, it changes nothing. Forked children (loader workers) ignore SIGINT, which a terminal
-    sends to the whole group, and die of SIGTERM as usual.
+    A second SIGINT or SIGTERM raises KeyboardInterrupt; a closing terminal may send SIGHUP several
+    times, and who ignores it (nohup) goes on doing so. Outside the main thread, where Python allows
+    no handlers, it changes nothing. Forked children (loader workers) ignore SIGINT, which a
+    terminal sends to the whole group, and die of SIGTERM as usual.
     """
 
     def __init__(self) -> None:
@@ -24,6 +28,8 @@ class StopRequest:
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
+                if _is_ignored_hangup(number):
+                    continue
                 self._previous[number] = signal.signal(number, self._handle)
         return self
 
@@ -38,10 +44,18 @@ class StopRequest:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._owner:
-            if number == signal.SIGTERM:
+            if number != signal.SIGINT:
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
-        elif self.requested:
+        elif self.requested and not _is_hangup(number):
             raise KeyboardInterrupt
         else:
             self.requested = True
+
+
+def _is_hangup(number: int) -> bool:
+    return number == getattr(signal, "SIGHUP", None)
+
+
+def _is_ignored_hangup(number: int) -> bool:
+    return _is_hangup(number) and signal.getsignal(number) is signal.SIG_IGN
