@@ -106,7 +106,12 @@ def _from_foreign(checkpoint: ForeignCheckpoint, path: Path) -> LoadedDetector:
         )
     # Pickled models carry keys of their own beside those of a graph file.
     graph = {key: value for key, value in checkpoint.graph.items() if key in GRAPH_KEYS}
-    detector = build_detector(graph, num_classes=len(checkpoint.class_names), source=str(path))
+    detector = build_detector(
+        graph,
+        num_classes=len(checkpoint.class_names),
+        source=str(path),
+        max_parameters=sum(tensor.numel() for tensor in checkpoint.tensors.values()),
+    )
     report = transfer(detector, checkpoint.tensors)
     if report.missing:
         raise ConfigError(f"{path}: {len(report.missing)} tensors are missing\n{report.summary()}")

@@ -175,7 +175,7 @@ def _read_bytes(path: str | Path) -> bytes:
         data = read_regular(path)
     except UnreadableFileError as error:
         if error.is_missing:
-            raise ImageError(f"{path}: {error.reason}") from error
+            raise ImageError(f"{path}: no such file") from error
         raise ImageError(f"{path}: cannot be opened ({error.reason})") from error
     if not data:
         raise ImageError(f"{path}: the file is empty")

@@ -41,7 +41,10 @@ def csv_cell(value: Any) -> Any:
 
 def shortened(value: object, longest: int = 200) -> str:
     """Return `printable` text of at most about `longest` characters."""
-    text = value if isinstance(value, str) else str(value)
+    try:
+        text = value if isinstance(value, str) else str(value)
+    except (ValueError, RecursionError, MemoryError):  # an integer of too many digits, for one
+        text = f"a {type(value).__name__} that cannot be shown"
     return printable(text if len(text) <= longest else f"{text[:longest]}...")
 
 

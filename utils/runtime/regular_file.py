@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from utils.runtime.errors import UserError
 from utils.runtime.printable import shortened
@@ -72,6 +72,24 @@ def read_regular(path: str | Path, *, limit: int = USUAL_LIMIT, first: int | Non
         raise _unreadable(path, error) from error
 
 
+def open_regular(path: str | Path, *, limit: int = LARGEST_FILE) -> BinaryIO:
+    """Return a regular file open for reading, for readers that need to go to and fro.
+
+    Raises:
+        UnreadableFileError: as of `read_regular`.
+    """
+    try:
+        handle = os.open(path, _OPEN_FLAGS)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    try:
+        _require_regular(path, os.fstat(handle), limit)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
 def is_regular(path: str | Path) -> bool:
     """Tell whether there is a regular file (or a link to one); a name no file can have gives no."""
     try:
@@ -107,7 +125,7 @@ def _read(handle: int, size: int) -> bytes:
 def _unreadable(path: str | Path, error: BaseException) -> UnreadableFileError:
     if isinstance(error, OSError):
         missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
-        reason = "no such file" if missing else error.strerror or str(error)
+        reason = error.strerror or str(error)
         return UnreadableFileError(path, reason, is_missing=missing)
     if isinstance(error, MemoryError):
         return UnreadableFileError(path, "it does not fit into memory")
