@@ -185,7 +185,7 @@ class Detector:
         )
 
 
-def load_detector(
+def load_detector(  # noqa: PLR0913  flat keywords are what callers of an API want
     weights: str | Path,
     *,
     score_threshold: float = 0.25,
@@ -195,6 +195,7 @@ def load_detector(
     image_size: int | None = None,
     device: str = "auto",
     batch_size: int = 16,
+    trust: bool = False,
 ) -> Detector:
     """Return the detector in a weights file.
 
@@ -209,6 +210,8 @@ def load_detector(
         image_size: long side of the scaled picture in pixels; that of the training where None.
         device: auto, cpu, cuda, cuda:N or mps.
         batch_size: most pictures of a list that are computed together.
+        trust: run weights that are a program (.torchscript, or .xml with operations of its own),
+            which can do anything that you can; .safetensors, .pt and .onnx are data and need none.
 
     Raises:
         UserError, ConfigError: the file cannot be read, or a value is out of range.
@@ -225,7 +228,7 @@ def load_detector(
         overrides.append(f"train.image_size={image_size}")
     if not isinstance(weights, str | os.PathLike):
         raise UserError(f"weights are the path of a file, got {type(weights).__name__}")
-    return Detector(Predictor.from_file(Path(weights), overrides))
+    return Detector(Predictor.from_file(Path(weights), overrides, trusted=trust))
 
 
 def as_rgb(picture: Picture) -> ImageArray:

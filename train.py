@@ -15,6 +15,8 @@ from utils.runtime.progress import is_silent_process, start_logging
 from utils.runtime.threads import prepare_environment
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from configs.changes import Change
     from configs.load import LoadedExperiment
     from configs.train_cli import TrainCommand
@@ -52,7 +54,13 @@ def main() -> None:
         interrupted = ranks.from_main(interrupted_run(loaded, ranks) if resumed is None else None)
         if interrupted is not None:
             loaded, resumed = load_experiment(interrupted.config), interrupted
-        folder = train(loaded, resume=resumed, changes=changes, ranks=ranks)
+        folder = train(
+            loaded,
+            resume=resumed,
+            changes=changes,
+            ranks=ranks,
+            accept_data=command.accept_data,
+        )
     if command.open_report and ranks.is_main:
         open_report(folder)
 
@@ -68,7 +76,8 @@ def load(command: "TrainCommand") -> "tuple[LoadedExperiment, list[Change]]":
         config = command.resume / "config.yaml"
         if not config.is_file():
             raise UserError(f"{command.resume} is not the folder of a run: it holds no config.yaml")
-        before, after = load_experiment(config), load_experiment(config, command.overrides)
+        after = load_experiment(config, command.overrides)
+        before = load_earlier(config, command.overrides)
         changes = changes_between(before.experiment, after.experiment)
         require_changeable(changes)
     except (ConfigError, UserError):
@@ -76,6 +85,19 @@ def load(command: "TrainCommand") -> "tuple[LoadedExperiment, list[Change]]":
             sys.exit(USER_ERROR_CODE)  # the first process says it
         raise
     return after, changes
+
+
+def load_earlier(config: "Path", overrides: "tuple[str, ...]") -> "LoadedExperiment":
+    """Return the configuration a run began with; where its data moved, with the place of now."""
+    from configs.load import load_experiment
+
+    try:
+        return load_experiment(config)
+    except ConfigError:
+        data = [text for text in overrides if text.startswith(("data=", "data."))]
+        if not data:
+            raise
+        return load_experiment(config, data)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def predict(command: PredictCommand) -> PredictionSummary:
         UserError, ConfigError: weights, settings or sources cannot be used, or a stream broke off;
             what was found before is written.
     """
-    loaded = load_detector(command.weights)
+    loaded = load_detector(command.weights, trusted=command.trust)
     experiment = prediction_settings(loaded, command.overrides, like_val=command.like_val)
     predictor = Predictor(loaded, experiment, command.views)
     wanted = _labels(command.classes, predictor.class_names)

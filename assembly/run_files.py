@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from assembly.run_lock import run_lock
 from configs.load import LoadedExperiment
 from data.label_report import write_csv
 from data.records import Split
@@ -50,7 +51,9 @@ def own_folder(
 ) -> Iterator[RunFolder]:
     """Yield where this process writes: the first one to the run, the others to nowhere lasting."""
     if ranks.is_main:
-        yield resume or _claim_folder(loaded)
+        folder = resume or _claim_folder(loaded)
+        with run_lock(folder.path):
+            yield folder
         return
     with tempfile.TemporaryDirectory(prefix="focaldet-process-") as scratch:
         yield RunFolder(Path(scratch))

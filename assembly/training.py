@@ -10,6 +10,7 @@ import torch
 
 from assembly.compilation import choose_compiler
 from assembly.criterion import build_training_criterion
+from assembly.data_witness import require_same_data, write_data
 from assembly.detector import (
     TrainingStart,
     build_training_detector,
@@ -57,10 +58,12 @@ def train(
     resume: RunFolder | None = None,
     changes: Sequence[Change] = (),
     ranks: Ranks = ALONE,
+    accept_data: bool = False,
 ) -> RunFolder:
     """Train as `loaded` says, or go on in the folder `resume`; return the folder of the results.
 
-    `changes` are settings that the resumed training has otherwise than before. Each of `ranks` has
+    `changes` are settings that the resumed training has otherwise than before; `accept_data` lets
+    it go on though its data are not those that it began with. Each of `ranks` has
     to call it; all but the first write to a folder that is gone afterwards.
 
     Raises:
@@ -76,7 +79,10 @@ def train(
         splits = _load_splits(loaded)
     compiler = choose_compiler(settings, device, ranks, num_images=len(splits[0].records))
     with own_folder(loaded, resume, ranks) as folder:
-        report_labels(folder, loaded, [split for split in splits if split])
+        present = [split for split in splits if split]
+        if resume is not None and ranks.is_main:
+            require_same_data(resume, present, accepted=accept_data)
+        report_labels(folder, loaded, present)
         seed_process(settings.seed)
         training = _Training(loaded, splits, folder, ranks, device, is_resumed=resume is not None)
         if compiler is not None:
@@ -110,6 +116,7 @@ class _Training:
         if not is_resumed:
             write_configuration(start.loaded, folder)
             write_environment(folder.environment)
+            write_data(folder, [each for each in splits if each])
         if start.transfer is not None:
             write_weights_report(folder.weights_report, start.transfer)
         stride = detector.size_multiple

@@ -18,6 +18,8 @@ class TrainCommand:
     open_report: bool = False
     verify_resume: bool = False
     replay: Path | None = None
+    accept_data: bool = False
+    """Go on with a training though its data changed."""
 
 
 def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
@@ -36,6 +38,11 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
         metavar="RUN",
         type=Path,
         help="run folder whose training goes on; settings stated beside it are changed",
+    )
+    parser.add_argument(
+        "--accept-data",
+        action="store_true",
+        help="with --resume: go on although the data are not those the training began with",
     )
     parser.add_argument(
         "--open-report", action="store_true", help="show the report in a browser at the end"
@@ -58,6 +65,8 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
         parser.error("--cfg FILE or --resume RUN is needed, as in --cfg configs/quickstart.yaml")
     if sum(mode is not None for mode in modes) > 1:
         parser.error("--resume, --replay and --verify-resume exclude each other")
+    if command.accept_data and command.resume is None:
+        parser.error("--accept-data has no effect without --resume RUN")
     return TrainCommand(
         cfg=command.cfg,
         overrides=tuple(command.overrides),
@@ -65,4 +74,5 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
         open_report=command.open_report,
         verify_resume=command.verify_resume,
         replay=command.replay,
+        accept_data=command.accept_data,
     )

@@ -26,12 +26,14 @@ FileDataset = YoloDataset | CocoDataset | VocDataset
 SIZE_DIFFERS = "image has another size than its labels state"
 
 
-def load_split(dataset: FileDataset | SyntheticDataset, split: SplitName) -> Split:
+def load_split(
+    dataset: FileDataset | SyntheticDataset, split: SplitName, *, may_generate: bool = True
+) -> Split:
     """Return the records of one split and the report on what could not be taken as it is.
 
     Image ids are those of the file for COCO, elsewhere positions in the sorted split from 0,
     unusable images counted. `dataset.path` must be resolved already; a synthetic data set is
-    written first.
+    written first, if `may_generate`: what a file of others names must not fill the disk.
     Whether too many rows were rejected is the caller's question: `report.require_usable`.
 
     Raises:
@@ -41,7 +43,7 @@ def load_split(dataset: FileDataset | SyntheticDataset, split: SplitName) -> Spl
     if isinstance(dataset, SyntheticDataset):
         from data.synthetic import ensure_written
 
-        dataset = ensure_written(dataset)
+        dataset = ensure_written(dataset, may_generate=may_generate)
     reader = open_reader(dataset, split)
     files = reader.find()
     stamps = stamp_files(files.images)

@@ -21,6 +21,7 @@ from configs.schema.data import SyntheticDataset, YoloDataset
 from data.scenes import CLASS_NAMES, Scene, render_scene
 from utils.runtime.errors import UserError
 from utils.runtime.json_file import read_json_object
+from utils.runtime.printable import shortened
 from utils.runtime.progress import progress_bar
 from utils.runtime.regular_file import UnreadableFileError
 
@@ -34,21 +35,27 @@ ROUNDING = 2e-9
 """Taken from normalised sides of nine decimals, the least that outweighs rounding of the centre."""
 
 
-def ensure_written(dataset: SyntheticDataset) -> YoloDataset:
+def ensure_written(dataset: SyntheticDataset, *, may_generate: bool = True) -> YoloDataset:
     """Generate the data set unless it is there already; return it as the YOLO data set it is.
 
     A folder of the same settings is used as it is. Two processes may do this at once: each writes
     to a folder of its own, which is renamed when whole; the second to finish takes the first's.
 
     Raises:
-        UserError: the folder holds something else, or cannot be written.
+        UserError: the folder holds something else, cannot be written, or would have to be
+            generated though that is not allowed here.
     """
     root = Path(dataset.path)
     _check_class_names(dataset)
     try:
         if not _is_written(root, dataset):
+            if not may_generate:
+                raise UserError(
+                    f"data.path: the generated data set {shortened(root)} that the weights name is "
+                    "not there; name a data set with --data"
+                )
             _generate(root, dataset)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UserError(
             f"data.path: cannot write the generated images to {root}: {error}"
         ) from None

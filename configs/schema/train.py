@@ -114,7 +114,7 @@ class TrainSettings(Settings):
     epochs: int = Field(default=100, ge=1)
     """Passes over the training images."""
 
-    image_size: int = Field(default=640, ge=32, multiple_of=32)
+    image_size: int = Field(default=640, ge=32, le=8192, multiple_of=32)
     """Side of the square network input, pixels, multiple of 32."""
 
     batch_size: int = Field(default=16, ge=1)

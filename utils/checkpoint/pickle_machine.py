@@ -126,8 +126,8 @@ class PickleMachine:
         found = Global(module, name)
         if not self._allow(found):
             raise PickleError(
-                f"{self._source} names {shortened(found)}, which has no place in a checkpoint; refused, "
-                "nothing of the file was executed"
+                f"{self._source} names {shortened(found)}, which has no place in a checkpoint; "
+                "refused, nothing of the file was executed"
             )
         return found
 

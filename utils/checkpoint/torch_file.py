@@ -99,8 +99,8 @@ def read_torch_file(path: Path) -> ForeignCheckpoint:
             return _interpret(root, source, _Budget(source, path.stat().st_size))
     except zipfile.BadZipFile as error:
         raise UserError(
-            f"{source} is not a PyTorch zip checkpoint ({shortened(error)}); files written before torch 1.6 "
-            "have to be saved again with a newer torch"
+            f"{source} is not a PyTorch zip checkpoint ({shortened(error)}); files written before "
+            "torch 1.6 have to be saved again with a newer torch"
         ) from error
     except (OSError, EOFError, NotImplementedError) as error:
         raise UserError(f"{source} cannot be read: {shortened(error)}") from error

@@ -4,7 +4,8 @@ What happens within a batch is in `learner.py`; evaluation comes in as a functio
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -28,7 +29,7 @@ from utils.engine.protocols import BatchSource, Criterion, Evaluate
 from utils.engine.reporting import batch_text, epoch_text, result_columns
 from utils.engine.stopping import EarlyStopping
 from utils.engine.summary import TrainingStopped, TrainingSummary
-from utils.runtime.interrupt import StopRequest
+from utils.runtime.interrupt import StopRequest, StopWaiting
 from utils.runtime.progress import progress_bar
 from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.run_folder import RunFolder
@@ -114,8 +115,9 @@ class Trainer:
         try:
             with StopRequest() as stop:
                 while not self.is_finished:
-                    self._train_epoch(stop)
-                    self._finish_epoch(pace)
+                    with self._stopped_while_waiting(stop):
+                        self._train_epoch(stop)
+                        self._finish_epoch(pace)
                     self._leave_if_asked(stop)
         except NotFiniteError as error:
             place = self.epoch, self.batch if error.batch is None else error.batch
@@ -157,6 +159,15 @@ class Trainer:
             self.learner.finish(self._last_iteration)
         self.losses.read()
         self.clock.count(0)
+
+    @contextmanager
+    def _stopped_while_waiting(self, stop: StopRequest) -> Iterator[None]:
+        """Save and leave where the request to stop came while no batch did."""
+        try:
+            yield
+        except StopWaiting:
+            self._leave_if_asked(stop)
+            raise
 
     def _finish_epoch(self, pace: Pace) -> None:
         """Judge the epoch, keep what is best, write everything down and turn to the next one."""

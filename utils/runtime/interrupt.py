@@ -11,6 +11,23 @@ SIGNALS = tuple(
 """SIGHUP comes where the terminal or the connection is gone."""
 
 
+class StopWaiting(Exception):  # noqa: N818
+    """Raised by whoever waits for something when the program is asked to stop."""
+
+
+_active: "list[StopRequest]" = []
+
+
+def stop_if_requested() -> None:
+    """Raise StopWaiting where a running `StopRequest` of this process was asked; for waiting loops.
+
+    Raises:
+        StopWaiting: a signal came.
+    """
+    if any(request.requested and request.is_owner for request in _active):
+        raise StopWaiting
+
+
 class StopRequest:
     """Turns SIGINT, SIGTERM and SIGHUP into `requested` while its `with` block runs.
 
@@ -31,7 +48,13 @@ class StopRequest:
                 if _is_ignored_hangup(number):
                     continue
                 self._previous[number] = signal.signal(number, self._handle)
+        _active.append(self)
         return self
+
+    @property
+    def is_owner(self) -> bool:
+        """Tell whether this is the process that waits for signals, not a child of it."""
+        return os.getpid() == self._owner
 
     def __exit__(
         self,
@@ -39,6 +62,7 @@ class StopRequest:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        _active.remove(self)
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 

@@ -1,0 +1,210 @@
+"""Loader workers that are alive and silent, or gone: noticed, named, and never waited for in vain.
+
+torch waits for a batch without end. A worker may be stopped, hang on a dead network disk, have been
+killed by the kernel for memory, or find no shared memory for its batch, as in a container with
+64 MB of it.
+"""
+
+import logging
+import multiprocessing.queues
+import os
+import signal
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from utils.runtime.interrupt import stop_if_requested
+
+_logger = logging.getLogger(__name__)
+
+POLL_S = 0.5
+"""Seconds between two looks at signals and workers while no batch comes."""
+SAY_AFTER_S = 20.0
+"""Seconds without a batch after which it is said."""
+GIVE_UP_AFTER_S = 120.0
+"""Seconds without a batch after which workers are ended; stopped ones after `SAY_AFTER_S`."""
+UNSENT_CODE = 77
+"""Exit code of a worker that cannot hand over what it has loaded."""
+SHARED_MEMORY = Path("/dev/shm")
+USUAL_PREFETCH = 2
+_SPARE_BATCHES = 2
+"""Batches on the way besides those that are prefetched: the one in use, and the one that comes."""
+_MARGIN = 1.05
+MIB = 1 << 20
+
+
+class WorkersLost(Exception):  # noqa: N818
+    """Workers that will not deliver; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPlan:
+    """How many workers there is room for, and what is to be said about it."""
+
+    workers: int
+    prefetch: int = USUAL_PREFETCH
+    note: str = ""
+
+
+def fitting_workers(workers: int, batch_bytes: int, *, free: int | None = None) -> WorkerPlan:
+    """Return how many workers, with how many batches each, the shared memory has room for.
+
+    Args:
+        workers: wanted.
+        batch_bytes: of one batch on its way; 0 where that is not known.
+        free: bytes of free shared memory; looked up where None.
+    """
+    free = free_shared_memory() if free is None else free
+    if not workers or not batch_bytes or free is None:
+        return WorkerPlan(workers=workers)
+
+    def need(number: int, prefetch: int) -> float:
+        return (number * prefetch + _SPARE_BATCHES) * batch_bytes * _MARGIN
+
+    if need(workers, USUAL_PREFETCH) <= free:
+        return WorkerPlan(workers=workers)
+    choices = [(number, 1) for number in range(workers, 0, -1)]
+    fitting = next((choice for choice in choices if need(*choice) <= free), (0, 1))
+    says = f"{fitting[0]} workers with one batch each" if fitting[0] else "this process alone"
+    return WorkerPlan(
+        workers=fitting[0],
+        prefetch=1,
+        note=(
+            f"{SHARED_MEMORY} has {free / MIB:.0f} MiB free, {workers} workers need "
+            f"{need(workers, USUAL_PREFETCH) / MIB:.0f}: images are loaded by {says}; "
+            "in a container raise it with --shm-size=1g or --ipc=host"
+        ),
+    )
+
+
+def free_shared_memory() -> int | None:
+    """Return the free bytes of shared memory, None where that cannot be told."""
+    try:
+        status = os.statvfs(SHARED_MEMORY)
+    except (OSError, AttributeError):
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+def watch(iterator: Any) -> None:
+    """Let an iterator of torch's DataLoader look at signals and workers while it waits.
+
+    Waiting then ends with StopWaiting where the program is asked to stop, and with WorkersLost
+    where nothing is to be expected any more.
+    """
+    fetch = getattr(iterator, "_try_get_data", None)
+    if fetch is None or getattr(iterator, "is_watched", False):
+        return
+    since: list[float | bool] = [time.monotonic(), False]
+
+    def fetch_or_look(timeout: float = POLL_S) -> tuple[bool, Any]:
+        has_come, data = fetch(timeout=POLL_S)
+        now = time.monotonic()
+        if has_come:
+            since[:] = [now, False]
+            return has_come, data
+        stop_if_requested()
+        _judge_silence(iterator, now - float(since[0]), since)
+        return False, None
+
+    original = iterator._next_data
+
+    def next_data() -> Any:
+        since[0] = time.monotonic()  # the time of the training step is none of the workers'
+        since[1] = False
+        return original()
+
+    iterator._try_get_data = fetch_or_look
+    iterator._next_data = next_data
+    iterator.is_watched = True
+
+
+def _judge_silence(iterator: Any, seconds: float, said: list[float | bool]) -> None:
+    if seconds < SAY_AFTER_S:
+        return
+    stopped = [n for n, w in enumerate(iterator._workers) if is_stopped(w.pid)]
+    if stopped:
+        names = ", ".join(map(str, stopped))
+        raise WorkersLost(
+            f"loader worker {names} was stopped from outside and gave nothing for {seconds:.0f} s"
+        )
+    if seconds >= GIVE_UP_AFTER_S:
+        raise WorkersLost(f"{_silence(iterator, seconds)}; they are ended")
+    if not said[1]:
+        said[1] = True
+        _logger.warning(
+            "%s; is the disk or network slow? waiting %.0f s more, Ctrl-C stops and saves",
+            _silence(iterator, seconds),
+            GIVE_UP_AFTER_S - seconds,
+        )
+
+
+def _silence(iterator: Any, seconds: float) -> str:
+    states = " ".join(f"{n}:{_state(w.pid)}" for n, w in enumerate(iterator._workers))
+    return f"no batch from the loader workers for {seconds:.0f} s (states {states})"
+
+
+def describe_loss(iterator: Any) -> str | None:
+    """Return which workers are gone and why, None where all of them live."""
+    for number, worker in enumerate(getattr(iterator, "_workers", ())):
+        worker.join(timeout=0)
+        code = worker.exitcode
+        if code is None:
+            continue
+        if code == UNSENT_CODE:
+            free = free_shared_memory()
+            room = "" if free is None else f", {SHARED_MEMORY} has {free / MIB:.0f} MiB free"
+            return (
+                f"loader worker {number} found no shared memory for a batch{room}; in a container "
+                "raise it with --shm-size=1g or --ipc=host, or set train.workers=0"
+            )
+        if code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+            cause = " (out of memory?)" if -code == signal.SIGKILL else ""
+            return (
+                f"loader worker {number} was killed by {name}{cause}; lower train.workers or "
+                "train.batch_size if it comes again"
+            )
+        return f"loader worker {number} ended with code {code}"
+    return None
+
+
+def fail_when_unsent() -> None:
+    """Let this worker end, without a traceback, if a batch cannot be handed over.
+
+    The queue's own way is to print and to go on: the batch never comes.
+    """
+
+    def end(error: BaseException, batch: object) -> None:
+        os._exit(UNSENT_CODE)
+
+    multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(end)  # type: ignore[attr-defined]
+
+
+def end_processes(processes: Iterable[Any]) -> None:
+    """End processes that may ignore every polite signal, or be stopped."""
+    ended = list(processes)
+    for process in ended:
+        with suppress(OSError, ValueError, AttributeError):
+            process.kill()
+    for process in ended:
+        with suppress(OSError, ValueError, AssertionError):
+            process.join(timeout=1.0)
+
+
+def is_stopped(pid: int | None) -> bool:
+    """Tell whether a process was stopped by a signal or a debugger."""
+    return _state(pid) in ("T", "t")
+
+
+def _state(pid: int | None) -> str:
+    """Return the letter of proc(5) for what a process does; "?" where it cannot be told."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "?"
+    fields = text.rpartition(")")[2].split()
+    return fields[0] if fields else "?"
