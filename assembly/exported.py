@@ -140,10 +140,10 @@ def output_fault(outputs: Arrays, num_images: int, description: Description) -> 
     if not description.has_suppression:
         return "" if scores[2] == num_classes else f"{scores[2]} scores for {num_classes} classes"
     labels, counts = outputs[2:]
-    if counts.size and not (0 <= counts.min() and counts.max() <= boxes[1]):
+    if counts.size and not (counts.min() >= 0 and counts.max() <= boxes[1]):
         return "more detections than it has room for"
     used = [labels[image, : int(count)] for image, count in enumerate(counts.tolist())]
-    if any(row.size and not (0 <= row.min() and row.max() < num_classes) for row in used):
+    if any(row.size and not (row.min() >= 0 and row.max() < num_classes) for row in used):
         return "classes that it does not have"
     return ""
 
