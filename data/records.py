@@ -16,7 +16,7 @@ from data.formats.yolo import YoloReader
 from data.image_facts import ImageFacts, Stamp, inspect_images, stamp_files
 from data.index_cache import IndexCache, hash_files, hash_parts
 from data.label_report import Decision, LabelReport, decide
-from data.split import Split, SplitName, fingerprint, pack, unpack_whole
+from data.split import OUTSIDE, Split, SplitName, fingerprint, pack, unpack_whole
 from utils.runtime.errors import UserError
 from utils.structures.images import Record
 
@@ -49,9 +49,10 @@ def load_split(
     stamps = stamp_files(files.images)
     settings = dataset.model_dump_json(exclude={"max_rejected", "cache"})
     name = hash_parts((settings, split))[:24]
-    key = hash_parts((hash_files(_reader_sources()), _content_key(files, stamps)))
+    sources = hash_files(_reader_sources())
+    key = hash_parts((sources, _content_key(files, stamps)))
     cache = IndexCache.of_user() if dataset.cache else None
-    if cache and (kept := unpack_whole(cache.load(f"labels-{name}", key))):
+    if cache and (kept := _kept(cache, f"labels-{name}", key, stamps)):
         return kept
     raw = reader.read(files)
     facts = inspect_images(
@@ -62,8 +63,22 @@ def load_split(
     )
     result = _assemble(dataset, split, raw, facts, files.notes)
     if cache:
-        cache.save(f"labels-{name}", key, pack(result))
+        outside = stamp_files(image.path for image in raw.images if image.path not in stamps)
+        cache.save(f"labels-{name}", key, pack(result, outside))
     return result
+
+
+def _kept(cache: IndexCache, name: str, key: str, stamps: Mapping[str, Stamp]) -> Split | None:
+    """Return the split kept under `key` unless an image outside of the listed ones changed."""
+    entry = cache.load(name, key)
+    split = unpack_whole(entry)
+    if entry is None or split is None:
+        return None
+    outside = entry.facts.get(OUTSIDE, {})
+    if not isinstance(outside, Mapping) or any(path in stamps for path in outside):
+        return None
+    now = {path: list(stamp) for path, stamp in stamp_files(outside).items()}
+    return split if now == dict(outside) else None
 
 
 def open_reader(dataset: FileDataset, split: SplitName) -> Reader:

@@ -9,14 +9,17 @@ import logging
 import multiprocessing.queues
 import os
 import signal
+import threading
 import time
+import weakref
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.runtime.interrupt import stop_if_requested
+from utils.runtime.interrupt import stopping_at_once
+from utils.runtime.printable import shortened
 
 _logger = logging.getLogger(__name__)
 
@@ -95,51 +98,78 @@ def watch(iterator: Any) -> None:
     Waiting then ends with StopWaiting where the program is asked to stop, and with WorkersLost
     where nothing is to be expected any more.
     """
-    fetch = getattr(iterator, "_try_get_data", None)
-    if fetch is None or getattr(iterator, "is_watched", False):
+    fetch, next_data = getattr(iterator, "_try_get_data", None), iterator._next_data
+    if fetch is None or getattr(iterator, "guard", None) is not None:
         return
-    since: list[float | bool] = [time.monotonic(), False]
+    guard = iterator.guard = _Guard(iterator)
+    guard.start()
 
-    def fetch_or_look(timeout: float = POLL_S) -> tuple[bool, Any]:
-        has_come, data = fetch(timeout=POLL_S)
-        now = time.monotonic()
-        if has_come:
-            since[:] = [now, False]
-            return has_come, data
-        stop_if_requested()
-        _judge_silence(iterator, now - float(since[0]), since)
-        return False, None
+    def fetch_or_stop(timeout: float = POLL_S) -> tuple[bool, Any]:
+        try:
+            with stopping_at_once():
+                answer: tuple[bool, Any] = fetch(timeout=POLL_S)
+                return answer
+        except (EOFError, OSError) as error:  # a worker that was to hand over memory is gone
+            reason = guard.reason or describe_loss(iterator) or shortened(error)
+            raise WorkersLost(reason) from error
 
-    original = iterator._next_data
+    def guarded_next() -> Any:
+        guard.waiting_since = time.monotonic()
+        try:
+            return next_data()
+        finally:
+            guard.waiting_since = None
 
-    def next_data() -> Any:
-        since[0] = time.monotonic()  # the time of the training step is none of the workers'
-        since[1] = False
-        return original()
-
-    iterator._try_get_data = fetch_or_look
-    iterator._next_data = next_data
-    iterator.is_watched = True
+    iterator._try_get_data = fetch_or_stop
+    iterator._next_data = guarded_next
 
 
-def _judge_silence(iterator: Any, seconds: float, said: list[float | bool]) -> None:
-    if seconds < SAY_AFTER_S:
-        return
-    stopped = [n for n, w in enumerate(iterator._workers) if is_stopped(w.pid)]
-    if stopped:
-        names = ", ".join(map(str, stopped))
-        raise WorkersLost(
-            f"loader worker {names} was stopped from outside and gave nothing for {seconds:.0f} s"
-        )
-    if seconds >= GIVE_UP_AFTER_S:
-        raise WorkersLost(f"{_silence(iterator, seconds)}; they are ended")
-    if not said[1]:
-        said[1] = True
-        _logger.warning(
-            "%s; is the disk or network slow? waiting %.0f s more, Ctrl-C stops and saves",
-            _silence(iterator, seconds),
-            GIVE_UP_AFTER_S - seconds,
-        )
+class _Guard(threading.Thread):
+    """Ends workers that are silent for too long, since whoever waits for them may be stuck.
+
+    A worker hands over memory through a socket: one that stops in between leaves the reader in the
+    middle of a message.
+    """
+
+    def __init__(self, iterator: Any) -> None:
+        super().__init__(name="loader guard", daemon=True)
+        self._iterator = weakref.ref(iterator)
+        self.waiting_since: float | None = None
+        self.reason = ""
+        self._said_at: float | None = None
+
+    def run(self) -> None:
+        """Look every half second until the iterator or its workers are gone."""
+        while True:
+            time.sleep(POLL_S)
+            iterator = self._iterator()
+            if iterator is None or getattr(iterator, "_shutdown", False):
+                return
+            since = self.waiting_since
+            if since is not None and time.monotonic() - since >= SAY_AFTER_S:
+                self._judge(iterator, since)
+            del iterator
+
+    def _judge(self, iterator: Any, since: float) -> None:
+        seconds, workers = time.monotonic() - since, iterator._workers
+        stopped = [number for number, worker in enumerate(workers) if is_stopped(worker.pid)]
+        if stopped:
+            names = ", ".join(map(str, stopped))
+            self.reason = (
+                f"loader worker {names} was stopped from outside, no batch for {seconds:.0f} s"
+            )
+        elif seconds >= GIVE_UP_AFTER_S:
+            self.reason = f"{_silence(iterator, seconds)}; they are ended"
+        elif self._said_at != since:
+            self._said_at = since
+            _logger.warning(
+                "%s; is the disk or network slow? waiting %.0f s more, Ctrl-C stops and saves",
+                _silence(iterator, seconds),
+                GIVE_UP_AFTER_S - seconds,
+            )
+        if self.reason:
+            for number in stopped or range(len(workers)):
+                workers[number].kill()
 
 
 def _silence(iterator: Any, seconds: float) -> str:
@@ -149,6 +179,9 @@ def _silence(iterator: Any, seconds: float) -> str:
 
 def describe_loss(iterator: Any) -> str | None:
     """Return which workers are gone and why, None where all of them live."""
+    guard = getattr(iterator, "guard", None)
+    if guard is not None and guard.reason:
+        return str(guard.reason)
     for number, worker in enumerate(getattr(iterator, "_workers", ())):
         worker.join(timeout=0)
         code = worker.exitcode

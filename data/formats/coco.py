@@ -3,7 +3,6 @@
 Ids may start at 0, have gaps or be in any order. Writing is in `coco_writer.py`.
 """
 
-import json
 import math
 import os
 from collections import defaultdict
@@ -17,6 +16,8 @@ from data.formats.files import SplitFiles, list_images, read_required, require_f
 from data.formats.rows import NO_AREA, RawImage, RawRow, RawSplit
 from data.label_report import decide
 from utils.runtime.errors import UserError
+from utils.runtime.json_file import parse_json
+from utils.runtime.printable import shortened
 
 NO_BOX = "bbox is not a list of four numbers"
 UNKNOWN_IMAGE = "image_id is not in images"
@@ -24,6 +25,8 @@ UNKNOWN_CATEGORY = "category_id is not in categories"
 AREA_REPLACED = "area is not a positive number: box area taken"
 UNUSED_CATEGORY = "category is not in class_names and has no annotations: ignored"
 CLASS_WITHOUT_CATEGORY = "class of class_names has no category in this file"
+NAMED_TWICE = "several images have one file_name: all of them are used"
+NO_CROWD_FLAG = "iscrowd is neither 0 nor 1"
 LISTED_TWICE = "image id is listed more than once: first taken"
 
 
@@ -69,10 +72,7 @@ class CocoReader:
         return raw
 
     def _parse(self, content: bytes) -> dict[str, Any]:
-        try:
-            document = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{self._annotations} is not valid JSON: {error}") from error
+        document = parse_json(content, source=self._annotations, allow_nan=True)
         for key in ("images", "annotations", "categories"):
             entries = document.get(key) if isinstance(document, dict) else None
             if not isinstance(entries, list) or not all(
@@ -91,17 +91,18 @@ class CocoReader:
         by_id: dict[Any, int] = {}
         id_of: dict[int, int] = {}
         for category in document["categories"]:
-            category_id, name = category.get("id"), category.get("name")
+            category_id, name = category.get("id"), _hashable(category.get("name"))
             if not _is_id(category_id) or category_id in by_id:
                 raise UserError(
-                    f"{self._annotations}: category {name!r} needs an integer id of its own, "
-                    f"got {category_id!r}"
+                    f"{self._annotations}: category {shortened(repr(name), 60)} needs an id "
+                    f"of its own, got {shortened(repr(category_id), 60)}"
                 )
             if name in index:
                 by_id[category_id] = index[name]
                 id_of.setdefault(index[name], category_id)
             elif category_id in used:
-                raise UserError(self._explain_unknown(name))
+                stated = {_hashable(entry.get("name")) for entry in document["categories"]}
+                raise UserError(self._explain_unknown(name, stated))
             else:
                 note = decide(
                     self._annotations, f"category {category_id}", name, UNUSED_CATEGORY, "noted"
@@ -110,12 +111,14 @@ class CocoReader:
         raw.category_ids = self._complete(id_of, document["categories"], raw)
         return by_id
 
-    def _explain_unknown(self, name: object) -> str:
-        close = get_close_matches(str(name), self._class_names, n=1)
+    def _explain_unknown(self, name: object, stated: "set[object]") -> str:
+        # A near name that is a category of its own is another thing, not another spelling.
+        free = [known for known in self._class_names if known not in stated]
+        close = get_close_matches(shortened(name), free, n=1)
         hint = f"did you mean {close[0]!r} there?" if close else "add it there"
         return (
-            f"{self._annotations}: category {name!r} has annotations but is not in "
-            f"data.class_names ({', '.join(self._class_names)}); {hint}"
+            f"{self._annotations}: category {shortened(repr(name), 60)} has annotations but is "
+            f"not in data.class_names ({', '.join(self._class_names)}); {hint}"
         )
 
     def _complete(
@@ -139,20 +142,26 @@ class CocoReader:
         self, entries: Sequence[dict[str, Any]], raw: RawSplit
     ) -> dict[int, dict[str, Any]]:
         images: dict[int, dict[str, Any]] = {}
+        names: dict[str, list[int]] = defaultdict(list)
         for entry in entries:
             image_id, name = entry.get("id"), entry.get("file_name")
-            if not _is_id(image_id) or not isinstance(name, str) or not name:
+            if not _is_id(image_id) or not _is_file_name(name):
                 raise UserError(
                     f"{self._annotations}: every image needs an integer 'id' and a 'file_name', "
-                    f"got {image_id!r} and {name!r}"
+                    f"got {shortened(repr(image_id), 60)} and {shortened(repr(name), 60)}"
                 )
             if image_id in images:
                 note = decide(self._annotations, f"image {image_id}", name, LISTED_TWICE, "noted")
                 raw.notes.append(note)
                 continue
             images[image_id] = entry
+            names[name].append(image_id)
         if not images:
             raise UserError(f"{self._key}: {self._annotations} lists no images")
+        for name, ids in names.items():
+            if len(ids) > 1:
+                note = decide(self._annotations, f"image {ids[1]}", name, NAMED_TWICE, "noted")
+                raw.notes.append(note)
         return images
 
     def _rows_by_image(
@@ -185,6 +194,9 @@ def _parse_annotation(
     x, y, width, height = map(_to_float, bbox)
     if width <= 0 or height <= 0:
         return RawRow(location, bbox, fault=NO_AREA)
+    crowd = _CROWD.get(_hashable(annotation.get("iscrowd")))
+    if crowd is None:
+        return RawRow(location, annotation.get("iscrowd"), fault=NO_CROWD_FLAG)
     area = annotation.get("area")
     is_area_usable = _is_number(area) and 0 < _to_float(area) < math.inf
     return RawRow(
@@ -192,7 +204,7 @@ def _parse_annotation(
         bbox,
         label=categories[category_id],
         box=(x, y, x + width, y + height),
-        ignore=bool(annotation.get("iscrowd", 0)),
+        ignore=crowd,
         area=_to_float(area) if is_area_usable else math.nan,
         repair="" if is_area_usable or area is None else AREA_REPLACED,
     )
@@ -200,9 +212,24 @@ def _parse_annotation(
 
 def _stated_size(image: Mapping[str, Any]) -> tuple[int, int] | None:
     height, width = image.get("height"), image.get("width")
-    if _is_number(height) and _is_number(width):
+    if _is_number(height) and _is_number(width) and _is_size(height) and _is_size(width):
         return int(height), int(width)
     return None
+
+
+def _is_size(value: float) -> bool:
+    return 0 < value < _LARGEST_ID
+
+
+def _is_file_name(value: object) -> TypeGuard[str]:
+    """Tell whether a text can be the name of a file: not empty, no NUL, no half character."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        return False
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
@@ -217,8 +244,17 @@ def _to_float(value: Any) -> float:
 
 
 def _is_id(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST_ID
+
+
+_LARGEST_ID = 2**62
+_CROWD = {
+    None: False, 0: False, 1: True, "0": False, "1": True, "false": False, "true": True,
+    "False": False, "True": True, "": False,
+}  # fmt: skip
+"""What tools write for iscrowd; true and false of JSON equal 1 and 0."""
 
 
 def _hashable(value: Any) -> Any:
-    return value if isinstance(value, int | float | str) or value is None else str(value)
+    plain = isinstance(value, int | float | str) or value is None
+    return value if plain else shortened(repr(value))

@@ -23,11 +23,14 @@ from data.formats.files import (
     to_text,
     without_suffix,
 )
-from data.formats.rows import NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit
+from data.formats.rows import NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit, to_float
 from data.label_report import decide
 from utils.runtime.errors import UserError
+from utils.runtime.printable import shortened
 
 BROKEN_XML = "XML cannot be parsed: counts as one rejected row"
+NOT_VOC = "no VOC annotation: counts as one rejected row"
+NO_DIFFICULT = "difficult is neither 0 nor 1"
 NO_BOX = "bndbox does not hold four numbers"
 NO_XML = "image without XML: taken as background"
 DIFFICULT = "object is flagged difficult"
@@ -122,6 +125,12 @@ class VocReader:
             stray = decide(image.label_file, "file", error, BROKEN_XML, "rejected")
             raw.stray_rows.append(stray)
             return replace(image, fault=f"its XML cannot be parsed ({error})")
+        root = _without_namespaces(root)
+        strays = _stray_objects(root)
+        if root.tag != "annotation" or strays:
+            place = f"<{shortened(root.tag, 60)}>" if root.tag != "annotation" else "objects"
+            raw.stray_rows.append(decide(image.label_file, "file", place, NOT_VOC, "rejected"))
+            return replace(image, fault=f"its XML is no VOC annotation ({place} in another place)")
         stated_name = (root.findtext("filename") or "").strip()
         if stated_name and without_suffix(Path(stated_name).name) != without_suffix(
             Path(image.path).name
@@ -142,11 +151,14 @@ class VocReader:
 
         if name not in self._index:
             return reject(f"class {name!r} is not in class_names")
-        is_difficult = (item.findtext("difficult") or "0").strip() not in ("0", "")
+        stated = (item.findtext("difficult") or "").strip()
+        is_difficult = _DIFFICULT.get(stated.lower())
+        if is_difficult is None:
+            return RawRow(location, stated, fault=NO_DIFFICULT)
         if is_difficult and self._dataset.difficult == "reject":
             return reject(DIFFICULT)
         try:
-            x1, y1, x2, y2 = map(float, texts)
+            x1, y1, x2, y2 = map(to_float, texts)
         except ValueError:
             return reject(NO_BOX)
         if not all(map(math.isfinite, (x1, y1, x2, y2))):
@@ -163,10 +175,35 @@ class VocReader:
         )
 
 
+_DIFFICULT = {
+    "": False, "0": False, "1": True, "false": False, "true": True, "no": False, "yes": True,
+    "unspecified": False,
+}  # fmt: skip
+"""What labelling tools write; "Unspecified" is the default of several."""
+
+
+def _without_namespaces(root: ElementTree.Element) -> ElementTree.Element:
+    """Return the tree with plain names: `{http://...}object` becomes `object`."""
+    for element in root.iter():
+        if isinstance(element.tag, str):
+            element.tag = element.tag.rpartition("}")[2]
+    return root
+
+
+def _stray_objects(root: ElementTree.Element) -> int:
+    """Return how many objects, or boxes without one, lie where VOC has none."""
+    own = root.findall("object")
+    boxes = sum(len(item.findall("bndbox")) for item in own)
+    parts = sum(len(item.findall("part/bndbox")) for item in own)
+    objects = sum(1 for _ in root.iter("object"))
+    all_boxes = sum(1 for _ in root.iter("bndbox"))
+    return objects - len(own) + all_boxes - boxes - parts
+
+
 def _stated_size(root: ElementTree.Element) -> tuple[int, int] | None:
     """Return (height, width); None where it is missing or, as often, written as 0."""
     try:
         height, width = (int(root.findtext(f"size/{side}") or 0) for side in ("height", "width"))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return (height, width) if height > 0 and width > 0 else None

@@ -10,7 +10,7 @@ from typing import Literal
 
 from configs.schema.data import YoloDataset
 from data.formats.files import SplitFiles, to_text
-from data.formats.rows import NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit
+from data.formats.rows import MAX_ROWS, NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit, to_float
 from data.formats.yolo_files import find_yolo_files, label_path
 
 WRONG_COLUMNS = "wrong number of columns: a box has 5, a polygon 7, 9, 11, ..."
@@ -45,6 +45,7 @@ class YoloReader:
                     path=path,
                     image_id=image_id,
                     rows=parse_rows(to_text(content), num_classes) if content else (),
+                    fault=too_many_rows(content or b""),
                     label_file="" if content is None else label_file,
                     is_normalised=True,
                 )
@@ -52,8 +53,21 @@ class YoloReader:
         return raw
 
 
+def too_many_rows(content: bytes) -> str:
+    """Return the fault of an image with more rows than any image has, "" where it has none."""
+    count = content.count(b"\n") + 1
+    return (
+        "" if count <= MAX_ROWS else f"its label file has {count:,} lines, more than {MAX_ROWS:,}"
+    )
+
+
 def parse_rows(text: str, num_classes: int) -> list[RawRow]:
-    """Return a row for every line that is not blank; what cannot be parsed carries a fault."""
+    """Return a row for every line that is not blank; what cannot be parsed carries a fault.
+
+    A text of more than `MAX_ROWS` lines counts as one row, which is rejected.
+    """
+    if (count := text.count("\n")) > MAX_ROWS:
+        return [RawRow("file", f"{count:,} lines", fault=f"more than {MAX_ROWS:,} rows")]
     return [
         _parse_row(f"line {number}", line, num_classes)
         for number, line in enumerate(text.split("\n"), start=1)
@@ -71,7 +85,7 @@ def _parse_row(location: str, line: str, num_classes: int) -> RawRow:
     if len(columns) < 5 or len(columns) % 2 == 0:
         return reject(WRONG_COLUMNS)
     try:
-        number, *coordinates = map(float, columns)
+        number, *coordinates = map(to_float, columns)
     except ValueError:
         return reject(NOT_A_NUMBER)
     if not (math.isfinite(number) and all(map(math.isfinite, coordinates))):

@@ -19,6 +19,8 @@ from data.formats.files import (
 )
 from data.label_report import Decision, decide
 from utils.runtime.errors import UserError
+from utils.runtime.printable import shortened
+from utils.runtime.regular_file import is_regular
 
 LISTED_TWICE = "image is listed more than once: used once"
 NOT_AN_IMAGE_NAME = "not an image by its name: ignored"
@@ -91,9 +93,26 @@ def _read_list(path: Path, root: Path, key: str) -> list[str]:
     images = []
     for line in to_text(read_required(path, key)).split("\n"):
         if line.strip():
-            candidates = [os.path.abspath(folder / line.strip()) for folder in (path.parent, root)]
-            images.append(next(filter(os.path.exists, candidates), candidates[0]))
+            candidates = _candidates(line.strip(), path.parent, root)
+            found = next(filter(is_regular, candidates), None)
+            if found is None:
+                _refuse_columns(path, key, line, (path.parent, root))
+            images.append(found or candidates[0])
     return images
+
+
+def _candidates(name: str, *folders: Path) -> list[str]:
+    return [os.path.abspath(folder / name) for folder in folders]
+
+
+def _refuse_columns(path: Path, key: str, line: str, folders: tuple[Path, Path]) -> None:
+    """Raise UserError for a line that names an image and its labels side by side."""
+    first, *others = line.split()
+    if others and any(map(is_regular, _candidates(first, *folders))):
+        raise UserError(
+            f"{key}: {path} has several columns ({shortened(line.strip(), 80)}); a list has one "
+            "image a line, its labels are found by its name"
+        )
 
 
 def _apart(files: Iterable[str]) -> tuple[list[str], list[str]]:

@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 SIGNALS = tuple(
@@ -16,16 +18,25 @@ class StopWaiting(Exception):  # noqa: N818
 
 
 _active: "list[StopRequest]" = []
+_waiting = {"now": False}
 
 
-def stop_if_requested() -> None:
-    """Raise StopWaiting where a running `StopRequest` of this process was asked; for waiting loops.
+@contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """Let a request to stop raise StopWaiting at once, for code that only waits.
+
+    Whatever runs inside may be left at any point.
 
     Raises:
-        StopWaiting: a signal came.
+        StopWaiting: a signal came, before or meanwhile.
     """
-    if any(request.requested and request.is_owner for request in _active):
-        raise StopWaiting
+    _waiting["now"] = True
+    try:
+        if any(request.requested and request.is_owner for request in _active):
+            raise StopWaiting
+        yield
+    finally:
+        _waiting["now"] = False
 
 
 class StopRequest:
@@ -75,6 +86,8 @@ class StopRequest:
             raise KeyboardInterrupt
         else:
             self.requested = True
+            if _waiting["now"]:
+                raise StopWaiting
 
 
 def _is_hangup(number: int) -> bool:
