@@ -27,6 +27,7 @@ from utils.runtime.printable import printable, shortened
 from utils.runtime.progress import progress_bar
 from utils.runtime.regular_file import LARGEST_FILE, UnreadableFileError
 from utils.runtime.run_folder import claim_run_folder
+from utils.runtime.targets import require_target
 from utils.runtime.threads import available_cores, set_threads
 from utils.structures.results import Detections
 
@@ -98,6 +99,7 @@ def predict(command: PredictCommand) -> PredictionSummary:
     )
     # As many as val.py takes: another number may change the last bit of a score.
     set_threads(experiment.train.threads)
+    _require_targets(command, batches)
     folder = _claim_folder(command.save_dir) if command.save else None
     written = tuple(path for path in (folder, command.save_json) if path is not None)
     summary = PredictionSummary(predictor.class_names, written, skipped=batches.skipped)
@@ -197,6 +199,18 @@ def _open_outputs(
         for output in outputs:
             stack.callback(output.close)
         yield outputs
+
+
+def _require_targets(command: PredictCommand, batches: SourceBatches) -> None:
+    """Refuse to write results over what is read, or over anything but JSON."""
+    if command.save_json is None:
+        return
+    sources = batches.sources
+    inputs = [Path(found.location) for found in (*sources.stills, *sources.videos)]
+    inputs.append(command.weights)
+    if command.categories is not None:
+        inputs.append(command.categories)
+    require_target(command.save_json, option="--save-json", inputs=inputs)
 
 
 def _claim_folder(wish: Path) -> Path:

@@ -98,25 +98,27 @@ def watch(iterator: Any) -> None:
     Waiting then ends with StopWaiting where the program is asked to stop, and with WorkersLost
     where nothing is to be expected any more.
     """
-    fetch, next_data = getattr(iterator, "_try_get_data", None), iterator._next_data
-    if fetch is None or getattr(iterator, "guard", None) is not None:
+    kind = type(iterator)
+    if not hasattr(kind, "_try_get_data") or getattr(iterator, "guard", None) is not None:
         return
+    # The iterator must end its workers when nobody refers to it any more: no cycle through it.
+    own = weakref.ref(iterator)
     guard = iterator.guard = _Guard(iterator)
     guard.start()
 
     def fetch_or_stop(timeout: float = POLL_S) -> tuple[bool, Any]:
         try:
             with stopping_at_once():
-                answer: tuple[bool, Any] = fetch(timeout=POLL_S)
+                answer: tuple[bool, Any] = kind._try_get_data(own(), timeout=POLL_S)
                 return answer
         except (EOFError, OSError) as error:  # a worker that was to hand over memory is gone
-            reason = guard.reason or describe_loss(iterator) or shortened(error)
+            reason = guard.reason or describe_loss(own()) or shortened(error)
             raise WorkersLost(reason) from error
 
     def guarded_next() -> Any:
         guard.waiting_since = time.monotonic()
         try:
-            return next_data()
+            return kind._next_data(own())
         finally:
             guard.waiting_since = None
 
