@@ -1,4 +1,4 @@
-"""Rewrite foreign weights as ours: python convert.py --weights yolov5n.pt [--out n.safetensors]."""
+"""Rewrite weights or data: python convert.py --weights n.pt | --data my.yaml --to coco --out B."""
 
 import logging
 
@@ -16,6 +16,11 @@ def main() -> None:
     command = parse_convert_command()
     start_logging()
     prepare_environment()
+    if command.weights is None:
+        from commands.convert.data import convert_data
+
+        logging.info("written: %s", convert_data(command))
+        return
     from assembly.conversion import convert
 
     logging.info("written: %s", convert(command.weights, command.out))

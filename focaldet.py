@@ -1,4 +1,4 @@
-"""FocalDet from Python: find objects in pictures with weights of a training.
+"""FocalDet from Python: detect objects in images with trained weights.
 
 Example:
     >>> from focaldet import load_detector
@@ -7,7 +7,7 @@ Example:
     ...     print(found.class_name, found.score, found.box)
     RBC 0.93 (12.1, 40.9, 118.4, 150.2)
 
-Pictures are scaled, padded and judged exactly as in validation and by predict.py.
+Images are resized, padded and post-processed exactly as in validation and by predict.py.
 """
 
 import os

@@ -72,6 +72,8 @@ def load(command: "TrainCommand") -> "tuple[LoadedExperiment, list[Change]]":
 
     try:
         if command.resume is None:
+            if command.cfg is None:
+                raise UserError("--cfg FILE or --resume RUN is needed")
             return load_experiment(command.cfg, command.overrides), []
         config = command.resume / "config.yaml"
         if not config.is_file():

@@ -1,4 +1,4 @@
-"""Judge weights: python val.py --weights runs/NAME/best.safetensors [--data D] [--split test]."""
+"""Evaluate a model: python val.py --weights runs/NAME/best.safetensors [--data D] [--split S]."""
 
 import json
 import logging

@@ -17,6 +17,7 @@ from configs.schema.train import TrainSettings
 from data.anchors import describe_anchors, fit_anchors
 from data.records import Split
 from models.detector import Detector, build_detector
+from models.graph import KEYS
 from models.init import init_weights
 from models.layer_patterns import frozen_names, learning_factors
 from models.metadata import checkpoint_metadata, current_metadata
@@ -24,16 +25,13 @@ from models.transfer import TransferReport, transfer
 from models.weights import detector_from_checkpoint
 from utils.checkpoint.torch_file import FOREIGN_SUFFIXES, ForeignCheckpoint, read_torch_file
 from utils.checkpoint.weights import load_weights
-from utils.engine.layers import LayerRules
+from utils.engine.layer_rules import LayerRules
 from utils.export.trust import require_data
 from utils.runtime.environment import describe_program
 from utils.runtime.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-GRAPH_KEYS = frozenset(
-    {"nc", "depth_multiple", "width_multiple", "anchors", "activation", "backbone", "head"}
-)
 ENGINE_SUFFIXES = frozenset({".engine", ".plan"})
 FOREIGN_IMAGE_SIZE = 640
 """Side in pixels that released weights of this family were trained at; their files do not say."""
@@ -119,7 +117,7 @@ def _from_foreign(checkpoint: ForeignCheckpoint, path: Path) -> LoadedDetector:
             "train.py takes it as model.weights beside a model.graph"
         )
     # Pickled models carry keys of their own beside those of a graph file.
-    graph = {key: value for key, value in checkpoint.graph.items() if key in GRAPH_KEYS}
+    graph = {key: value for key, value in checkpoint.graph.items() if key in KEYS}
     detector = build_detector(
         graph,
         num_classes=len(checkpoint.class_names),
@@ -162,6 +160,7 @@ def build_training_detector(
     Raises:
         ConfigError, UserError: graph, anchors, weights or names of layers cannot be used.
     """
+    loaded.require_derived()
     settings, train = loaded.experiment.model, loaded.experiment.train
     stated = settings.anchors if isinstance(settings.anchors, tuple) else None
     detector = build_detector(
@@ -172,18 +171,19 @@ def build_training_detector(
     )
     if settings.anchors == "auto":
         loaded = _fit_anchors(loaded, detector, split)
-    init_weights(detector, image_size=train.image_size, **head_priors(loaded, detector, split))
+    init_weights(detector, head_priors(loaded, detector, split))
     is_filled = settings.weights is not None and not resumed
     report = take_weights(loaded, detector, split) if is_filled else None
-    logger.info(
-        describe_anchors(
-            split.records,
-            split.class_names,
-            detector.anchors.numpy(),
-            image_size=train.image_size,
-            max_ratio=loaded.experiment.loss.assigner.max_ratio,
-        ).text
-    )
+    if detector.anchors is not None:
+        logger.info(
+            describe_anchors(
+                split.records,
+                split.class_names,
+                detector.anchors.numpy(),
+                image_size=train.image_size,
+                max_ratio=loaded.experiment.loss.assigner.anchor_limit,
+            ).text
+        )
     fresh = report.fresh if report else frozenset[str]()
     return TrainingStart(
         loaded=loaded,
@@ -211,13 +211,19 @@ def _layer_rules(train: TrainSettings, detector: Detector, fresh: frozenset[str]
 
 
 def _fit_anchors(loaded: LoadedExperiment, detector: Detector, split: Split) -> LoadedExperiment:
-    """Fit anchors to the data, put them into `detector` and into the experiment's settings."""
+    """Fit anchors to the data, put them into `detector` and into the experiment's settings.
+
+    Raises:
+        ConfigError: the head has no anchors.
+    """
     experiment = loaded.experiment
+    if detector.anchors is None:
+        raise ConfigError(f"model.anchors: auto: the head of {loaded.graph_path} has no anchors")
     fit = fit_anchors(
         split.records,
         anchors=detector.anchors.numpy(),
         image_size=experiment.train.image_size,
-        max_ratio=experiment.loss.assigner.max_ratio,
+        max_ratio=experiment.loss.assigner.anchor_limit,
         seed=experiment.train.seed,
     )
     logger.info(fit.text)

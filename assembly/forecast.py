@@ -8,6 +8,7 @@ from time import perf_counter
 
 import torch
 
+from assembly.derived_recipe import derive_recipe
 from assembly.detector import build_training_detector
 from configs.design import LoadedDesign
 from configs.load import LoadedExperiment
@@ -110,10 +111,11 @@ def power_sentences(design: Design, num_seeds: int) -> Iterator[str]:
 
 def training_seconds(loaded: LoadedExperiment) -> float:
     """Return how long the trainings of an experiment take, from a few steps on real batches."""
+    split = load_split(loaded.experiment.data, "train")
+    loaded = derive_recipe(loaded, split)
     settings = loaded.experiment.train
     device = choose_device(settings.device)
     set_threads(settings.threads)
-    split = load_split(loaded.experiment.data, "train")
     seed_process(settings.seed)
     start = build_training_detector(loaded, split)
     batches = build_train_batches(

@@ -2,9 +2,9 @@
 
 A focal loss is several times smaller than cross-entropy, so at the same gain it changes how much
 objectness and classes count against boxes. `scale: matched` takes that difference away and leaves
-the shape of the loss (SPEC 4.1): a multiplier per branch makes the summed absolute gradient on the
-logits that of mean cross-entropy, over fixed batches without augmentation, after a warm-up with
-cross-entropy.
+the shape of the loss (docs/losses.md#why-fl_gamma-disappointed-you): a multiplier per branch makes
+the summed absolute gradient on the logits that of mean cross-entropy, over fixed batches without
+augmentation, after a warm-up with cross-entropy.
 """
 
 import logging
@@ -17,8 +17,7 @@ from itertools import islice
 import torch
 
 from configs.load import LoadedExperiment
-from configs.schema.augment import AugmentSettings
-from configs.schema.branch_loss import BceLoss, BranchLoss
+from configs.schema.branch_loss import BceLossSettings
 from configs.schema.experiment import Experiment
 from configs.schema.loss import LossSettings
 from data.anchors import label_statistics
@@ -34,7 +33,6 @@ from utils.structures.batch import Batch
 
 logger = logging.getLogger(__name__)
 
-BRANCHES = ("objectness", "classification")
 MEASURED_BATCHES = 64
 
 
@@ -113,9 +111,7 @@ def apply_scales(criterion: DetectionCriterion, matches: dict[str, ScaleMatch]) 
 
 def matched_branches(settings: LossSettings) -> list[str]:
     """Return the branches whose scale is to be matched."""
-    return [
-        name for name in BRANCHES if getattr(getattr(settings, name), "scale", None) == "matched"
-    ]
+    return [n for n, loss in settings.branches.items() if getattr(loss, "scale", None) == "matched"]
 
 
 def scales_to_json(matches: dict[str, ScaleMatch]) -> dict[str, dict[str, float]]:
@@ -130,11 +126,10 @@ def scales_from_json(content: dict[str, dict[str, float]]) -> dict[str, ScaleMat
 
 def _with_cross_entropy(settings: LossSettings) -> LossSettings:
     """Return the settings with plain mean cross-entropy of the same gain and target."""
-    update = {}
-    for name in BRANCHES:
-        branch: BranchLoss | None = getattr(settings, name)
-        if branch is not None:
-            update[name] = BceLoss(gain=branch.gain, target=branch.target)
+    update = {
+        name: BceLossSettings(gain=loss.gain, target=loss.target)
+        for name, loss in settings.branches.items()
+    }
     return settings.model_copy(update=update)
 
 
@@ -151,8 +146,7 @@ def _criterion(
 
 
 def _unaugmented(experiment: Experiment) -> Experiment:
-    strengths = dict.fromkeys(AugmentSettings.model_fields, 0)
-    off = AugmentSettings.model_validate({**strengths, "device": experiment.augment.device})
+    off = experiment.augment.switched_off()
     train = experiment.train.model_copy(update={"multi_scale": 0.0})
     return experiment.model_copy(update={"augment": off, "train": train})
 
@@ -183,7 +177,7 @@ def _ratios(
     learner: Learner, criteria: Sequence[DetectionCriterion], batches: Sequence[Batch]
 ) -> dict[str, float]:
     """Return by branch the gradient of the first criterion over that of the second."""
-    totals = [dict.fromkeys(BRANCHES, 0.0) for _ in criteria]
+    totals = [dict.fromkeys(criterion.branches, 0.0) for criterion in criteria]
     learner.model.eval()
     for batch in batches:
         there = batch.to(learner.device)
@@ -193,7 +187,7 @@ def _ratios(
             for name, size in gradient_sizes(criterion, predictions, there.targets).items():
                 total[name] += size
     reference, own = totals
-    return {name: reference[name] / own[name] if own[name] else 0.0 for name in BRANCHES}
+    return {name: reference[name] / own[name] if own[name] else 0.0 for name in own}
 
 
 def _checked(name: str, match: ScaleMatch) -> ScaleMatch:

@@ -15,6 +15,12 @@ import torch
 from assembly.detector import load_detector
 from assembly.outputs.output import Output
 from assembly.outputs.pictures import AnnotatedImages, AnnotatedVideos, Crops
+from assembly.outputs.prelabels import (
+    CocoPrelabels,
+    CvatAnnotations,
+    LabelStudioTasks,
+    YoloPrelabels,
+)
 from assembly.outputs.tables import CocoResults, CsvTable, YoloLabels
 from assembly.predictor import Predictor, prediction_settings
 from configs.cli import PredictCommand
@@ -192,6 +198,10 @@ def _open_outputs(
                 "csv": lambda path: CsvTable(path / "detections.csv", names),
                 "json": lambda path: CocoResults(path / "detections.json", category_ids),
                 "crops": lambda path: Crops(path / "crops", names),
+                "coco": lambda path: CocoPrelabels(path / "coco", names, category_ids),
+                "yolo": lambda path: YoloPrelabels(path / "yolo", names),
+                "labelstudio": lambda path: LabelStudioTasks(path / "labelstudio", names),
+                "cvat": lambda path: CvatAnnotations(path / "cvat", names),
             }
             outputs += [makers[kind](folder) for kind in command.save]
         if command.save_json is not None:

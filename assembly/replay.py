@@ -5,6 +5,7 @@ from pathlib import Path
 
 from assembly.criterion import build_training_criterion
 from assembly.detector import build_training_detector
+from configs.derive import derive
 from configs.load import load_experiment
 from data.records import load_split
 from utils.engine.diagnosis import diagnose
@@ -27,11 +28,12 @@ def replay(path: Path) -> None:
     """
     saved = load_replay(path)
     folder = open_run_folder(path.resolve().parent.parent)
-    loaded = load_experiment(folder.config)
+    stated = load_experiment(folder.config)
+    split = load_split(stated.experiment.data, "train")
+    loaded = derive(stated, num_images=max(len(split.records), 1))
     settings = loaded.experiment.train
     device = choose_device(settings.device)
     set_threads(settings.threads)
-    split = load_split(loaded.experiment.data, "train")
     start = build_training_detector(loaded, split, resumed=True)
     criterion = build_training_criterion(start.loaded, start.detector, split, folder, device=device)
     learner = Learner(

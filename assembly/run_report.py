@@ -87,8 +87,7 @@ def _facts(loaded: LoadedExperiment, result: EvalResult) -> dict[str, str]:
 
 def loss_names(settings: LossSettings) -> dict[str, str]:
     """Return what the report calls the loss of each branch of the head."""
-    branches = {"objectness": settings.objectness, "classification": settings.classification}
-    return {name: _loss_name(branch) for name, branch in branches.items() if branch is not None}
+    return {name: _loss_name(loss) for name, loss in settings.branches.items()}
 
 
 def _loss_name(settings: Any) -> str:

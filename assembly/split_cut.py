@@ -10,13 +10,9 @@ import json
 from pathlib import Path
 
 from configs.load import LoadedExperiment
-from configs.schema.data import CocoDataset, SyntheticDataset, VocDataset, YoloDataset
-from data.formats.coco_writer import coco_document
-from data.records import Split, load_split
-from utils.runtime.atomic import write_atomically
+from configs.schema.data import SyntheticDataset
+from data.records import load_split, open_reader
 from utils.runtime.errors import UserError
-
-FileDataset = YoloDataset | CocoDataset | VocDataset
 
 
 def cut_test_split(loaded: LoadedExperiment, folder: Path, share: float) -> tuple[str, ...]:
@@ -37,16 +33,18 @@ def cut_test_split(loaded: LoadedExperiment, folder: Path, share: float) -> tupl
     if data.val is None:
         raise UserError("data.val is not set: a comparison needs a validation and a test split")
     split = load_split(data, "val")
+    reader = open_reader(data, "val")
     folder.mkdir(parents=True, exist_ok=True)
     settings = []
     for name in ("val", "test"):
-        chosen = [(is_test_image(r.path, share) == (name == "test")) for r in split.records]
-        if not any(chosen):
+        part = [r for r in split.records if is_test_image(r.path, share) == (name == "test")]
+        if not part:
             raise UserError(
                 f"test.cut_share={share} leaves no image for {name}; state data.test, or another "
                 "share"
             )
-        settings.append(f"data.{name}={_write_part(data, split, chosen, folder, name)}")
+        value = reader.write_part(part, split.category_ids, folder / name)
+        settings.append(f"data.{name}={json.dumps(value)}")
     return tuple(settings)
 
 
@@ -54,27 +52,3 @@ def is_test_image(path: str, share: float) -> bool:
     """Tell whether an image goes to the test split."""
     digest = hashlib.sha256(Path(path).name.encode()).hexdigest()[:13]
     return int(digest, 16) / 16**13 < share
-
-
-def _write_part(
-    data: FileDataset, split: Split, chosen: list[bool], folder: Path, name: str
-) -> str:
-    """Write the list of a part in the data set's own format; return the value of its key."""
-    records = [r for r, mine in zip(split.records, chosen, strict=True) if mine]
-    if isinstance(data, CocoDataset):
-        path = folder / f"{name}.json"
-        images = data.val.images if data.val else ""
-        root = (Path(data.path) / images).resolve()
-        document = coco_document(
-            records,
-            names=[Path(r.path).resolve().relative_to(root).as_posix() for r in records],
-            class_names=split.class_names,
-            category_ids=split.category_ids,
-        )
-        write_atomically(path, json.dumps(document).encode())
-        return json.dumps({"images": images, "annotations": str(path.resolve())})
-    path = folder / f"{name}.txt"
-    is_voc = isinstance(data, VocDataset)
-    lines = [Path(r.path).stem if is_voc else r.path for r in records]
-    write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
-    return json.dumps(str(path.resolve()))

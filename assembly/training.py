@@ -3,7 +3,6 @@
 import logging
 import shutil
 from collections.abc import Sequence
-from functools import partial
 
 import cv2
 import torch
@@ -11,6 +10,7 @@ import torch
 from assembly.compilation import choose_compiler
 from assembly.criterion import build_training_criterion
 from assembly.data_witness import require_same_data, write_data
+from assembly.derived_recipe import derive_recipe
 from assembly.detector import (
     TrainingStart,
     build_training_detector,
@@ -18,21 +18,28 @@ from assembly.detector import (
     weights_metadata,
 )
 from assembly.evaluation import build_evaluation
-from assembly.pairing import PAIRING_NAME, WitnessedBatches
+from assembly.hooks import budget_log, training_hooks
+from assembly.pairing import PAIRING_NAME, HashedBatches
 from assembly.run_files import own_folder, report_labels, write_configuration
 from assembly.run_report import write_run_report
 from assembly.start_weights import write_weights_report
+from assembly.user_hooks import user_hooks
 from configs.changes import Change, gives_other_batches
 from configs.load import LoadedExperiment
+from configs.schema.augment import AugmentSettings
 from configs.schema.train import TrainSettings
+from data.augment.custom import load_custom_ops
+from data.device_rendering import rendering_device
+from data.doctor.examine import worst_lines
 from data.loader import build_train_batches
 from data.reading import open_training_cache
 from data.records import Split, load_split
 from models.blocks.joint_norm import join_norms
 from models.losses import DetectionCriterion
-from models.losses.budget import measure_budget
 from utils.checkpoint.state import has_state
 from utils.engine.compiled import Compiler
+from utils.engine.hooks.hook import Hook
+from utils.engine.learner import Learner
 from utils.engine.summary import TrainingSummary
 from utils.engine.trainer import Trainer
 from utils.metrics.results_json import results_json
@@ -45,7 +52,7 @@ from utils.runtime.printable import shortened
 from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.run_folder import RunFolder
 from utils.runtime.seeding import seed_process, set_deterministic
-from utils.runtime.thread_trials import KeptThreads, ThreadTrials, thread_choices
+from utils.runtime.thread_trials import FixedThreads, ThreadTrials, thread_choices
 from utils.runtime.threads import available_cores, set_threads
 from utils.structures.results import EvalResult
 
@@ -58,13 +65,15 @@ def train(
     resume: RunFolder | None = None,
     changes: Sequence[Change] = (),
     ranks: Ranks = ALONE,
+    hooks: Sequence[Hook] = (),
     accept_data: bool = False,
 ) -> RunFolder:
     """Train as `loaded` says, or go on in the folder `resume`; return the folder of the results.
 
     `changes` are settings that the resumed training has otherwise than before; `accept_data` lets
-    it go on though its data are not those that it began with. Each of `ranks` has
-    to call it; all but the first write to a folder that is gone afterwards.
+    it go on though its data are not those that it began with. Each of `ranks` has to call it; all
+    but the first write to a folder that is gone afterwards. `hooks` are called beside the training,
+    behind those that the setting `hooks` names.
 
     Raises:
         UserError, ConfigError: something the user can mend; nothing of an earlier run is lost.
@@ -72,19 +81,28 @@ def train(
     """
     settings = loaded.experiment.train
     _require_joinable(settings, ranks)
+    own_hooks = (*user_hooks(loaded.experiment.hooks, is_main=ranks.is_main), *hooks)
     device = choose_device(settings.device, ranks.local_rank)
+    _require_usable_ops(loaded.experiment.augment, device)
     set_threads(settings.threads, processes=ranks.local_size)
     set_deterministic(settings.deterministic)
     with ranks.main_first("reading labels"):
         splits = _load_splits(loaded)
+    loaded = derive_recipe(loaded, splits[0], processes=ranks.size)
+    settings = loaded.experiment.train
     compiler = choose_compiler(settings, device, ranks, num_images=len(splits[0].records))
     with own_folder(loaded, resume, ranks) as folder:
-        present = [split for split in splits if split]
+        own = [split for split in splits if split]
         if resume is not None and ranks.is_main:
-            require_same_data(resume, present, accepted=accept_data)
-        report_labels(folder, loaded, present)
+            require_same_data(resume, own, accepted=accept_data)
+        report_labels(folder, loaded, own)
+        if ranks.is_main:
+            for line in worst_lines(own, image_size=settings.image_size):
+                logger.info("%s", line)
         seed_process(settings.seed)
-        training = _Training(loaded, splits, folder, ranks, device, is_resumed=resume is not None)
+        training = _Training(
+            loaded, splits, folder, ranks, device, own_hooks, is_resumed=resume is not None
+        )
         if compiler is not None:
             training.compile(compiler)
         if resume is not None:
@@ -103,10 +121,12 @@ class _Training:
         folder: RunFolder,
         ranks: Ranks,
         device: torch.device,
+        own_hooks: Sequence[Hook],
         *,
         is_resumed: bool,
     ) -> None:
         self._folder, self._ranks, self._device = folder, ranks, device
+        self._own_hooks = own_hooks
         settings, (split, val_split) = loaded.experiment.train, splits
         is_begun = ranks.from_main(has_state(folder.last))
         start = build_training_detector(loaded, split, resumed=is_begun)
@@ -141,7 +161,7 @@ class _Training:
         criterion = build_training_criterion(
             start.loaded, detector, split, folder, device=device, cache=cache, ranks=ranks
         )
-        self._witness = WitnessedBatches(
+        self._witness = HashedBatches(
             source=self._batches,
             path=folder.path / PAIRING_NAME,
             total=settings.epochs * len(self._batches),
@@ -153,21 +173,33 @@ class _Training:
     def _build_trainer(
         self, start: TrainingStart, split: Split, criterion: DetectionCriterion
     ) -> Trainer:
-        loaded, detector, experiment = start.loaded, start.detector, start.loaded.experiment
+        experiment, batches = start.loaded.experiment, len(self._batches)
+        budget = None
+        if self._ranks.is_main:
+            budget = budget_log(experiment, criterion, self._folder, batches=batches)
+        learner = Learner(
+            start.detector,
+            criterion,
+            experiment.train,
+            batches_per_epoch=batches,
+            device=self._device,
+            rules=start.rules,
+            observe=None if budget is None else budget.observe,
+            ranks=self._ranks,
+        )
         return Trainer(
-            model=detector,
-            criterion=criterion,
+            learner=learner,
             batches=self._witness,
             evaluate=self._evaluation,
-            settings=experiment.train,
-            device=self._device,
             folder=self._folder,
-            metadata=weights_metadata(loaded, detector, split),
+            hooks=training_hooks(
+                experiment,
+                self._folder,
+                metadata=weights_metadata(start.loaded, start.detector, split),
+                budget=budget,
+                own=self._own_hooks,
+            ),
             eval_interval=experiment.eval.interval,
-            checkpoint_minutes=experiment.run.checkpoint_minutes,
-            rules=start.rules,
-            measure_budget=partial(measure_budget, criterion),
-            budget_interval=experiment.loss.budget_interval,
             ranks=self._ranks,
             threads=_threads(experiment.train, self._device, self._ranks),
         )
@@ -285,6 +317,11 @@ def _require_joinable(settings: TrainSettings, ranks: Ranks) -> None:
         )
 
 
+def _require_usable_ops(augment: AugmentSettings, device: torch.device) -> None:
+    """Raise UserError for an operation of the user that will not do, before anything is written."""
+    rendering_device(augment.device, device, load_custom_ops(augment.custom))
+
+
 def open_report(folder: RunFolder) -> None:
     """Show the report in the desktop's browser; without a desktop only name it."""
     opener = shutil.which("xdg-open") or shutil.which("open")
@@ -296,9 +333,9 @@ def open_report(folder: RunFolder) -> None:
     webbrowser.open(folder.report.resolve().as_uri())
 
 
-def _threads(settings: TrainSettings, device: torch.device, ranks: Ranks) -> KeptThreads:
+def _threads(settings: TrainSettings, device: torch.device, ranks: Ranks) -> FixedThreads:
     """Return who decides on the number of compute threads from batch to batch."""
     if settings.threads != "auto" or device.type != "cpu":
-        return KeptThreads()
+        return FixedThreads()
     cores = available_cores() // ranks.local_size
     return ThreadTrials(thread_choices(cores), torch.set_num_threads)

@@ -187,7 +187,7 @@ class Peer:
         return [max(0.0, float(value)) for value in self._stats]
 
 
-SIDES = {"ours": Ours, "pycocotools": Peer}
+SIDES: dict[str, type[Ours | Peer]] = {"ours": Ours, "pycocotools": Peer}
 
 
 def peak_mib(side: str, arguments: argparse.Namespace) -> float:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.training_problem import TARGETS_PER_IMAGE, TrainingProblem
 from configs.schema.augment import AugmentSettings
-from data.augment.device.undrawn_batch import collate_undrawn
+from data.augment.device.planned_batch import collate_planned
 from data.collate import collate
 from data.dataset import SampleKey, TrainDataset
 from models.losses import DetectionCriterion
@@ -23,7 +23,7 @@ from models.postprocess import Postprocess
 from utils.engine.compiled import Compiler
 from utils.runtime.seeding import set_deterministic
 from utils.structures.batch import Batch, Targets
-from utils.structures.images import Record
+from utils.structures.images import ImageArray, Record
 from utils.structures.predictions import LevelAssignment, Predictions
 
 CPU = torch.device("cpu")
@@ -79,7 +79,8 @@ def moved(predictions: Predictions, device: torch.device) -> Predictions:
     levels = tuple(
         level.detach().to(device, copy=True).requires_grad_() for level in predictions.levels
     )
-    return replace(predictions, levels=levels, anchors=predictions.anchors.to(device))
+    anchors = None if predictions.anchors is None else predictions.anchors.to(device)
+    return replace(predictions, levels=levels, anchors=anchors)
 
 
 def check_loss(problem: TrainingProblem) -> str:
@@ -92,7 +93,7 @@ def check_loss(problem: TrainingProblem) -> str:
         terms.total.backward()
         gradients = [level.grad for level in there.levels]
         results.append(
-            (torch.stack([terms.box, terms.objectness, terms.classification]), gradients)
+            (torch.stack([terms["box"], terms["objectness"], terms["classification"]]), gradients)
         )
     (expected, expected_gradients), (got, gradients) = results
     worst = require_close("loss", got.detach(), expected.detach())
@@ -147,7 +148,9 @@ def check_precision(problem: TrainingProblem, precision: str) -> str:
         learner, batch = problem.learner(f"train.precision={name}"), problem.batch()
         terms = [learner.learn(batch, step) for step in range(AMP_STEPS)]
         losses[name] = torch.stack([each.total.detach() for each in terms if each is not None])
-    difference = require_close(f"loss in {precision}", *reversed(losses.values()), AMP_TOLERANCE)
+    difference = require_close(
+        f"loss in {precision}", losses[precision], losses["float32"], AMP_TOLERANCE
+    )
     return f"losses of {AMP_STEPS} steps within {difference:.1e} of float32"
 
 
@@ -183,12 +186,12 @@ def check_augmentation(problem: TrainingProblem) -> str:
     """Images drawn by the device are the CPU's, and nobody waits for them."""
     dataset, keys = planned_samples(problem)
     worker = collate([dataset[key] for key in keys])
-    undrawn = collate_undrawn([dataset.undrawn(key) for key in keys])
-    expected = undrawn.draw()
+    planned = collate_planned([dataset.planned(key) for key in keys])
+    expected = planned.render()
     if problem.device.type == "cuda":
-        undrawn = undrawn.pin_memory()
+        planned = planned.pin_memory()
     with unasked(problem.device):
-        drawn = undrawn.to(problem.device).draw()
+        drawn = planned.to(problem.device).render()
     got = drawn.to(CPU)
     for name in ("boxes", "labels", "image_index"):
         if not torch.equal(getattr(got.targets, name), getattr(worker.targets, name)):
@@ -204,10 +207,12 @@ def check_augmentation(problem: TrainingProblem) -> str:
 def planned_samples(problem: TrainingProblem) -> tuple[TrainDataset, list[SampleKey]]:
     """Return images in memory, with strong augmentation, and the keys of a batch of them."""
     rng, side = np.random.default_rng(0), problem.image_size
-    images, records = {}, []
+    images: dict[str, ImageArray] = {}
+    records = []
     for index, (height, width) in enumerate([(side, side), (side // 2, side), (2 * side, side)]):
         noise = rng.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
-        images[str(index)] = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+        smooth = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+        images[str(index)] = np.asarray(smooth, np.uint8)
         corner = rng.uniform(0, 0.5, (TARGETS_PER_IMAGE, 2))
         boxes = np.concatenate((corner, corner + 0.4), axis=1) * [width, height, width, height]
         records.append(

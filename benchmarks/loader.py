@@ -26,7 +26,7 @@ import torch
 from benchmarks.measure import Figure, alternate, compared, milliseconds, report
 from configs.load import load_experiment
 from configs.schema import Experiment
-from data.augment.device.undrawn_batch import UndrawnBatch, collate_undrawn
+from data.augment.device.planned_batch import PlannedBatch, collate_planned
 from data.dataset import SampleKey, TrainDataset
 from data.image_cache import ImageCache
 from data.reading import train_reader
@@ -71,17 +71,17 @@ class Samples:
     def sent_ms(self) -> float:
         """Return the time of a sample from the cache that the training device is to draw."""
         keys = self._keys()
-        return milliseconds(lambda: self._undrawn(keys), len(keys) // BATCH) / BATCH
+        return milliseconds(lambda: self._planned(keys), len(keys) // BATCH) / BATCH
 
     def drawn_ms(self) -> float:
         """Return the time that drawing such a sample takes on this core."""
-        undrawn = self._undrawn(self._keys())
-        return milliseconds(undrawn.draw, 1) / BATCH
+        planned = self._planned(self._keys())
+        return milliseconds(planned.render, 1) / BATCH
 
-    def _undrawn(self, keys: list[SampleKey]) -> UndrawnBatch:
+    def _planned(self, keys: list[SampleKey]) -> PlannedBatch:
         """Return the next batch of `keys`, which are taken out."""
-        batch = [self._cached.undrawn(keys.pop()) for _ in range(BATCH)]
-        return collate_undrawn(batch)
+        batch = [self._cached.planned(keys.pop()) for _ in range(BATCH)]
+        return collate_planned(batch)
 
     def _epoch_ms(self, dataset: TrainDataset) -> float:
         keys = self._keys()

@@ -18,11 +18,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torchvision.ops import nms
 
 from benchmarks.measure import Figure, added_mib, alternate, compared, milliseconds, report
+from models.heads.detect import CellDecoder
 from models.postprocess import Postprocess
 from utils.runtime.memory import reuse_freed_memory
 from utils.structures.predictions import Predictions
@@ -42,7 +45,7 @@ def noise(images: int) -> Predictions:
         torch.randn(images, 3, cells, cells, 85, generator=generator) for cells in (80, 40, 20)
     )
     anchors = torch.tensor(ANCHORS, dtype=torch.float32).view(3, 3, 2)
-    return Predictions(levels=levels, anchors=anchors, strides=(8, 16, 32))
+    return Predictions(levels=levels, anchors=anchors, strides=(8, 16, 32), decoder=CellDecoder())
 
 
 def trained(weights: Path, source: Path, images: int) -> Predictions:
@@ -50,17 +53,22 @@ def trained(weights: Path, source: Path, images: int) -> Predictions:
     import cv2
 
     from assembly.detector import load_detector
+    from data.image_io import read_image
+    from models.detector import Detector
 
     files = sorted(source.rglob("*.jpg"))[:images]
     if len(files) < images:
         raise SystemExit(f"{source} holds {len(files)} JPEG files, not {images}")
-    pixels = [cv2.resize(cv2.imread(str(file)), (640, 640))[..., ::-1].copy() for file in files]
+    pixels = [cv2.resize(read_image(file), (640, 640)) for file in files]
     batch = torch.stack([torch.from_numpy(image).permute(2, 0, 1) for image in pixels])
-    detector = load_detector(weights).detector.eval()
+    detector = load_detector(weights).detector
+    if not isinstance(detector, Detector):
+        raise SystemExit(f"{weights} is an exported file; weights are needed")
+    detector.eval()
     with torch.no_grad():
         parts = [detector(part.float() / 255) for part in batch.split(4)]
     levels = tuple(torch.cat([part.levels[level] for part in parts]) for level in range(3))
-    return Predictions(levels=levels, anchors=parts[0].anchors, strides=parts[0].strides)
+    return replace(parts[0], levels=levels)
 
 
 def decoded_table(predictions: Predictions) -> Tensor:

@@ -27,7 +27,7 @@ from benchmarks.compiled_step import compiled_figures
 from benchmarks.measure import Figure, alternate, clock_milliseconds, compared, milliseconds, report
 from benchmarks.training_problem import TrainingProblem
 from configs.schema.train import EmaSettings, SgdSettings, TrainSettings
-from utils.engine.ema import WeightAverage, ema_decay
+from utils.engine.ema import ModelEma, ema_decay
 from utils.engine.learner import Learner
 from utils.engine.optimizer import build_optimizer
 from utils.engine.precision import autocast
@@ -150,7 +150,7 @@ class Update:
         """Return our update."""
         settings = TrainSettings()
         optimizer = build_optimizer(self.model, settings)
-        average = WeightAverage(self.model, settings.ema)
+        average = ModelEma(self.model, settings.ema)
 
         def update() -> None:
             optimizer.step()

@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from configs.schema.settings import SHARE
+
+_WORDS = {SHARE: f"a share of the run such as {SHARE}"}
 _PLAIN = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
@@ -14,7 +17,15 @@ def allowed(info: FieldInfo) -> str:
     """Say what a field takes: its type or choices, and its range with the limits named."""
     limits = _limits(info.metadata)
     options = [_describe(part, limits) for part in _alternatives(info.annotation)]
+    options += [_WORDS.get(word, word) for word in derivable_words(info)]
     return " or ".join(dict.fromkeys(options))
+
+
+def derivable_words(info: FieldInfo) -> list[str]:
+    """Return the words from which a run derives the number of a field, see configs/derive.py."""
+    extra = info.json_schema_extra
+    words = extra.get("derivable", []) if isinstance(extra, dict) else []
+    return [str(word) for word in words] if isinstance(words, list) else []
 
 
 def default_text(info: FieldInfo) -> str:

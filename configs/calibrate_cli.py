@@ -32,7 +32,7 @@ def parse_calibrate_command(arguments: Sequence[str] | None = None) -> Calibrate
     """
     parser = CommandParser(
         "calibrate.py",
-        "Fit scores to how often they are right, and write weights that give such scores.",
+        "Calibrate scores, so that they equal precision, and write weights that include it.",
         sections=("eval", "train"),
     )
     parser.add_argument(
@@ -40,13 +40,13 @@ def parse_calibrate_command(arguments: Sequence[str] | None = None) -> Calibrate
         metavar="FILE",
         type=Path,
         required=True,
-        help=".safetensors of a training, or a released .pt; stays as it is",
+        help=".safetensors of a run, or a released .pt; not changed",
     )
     parser.add_argument(
         "--out",
         metavar="FILE",
         type=Path,
-        help="the new file, never one that exists; NAME-calibrated.safetensors where not given",
+        help="new file, must not exist; default NAME-calibrated.safetensors",
     )
     parser.add_argument(
         "--data", metavar="D", help="data set YAML or its name; the training's own where not given"
@@ -55,7 +55,7 @@ def parse_calibrate_command(arguments: Sequence[str] | None = None) -> Calibrate
         "--split",
         choices=("train", "val", "test"),
         default="val",
-        help="split to fit on; on train scores are too good to learn from",
+        help="split to fit on; scores on train are too high to fit on",
     )
     parser.add_argument(
         "--method",

@@ -27,8 +27,10 @@ settings, in the YAML or as section.key=value:
   its bases, the command line before all files. Unknown keys and keys without effect are errors."""
 
 
-SAVED_KINDS = ("images", "video", "txt", "json", "csv", "crops")
-"""What predict.py can write into its folder."""
+SAVED_KINDS = (
+    "images", "video", "txt", "json", "csv", "crops", "coco", "yolo", "labelstudio", "cvat",
+)  # fmt: skip
+"""What predict.py can write into its folder; the last four are labels for annotation tools."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class CommandParser(OneLineParser):
             "overrides",
             nargs="*",
             metavar="section.key=value",
-            help="settings that go before the file's; the value is YAML",
+            help="settings that override the file's; the value is YAML",
         )
 
     def format_help(self) -> str:
@@ -115,7 +117,7 @@ def parse_predict_command(arguments: Sequence[str] | None = None) -> PredictComm
     """
     parser = CommandParser(
         "predict.py",
-        "Find objects in pictures, videos and streams. Prediction has defaults of its own: "
+        "Detect objects in images, videos and streams. Prediction has its own defaults: "
         "eval.score_threshold=0.25, eval.iou_threshold=0.45, eval.multi_label=false.",
         sections=("eval", "train", "model"),
     )
@@ -148,7 +150,7 @@ def _add_weights(parser: CommandParser) -> None:
         metavar="FILE",
         type=Path,
         required=True,
-        help=".safetensors of a training, a released .pt, or a file of export.py",
+        help=".safetensors of a run, a released .pt, or a file written by export.py",
     )
 
 
@@ -169,14 +171,15 @@ def _add_predict_options(parser: CommandParser) -> None:
         "--save",
         metavar="KINDS",
         default="images,video",
-        help=f"what to write, some of {','.join(SAVED_KINDS)}, or none; default images,video",
+        help=f"what to write, some of {','.join(SAVED_KINDS)}, or none; coco, yolo, labelstudio "
+        "and cvat are labels to be imported and corrected there; default images,video",
     )
     parser.add_argument(
         "--save-dir",
         metavar="FOLDER",
         type=Path,
         default=Path("runs/predict"),
-        help="where; a taken name gets a number; default runs/predict",
+        help="output folder; a number is added if it exists; default runs/predict",
     )
     parser.add_argument(
         "--save-json",
@@ -189,12 +192,12 @@ def _add_predict_options(parser: CommandParser) -> None:
         "--categories",
         metavar="FILE",
         type=Path,
-        help="COCO annotation file whose category ids the results use; else those of the training",
+        help="COCO annotation file whose category ids the results use; default: the training's",
     )
     parser.add_argument(
         "--like-val",
         action="store_true",
-        help="keep section eval as the training had it, so that the results are those of val.py",
+        help="use the eval section of the training, so that the results are those of val.py",
     )
 
 

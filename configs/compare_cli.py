@@ -16,8 +16,8 @@ from configs.schema.comparison import ComparisonSettings, PairingSettings, Verdi
 from configs.schema.tuning import Choices, ListedTrials, Range, SearchedTrials
 
 _USAGE = """\
-compare.py --cfg DESIGN.yaml [key=value ...]   run the comparison, or go on with it, and report
-compare.py --cfg DESIGN.yaml --plan-only       say what it can find and how long it takes, no more
+compare.py --cfg DESIGN.yaml [key=value ...]   run the comparison, or continue it, and report
+compare.py --cfg DESIGN.yaml --plan-only       only say what it can detect and how long it takes
 compare.py report FOLDER                       compute every number again from the run folders
 compare.py power --sd S [--margin M] [--arms K] [--correction C]
                                                what so many seeds can find, before any training"""
@@ -122,8 +122,8 @@ def parse_compare_command(arguments: Sequence[str] | None = None) -> CompareComm
 
 
 def _power(words: Sequence[str]) -> PowerQuestion:
-    parser = CommandParser("compare.py power", "Say what so many seeds can find.")
-    parser.add_argument("--sd", type=float, required=True, help="spread between seeds, points")
+    parser = CommandParser("compare.py power", "Show what a number of seeds can detect.")
+    parser.add_argument("--sd", type=float, required=True, help="std over seeds, points")
     parser.add_argument("--margin", type=float, default=0.5, help="smallest relevant difference")
     parser.add_argument("--arms", type=int, default=1, help="arms compared with the baseline")
     parser.add_argument("--correction", choices=("holm", "max", "none"), default="holm")
@@ -134,7 +134,7 @@ def _power(words: Sequence[str]) -> PowerQuestion:
 
 
 def _train(words: Sequence[str]) -> TrainRun | ResumeRun:
-    parser = CommandParser("compare.py train", "Train one run of a comparison and judge it.")
+    parser = CommandParser("compare.py train", "Train one run of a comparison and evaluate it.")
     one = parser.add_mutually_exclusive_group(required=True)
     one.add_argument("--cfg", metavar="FILE", type=Path, help="experiment")
     one.add_argument("--resume", metavar="RUN", type=Path, help="folder of the run that goes on")

@@ -4,13 +4,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 
 from configs.compile_contradictions import compile_contradictions
+from configs.heads import head_name, head_traits
 from configs.loss_contradictions import loss_contradictions
 from configs.schema import Experiment
 from configs.schema.data import SyntheticDataset
 from configs.sources import Layer
-
-HEADS_WITHOUT_OBJECTNESS = frozenset({"Retina"})
-"""Last rows of graphs whose output is boxes and classes only."""
 
 
 def contradictions(
@@ -19,7 +17,7 @@ def contradictions(
     """Return one sentence for each contradiction, with the place that states the key."""
     found = [*_levels(experiment, graph), *_anchors(experiment, graph), *_thresholds(experiment)]
     found += [*_synthetic_names(experiment), *loss_contradictions(experiment)]
-    found += [*_objectness(experiment, graph), *_threads(experiment)]
+    found += [*_head(experiment, graph), *_threads(experiment)]
     found += [*compile_contradictions(experiment.train)]
     return [
         f"{key} ({settings.source(tuple(key.split('.'))).where}) {problem}"
@@ -35,22 +33,28 @@ def num_levels(graph: Mapping[str, object]) -> int | None:
     return len(inputs) if isinstance(inputs, list) else None
 
 
-def head_name(graph: Mapping[str, object]) -> str | None:
-    """Return the block of a graph's last row, None where it does not say."""
-    rows = graph.get("head")
-    last = rows[-1] if isinstance(rows, list) and rows else None
-    return str(last[2]) if isinstance(last, list) and len(last) > 2 else None
-
-
-def _objectness(experiment: Experiment, graph: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    head, is_stated = head_name(graph), experiment.loss.objectness is not None
-    network = f"the head {head} of {PurePath(experiment.model.graph).name}"
-    if head in HEADS_WITHOUT_OBJECTNESS and is_stated:
+def _head(experiment: Experiment, graph: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield what goes against the head, where it is known: else the graph's reader says so."""
+    traits, is_stated = head_traits(graph), experiment.loss.objectness is not None
+    if traits is None:
+        return
+    network = f"the head {head_name(graph)} of {PurePath(experiment.model.graph).name}"
+    if is_stated and not traits.has_objectness:
         yield "loss.objectness", f"must be null: {network} has no objectness"
-    if head is not None and head not in HEADS_WITHOUT_OBJECTNESS and not is_stated:
+    if traits.has_objectness and not is_stated:
         yield (
             "loss.objectness",
             f"must not be null: {network} predicts objectness, which has to learn",
+        )
+    if traits.has_anchors:
+        return
+    if experiment.model.anchors != "graph":
+        yield "model.anchors", f"must be graph: {network} has no anchors"
+    assigner = experiment.loss.assigner
+    if assigner.needs_anchors:
+        yield (
+            "loss.assigner.name",
+            f"is {assigner.name}, which matches anchors, and {network} has none",
         )
 
 

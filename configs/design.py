@@ -84,12 +84,24 @@ def load_design(path: str | Path, overrides: Sequence[str] = ()) -> LoadedDesign
     check_arms(settings, stated)
     design = LoadedDesign(settings, stated.path, experiment, {})
     arms = {arm: _load_arm(design, arm) for arm in settings.arms}
+    _check_length(settings, stated, arms)
 
     def load(arm: str, trial: Overrides) -> LoadedExperiment:
         return load_experiment(experiment, design.overrides(arm, trial))
 
     check_search(settings, stated, load)
     return LoadedDesign(settings, stated.path, experiment, arms)
+
+
+def _check_length(
+    settings: ComparisonSettings, stated: StatedDesign, arms: Mapping[str, LoadedExperiment]
+) -> None:
+    unstated = [arm for arm, loaded in arms.items() if "train.epochs" in loaded.words]
+    if settings.tuning is not None and unstated:
+        raise ConfigError(
+            f"tuning ({stated.where(('tuning',))}) trains a share of train.epochs, which is auto "
+            f"in arm {unstated[0]}; state train.epochs as a number"
+        )
 
 
 def _apply(values: Overrides, override: str) -> None:

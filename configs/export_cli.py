@@ -83,7 +83,7 @@ def _add_what(parser: CommandParser) -> None:
         metavar="FILE",
         type=Path,
         required=True,
-        help=".safetensors of a training, or a released .pt",
+        help=".safetensors of a run, or a released .pt",
     )
     parser.add_argument(
         "--format",
@@ -94,7 +94,7 @@ def _add_what(parser: CommandParser) -> None:
     parser.add_argument(
         "--nms",
         action="store_true",
-        help="put non-maximum suppression with its thresholds into the file; onnx and openvino",
+        help="include NMS and its thresholds in the file; onnx and openvino",
     )
     parser.add_argument(
         "--int8",
@@ -104,7 +104,7 @@ def _add_what(parser: CommandParser) -> None:
     parser.add_argument(
         "--like-val",
         action="store_true",
-        help="keep section eval as the training had it, so that --nms gives the results of val.py",
+        help="use the eval section of the training, so that --nms gives the results of val.py",
     )
     parser.add_argument(
         "--output", metavar="FOLDER", type=Path, help="where; beside the weights if not given"
@@ -116,12 +116,12 @@ def _add_images(parser: CommandParser) -> None:
         "--calibration-data",
         metavar="D/SPLIT",
         help="data set and split whose images set the ranges of --int8, such as coco128/train; "
-        "the weights' own training images if not given",
+        "default: the model's own training images",
     )
     parser.add_argument(
         "--data",
         metavar="D/SPLIT",
-        help="with --int8, data set and split to judge both files on, such as coco128/val",
+        help="with --int8, data set and split to evaluate both files on, such as coco128/val",
     )
     parser.add_argument(
         "--check-images",
@@ -130,7 +130,7 @@ def _add_images(parser: CommandParser) -> None:
         action="append",
         default=[],
         help="image or folder on which each file is compared with PyTorch, may be given several "
-        "times; if not given, images of --calibration-data, of the weights' own data, or generated",
+        "times; default: images of --calibration-data, of the model's own data, or generated ones",
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from configs.allowed import allowed, choices, shown
+from configs.derived_words import with_numbers
 from configs.keys import ROOT, Group, dotted, nearest_key
 from configs.schema import Experiment
 from configs.schema.settings import Settings
@@ -62,7 +63,7 @@ def validate(layer: Layer) -> tuple[Experiment | None, list[str]]:
     """Make the settings from their values; the faults where that fails."""
     try:
         # The JSON route is strict on types and still takes a list for a tuple, 1 for a float.
-        return Experiment.model_validate_json(json.dumps(layer.values)), []
+        return Experiment.model_validate_json(json.dumps(with_numbers(layer))), []
     except ValidationError as error:
         return None, _faults_of(error, layer)
 

@@ -5,10 +5,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from configs.derived_words import put
 from configs.schema import Experiment
 
 WITHOUT_INFLUENCE = (
     "run",
+    "hooks",
     "train.workers",
     "train.cache",
     "train.cache_limit",
@@ -24,9 +26,19 @@ WITHOUT_INFLUENCE = (
 """Keys that say where and how fast, not what; of the graph its content counts, not its name."""
 
 
-def fingerprint(experiment: Experiment, graph: Mapping[str, object]) -> str:
-    """Return 12 hex digits of a SHA-256 over settings and graph."""
+def fingerprint(
+    experiment: Experiment, graph: Mapping[str, object], words: Mapping[str, str] | None = None
+) -> str:
+    """Return 12 hex digits of a SHA-256 over settings and graph.
+
+    Args:
+        experiment: the settings.
+        graph: content of the model graph.
+        words: by dotted key; count instead of the numbers that the run derives from them.
+    """
     settings = experiment.model_dump(mode="json")
+    for key, word in (words or {}).items():
+        put(settings, key, word)
     for key in WITHOUT_INFLUENCE:
         _remove(settings, key)
     text = json.dumps({"settings": settings, "graph": _text_keys(graph)}, sort_keys=True)

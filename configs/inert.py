@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from configs.allowed import shown
+from configs.derived_words import stated_words
 from configs.keys import dotted
 from configs.schema import Experiment
 from configs.schema.branch_loss import FocalLossSettings
-from configs.schema.model import IouAssigner
+from configs.schema.model import IouAssignerSettings
 from configs.sources import KeyPath, Layer, leaves
 
 
@@ -28,6 +29,8 @@ class Rule:
     """The keys whose values make it so; none where it is always so."""
     harmless: object = None
     """A value that says nothing else than that the key is off."""
+    unless_derived: tuple[str, ...] = ()
+    """Keys; where the run derives the number of one of them, the rule does not apply."""
 
 
 def _has_objectness(experiment: Experiment) -> bool:
@@ -43,7 +46,7 @@ def _no_class_term(experiment: Experiment) -> bool:
 
 
 def _no_double_claims(experiment: Experiment) -> bool:
-    return isinstance(experiment.loss.assigner, IouAssigner)
+    return isinstance(experiment.loss.assigner, IouAssignerSettings)
 
 
 def _one_class(experiment: Experiment) -> bool:
@@ -134,7 +137,12 @@ RULES = (
         harmless=0,
     ),
     Rule(
-        keys=("train.warmup.min_iterations", "train.warmup.momentum", "train.warmup.bias_lr"),
+        keys=(
+            "train.warmup.min_iterations",
+            "train.warmup.max_share",
+            "train.warmup.momentum",
+            "train.warmup.bias_lr",
+        ),
         applies=_no_warmup,
         because="train.warmup.epochs is 0",
         causes=("train.warmup.epochs",),
@@ -151,6 +159,13 @@ RULES = (
         applies=lambda experiment: experiment.train.ema.decay == 0,
         because="train.ema.decay is 0",
         causes=("train.ema.decay",),
+    ),
+    Rule(
+        keys=("train.ema.horizon",),
+        applies=lambda experiment: True,
+        because="train.ema.decay and train.ema.ramp_steps are numbers, not auto",
+        causes=("train.ema.decay",),
+        unless_derived=("train.ema.decay", "train.ema.ramp_steps"),
     ),
     Rule(
         keys=("train.cache_limit",),
@@ -190,10 +205,11 @@ def keys_without_effect(experiment: Experiment, settings: Layer) -> list[str]:
 
     A key is stated in vain where it stands beside, or above in precedence, what makes it so.
     """
+    words = stated_words(settings).keys()
     return [
         _sentence(path, rule, settings)
         for rule in RULES
-        if rule.applies(experiment)
+        if rule.applies(experiment) and not words & set(rule.unless_derived)
         for path in _stated(rule, settings)
     ]
 

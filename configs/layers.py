@@ -1,14 +1,17 @@
 """From files and the command line to layers of settings, in order of precedence."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from configs.dataset_yaml import fill_missing, normalise
+from configs.derived_words import derivable_keys, put
 from configs.errors import ConfigError
 from configs.faults import unknown_key
 from configs.locate import find_dataset_yaml, find_yaml
+from configs.resolved import DERIVED
 from configs.sources import KeyPath, Layer, Source, display_name
 from configs.yaml_reader import Document, parse_value, read_yaml
 
@@ -85,6 +88,7 @@ class Layers:
         by_user = here.parent.name != PRESETS_FOLDER
         if document.values.pop("resolved", False) is True:
             by_user = False
+            _take_words(document)
         file = Source(display_name(path), here.parent, by_user=by_user)
         for name in _bases(document, file):
             base = find_yaml(name, file.at(document.lines[("base",)]), "base")
@@ -134,6 +138,15 @@ def _bases(document: Document, file: Source) -> list[str]:
         return names
     where = file.at(document.lines[("base",)]).where
     raise ConfigError(f"base ({where}) must be the name of a YAML, or a list of names")
+
+
+def _take_words(document: Document) -> None:
+    """Put the words of a resolved file in the place of the numbers that were derived from them."""
+    words = document.values.pop(DERIVED, {})
+    for key, word in words.items() if isinstance(words, dict) else ():
+        if key in derivable_keys() and isinstance(word, str):
+            with suppress(KeyError, TypeError):
+                put(document.values, key, word)
 
 
 def _below_data(document: Document) -> dict[KeyPath, int]:

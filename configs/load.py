@@ -6,11 +6,12 @@ Precedence, lowest first: defaults of the schema, `base:` files in order, the ex
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from configs.contradictions import contradictions
+from configs.derived_words import Derived, stated_words
 from configs.errors import ConfigError
 from configs.faults import check_keys, validate
 from configs.fingerprint import fingerprint
@@ -41,15 +42,28 @@ class LoadedExperiment:
     """The experiment file."""
     notes: tuple[str, ...] = ()
     """What a person should know about the reading, one sentence each."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """Dotted key -> word, of the settings whose number the run derives, see configs/derive.py."""
+    derived: tuple[Derived, ...] = ()
+    """The numbers that stand for the words, once they are derived."""
+    is_derived: bool = False
+    """False while the schema's defaults stand in for the numbers of `words`."""
 
     @property
     def hash(self) -> str:
-        """12 hex digits over everything that can change the result, the graph included."""
-        return fingerprint(self.experiment, self.graph)
+        """12 hex digits over everything that can change the result, the graph included; the same
+        before and after numbers are derived.
+        """
+        return fingerprint(self.experiment, self.graph, self.words)
+
+    def require_derived(self) -> None:
+        """Raise RuntimeError where numbers that only stand in would be used."""
+        if self.words and not self.is_derived:
+            raise RuntimeError(f"numbers are not derived yet: {', '.join(self.words)}")
 
     def to_yaml(self) -> str:
         """Return all settings with their origins; loading the text gives the same experiment."""
-        return resolved_yaml(self.experiment, self.origins)
+        return resolved_yaml(self.experiment, self.origins, self.words)
 
 
 def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> LoadedExperiment:
@@ -81,6 +95,7 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> LoadedEx
         origins=_origins(settings),
         path=path,
         notes=tuple(stack.notes),
+        words=stated_words(settings),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from configs.schema import Experiment
-from configs.schema.branch_loss import BranchLoss, FocalLossSettings, FocalStarLoss
+from configs.schema.branch_loss import BranchLossSettings, FocalLossSettings, FocalStarLossSettings
 from configs.schema.class_loss import ClassLoss
 
 Contradiction = tuple[str, str]
@@ -23,7 +23,7 @@ def loss_contradictions(experiment: Experiment) -> Iterator[Contradiction]:
         ("objectness", objectness, "iou"),
         ("classification", classification, "hard"),
     ):
-        if isinstance(branch, FocalStarLoss) and (branch.target or default) == "iou":
+        if isinstance(branch, FocalStarLossSettings) and (branch.target or default) == "iou":
             yield (
                 f"loss.{name}.name",
                 "is focal_star, which has no minimum on soft targets; "
@@ -46,12 +46,12 @@ def _against_background(classification: ClassLoss) -> Iterator[Contradiction]:
         )
 
 
-def _list_without_classes(objectness: BranchLoss) -> Iterator[Contradiction]:
+def _list_without_classes(objectness: BranchLossSettings) -> Iterator[Contradiction]:
     if isinstance(getattr(objectness, "alpha", None), tuple):
         yield "loss.objectness.alpha", "is a list, one number a class; objectness has no classes"
 
 
-def _lengths(classification: BranchLoss, num_classes: int) -> Iterator[Contradiction]:
+def _lengths(classification: BranchLossSettings, num_classes: int) -> Iterator[Contradiction]:
     alpha = getattr(classification, "alpha", None)
     for key, values in (("alpha", alpha), ("class_weights", classification.class_weights)):
         if isinstance(values, tuple) and len(values) != num_classes:

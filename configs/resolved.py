@@ -13,13 +13,30 @@ _HEAD = """\
 # All settings of one run, with the origin of each. Train it again: train.py --cfg THIS_FILE
 resolved: true  # keys without effect here are no mistake
 """
+DERIVED = "derived"
+"""Key of a resolved file that holds the words of settings whose numbers the run derives."""
 _COMMENT_COLUMN = 48
 _PLAIN = re.compile(r"[\w./][\w./-]*")
 
 
-def resolved_yaml(experiment: Experiment, origins: Mapping[str, str]) -> str:
-    """Write every setting, one a line, with its origin as comment."""
-    return _HEAD + "\n".join(_lines(experiment.model_dump(mode="json"), "", origins)) + "\n"
+def resolved_yaml(
+    experiment: Experiment, origins: Mapping[str, str], words: Mapping[str, str] | None = None
+) -> str:
+    """Write every setting, one a line, with its origin as comment.
+
+    Args:
+        experiment: the settings.
+        origins: by dotted key.
+        words: by dotted key, from which the run derived the numbers; they are read back as stated.
+    """
+    lines = _lines(experiment.model_dump(mode="json"), "", origins)
+    return _HEAD + _words(words or {}) + "\n".join(lines) + "\n"
+
+
+def _words(words: Mapping[str, str]) -> str:
+    if not words:
+        return ""
+    return f"{DERIVED}: {_value(dict(words))}  # these numbers follow from data, batch and epochs\n"
 
 
 def _lines(settings: Mapping[str, Any], prefix: str, origins: Mapping[str, str]) -> Iterator[str]:

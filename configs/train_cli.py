@@ -31,13 +31,13 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
     Raises:
         SystemExit: With code 2 after one line on stderr; with code 0 after `--help`.
     """
-    parser = CommandParser("train.py", "Train a detector, or go on with a training.")
+    parser = CommandParser("train.py", "Train a detector, or resume a run.")
     parser.add_argument("--cfg", metavar="FILE", type=Path, help="experiment, a YAML in configs/")
     parser.add_argument(
         "--resume",
         metavar="RUN",
         type=Path,
-        help="run folder whose training goes on; settings stated beside it are changed",
+        help="resume the run in this folder; settings given with it are changed",
     )
     parser.add_argument(
         "--accept-data",
@@ -50,14 +50,14 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
     parser.add_argument(
         "--verify-resume",
         action="store_true",
-        help="prove that killed and resumed trainings end as undisturbed ones do: trains twice, "
-        "tiny without --cfg",
+        help="check that an interrupted and resumed run gives the same weights as an uninterrupted "
+        "one: trains twice, a tiny run without --cfg",
     )
     parser.add_argument(
         "--replay",
         metavar="FILE",
         type=Path,
-        help="compute a batch again that made loss or gradient NaN or infinite, and say where",
+        help="recompute a saved batch whose loss or gradient was NaN or infinite, and say where",
     )
     command = parser.parse(sys.argv[1:] if arguments is None else arguments)
     modes = [command.resume, command.replay, command.verify_resume or None]

@@ -48,7 +48,7 @@ def parse_val_command(arguments: Sequence[str] | None = None) -> ValCommand:
     """
     parser = CommandParser(
         "val.py",
-        "Judge weights on a data set; settings are those of the training unless stated.",
+        "Evaluate a model on a data set; settings not given are those of its training.",
         sections=("eval", "train", "model"),
     )
     _add_data(parser)
@@ -83,13 +83,13 @@ def _add_data(parser: CommandParser) -> None:
         metavar="FILE",
         type=Path,
         required=True,
-        help=".safetensors of a training, a released .pt, or a file of export.py",
+        help=".safetensors of a run, a released .pt, or a file written by export.py",
     )
     parser.add_argument(
         "--data", metavar="D", help="data set YAML or its name; the training's own where not given"
     )
     parser.add_argument(
-        "--split", choices=("train", "val", "test"), default="val", help="split to judge on"
+        "--split", choices=("train", "val", "test"), default="val", help="split to evaluate on"
     )
 
 
@@ -98,7 +98,7 @@ def _add_results(parser: CommandParser) -> None:
         "--task",
         choices=("judge", "speed"),
         default="judge",
-        help="speed: measure instead how long reading, framing, network and NMS take",
+        help="judge: compute metrics; speed: time reading, letterbox, network and NMS instead",
     )
     parser.add_argument(
         "--batch-sizes",
@@ -115,15 +115,15 @@ def _add_results(parser: CommandParser) -> None:
     parser.add_argument(
         "--threshold-report",
         action="store_true",
-        help="list the score threshold of best F1 for every class, IoU 0.5, and what one threshold "
-        "for all classes costs",
+        help="list the score threshold of best F1 for every class, at IoU 0.5, and the F1 that one "
+        "threshold for all classes loses",
     )
     parser.add_argument(
         "--plots",
         metavar="FOLDER",
         type=Path,
-        help="write index.html, which needs no network, and its plots as PNG: precision and "
-        "recall, F1, confusion, scores, calibration, kinds of errors, worst images",
+        help="write index.html, an offline page, and its plots as PNG: precision and recall, F1, "
+        "confusion, scores, calibration, kinds of errors, worst images",
     )
 
 

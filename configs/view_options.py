@@ -37,22 +37,22 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tta",
         action="store_true",
-        help="test-time augmentation: see every picture at three scales, each also mirrored, and "
+        help="test-time augmentation: run every image at three scales, each also flipped, and "
         "merge by NMS; about six times slower",
     )
     parser.add_argument(
         "--tile",
         metavar="SIZE",
         type=int,
-        help="also see every larger picture in tiles of SIZE pixels, for small objects in large "
-        f"pictures; from {SMALLEST_TILE}",
+        help="also run larger images in tiles of SIZE pixels, for small objects in large images; "
+        f"from {SMALLEST_TILE}",
     )
     parser.add_argument(
         "--overlap",
         metavar="SHARE",
         type=float,
-        help="share of a tile that its neighbour sees too, 0 to "
-        f"{LARGEST_OVERLAP}; objects smaller than that are never cut; default 0.2",
+        help="overlap of neighbouring tiles as a share of the tile, 0 to "
+        f"{LARGEST_OVERLAP}; smaller objects are never cut; default 0.2",
     )
 
 

@@ -139,11 +139,11 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode):
                 self._fail(key_node, "a key must be a plain word")
             key = loader.construct_object(key_node)
+            place = (*path, str(key))
             if key in mapping:
-                first = self.lines[(*path, str(key))]
-                self._fail(key_node, f"key '{key}' is already stated in line {first}")
-            self.lines[(*path, str(key))] = key_node.start_mark.line + 1
-            mapping[key] = self._value(loader, value_node, (*path, str(key)))
+                self._fail(key_node, f"key '{key}' is already stated in line {self.lines[place]}")
+            self.lines[place] = key_node.start_mark.line + 1
+            mapping[key] = self._value(loader, value_node, place)
         return mapping
 
     def _fail(self, node: yaml.Node, problem: str) -> None:

@@ -13,13 +13,14 @@ from torch.utils.data import Dataset
 from configs.schema.augment import AugmentSettings
 from data.augment.affine import draw_affine
 from data.augment.compose import compose
-from data.augment.device.sources import UndrawnSample, gather
-from data.augment.draws import Stream, generator
-from data.augment.hsv import draw_gains
+from data.augment.device.sources import PlannedSample, gather
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
 from data.augment.mixup import draw_share
+from data.augment.operation import PixelOp, SampledOp
+from data.augment.pixel_ops import PIXEL_OPS
 from data.augment.plan import SamplePlan, Scene, build_plan
 from data.augment.render import render
+from data.augment.rng import SampleStreams
 from data.letterbox import Letterbox, evaluation_letterbox
 from data.pixels import ReadRecord, read_record
 from data.record_table import RecordTable
@@ -42,7 +43,7 @@ class SampleKey:
 
 
 class TrainDataset(Dataset[Sample]):
-    """Augmented samples; every draw comes from (seed, epoch, index)."""
+    """Augmented samples; every random choice comes from (seed, epoch, index, operation)."""
 
     def __init__(
         self,
@@ -51,11 +52,13 @@ class TrainDataset(Dataset[Sample]):
         augment: AugmentSettings,
         seed: int,
         read: ReadRecord = read_record,
+        ops: Sequence[PixelOp] = PIXEL_OPS,
     ) -> None:
         self._records = RecordTable(records)
         self._read = read
         self._augment = augment
-        self._seed = seed
+        self._ops = tuple(ops)
+        self._streams = SampleStreams(seed)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -68,8 +71,8 @@ class TrainDataset(Dataset[Sample]):
         """
         return render(self.plan(key), self._read)
 
-    def undrawn(self, key: SampleKey) -> UndrawnSample:
-        """Return the sample of `key` for somebody else to draw.
+    def planned(self, key: SampleKey) -> PlannedSample:
+        """Return the sample of `key` for the device to render.
 
         Raises:
             UserError: an image cannot be read.
@@ -77,12 +80,12 @@ class TrainDataset(Dataset[Sample]):
         return gather(self.plan(key), self._read)
 
     def plan(self, key: SampleKey) -> SamplePlan:
-        """Draw lots for the sample of `key`; no pixels are read."""
-        augment = self._augment
-        rng = generator(self._seed, Stream.SAMPLE, key.epoch, key.index, key.copy)
-        scenes, share = self._scenes(key, rng)
-        gains = draw_gains(augment, rng)
-        flip_x, flip_y = rng.random(2) < (augment.flip_horizontal, augment.flip_vertical)
+        """Sample the augmentation parameters of `key`; no pixels are read."""
+        scenes, share = self._scenes(key)
+        ops = tuple(
+            SampledOp(op=op, parameters=op.sample(self._stream(op.name, key), self._augment))
+            for op in self._ops
+        )
         record = self._records[key.index]
         meta = ImageMeta(
             path=record.path,
@@ -92,20 +95,27 @@ class TrainDataset(Dataset[Sample]):
             scale=(1.0, 1.0),
             pad=(0, 0),
         )
-        flips = bool(flip_x), bool(flip_y)
-        return build_plan(scenes, share=share, gains=gains, flips=flips, meta=meta)
+        return build_plan(scenes, share=share, ops=ops, meta=meta)
 
-    def _scenes(self, key: SampleKey, rng: np.random.Generator) -> tuple[tuple[Scene, ...], float]:
-        """Return mosaic, two mosaics to blend or a single image, and the share of the first."""
-        if not key.mosaic or rng.random() >= self._augment.mosaic:
+    def _stream(self, name: str, key: SampleKey) -> np.random.Generator:
+        return self._streams(name, key.epoch, key.index, key.copy)
+
+    def _scenes(self, key: SampleKey) -> tuple[tuple[Scene, ...], float]:
+        """Return mosaic, two mosaics to blend or a single image, and the share of the first.
+
+        A second mosaic takes the next numbers of the same streams.
+        """
+        mosaic, affine = self._stream("mosaic", key), self._stream("affine", key)
+        if not key.mosaic or mosaic.random() >= self._augment.mosaic:
             size = self._records.size(key.index)
-            return (self._scene(single(key.index, size, key.image_size), key, rng),), 1.0
-        scene = self._scene(self._mosaic(key.index, key.image_size, rng), key, rng)
-        if rng.random() >= self._augment.mixup:
+            return (self._scene(single(key.index, size, key.image_size), key, affine),), 1.0
+        scene = self._scene(self._mosaic(key.index, key.image_size, mosaic), key, affine)
+        mixup = self._stream("mixup", key)
+        if mixup.random() >= self._augment.mixup:
             return (scene,), 1.0
-        partner = int(rng.integers(len(self)))
-        second = self._scene(self._mosaic(partner, key.image_size, rng), key, rng)
-        return (scene, second), draw_share(rng)
+        partner = int(mixup.integers(len(self)))
+        second = self._scene(self._mosaic(partner, key.image_size, mosaic), key, affine)
+        return (scene, second), draw_share(mixup)
 
     def _mosaic(self, index: int, image_size: int, rng: np.random.Generator) -> Layout:
         """Lay image `index` and random others out; it is the middle one of nine."""
@@ -124,19 +134,19 @@ class TrainDataset(Dataset[Sample]):
         return compose(layout, self._records, affine, key.image_size)
 
 
-class UndrawnDataset(Dataset[UndrawnSample]):
-    """The samples of a `TrainDataset`, not drawn."""
+class PlannedDataset(Dataset[PlannedSample]):
+    """The samples of a `TrainDataset` for the device to render."""
 
     def __init__(self, dataset: TrainDataset) -> None:
         self._dataset = dataset
 
-    def __getitem__(self, key: SampleKey) -> UndrawnSample:
+    def __getitem__(self, key: SampleKey) -> PlannedSample:
         """Return the sample of `key`.
 
         Raises:
             UserError: an image cannot be read.
         """
-        return self._dataset.undrawn(key)
+        return self._dataset.planned(key)
 
 
 class EvalDataset(Dataset[Sample]):
@@ -180,12 +190,11 @@ class EvalDataset(Dataset[Sample]):
         """
         record = self._records[index]
         frame = self._letterbox(record.size)
-        (vertical, horizontal), (top, left) = frame.scale, frame.pad
-        scale = np.array([horizontal, vertical, horizontal, vertical], np.float32)
+        meta = frame.meta(record.path, record.image_id)
         return Sample(
             image=frame.apply(self._read(record)),
-            boxes=record.boxes * scale + np.array([left, top, left, top], np.float32),
+            boxes=meta.to_network(record.boxes),
             labels=record.labels,
             ignore=record.ignore,
-            meta=frame.meta(record.path, record.image_id),
+            meta=meta,
         )

@@ -62,7 +62,7 @@ def fit_size(size: tuple[int, int], image_size: int) -> tuple[int, int]:
     """Return `size` scaled so that its long side is `image_size`, cut to whole pixels, at least 1.
 
     Cut rather than rounded, in this order of operations, because that is how the images of
-    released YOLOv5 weights were resized (SPEC 2B.10).
+    released YOLOv5 weights were resized (docs/recipe_sources.md#images).
     """
     ratio = image_size / max(size)
     return max(1, int(size[0] * ratio)), max(1, int(size[1] * ratio))

@@ -9,10 +9,12 @@ import torch
 
 from configs.schema.evaluation import EvalSettings
 from configs.schema.experiment import Experiment
-from data.augment.device.undrawn_batch import collate_undrawn
+from data.augment.custom import load_custom_ops
+from data.augment.device.planned_batch import collate_planned
+from data.augment.pixel_ops import PIXEL_OPS
 from data.collate import collate
-from data.dataset import EvalDataset, TrainDataset, UndrawnDataset
-from data.drawing import DrawnBatches, drawing_device
+from data.dataset import EvalDataset, PlannedDataset, TrainDataset
+from data.device_rendering import RenderedBatches, rendering_device
 from data.image_cache import ImageCache
 from data.image_weights import build_draw
 from data.reading import eval_reader, train_reader
@@ -31,7 +33,7 @@ MOST_SOURCES = 4
 class TrainBatches:
     """The batches of every epoch of a training; `close` ends the workers.
 
-    The workers draw them, or `draw_on` does: then workers send what it takes, and batches are on
+    The workers draw them, or `render_on` does: then workers send what it takes, and batches are on
     that device.
     """
 
@@ -42,12 +44,12 @@ class TrainBatches:
         *,
         workers: int,
         pin_memory: bool = False,
-        draw_on: torch.device | None = None,
+        render_on: torch.device | None = None,
     ) -> None:
         self._plan = plan
         self._sampler = TrainSampler(plan)
-        self._loader: WorkerLoader[Batch] | DrawnBatches
-        if draw_on is None:
+        self._loader: WorkerLoader[Batch] | RenderedBatches
+        if render_on is None:
             self._loader = WorkerLoader(
                 dataset,
                 self._sampler,
@@ -57,16 +59,16 @@ class TrainBatches:
                 batch_bytes=largest_batch_bytes(plan),
             )
         else:
-            undrawn = UndrawnDataset(dataset)
+            planned = PlannedDataset(dataset)
             loader = WorkerLoader(
-                undrawn,
+                planned,
                 self._sampler,
-                collate_undrawn,
+                collate_planned,
                 workers=workers,
                 pin_memory=pin_memory,
                 batch_bytes=MOST_SOURCES * largest_batch_bytes(plan),
             )
-            self._loader = DrawnBatches(loader, draw_on)
+            self._loader = RenderedBatches(loader, render_on)
 
     @property
     def num_images(self) -> int:
@@ -183,9 +185,11 @@ def build_train_batches(
         ranks: this process among those that share the images of an epoch.
 
     Raises:
-        UserError: there are no images, or the image size is no multiple of `stride`.
+        UserError: there are no images, the image size is no multiple of `stride`, or an operation
+            of `augment.custom` cannot be used.
     """
     train, augment = experiment.train, experiment.augment
+    custom = load_custom_ops(augment.custom)
     if not records:
         raise UserError("the training split has no usable image; see labels_report.csv")
     check_image_size(train.image_size, stride)
@@ -203,14 +207,15 @@ def build_train_batches(
         process=ranks.rank,
     )
     reader = train_reader(train, stride, cache)
-    dataset = TrainDataset(records, augment=augment, seed=train.seed, read=reader)
+    ops = (*PIXEL_OPS, *custom)
+    dataset = TrainDataset(records, augment=augment, seed=train.seed, read=reader, ops=ops)
     return TrainBatches(
         dataset,
         plan,
         workers=train.workers,
         # Page-locked memory only speeds up copies to CUDA.
         pin_memory=device.type == "cuda",
-        draw_on=drawing_device(augment.device, device),
+        render_on=rendering_device(augment.device, device, ops),
     )
 
 

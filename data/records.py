@@ -7,12 +7,10 @@ judged, and the result is kept until a label, an image or a reader option change
 from collections.abc import Mapping
 from pathlib import Path
 
-from configs.schema.data import CocoDataset, SyntheticDataset, VocDataset, YoloDataset
-from data.formats.coco import CocoReader
+from configs.schema.data import DatasetSettings, SyntheticDataset
 from data.formats.files import Reader, SplitFiles, require_folder
+from data.formats.readers import READERS
 from data.formats.rows import RawImage, RawSplit, judge, reject_all
-from data.formats.voc import VocReader
-from data.formats.yolo import YoloReader
 from data.image_facts import ImageFacts, Stamp, inspect_images, stamp_files
 from data.index_cache import IndexCache, hash_files, hash_parts
 from data.label_report import Decision, LabelReport, decide
@@ -22,13 +20,10 @@ from utils.structures.images import Record
 
 __all__ = ["Split", "SplitName", "load_split"]
 
-FileDataset = YoloDataset | CocoDataset | VocDataset
 SIZE_DIFFERS = "image has another size than its labels state"
 
 
-def load_split(
-    dataset: FileDataset | SyntheticDataset, split: SplitName, *, may_generate: bool = True
-) -> Split:
+def load_split(dataset: DatasetSettings, split: SplitName, *, may_generate: bool = True) -> Split:
     """Return the records of one split and the report on what could not be taken as it is.
 
     Image ids are those of the file for COCO, elsewhere positions in the sorted split from 0,
@@ -81,16 +76,12 @@ def _kept(cache: IndexCache, name: str, key: str, stamps: Mapping[str, Stamp]) -
     return split if now == dict(outside) else None
 
 
-def open_reader(dataset: FileDataset, split: SplitName) -> Reader:
+def open_reader(dataset: DatasetSettings, split: SplitName) -> Reader:
     """Return the reader of the data set's format; raises UserError if there is no such split."""
     require_folder(Path(dataset.path), "data.path")
     if not getattr(dataset, split):
         raise UserError(f"data.{split} is not set: this data set has no {split} split")
-    if isinstance(dataset, CocoDataset):
-        return CocoReader(dataset, split)
-    if isinstance(dataset, VocDataset):
-        return VocReader(dataset, split)
-    return YoloReader(dataset, split)
+    return READERS[type(dataset)](dataset, split)
 
 
 def _reader_sources() -> list[Path]:
@@ -108,7 +99,7 @@ def _content_key(files: SplitFiles, stamps: Mapping[str, Stamp]) -> str:
 
 
 def _assemble(
-    dataset: FileDataset,
+    dataset: DatasetSettings,
     split: SplitName,
     raw: RawSplit,
     facts: Mapping[str, ImageFacts],

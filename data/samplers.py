@@ -7,7 +7,7 @@ from itertools import cycle, islice
 
 from torch.utils.data import Sampler
 
-from data.augment.draws import Stream, generator
+from data.augment.rng import Stream, generator
 from data.dataset import SampleKey
 from data.image_weights import Draw, draw_uniformly
 

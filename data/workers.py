@@ -69,8 +69,7 @@ class WorkerLoader(Generic[BatchT]):
                 is not known.
         """
         reuse_freed_memory()  # this process computes on a CPU with maps as large as images
-        self._dataset = _Reported(dataset)
-        self._collate = _Collate(collate)
+        self._batch_loader = _BatchLoader(dataset, collate)
         self._plan = _Plan(batch_sampler)
         self._pin_memory = pin_memory
         plan = fitting_workers(min(workers, len(batch_sampler)), batch_bytes)
@@ -88,10 +87,10 @@ class WorkerLoader(Generic[BatchT]):
             cv2.setNumThreads(0)
         with _trusting_the_number():
             self._loader: DataLoader[Any] = DataLoader(
-                self._dataset,
+                self._batch_loader,
                 batch_sampler=self._plan,
                 num_workers=workers,
-                collate_fn=self._collate,
+                collate_fn=_as_it_is,
                 worker_init_fn=_start_worker,
                 persistent_workers=workers > 0,
                 prefetch_factor=prefetch if workers else None,
@@ -121,7 +120,7 @@ class WorkerLoader(Generic[BatchT]):
             _logger.warning("%s; this process loads the rest of the epoch itself", fault)
             self._retreat()
         for keys in islice(iter(self._plan), number, None):
-            batch = self._collate([self._dataset[key] for key in keys])
+            batch = self._batch_loader.__getitems__(keys)
             if isinstance(batch, UserError):
                 raise batch
             yield batch
@@ -227,35 +226,26 @@ class _Plan:
         return iter(() if self.is_empty else self._batches)
 
 
-class _Reported(Dataset[Any]):
-    """A dataset that returns a user's mistake instead of raising it.
+class _BatchLoader(Dataset[Any]):
+    """Loads whole batches for DataLoader; a user's mistake is returned instead of raised.
 
     DataLoader would wrap the text of an exception in the traceback of the worker.
     """
 
-    def __init__(self, dataset: Dataset[Any]) -> None:
+    def __init__(self, dataset: Dataset[Any], collate: Callable[[Sequence[Any]], Any]) -> None:
         self._dataset = dataset
+        self._collate = collate
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitems__(self, keys: Sequence[Any]) -> Any:
+        """Return the batch of `keys`, or the first mistake; DataLoader calls this by its name."""
         try:
-            return self._dataset[key]
+            return self._collate([self._dataset[key] for key in keys])
         except UserError as error:
             return error
 
 
-class _Collate(Generic[SampleT, BatchT]):
-    """Makes a batch of samples; of mistakes among them, the first one."""
-
-    def __init__(self, collate: Callable[[Sequence[SampleT]], BatchT]) -> None:
-        self._collate = collate
-
-    def __call__(self, samples: "list[SampleT | UserError]") -> "BatchT | UserError":
-        good: list[SampleT] = []
-        for sample in samples:
-            if isinstance(sample, UserError):
-                return sample
-            good.append(sample)
-        return self._collate(good)
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 _HELD = set(SIGNALS)

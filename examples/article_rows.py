@@ -2,6 +2,8 @@
 
     python examples/article_rows.py [--epochs 5] [--images 6000] [--mnist FOLDER]
 
+Articles and rows are named as in docs/articles.md.
+
 Ends with the articles' small classifier on drawn digits, or on the idx files of MNIST in a folder.
 The exit code is 1 where a row does not come out as expected.
 """

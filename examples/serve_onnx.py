@@ -50,8 +50,9 @@ class OnnxDetector:
         pixels = framed[..., ::-1].transpose(2, 0, 1)[None].astype(np.float32) / 255
         boxes, scores, labels, counts = self._session.run(None, {"images": pixels})
         count = int(counts[0])
-        found = (boxes[0, :count] - np.float32([*pad, *pad])) / np.float32([*scale, *scale])
-        found = found.clip(0, np.float32([width, height, width, height]))
+        found = boxes[0, :count] - np.array([*pad, *pad], np.float32)
+        found = found / np.array([*scale, *scale], np.float32)
+        found = found.clip(0, np.array([width, height, width, height], np.float32))
         scores = scores[0, :count]
         if self._score_map:
             scores = np.interp(scores, self._score_map["knots"], self._score_map["values"])

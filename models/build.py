@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.errors import ConfigError
+from configs.heads import HEAD_TRAITS
 from models.arguments import parse_activation
 from models.blocks import BLOCKS
 from models.graph import IMAGE, IMAGE_CHANNELS, Graph, Row
@@ -63,12 +64,10 @@ def _build_row(graph: Graph, row: Row) -> nn.Module:
 
 def _build_head(graph: Graph, row: Row) -> nn.Module:
     build: Callable[..., nn.Module] = HEADS[row.block]
-    return build(
-        graph.head_channels,
-        *row.arguments,
-        num_classes=graph.num_classes,
-        num_anchors=graph.num_anchors,
-    )
+    sizes = {"num_classes": graph.num_classes}
+    if HEAD_TRAITS[row.block].has_anchors:
+        sizes["num_anchors"] = graph.num_anchors
+    return build(graph.head_channels, *row.arguments, **sizes)
 
 
 def _replace_activations(modules: nn.ModuleList, activation: str, source: str) -> None:

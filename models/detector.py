@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from models.anchors import default_anchors, order_anchors
 from models.build import build_modules, measure_size_multiple, measure_strides
 from models.graph import IMAGE, Graph, parse_graph
-from models.heads import AnchorHead
+from models.heads import DetectionHead
 from models.limits import MAX_PARAMETERS
 from models.score_map import ScoreMap
 from utils.structures.predictions import Predictions
@@ -59,23 +59,29 @@ class Detector(nn.Module):
         return self.graph.num_classes
 
     @property
-    def head(self) -> AnchorHead:
+    def head(self) -> DetectionHead:
         """The last row."""
-        return cast(AnchorHead, self.model[-1])
+        return cast(DetectionHead, self.model[-1])
 
     @property
-    def anchors(self) -> Tensor:
-        """(L, A, 2) width and height in input pixels."""
-        return self.head.anchors * self._stride_column
+    def anchors(self) -> Tensor | None:
+        """(L, A, 2) width and height in input pixels, None for a head without anchors."""
+        anchors = self.head.anchors
+        return None if anchors is None else anchors * self._stride_column
 
     @torch.no_grad()
     def set_anchors(self, anchors: Tensor) -> None:
-        """Replace the anchors by (L, A, 2) width and height in input pixels, fine to coarse."""
-        if anchors.shape != self.head.anchors.shape:
-            raise ValueError(
-                f"anchors must be {tuple(self.head.anchors.shape)}, got {tuple(anchors.shape)}"
-            )
-        self.head.anchors.copy_(anchors.to(self._stride_column) / self._stride_column)
+        """Replace the anchors by (L, A, 2) width and height in input pixels, fine to coarse.
+
+        Raises:
+            ValueError: the shape is another, or the head has no anchors.
+        """
+        own = self.head.anchors
+        if own is None:
+            raise ValueError("the head has no anchors to be set")
+        if anchors.shape != own.shape:
+            raise ValueError(f"anchors must be {tuple(own.shape)}, got {tuple(anchors.shape)}")
+        own.copy_(anchors.to(self._stride_column) / self._stride_column)
 
     def forward(self, images: Tensor) -> Predictions:
         """Return the raw predictions of images (B, 3, H, W), float in [0, 1], RGB.
@@ -93,8 +99,7 @@ class Detector(nn.Module):
             levels=features[len(self.model) - 1],
             anchors=self.anchors,
             strides=self.strides,
-            coding=self.head.coding,
-            has_objectness=self.head.has_objectness,
+            decoder=self.head.decoder,
             class_scores=self.graph.class_scores,
         )
 
@@ -125,7 +130,8 @@ def build_detector(
         mapping: the graph, see `parse_graph`.
         num_classes: number of classes of the data.
         anchors: one list w, h, w, h, ... in input pixels per level, instead of the graph's; None
-            takes the graph's, or `default_anchors` where the graph only counts them.
+            takes the graph's, or `default_anchors` where the graph only counts them, or none for a
+            head without anchors.
         source: name of the graph's file, for messages.
         max_parameters: a network of more is not built.
 
@@ -146,7 +152,8 @@ def build_detector(
         mapping=mapping,
     )
     stated = graph.anchors or default_anchors(graph, strides)
-    detector.set_anchors(torch.tensor(order_anchors(stated), dtype=torch.float32))
+    if stated is not None:
+        detector.set_anchors(torch.tensor(order_anchors(stated), dtype=torch.float32))
     return detector
 
 

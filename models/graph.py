@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeGuard, cast, get_args
 
 from configs.errors import ConfigError
+from configs.heads import HEAD_TRAITS, head_name, head_traits
 from models.arguments import nearest_name, resolve
 from models.blocks import BLOCKS
 from models.heads import HEADS
+from models.heads.detection_head import LevelAnchors
 from models.limits import (
     MAX_ANCHORS,
     MAX_CHANNELS,
@@ -41,8 +43,6 @@ IMAGE = -1
 """Source index of the image itself."""
 IMAGE_CHANNELS = 3
 
-LevelAnchors = tuple[tuple[float, float], ...]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -65,8 +65,9 @@ class Graph:
     """A checked network description; the last row is the detection head.
 
     anchors: (width, height) in input pixels for each level and anchor, or None where the
-    description gives only their number. head_channels: channels of each level's feature map, in the
-    order of the last row's sources. source: the file it came from, for messages.
+    description gives only their number, or the head has none. num_anchors: of a cell, 1 without.
+    head_channels: channels of each level's feature map, in the order of the last row's sources.
+    source: the file it came from, for messages.
     """
 
     rows: tuple[Row, ...]
@@ -94,10 +95,11 @@ def parse_graph(
     """Return the checked network that a YAML mapping describes.
 
     Args:
-        mapping: keys `backbone`, `head` (lists of rows), `anchors` (one list w, h, w, h, ... in
-            pixels per level, or the number of anchors per level), and optionally `nc` (replaced by
-            `num_classes`), `depth_multiple`, `width_multiple`, `channel_multiple`, `activation`,
-            `class_scores` (sigmoid, or softmax for a detector trained with such a class loss).
+        mapping: keys `backbone`, `head` (lists of rows), for a head with anchors `anchors` (one
+            list w, h, w, h, ... in pixels per level, or their number per level), and optionally
+            `nc` (replaced by `num_classes`), `depth_multiple`, `width_multiple`,
+            `channel_multiple`, `activation`, `class_scores` (sigmoid, or softmax for a detector
+            trained with such a class loss).
         num_classes: number of classes of the data, at least 1.
         source: name of the file, for messages.
         max_parameters: a network of more is not built.
@@ -124,10 +126,13 @@ class _Reader:
         self.depth = _positive(mapping.get("depth_multiple", 1.0), "depth_multiple", source)
         self.width = _positive(mapping.get("width_multiple", 1.0), "width_multiple", source)
         self.divisor = _positive(mapping.get("channel_multiple", 8), "channel_multiple", source)
-        self.anchors, self.num_anchors = _read_anchors(mapping["anchors"], source)
+        self.names: dict[str, Any] = {"nc": num_classes}
+        self.anchors, self.num_anchors = None, 1
+        if "anchors" in mapping:
+            self.anchors, self.num_anchors = _read_anchors(mapping["anchors"], source)
+            self.names["anchors"] = mapping["anchors"]
         self.channels: dict[int, int] = {IMAGE: IMAGE_CHANNELS}
         self.repeats = 0
-        self.names = {"nc": num_classes, "anchors": mapping["anchors"]}
 
     def read(self) -> Graph:
         stated = [*self.mapping["backbone"], *self.mapping["head"]]
@@ -201,18 +206,20 @@ class _Reader:
     def _head_row(
         self, index: int, sources: tuple[int, ...], block: str, arguments: tuple[Any, ...]
     ) -> Row:
-        most = 2 + HEADS[block].optional_arguments
-        if not 2 <= len(arguments) <= most or arguments[0] != self.num_classes:
-            more = f" and up to {most - 2} more" if most > 2 else ""
+        stated = ("nc", "anchors") if HEAD_TRAITS[block].has_anchors else ("nc",)
+        least, optional = len(stated), HEADS[block].optional_arguments
+        is_number_fit = least <= len(arguments) <= least + optional
+        if not is_number_fit or arguments[0] != self.num_classes:
+            more = f" and up to {optional} more" if optional else ""
             raise ConfigError(
-                f"{_where(self.source, index, block)}: args must be [nc, anchors]{more}, "
+                f"{_where(self.source, index, block)}: args must be [{', '.join(stated)}]{more}, "
                 f"got {list(arguments)}"
             )
         return Row(
             index=index,
             sources=sources,
             block=block,
-            arguments=arguments[2:],
+            arguments=arguments[least:],
             repeats=1,
             out_channels=0,
         )
@@ -272,9 +279,15 @@ def _check_keys(mapping: Mapping[str, Any], source: str) -> None:
         if key not in KEYS:
             hint = nearest_name(str(key), dict.fromkeys(KEYS))
             raise ConfigError(f"{source}: unknown key '{key}'; {hint}")
-    for key in ("backbone", "head", "anchors"):
+    traits = head_traits(mapping)
+    needs_anchors = traits is not None and traits.has_anchors
+    for key in ("backbone", "head", *(("anchors",) if needs_anchors else ())):
         if key not in mapping:
             raise ConfigError(f"{source}: key '{key}' is missing")
+    if "anchors" in mapping and traits is not None and not traits.has_anchors:
+        raise ConfigError(
+            f"{source}: anchors: the head {head_name(mapping)} has none; leave the key out"
+        )
     for key in ("backbone", "head"):
         if not isinstance(mapping[key], list | tuple):
             raise ConfigError(

@@ -12,10 +12,6 @@ from torch import Tensor
 
 from models.detector import Detector
 
-CLASS_TENSORS = {"Detect": ("m.", 5), "Retina": ("class_output.", 0)}
-"""Head -> where its tensors with rows per class begin, and R: four of the box, one of objectness.
-"""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadRows:
@@ -71,23 +67,23 @@ def common_rows(
         own: classes of the network.
         offered: classes of the weights, None where they do not say.
     """
-    head = detector.graph.rows[-1].block
-    if own is None or head not in CLASS_TENSORS:
+    if own is None:
         return {}
     theirs, ours = _plain(offered or ()), _plain(own)
     places = {name: index for index, name in reversed(list(enumerate(theirs)))}
     found = [(places[name], index) for index, name in enumerate(ours) if name in places]
-    start, other_rows = CLASS_TENSORS[head]
-    rows = HeadRows(
-        num_anchors=detector.head.num_anchors,
-        other_rows=other_rows,
-        offered_classes=None if offered is None else len(offered),
-        pairs=tuple(found),
-        names=tuple(own[index] for _, index in found),
-        same_classes=offered is None or theirs == ours,
-    )
-    prefix = f"model.{len(detector.model) - 1}.{start}"
-    return {name: rows for name in detector.state_dict() if name.startswith(prefix)}
+    prefix = f"model.{len(detector.model) - 1}."
+    return {
+        prefix + name: HeadRows(
+            num_anchors=rows.groups,
+            other_rows=rows.others,
+            offered_classes=None if offered is None else len(offered),
+            pairs=tuple(found),
+            names=tuple(own[index] for _, index in found),
+            same_classes=offered is None or theirs == ours,
+        )
+        for name, rows in detector.head.class_rows().items()
+    }
 
 
 def _plain(names: Sequence[str]) -> list[str]:

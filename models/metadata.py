@@ -45,7 +45,7 @@ def checkpoint_metadata(
         "format_version": FORMAT_VERSION,
         "graph": dict(detector.mapping),
         "class_names": list(class_names),
-        "anchors": detector.anchors.flatten(1).tolist(),
+        "anchors": [] if detector.anchors is None else detector.anchors.flatten(1).tolist(),
         "strides": list(detector.strides),
         "image_size": image_size,
     }

@@ -34,7 +34,7 @@ def detector_from_checkpoint(
     detector = build_detector(
         metadata["graph"],
         num_classes=len(metadata["class_names"]),
-        anchors=metadata["anchors"],
+        anchors=metadata["anchors"] or None,
         source=source,
         # The file decides of no more memory than it takes itself.
         max_parameters=sum(tensor.numel() for tensor in tensors.values()),

@@ -19,7 +19,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from configs.schema.branch_loss import BranchLoss
+from configs.schema.branch_loss import BranchLossSettings
 from configs.schema.class_loss import Classification
 from examples.minimiser import soft_target_minimiser
 from models.losses.catalogue import BRANCH_LOSSES
@@ -86,7 +86,7 @@ polyline{fill:none;stroke-width:2.5}
 .series-0{stroke:#6db6f2}.series-1{stroke:#ff8a7a}.series-2{stroke:#6fd39b}}
 """
 
-_SETTINGS: TypeAdapter[BranchLoss] = TypeAdapter(Classification)
+_SETTINGS: TypeAdapter[BranchLossSettings] = TypeAdapter(Classification)
 
 
 def build(stated: dict[str, object]) -> nn.Module:

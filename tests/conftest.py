@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: where the reference data lies, one compute thread."""
+"""Fixtures shared by all tests: where reference numbers and data lie, one compute thread."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,17 @@ from tests.commands import write_dataset
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
+GOLDEN = Path(__file__).parent / "golden"
+"""Reference numbers that travel with the repository (ORIGIN.md there)."""
 SHARED = Path(os.environ.get("FOCALDET_SHARED", Path(__file__).parents[2] / "shared"))
+"""Weights, data sets and reference numbers that do not: absent in a user's clone."""
+
+
+def golden_files(pattern: str) -> list[Path]:
+    """Return the reference files of a pattern: the repository's, then further ones of `SHARED`."""
+    own = sorted(GOLDEN.glob(pattern))
+    names = {path.name for path in own}
+    return own + [p for p in sorted((SHARED / "golden").glob(pattern)) if p.name not in names]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -34,7 +44,7 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder of reference numbers and data sets; absent in a user's clone."""
+    """Folder of data sets, weights and large reference files; absent in a user's clone."""
     if not SHARED.is_dir():
         pytest.skip(f"reference data not found at {SHARED}; set FOCALDET_SHARED")
     return SHARED

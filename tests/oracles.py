@@ -54,7 +54,7 @@ def naive_focal(
 
 
 def slow_focal(x: float, t: float, gamma: float, alpha: float) -> float:
-    """Linear form in log space (SPEC 2A.1), double precision, one element."""
+    """Linear form in log space, double precision, one element."""
 
     def log_sigmoid(y: float) -> float:
         return min(y, 0.0) - math.log1p(math.exp(-abs(y)))

@@ -32,6 +32,7 @@ UTILS = (
 )
 LAYERS: dict[str, frozenset[str]] = {
     "assembly": frozenset({"configs", "data", "models", *UTILS}),
+    "commands": frozenset({"assembly", "configs", "data", "models", *UTILS}),
     "configs": frozenset(),
     "utils.runtime": frozenset(),
     "utils.structures": frozenset(),
@@ -50,12 +51,12 @@ LAYERS: dict[str, frozenset[str]] = {
 }
 """Package -> packages of ours that it may import besides itself."""
 BANNED_NAMES = {"general", "misc", "helpers", "common", "util", "tools"}
-MAX_FILE_LINES = 300
+MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
 
 def sources() -> list[Path]:
-    packages = ("assembly", "configs", "data", "models", "utils")
+    packages = ("assembly", "commands", "configs", "data", "models", "utils")
     return sorted(path for package in packages for path in (ROOT / package).rglob("*.py"))
 
 

@@ -1,8 +1,9 @@
 """val.py on released weights reaches the published evaluation, image by image where that has one.
 
 The reference detections of coco128 have none at all on four images, though its raw outputs do: its
-suppression gives up after a time limit and leaves the rest of a batch empty (SPEC 2B.10). On all
-others the two must agree; and left empty on those four, ours must have the published numbers.
+suppression gives up after a time limit and leaves the rest of a batch empty
+(docs/recipe_sources.md#suppression). On all others the two must agree; and left empty on those
+four, ours must have the published numbers.
 """
 
 import contextlib

@@ -7,7 +7,7 @@ from pydantic import Field
 from configs.schema.settings import Settings
 
 
-class BoxLossBase(Settings):
+class BoxLossSettings(Settings):
     """What all box losses share."""
 
     carried: ClassVar[frozenset[str]] = frozenset({"gain", "normalizer"})
@@ -20,16 +20,16 @@ class BoxLossBase(Settings):
     levels divided by the number of matches (RetinaNet)."""
 
 
-class OverlapBoxLoss(BoxLossBase):
+class OverlapBoxLossSettings(BoxLossSettings):
     """1 - overlap."""
 
     name: Literal["iou", "giou", "diou", "ciou", "eiou", "siou"] = "ciou"
     """Overlap that is maximised: iou; giou (adds the empty part of the hull); diou (adds centre
     distance); ciou (adds aspect ratio); eiou (adds width and height); siou (adds direction and
-    shape). alpha_iou and focal_eiou are powers of them, smooth_l1 looks at coordinates."""
+    shape). alpha_iou and focal_eiou are powers of them, smooth_l1 compares coordinates."""
 
 
-class AlphaIouLoss(BoxLossBase):
+class AlphaIouLossSettings(BoxLossSettings):
     """1 - IoU^alpha plus the penalties of an overlap to the power alpha."""
 
     name: Literal["alpha_iou"]
@@ -38,19 +38,19 @@ class AlphaIouLoss(BoxLossBase):
     """Overlap whose penalties are added."""
 
     exponent: float = Field(default=3.0, gt=0, le=10)
-    """Exponent; above 1 weighs boxes that already fit."""
+    """Exponent; above 1 raises the weight of boxes that already fit."""
 
 
-class FocalEiouLossSettings(BoxLossBase):
+class FocalEiouLossSettings(BoxLossSettings):
     """IoU^gamma times the EIoU loss."""
 
     name: Literal["focal_eiou"]
 
     exponent: float = Field(default=0.5, ge=0, le=10)
-    """Exponent; above 0 weighs boxes that already fit."""
+    """Exponent; above 0 raises the weight of boxes that already fit."""
 
 
-class SmoothL1LossSettings(BoxLossBase):
+class SmoothL1LossSettings(BoxLossSettings):
     """Smooth L1 of centre shifts in units of the anchor and of log ratios of sides."""
 
     name: Literal["smooth_l1"]
@@ -60,6 +60,6 @@ class SmoothL1LossSettings(BoxLossBase):
 
 
 BoxLoss = Annotated[
-    OverlapBoxLoss | AlphaIouLoss | FocalEiouLossSettings | SmoothL1LossSettings,
+    OverlapBoxLossSettings | AlphaIouLossSettings | FocalEiouLossSettings | SmoothL1LossSettings,
     Field(discriminator="name"),
 ]

@@ -1,4 +1,4 @@
-"""Losses of objectness and classification: what one logit costs, which count, how they are summed.
+"""Losses of objectness and classification: per logit, which are kept, how they are reduced.
 
 Settings of boxes and of the whole section are in `loss.py`.
 """
@@ -17,7 +17,7 @@ class Ohem(Settings):
     """Only the elements with the highest loss learn; give one of the two keys."""
 
     share: float | None = Field(default=None, gt=0, le=1)
-    """Kept share of all elements, 0 to 1."""
+    """Share of all elements that is kept, 0 to 1."""
 
     negatives_per_positive: float | None = Field(default=None, gt=0)
     """All positives are kept, and this many negatives for each, the hardest first; 3 is usual."""
@@ -25,11 +25,11 @@ class Ohem(Settings):
     @model_validator(mode="after")
     def _exactly_one(self) -> "Ohem":
         if (self.share is None) == (self.negatives_per_positive is None):
-            raise ValueError("state exactly one of share and negatives_per_positive")
+            raise ValueError("set exactly one of share and negatives_per_positive")
         return self
 
 
-class BranchLoss(Settings):
+class BranchLossSettings(Settings):
     """What all losses of objectness and classification share."""
 
     carried: ClassVar[frozenset[str]] = frozenset(
@@ -57,8 +57,8 @@ class BranchLoss(Settings):
     by classes / 80 * 3 / levels, as published for this recipe."""
 
     target: Literal["iou", "hard"] | None = None
-    """What a match should reach: iou, the overlap of its box with the truth; hard, 1; null takes
-    iou for objectness and hard for classification, as published."""
+    """Target of an assigned cell: iou, that of its predicted box and the ground truth; hard, 1;
+    null takes iou for objectness and hard for classification, as published."""
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Moves class targets from 0 and 1 to e/2 and 1 - e/2 (with a softmax to e/C and 1 - e + e/C);
@@ -75,53 +75,52 @@ class BranchLoss(Settings):
     saved."""
 
     ohem: Ohem | None = None
-    """Online hard example mining: only the elements with the highest loss learn; null: all do."""
+    """Online hard example mining: train only on the elements of highest loss; null: on all."""
 
     class_weights: tuple[Positive, ...] | None = None
-    """Factor on every match by its class, one number a class; classification only."""
+    """Factor on assigned cells by class, one number per class; classification only."""
 
     class_balance: float | None = Field(default=None, gt=0, lt=1)
     """Weight classes by the inverse of their effective number of objects (1 - b^n) / (1 - b); b,
-    0.9 to 0.9999, is stated here; classification only, not with class_weights."""
+    0.9 to 0.9999, is set here; classification only, not with class_weights."""
 
     @model_validator(mode="after")
-    def _one_weighting_of_classes(self) -> "BranchLoss":
+    def _one_weighting_of_classes(self) -> "BranchLossSettings":
         if self.class_weights is not None and self.class_balance is not None:
-            raise ValueError("class_weights and class_balance both weigh the classes; state one")
+            raise ValueError("class_weights and class_balance both weight the classes; set one")
         return self
 
 
-class BceLoss(BranchLoss):
+class BceLossSettings(BranchLossSettings):
     """Binary cross-entropy on logits."""
 
     name: Literal["bce"] = "bce"
 
     pos_weight: Positive = 1.0
-    """Factor on the positive part of the loss; below 1 weakens positives, above 1 strengthens
-    them."""
+    """Factor on the positive part of the loss; below 1 reduces their weight, above 1 raises
+    it."""
 
 
-class AlphaBceLoss(BranchLoss):
+class AlphaBceLossSettings(BranchLossSettings):
     """Binary cross-entropy with a weight for positives and one for negatives."""
 
     name: Literal["bce_alpha"]
 
     alpha: Alpha
-    """Weight of positives, negatives get 1 - alpha; 0.5 halves both. Must be stated."""
+    """Weight of positives, negatives get 1 - alpha; 0.5 halves both. Must be set."""
 
 
-class FocalLossSettings(BranchLoss):
+class FocalLossSettings(BranchLossSettings):
     """Binary cross-entropy times a factor that is small where the prediction is already right."""
 
     name: Literal["focal"]
 
     gamma: float = Field(ge=0, le=10)
-    """Focusing exponent, 0 to 10; 0 is plain BCE, 1.5 to 2 is usual. Must be stated."""
+    """Focusing exponent, 0 to 10; 0 is plain BCE, 1.5 to 2 is usual. Must be set."""
 
     alpha: Alpha | tuple[Alpha, ...] | None
-    """Weight of positives, negatives get 1 - alpha; null weights neither; a list gives one number a
-    class. Must be stated: 0.25, the usual value, makes positives three times weaker than
-    negatives."""
+    """Weight of positives, negatives get 1 - alpha; null weights neither; a list sets one number
+    per class. Must be set: 0.25, the usual value, weights positives a third of negatives."""
 
     form: Literal["linear", "exp", "quality"] = "quality"
     """How far a prediction p is from a soft target t: linear 1 - (t p + (1-t)(1-p)), as in YOLOv5,
@@ -140,10 +139,10 @@ class FocalLossSettings(BranchLoss):
         return self
 
 
-class FocalStarLoss(BranchLoss):
+class FocalStarLossSettings(BranchLossSettings):
     """-log sigmoid(gamma x_t + beta) / gamma, the focal paper's second form, for hard targets."""
 
-    undoes_smoothing = BranchLoss.beyond_soft_targets
+    undoes_smoothing = BranchLossSettings.beyond_soft_targets
     name: Literal["focal_star"]
 
     gamma: float = Field(default=2.0, gt=0, le=10)
@@ -153,7 +152,7 @@ class FocalStarLoss(BranchLoss):
     """Shift of the logit."""
 
 
-class QualityLoss(BranchLoss):
+class QualityLossSettings(BranchLossSettings):
     """|t - p|^beta times cross-entropy, for soft targets (quality focal loss)."""
 
     name: Literal["quality"]
@@ -166,7 +165,7 @@ class QualityLoss(BranchLoss):
     what YOLOv5 calls QFocalLoss."""
 
 
-class VarifocalLoss(BranchLoss):
+class VarifocalLossSettings(BranchLossSettings):
     """Positives weigh their target q, negatives alpha p^gamma."""
 
     undoes_smoothing = "which takes every target above 0 for a positive"
@@ -179,26 +178,26 @@ class VarifocalLoss(BranchLoss):
     """Focusing exponent of negatives."""
 
 
-class GhmLoss(BranchLoss):
+class GhmLossSettings(BranchLossSettings):
     """Cross-entropy divided by how many elements have a gradient of that size."""
 
     name: Literal["ghm"]
 
     bins: int = Field(default=30, ge=1)
-    """Number of equal parts of the gradient's range [0, 1]."""
+    """Number of bins over the range [0, 1] of gradient norms."""
 
     momentum: float = Field(default=0.75, ge=0, lt=1)
-    """Share of the old counts that is kept per batch."""
+    """Momentum of the running counts per bin."""
 
     divide_by: Literal["bins", "occupied"] = "bins"
     """The number of all bins, as in the paper, or of those with an element, as in its public
     code."""
 
 
-class AsymmetricLoss(BranchLoss):
+class AsymmetricLossSettings(BranchLossSettings):
     """Focusing exponents of their own for positives and negatives; easy negatives cost nothing."""
 
-    undoes_smoothing = BranchLoss.beyond_soft_targets
+    undoes_smoothing = BranchLossSettings.beyond_soft_targets
     name: Literal["asymmetric"]
 
     gamma_positive: float = Field(default=0.0, ge=0, le=10)
@@ -208,23 +207,23 @@ class AsymmetricLoss(BranchLoss):
     """Focusing exponent of negatives."""
 
     margin: float = Field(default=0.05, ge=0, lt=1)
-    """Negatives with a score below cost nothing."""
+    """Negatives with a score below this have no loss."""
 
 
-class PolyLoss(BranchLoss):
+class PolyLossSettings(BranchLossSettings):
     """Cross-entropy plus epsilon (1 - p_t)."""
 
-    undoes_smoothing = BranchLoss.beyond_soft_targets
+    undoes_smoothing = BranchLossSettings.beyond_soft_targets
     name: Literal["poly"]
 
     epsilon: float = Field(default=1.0, ge=-1)
     """Change of the first coefficient of the series of cross-entropy in 1 - p_t; -1 removes it."""
 
 
-class PolyFocalLoss(BranchLoss):
+class PolyFocalLossSettings(BranchLossSettings):
     """Focal loss plus epsilon (1 - p_t)^(gamma + 1)."""
 
-    undoes_smoothing = BranchLoss.beyond_soft_targets
+    undoes_smoothing = BranchLossSettings.beyond_soft_targets
     name: Literal["poly_focal"]
 
     gamma: float = Field(default=2.0, ge=0, le=10)
@@ -237,10 +236,10 @@ class PolyFocalLoss(BranchLoss):
     """Change of the first coefficient of the series."""
 
 
-class ReducedFocalLoss(BranchLoss):
+class ReducedFocalLossSettings(BranchLossSettings):
     """Focal loss that leaves hard elements their whole cross-entropy."""
 
-    undoes_smoothing = BranchLoss.beyond_soft_targets
+    undoes_smoothing = BranchLossSettings.beyond_soft_targets
     name: Literal["reduced_focal"]
 
     gamma: float = Field(default=2.0, ge=0, le=10)
@@ -250,47 +249,47 @@ class ReducedFocalLoss(BranchLoss):
     """Weight of positives, negatives get 1 - alpha; null weights neither."""
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
-    """Probability of the truth below which an element counts in full."""
+    """Probability of the target class below which an element keeps its whole cross-entropy."""
 
 
-class EqualizedFocalLoss(BranchLoss):
+class EqualizedFocalLossSettings(BranchLossSettings):
     """Focal loss whose exponent grows for classes that get more gradient as negatives."""
 
     undoes_smoothing = "which takes every target above 0 for a positive"
     name: Literal["equalized_focal"]
 
     gamma: float = Field(default=2.0, gt=0, le=10)
-    """Focusing exponent of a class in balance."""
+    """Focusing exponent of a balanced class."""
 
     alpha: Alpha | None = 0.25
     """Weight of positives, negatives get 1 - alpha; null weights neither."""
 
     scale_factor: float = Field(default=8.0, ge=0)
-    """By how much the exponent grows at most."""
+    """Largest increase of the exponent."""
 
 
-class BlurLoss(BranchLoss):
+class BlurLossSettings(BranchLossSettings):
     """Cross-entropy that forgives confident positives without a label."""
 
     name: Literal["bce_blur"]
 
     temperature: float = Field(default=0.05, gt=0)
-    """How quickly forgiveness sets in, in units of probability."""
+    """Width of the transition, in units of probability; larger affects less confident ones too."""
 
 
 ElementwiseLoss = (
-    BceLoss
-    | AlphaBceLoss
+    BceLossSettings
+    | AlphaBceLossSettings
     | FocalLossSettings
-    | FocalStarLoss
-    | QualityLoss
-    | VarifocalLoss
-    | GhmLoss
-    | AsymmetricLoss
-    | PolyLoss
-    | PolyFocalLoss
-    | ReducedFocalLoss
-    | EqualizedFocalLoss
-    | BlurLoss
+    | FocalStarLossSettings
+    | QualityLossSettings
+    | VarifocalLossSettings
+    | GhmLossSettings
+    | AsymmetricLossSettings
+    | PolyLossSettings
+    | PolyFocalLossSettings
+    | ReducedFocalLossSettings
+    | EqualizedFocalLossSettings
+    | BlurLossSettings
 )
 Objectness = Annotated[ElementwiseLoss | None, Field(discriminator="name")]

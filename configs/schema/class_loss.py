@@ -4,17 +4,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from configs.schema.branch_loss import Alpha, BranchLoss, ElementwiseLoss
+from configs.schema.branch_loss import Alpha, BranchLossSettings, ElementwiseLoss
 
 
-class SoftmaxLoss(BranchLoss):
+class SoftmaxLossSettings(BranchLossSettings):
     """Cross-entropy of a softmax over the classes; scores are a softmax then, too."""
 
     over_classes = True
     name: Literal["softmax"]
 
 
-class SoftmaxFocalLoss(BranchLoss):
+class SoftmaxFocalLossSettings(BranchLossSettings):
     """(1 - p)^gamma times cross-entropy of a softmax over the classes."""
 
     over_classes = True
@@ -24,7 +24,7 @@ class SoftmaxFocalLoss(BranchLoss):
     """Focusing exponent."""
 
 
-class SeesawLoss(BranchLoss):
+class SeesawLossSettings(BranchLossSettings):
     """Softmax cross-entropy that spares rare classes the push of frequent ones."""
 
     over_classes = True
@@ -38,7 +38,7 @@ class SeesawLoss(BranchLoss):
     """Exponent of the ratio of scores by which a wrong class counts more."""
 
 
-class FocalDiceLoss(BranchLoss):
+class FocalDiceLossSettings(BranchLossSettings):
     """Focal loss of each class plus a soft dice loss of each class."""
 
     name: Literal["focal_dice"]
@@ -53,7 +53,7 @@ class FocalDiceLoss(BranchLoss):
     """Weight of the dice part."""
 
 
-class SoftmaxFocalDiceLoss(BranchLoss):
+class SoftmaxFocalDiceLossSettings(BranchLossSettings):
     """Focal loss of a softmax over the classes plus a soft dice loss over all of them."""
 
     over_classes = True
@@ -68,10 +68,10 @@ class SoftmaxFocalDiceLoss(BranchLoss):
 
 ClassLoss = (
     ElementwiseLoss
-    | SoftmaxLoss
-    | SoftmaxFocalLoss
-    | SeesawLoss
-    | FocalDiceLoss
-    | SoftmaxFocalDiceLoss
+    | SoftmaxLossSettings
+    | SoftmaxFocalLossSettings
+    | SeesawLossSettings
+    | FocalDiceLossSettings
+    | SoftmaxFocalDiceLossSettings
 )
 Classification = Annotated[ClassLoss, Field(discriminator="name")]

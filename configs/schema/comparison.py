@@ -15,7 +15,7 @@ _ARM_NAME = r"^[A-Za-z0-9][\w.-]*$"
 
 
 class VerdictSettings(Settings):
-    """The rule of the verdict, fixed before training; the test split is looked at once, by it."""
+    """Rule of the verdict, fixed before training; the test split is evaluated once, after it."""
 
     margin: float = Field(default=0.5, gt=0, le=100)
     """Difference in mAP50-95, in points of 100, below which arms count as equivalent."""
@@ -40,19 +40,19 @@ class VerdictSettings(Settings):
     difference, for which six seeds can be enough; none corrects nothing."""
 
     discovery_rate: float = Field(default=0.05, gt=0, lt=1)
-    """Share of false ones allowed among the classes called different (Benjamini-Hochberg)."""
+    """False discovery rate of the differences between classes (Benjamini-Hochberg)."""
 
     expected_sd: float = Field(default=1.0, gt=0)
-    """Assumed spread between seeds of an arm's difference to the baseline, points; serves only
-    the forecast before training. Small data sets show 1 to 2, COCO 0.3."""
+    """Assumed standard deviation over seeds of an arm's difference to the baseline, points; used
+    only for the power analysis before training. Small data sets show 1 to 2, COCO 0.3."""
 
     cut_share: float = Field(default=0.5, gt=0, lt=1)
     """Share of the validation images that become the test split where the data set has none;
-    chosen by a hash of their file names, and out of validation then."""
+    chosen by a hash of their file names and removed from validation."""
 
 
 class PairingSettings(Settings):
-    """What has to be equal across the arms of a seed, checked by hashes."""
+    """What must be equal across the arms of a seed, checked by hashes."""
 
     weights: bool = True
     """Initial weights; false where arms differ in the network or its priors."""
@@ -77,11 +77,11 @@ class ComparisonSettings(Settings):
     """The arm that the others are compared with."""
 
     seeds: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4, 5), min_length=1)
-    """One training per arm and seed; fewer than six can never be significant. More may be added
-    later: finished runs are kept."""
+    """One run per arm and seed; fewer than six can never be significant. Seeds may be added later:
+    finished runs are kept."""
 
     tuning: TuningSettings | None = None
-    """Search for each arm's best settings first; null compares the arms as they are stated."""
+    """Search for each arm's best settings first; null compares the arms as they are."""
 
     test: VerdictSettings = VerdictSettings()
     """The rule of the verdict."""
@@ -90,7 +90,7 @@ class ComparisonSettings(Settings):
     """What has to be equal across the arms of a seed."""
 
     jobs: int = Field(default=1, ge=1, le=1024)
-    """Trainings at the same time on this machine; with several, cores are shared out."""
+    """Runs at the same time on this machine; they share its cores."""
 
     engine: Literal["local", "ray"] = "local"
     """local starts processes here, and any number of machines may work on one shared folder; ray
@@ -101,8 +101,8 @@ class ComparisonSettings(Settings):
     """Folder that holds the comparisons, relative to the working directory."""
 
     name: str | None = Field(default=None, pattern=r"^[\w.-]+$")
-    """Name of the comparison's folder; null names it after this file and a hash of the design. A
-    comparison that exists is gone on with."""
+    """Name of the comparison's folder; null names it after this file and a hash of the design. An
+    existing comparison is continued."""
 
     @model_validator(mode="after")
     def _names_and_seeds(self) -> "ComparisonSettings":

@@ -1,6 +1,6 @@
 """Section `data`: where images and labels lie and how their formats are read."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -11,9 +11,11 @@ class DatasetSettings(Settings):
     """What all formats share."""
 
     carried: ClassVar[frozenset[str]] = frozenset({"path", "class_names", "max_rejected", "cache"})
+    num_name_folders: ClassVar[int] = 1
+    """Last folders of `path` that together are the data set's name for a person."""
 
     path: str
-    """Root folder of the data set. A relative path is tried against the YAML that states it, then
+    """Root folder of the data set. A relative path is tried against the YAML that sets it, then
     $FOCALDET_DATASETS, then ./datasets."""
 
     class_names: tuple[str, ...] = Field(min_length=1)
@@ -21,7 +23,7 @@ class DatasetSettings(Settings):
 
     max_rejected: float = Field(default=0.01, ge=0, le=1)
     """Share of label rows, 0 to 1, that may be unusable before training refuses to start; every
-    rejected row is in labels_report.csv. 1 always trains on what is left."""
+    rejected row is listed in labels_report.csv. 1 always trains on the remaining rows."""
 
     cache: bool = True
     """Keep an index of the labels between runs, in the user's cache folder ($FOCALDET_CACHE, else
@@ -52,7 +54,7 @@ class YoloDataset(DatasetSettings):
 
 
 class CocoSplit(Settings):
-    """Where one split of a COCO data set lies."""
+    """Images and annotations of one split of a COCO data set."""
 
     images: str
     """Folder of the images, relative to data.path."""
@@ -78,6 +80,8 @@ class CocoDataset(DatasetSettings):
 
 class VocDataset(DatasetSettings):
     """Pascal VOC: one XML per image, splits as lists of image names."""
+
+    num_name_folders: ClassVar[int] = 2  # VOCdevkit/VOC2012
 
     format: Literal["voc"]
 
@@ -135,3 +139,12 @@ class SyntheticDataset(DatasetSettings):
 Dataset = Annotated[
     YoloDataset | CocoDataset | VocDataset | SyntheticDataset, Field(discriminator="format")
 ]
+
+
+def settings_of_format(name: str) -> type[DatasetSettings]:
+    """Return the settings class whose `format` is `name`."""
+    classes = get_args(get_args(Dataset)[0])
+    found: type[DatasetSettings] = next(
+        each for each in classes if name in get_args(each.model_fields["format"].annotation)
+    )
+    return found

@@ -1,4 +1,4 @@
-"""Section `eval`: how detections are made from predictions and judged."""
+"""Section `eval`: post-processing of predictions and computation of metrics."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from configs.schema.settings import Settings
 
 
 class EvalSettings(Settings):
-    """Postprocessing and judge of validation, the same in training and in val.py."""
+    """Post-processing and metrics of validation, the same in training and in val.py."""
 
     score_threshold: float = Field(default=0.001, ge=0, lt=1)
     """Detections below this score are dropped, 0 to 1; low, because AP needs the whole curve."""
@@ -17,19 +17,20 @@ class EvalSettings(Settings):
     """Boxes of a class that overlap a better one by more than this IoU are dropped, 0 to 1."""
 
     max_detections: int = Field(default=300, ge=1)
-    """Most detections kept per image, best first; images that reach it are counted."""
+    """Most detections kept per image, highest score first; images that reach it are counted."""
 
     max_candidates: int = Field(default=30000, ge=1)
-    """Most candidates per image that enter NMS, best first; images that reach it are counted."""
+    """Most candidates per image that enter NMS, highest score first; images that reach it are
+    counted."""
 
     multi_label: bool = True
-    """One cell may be a detection of several classes; false takes its best class only."""
+    """Keep every class of a cell above the score threshold; false keeps its best class only."""
 
     class_agnostic: bool = False
     """Boxes of different classes suppress each other too."""
 
     batch_size: int = Field(default=16, ge=1)
-    """Most images per forward pass; has no influence on the result."""
+    """Images per forward pass; does not change the result."""
 
     rectangular: bool = True
     """Pad each image to its own shape, in steps of the stride, instead of to a square."""

@@ -1,6 +1,9 @@
-"""The whole configuration of a training."""
+"""The whole configuration of a training run."""
 
-from pydantic import Field
+import re
+from typing import Any
+
+from pydantic import Field, field_validator
 
 from configs.schema.augment import AugmentSettings
 from configs.schema.data import Dataset
@@ -9,6 +12,8 @@ from configs.schema.loss import LossSettings
 from configs.schema.model import ModelSettings
 from configs.schema.settings import Settings
 from configs.schema.train import TrainSettings
+
+_CLASS_NAME = re.compile(r"([A-Za-z_]\w*\.)+[A-Za-z_]\w*")
 
 
 class RunSettings(Settings):
@@ -27,7 +32,7 @@ class RunSettings(Settings):
 
 
 class Experiment(Settings):
-    """One training: data, network, loss, optimisation, evaluation."""
+    """One training run: data, network, loss, optimisation, evaluation."""
 
     data: Dataset
     """The data set: a mapping, or the name of a YAML that holds it (one published for YOLOv5-style
@@ -50,3 +55,22 @@ class Experiment(Settings):
 
     run: RunSettings = RunSettings()
     """Where results go."""
+
+    hooks: tuple[str | dict[str, Any], ...] = ()
+    """Classes of your own that are called beside the training, [my_package.MyHook] or
+    [{name: my_package.MyHook, key: value}] with arguments; imported from the working directory or
+    what is installed."""
+
+    @field_validator("hooks")
+    @classmethod
+    def _require_class_names(
+        cls, hooks: tuple[str | dict[str, Any], ...]
+    ) -> tuple[str | dict[str, Any], ...]:
+        for hook in hooks:
+            name = hook.get("name") if isinstance(hook, dict) else hook
+            if not isinstance(name, str) or not _CLASS_NAME.fullmatch(name):
+                raise ValueError(
+                    f"{hook!r} names no class; it must read my_package.MyHook, or {{name: "
+                    "my_package.MyHook, key: value}}"
+                )
+        return hooks

@@ -4,26 +4,29 @@ from typing import Literal
 
 from pydantic import Field
 
-from configs.schema.box_loss import BoxLoss, OverlapBoxLoss
-from configs.schema.branch_loss import BceLoss, Objectness
+from configs.schema.box_loss import BoxLoss, OverlapBoxLossSettings
+from configs.schema.branch_loss import BceLossSettings, BranchLossSettings, Objectness
 from configs.schema.class_loss import Classification
-from configs.schema.model import AnchorRatioAssigner, Assigner
+from configs.schema.model import AnchorRatioAssignerSettings, Assigner
 from configs.schema.settings import Settings
+
+BRANCHES = ("objectness", "classification")
+"""The terms on logits: sections of `loss` that name a loss of a logit each."""
 
 
 class LossSettings(Settings):
     """Assigner and the three terms of the loss."""
 
-    assigner: Assigner = AnchorRatioAssigner()
+    assigner: Assigner = AnchorRatioAssignerSettings()
     """Which cells answer for which target."""
 
-    box: BoxLoss = OverlapBoxLoss()
+    box: BoxLoss = OverlapBoxLossSettings()
     """Box term, over matched cells."""
 
-    objectness: Objectness = BceLoss(gain=1.0)
+    objectness: Objectness = BceLossSettings(gain=1.0)
     """Objectness term, over all cells; null with a Retina head, which has none."""
 
-    classification: Classification = BceLoss(gain=0.5)
+    classification: Classification = BceLossSettings(gain=0.5)
     """Class term, over matched cells and absent with a single class; with a Retina head over all
     cells, its gain as it stands."""
 
@@ -38,3 +41,9 @@ class LossSettings(Settings):
     claimed_twice: Literal["best", "last"] = "best"
     """Objectness target of a cell that several targets claim: the best overlap, or the last one
     written (as YOLOv5; depends on the order of labels)."""
+
+    @property
+    def branches(self) -> dict[str, BranchLossSettings]:
+        """The losses of logits by name of their branch, those that are not null."""
+        given = {name: getattr(self, name) for name in BRANCHES}
+        return {name: loss for name, loss in given.items() if loss is not None}

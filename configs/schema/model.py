@@ -1,6 +1,6 @@
 """Section `model`: which network, from which weights, with which anchors and priors."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -31,8 +31,28 @@ class ModelSettings(Settings):
     less time."""
 
 
-class AnchorRatioAssigner(Settings):
+PUBLISHED_MAX_RATIO = 4.0
+"""Ratio of sides up to which anchors count as similar to a box where the assigner has no limit."""
+
+
+class AssignerSettings(Settings):
+    """What all assigners share."""
+
+    needs_anchors: ClassVar[bool] = False
+    """It matches anchors, which not every head has."""
+    reads_predictions: ClassVar[bool] = False
+    """It decides by what the network predicts, so nothing can be counted before training."""
+
+    @property
+    def anchor_limit(self) -> float:
+        """Ratio of sides up to which statistics of anchors count an anchor as similar to a box."""
+        return PUBLISHED_MAX_RATIO
+
+
+class AnchorRatioAssignerSettings(AssignerSettings):
     """A target goes to every anchor of similar size, in its cell and the two nearest cells."""
+
+    needs_anchors = True
 
     name: Literal["anchor_ratio"] = "anchor_ratio"
 
@@ -40,9 +60,16 @@ class AnchorRatioAssigner(Settings):
     """Largest ratio between a side of the target and the anchor's, either way round, that still
     matches."""
 
+    @property
+    def anchor_limit(self) -> float:
+        """The limit itself."""
+        return self.max_ratio
 
-class IouAssigner(Settings):
+
+class IouAssignerSettings(AssignerSettings):
     """A target goes to every anchor box, centred on its cell, that overlaps it enough."""
+
+    needs_anchors = True
 
     name: Literal["iou"]
 
@@ -57,7 +84,7 @@ class IouAssigner(Settings):
     never learns targets that fit no anchor."""
 
     @model_validator(mode="after")
-    def _in_order(self) -> "IouAssigner":
+    def _in_order(self) -> "IouAssignerSettings":
         if self.negative > self.positive:
             raise ValueError(
                 f"negative ({self.negative}) must not exceed positive ({self.positive})"
@@ -65,9 +92,9 @@ class IouAssigner(Settings):
         return self
 
     @property
-    def max_ratio(self) -> float:
+    def anchor_limit(self) -> float:
         """Ratio of sides beyond which no overlap of concentric boxes reaches `positive`."""
         return 1 / self.positive
 
 
-Assigner = Annotated[AnchorRatioAssigner | IouAssigner, Field(discriminator="name")]
+Assigner = Annotated[AnchorRatioAssignerSettings | IouAssignerSettings, Field(discriminator="name")]

@@ -8,23 +8,23 @@ from configs.schema.settings import Settings
 
 
 class UniformSampler(Settings):
-    """Every image once an epoch."""
+    """Show every image once per epoch."""
 
     name: Literal["uniform"] = "uniform"
 
 
 class RepeatFactorSampler(Settings):
-    """Images of rare classes oftener (Gupta et al. 2019); an epoch keeps its length."""
+    """Oversample images with rare classes (Gupta et al. 2019); epoch length is unchanged."""
 
     name: Literal["repeat_factor"]
 
     threshold: float = Field(default=0.1, gt=0, le=1)
-    """Share of images below which a class is rare: one on a share f comes sqrt(threshold / f) times
-    as often."""
+    """Share of images below which a class is rare: images of a class on a share f are shown
+    sqrt(threshold / f) times as often."""
 
 
 class ClassBalancedSampler(Settings):
-    """Every class as likely as any other (Shen et al. 2016); images without objects keep their
+    """Show every class equally often (Shen et al. 2016); images without objects keep their
     share.
     """
 

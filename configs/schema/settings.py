@@ -1,8 +1,23 @@
 """The base class of all settings."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
+
+AUTO = "auto"
+BATCH = "batch"
+SHARE = "15%"
+"""Stands for any share of the run."""
+
+
+def derivable(*words: str) -> Any:
+    """Mark a field that takes `words` beside numbers; a run derives the number, see
+    configs/derive.py.
+
+    Returns:
+        What `pydantic.Field` takes as `json_schema_extra`.
+    """
+    return {"derivable": list(words)}
 
 
 class Settings(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from configs.schema.sampler import Sampler, UniformSampler
-from configs.schema.settings import Settings
+from configs.schema.settings import AUTO, BATCH, Settings, derivable
 
 
 class SgdSettings(Settings):
@@ -13,8 +13,9 @@ class SgdSettings(Settings):
 
     name: Literal["sgd"] = "sgd"
 
-    lr: float = Field(default=0.01, gt=0)
-    """Peak learning rate, for nominal_batch images per optimizer step."""
+    lr: float = Field(default=0.01, gt=0, json_schema_extra=derivable(AUTO))
+    """Peak learning rate, for nominal_batch images per optimizer step; auto: 0.01 from scratch,
+    0.003 from model.weights, times images per step / 64."""
 
     momentum: float = Field(default=0.937, ge=0, lt=1)
     """Momentum after warm-up."""
@@ -29,8 +30,9 @@ class AdamSettings(Settings):
 
     name: Literal["adam"]
 
-    lr: float = Field(default=0.001, gt=0)
-    """Peak learning rate, for nominal_batch images per optimizer step."""
+    lr: float = Field(default=0.001, gt=0, json_schema_extra=derivable(AUTO))
+    """Peak learning rate, for nominal_batch images per optimizer step; auto: 0.002 from scratch,
+    0.001 from model.weights, times the square root of images per step / 16."""
 
     beta1: float = Field(default=0.937, ge=0, lt=1)
     """Decay of the first moment, after warm-up."""
@@ -47,8 +49,9 @@ class AdamWSettings(Settings):
 
     name: Literal["adamw"]
 
-    lr: float = Field(default=0.001, gt=0)
-    """Peak learning rate, for nominal_batch images per optimizer step."""
+    lr: float = Field(default=0.001, gt=0, json_schema_extra=derivable(AUTO))
+    """Peak learning rate, for nominal_batch images per optimizer step; auto: 0.002 from scratch,
+    0.001 from model.weights, times the square root of images per step / 16."""
 
     beta1: float = Field(default=0.9, ge=0, lt=1)
     """Decay of the first moment, after warm-up."""
@@ -73,13 +76,27 @@ class DecaySchedule(Settings):
     """Learning rate at the end, as a share of the peak."""
 
 
+class FlatCosineSchedule(Settings):
+    """The peak rate first, then a fall by half a cosine wave (RTMDet, arXiv 2212.07784)."""
+
+    name: Literal["flat_cosine"]
+
+    final: float = Field(default=0.05, gt=0, le=1)
+    """Learning rate at the end, as a share of the peak."""
+
+    flat: float = Field(default=0.5, ge=0, lt=1)
+    """Share of the epochs at the peak rate, 0 to 1."""
+
+
 class ConstantSchedule(Settings):
     """The same learning rate throughout."""
 
     name: Literal["constant"]
 
 
-Schedule = Annotated[DecaySchedule | ConstantSchedule, Field(discriminator="name")]
+Schedule = Annotated[
+    DecaySchedule | FlatCosineSchedule | ConstantSchedule, Field(discriminator="name")
+]
 
 
 class WarmupSettings(Settings):
@@ -89,30 +106,44 @@ class WarmupSettings(Settings):
     """Length, in epochs; 0 switches warm-up off."""
 
     min_iterations: int = Field(default=100, ge=0)
-    """Shortest length, in batches; never more than half of the training."""
+    """Shortest length, in batches; never more than max_share of the run."""
+
+    max_share: float = Field(default=0.5, gt=0, le=1)
+    """Longest length, as a share of the run, above 0 to 1."""
 
     momentum: float = Field(default=0.8, ge=0, lt=1)
     """Momentum (or beta1) at the first batch."""
 
-    bias_lr: float = Field(default=0.1, ge=0)
-    """Learning rate of biases at the first batch, from where it falls to the common one."""
+    bias_lr: float = Field(default=0.1, ge=0, json_schema_extra=derivable(AUTO))
+    """Learning rate of biases at the first batch, from where it falls to the common one; auto: the
+    peak learning rate."""
 
 
 class EmaSettings(Settings):
-    """Running average of the weights, which is what is validated and saved."""
+    """Exponential moving average of the weights, which is what is evaluated and saved."""
 
-    decay: float = Field(default=0.9999, ge=0, lt=1)
-    """Largest decay per optimizer step; 0 switches averaging off."""
+    decay: float = Field(default=0.9999, ge=0, lt=1, json_schema_extra=derivable(AUTO))
+    """Largest decay per optimizer step; 0 switches averaging off; auto: exp(-1 / steps of the
+    horizon)."""
 
-    ramp_steps: float = Field(default=2000.0, gt=0)
-    """Steps over which the decay grows: decay * (1 - exp(-step / ramp_steps))."""
+    ramp_steps: float = Field(default=2000.0, gt=0, json_schema_extra=derivable(AUTO))
+    """Steps over which the decay grows: decay * (1 - exp(-step / ramp_steps)); auto: 1.25 times
+    the steps of the horizon."""
+
+    horizon: (
+        Annotated[float, Field(gt=0)]
+        | Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?(%|epochs?|steps?)$")]
+    ) = "4%"
+    """How far back the average remembers, where decay is auto: epochs (a number, or 4 epochs), a
+    share of the run (4%) or optimizer steps (50 steps); at most 10,000 steps, as published."""
 
 
 class TrainSettings(Settings):
     """How the network is trained."""
 
-    epochs: int = Field(default=100, ge=1)
-    """Passes over the training images."""
+    epochs: int = Field(default=100, ge=1, json_schema_extra=derivable(AUTO))
+    """Passes over the training images; auto: as many as make 2000 optimizer steps from scratch,
+    600 from model.weights, but from 30 to 300 epochs, from 15 to 100 with weights."""
 
     image_size: int = Field(default=640, ge=32, le=8192, multiple_of=32)
     """Side of the square network input, pixels, multiple of 32."""
@@ -120,9 +151,9 @@ class TrainSettings(Settings):
     batch_size: int = Field(default=16, ge=1)
     """Images per forward pass and process."""
 
-    nominal_batch: int = Field(default=64, ge=1)
+    nominal_batch: int = Field(default=64, ge=1, json_schema_extra=derivable(BATCH))
     """Images per optimizer step: gradients of round(nominal_batch / batch_size) batches are
-    added up, of all processes."""
+    added up, of all processes; batch: one step a batch."""
 
     sampler: Sampler = UniformSampler()
     """Which images an epoch shows."""

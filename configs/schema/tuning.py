@@ -31,11 +31,11 @@ class Range(Settings):
     """Upper end, above `low`."""
 
     log: bool = False
-    """Whether factors count rather than differences: for gains and rates; needs low above 0."""
+    """Sample on a logarithmic scale, for gains and rates; needs low above 0."""
 
     step: float | None = Field(default=None, gt=0)
-    """Distance between values from `low` on; null takes any number. Keys that hold whole numbers
-    need a whole one."""
+    """Distance between values, from `low`; null allows any number. Integer keys need an integer
+    step."""
 
     @model_validator(mode="after")
     def _ends(self) -> "Range":
@@ -94,7 +94,7 @@ class Choices(Settings):
         texts = [json.dumps(choice, sort_keys=True) for choice in choices]
         twice = [text for text in texts if texts.count(text) > 1]
         if twice:
-            raise ValueError(f"{twice[0]} is stated twice")
+            raise ValueError(f"{twice[0]} is listed twice")
         return choices
 
     @property
@@ -127,14 +127,14 @@ class _Trials(Settings):
     """Length of a trial as a share of train.epochs."""
 
     seeds: tuple[int, ...] = Field(default=(1000, 1001), min_length=1)
-    """Seeds of each trial; other ones than those of the comparison."""
+    """Seeds of each trial; must differ from those of the comparison."""
 
 
 class ListedTrials(_Trials):
     """Trials that the design lists."""
 
     trials: dict[str, tuple[Overrides, ...]]
-    """Arm -> list of settings to try on top of the arm's own; each arm lists as many."""
+    """Arm -> list of settings to try on top of the arm's own; as many for each arm."""
 
     @property
     def num_trials(self) -> int:
@@ -143,22 +143,22 @@ class ListedTrials(_Trials):
 
 
 class SearchedTrials(_Trials):
-    """Trials that a sampler of Optuna (package optuna) draws from a space."""
+    """Trials that an Optuna sampler (package optuna) takes from a search space."""
 
     trials: int = Field(ge=2, le=10_000)
     """Trials of each arm."""
 
     sampler: Literal["random", "tpe"] = "random"
-    """random draws every trial by itself, so that all can run at once; tpe draws the first third
-    so and the others near the best ones so far: the trials of an arm run one after the other."""
+    """random samples trials independently, so that all can run at once; tpe samples the first third
+    at random and the others near the best so far, so the trials of an arm run one by one."""
 
     search_seed: int = Field(default=0, ge=0)
-    """Seed of the sampler: the same design tries the same settings. Arms draw alike: what is
-    searched for all of them gets the same values in all."""
+    """Seed of the sampler: the same design tries the same settings. Keys that all arms search get
+    the same values in all."""
 
     space: dict[str, dict[str, Values]]
     """Arm, or `all` -> key of the experiment -> {low, high, log, step} or {choices}; a key of the
-    arm itself goes before one of all."""
+    arm overrides one of all."""
 
     @field_validator("space", mode="before")
     @classmethod

@@ -29,7 +29,7 @@ def similarity(sizes_wh: SizeArray, anchors: SizeArray) -> npt.NDArray[np.float6
 def matches(sizes_wh: SizeArray, anchors: SizeArray, max_ratio: float) -> npt.NDArray[np.bool_]:
     """Return (N, K): whether no side differs by `max_ratio` or more, either way round.
 
-    The comparison is strict, as in the assigner (Source: SPEC 2B.6).
+    The comparison is strict, as in the assigner (docs/recipe_sources.md#assignment).
     """
     return similarity(sizes_wh, anchors) > 1 / max_ratio
 
@@ -54,7 +54,7 @@ def anchor_fitness(sizes_wh: SizeArray, anchors: SizeArray, max_ratio: float) ->
     """Return the mean similarity of boxes (N, 2) and their best anchor; unmatched boxes count 0.
 
     0 to 1, where 1 means that every box has an anchor of its size; 1 where there are no boxes.
-    Source: SPEC 2B.10, the quantity that anchor refinement raises.
+    Anchor refinement raises it (docs/recipe_sources.md#anchors).
     """
     if len(sizes_wh) == 0:
         return 1.0

@@ -43,9 +43,9 @@ class Affine:
         """Return the map (3, 3) from a square canvas to the square output of `image_size` pixels.
 
         The middle of the canvas lands in the middle of the output, moved by `shift`. Order: centre,
-        perspective, rotation and scale, shear, translation. Source: SPEC 2B.10; our deviation:
-        perspective is limited so that the horizon stays outside the canvas. The product of the five
-        matrices is written out: this runs twice a sample.
+        perspective, rotation and scale, shear, translation (docs/recipe_sources.md#augmentation).
+        Ours: perspective is limited so that the horizon stays outside the canvas. The product of
+        the five matrices is written out: this runs twice a sample.
         """
         depth = sum(map(abs, self.perspective)) * canvas_side / 2
         limit = min(1.0, MAX_PERSPECTIVE_DEPTH / depth) if depth else 1.0

@@ -8,7 +8,7 @@ from data.augment.affine import Affine, map_boxes, survivors
 from data.augment.layout import Layout, Tile
 from data.augment.plan import Scene
 from data.augment.warp import place
-from utils.structures.images import FloatArray, Record
+from utils.structures.images import FloatArray, Record, place_boxes
 
 
 def compose(layout: Layout, records: Sequence[Record], affine: Affine, image_size: int) -> Scene:
@@ -45,10 +45,8 @@ def canvas_boxes(tile: Tile, record: Record) -> FloatArray:
 
     A box outside the region becomes one without area.
     """
-    (vertical, horizontal), (left, top) = tile.scale, tile.offset
-    x1, y1, x2, y2 = tile.region
-    scale = np.array([horizontal, vertical, horizontal, vertical], np.float32)
-    boxes = record.boxes * scale + np.array([left, top, left, top], np.float32)
+    (left, top), (x1, y1, x2, y2) = tile.offset, tile.region
+    boxes = place_boxes(record.boxes, scale=tile.scale, offset=(top, left))
     return boxes.clip(
         np.array([x1, y1, x1, y1], np.float32), np.array([x2, y2, x2, y2], np.float32)
     )

@@ -3,28 +3,61 @@
 from typing import cast
 
 import cv2
+import numpy as np
+from torch import Tensor
 
+from configs.schema.augment import AugmentSettings
+from data.augment.operation import Parameters, PixelOp
 from utils.structures.images import FloatArray, ImageArray
 
-Flips = tuple[bool, bool]
-"""Left to right, upside down."""
 
-_CODES = {(True, False): 1, (False, True): 0, (True, True): -1}
-"""OpenCV's names of the axes."""
+class FlipHorizontal(PixelOp):
+    """Left becomes right, with the probability `flip_horizontal`."""
+
+    name = "flip_horizontal"
+
+    def sample(self, rng: np.random.Generator, settings: AugmentSettings) -> Parameters | None:
+        """Return no parameters for an image that is mirrored."""
+        return () if rng.random() < settings.flip_horizontal else None
+
+    def apply_numpy(self, image: ImageArray, parameters: Parameters) -> ImageArray:
+        """Return the image (H, W, 3) mirrored."""
+        # A reversed numpy view made contiguous takes almost 50 times as long.
+        return cast(ImageArray, cv2.flip(image, 1))
+
+    def apply_torch(self, images: Tensor, parameters: Tensor) -> Tensor:
+        """Return images (B, S, S, 3) mirrored."""
+        return images.flip(2)
+
+    def move_boxes(self, boxes: FloatArray, image_size: int, parameters: Parameters) -> FloatArray:
+        """Return boxes (N, 4) in the mirrored square image of `image_size` pixels."""
+        return mirror_boxes(boxes, image_size, axis=0)
 
 
-def flip_boxes(boxes: FloatArray, image_size: int, flips: Flips) -> FloatArray:
-    """Return boxes (N, 4) in the mirrored square image of `image_size` pixels."""
-    flipped = boxes.copy()
-    for axis, is_flipped in enumerate(flips):
-        if is_flipped:
-            flipped[:, [axis, axis + 2]] = image_size - boxes[:, [axis + 2, axis]]
-    return flipped
+class FlipVertical(PixelOp):
+    """Upside becomes downside, with the probability `flip_vertical`."""
+
+    name = "flip_vertical"
+
+    def sample(self, rng: np.random.Generator, settings: AugmentSettings) -> Parameters | None:
+        """Return no parameters for an image that is mirrored."""
+        return () if rng.random() < settings.flip_vertical else None
+
+    def apply_numpy(self, image: ImageArray, parameters: Parameters) -> ImageArray:
+        """Return the image (H, W, 3) mirrored."""
+        return cast(ImageArray, cv2.flip(image, 0))
+
+    def apply_torch(self, images: Tensor, parameters: Tensor) -> Tensor:
+        """Return images (B, S, S, 3) mirrored."""
+        return images.flip(1)
+
+    def move_boxes(self, boxes: FloatArray, image_size: int, parameters: Parameters) -> FloatArray:
+        """Return boxes (N, 4) in the mirrored square image of `image_size` pixels."""
+        return mirror_boxes(boxes, image_size, axis=1)
 
 
-def flip_image(image: ImageArray, flips: Flips) -> ImageArray:
-    """Return `image` (H, W, 3) mirrored; itself without flips."""
-    if flips not in _CODES:
-        return image
-    # A reversed numpy view made contiguous takes almost 50 times as long.
-    return cast(ImageArray, cv2.flip(image, _CODES[flips]))
+def mirror_boxes(boxes: FloatArray, image_size: int, *, axis: int) -> FloatArray:
+    """Return boxes (N, 4) mirrored along x (axis 0) or y (1) of a square of `image_size` pixels."""
+    mirrored = boxes.copy()
+    mirrored[:, [axis, axis + 2]] = image_size - boxes[:, [axis + 2, axis]]
+    return mirrored

@@ -66,7 +66,8 @@ def mosaic_four(
     """Return four images that meet in one point, drawn from the middle half of a double canvas.
 
     `indices` are laid top left, top right, bottom left, bottom right; `sizes` are theirs, (height,
-    width). Images are scaled to `image_size` and cut at the canvas. Source: SPEC 2B.10.
+    width). Images are scaled to `image_size` and cut at the canvas
+    (docs/recipe_sources.md#augmentation).
     """
     side = 2 * image_size
     x, y = (int(value) for value in rng.uniform(image_size / 2, 3 * image_size / 2, size=2))

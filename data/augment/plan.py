@@ -8,12 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.augment.flip import Flips, flip_boxes
+from data.augment.operation import SampledOp
 from data.augment.warp import Placement
 from utils.structures.images import FloatArray, ImageMeta, LabelArray, MaskArray, Record
-
-Gains = tuple[float, float, float]
-"""Factors of hue, saturation and value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +40,8 @@ class SamplePlan:
     """One, or two that are blended."""
     share: float
     """Of the first scene in the blend, 0 to 1."""
-    gains: Gains | None
-    """None leaves colours as they are."""
-    flips: Flips
+    ops: tuple[SampledOp, ...]
+    """All pixel operations, in their order; some may leave this sample alone."""
     boxes: FloatArray
     labels: LabelArray
     ignore: MaskArray
@@ -53,20 +49,21 @@ class SamplePlan:
 
 
 def build_plan(
-    scenes: tuple[Scene, ...], *, share: float, gains: Gains | None, flips: Flips, meta: ImageMeta
+    scenes: tuple[Scene, ...], *, share: float, ops: tuple[SampledOp, ...], meta: ImageMeta
 ) -> SamplePlan:
     """Return the plan of a sample: the objects of its scenes, those of the first one first, in the
     finished image. Arguments are fields of `SamplePlan`.
     """
     image_size = scenes[0].image_size
     boxes = np.concatenate([scene.boxes for scene in scenes])
+    for op in ops:
+        boxes = op.move_boxes(boxes, image_size)
     return SamplePlan(
         image_size=image_size,
         scenes=scenes,
         share=share,
-        gains=gains,
-        flips=flips,
-        boxes=flip_boxes(boxes, image_size, flips),
+        ops=ops,
+        boxes=boxes,
         labels=np.concatenate([scene.labels for scene in scenes]),
         ignore=np.concatenate([scene.ignore for scene in scenes]),
         meta=meta,

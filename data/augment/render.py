@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from data.augment.flip import flip_image
-from data.augment.hsv import change_colours
 from data.augment.mixup import blend
 from data.augment.plan import SamplePlan, Scene
-from data.augment.warp import draw_tile
+from data.augment.warp import render_tile
 from data.letterbox import PAD_COLOUR
 from data.pixels import ReadRecord
 from utils.structures.images import ImageArray, Sample
@@ -18,13 +16,13 @@ def render(plan: SamplePlan, read: ReadRecord) -> Sample:
     Raises:
         UserError: an image cannot be read.
     """
-    image = draw_scene(plan.scenes[0], read)
+    image = render_scene(plan.scenes[0], read)
     for scene in plan.scenes[1:]:
-        image = blend(image, draw_scene(scene, read), plan.share)
-    if plan.gains is not None:
-        change_colours(image, plan.gains)
+        image = blend(image, render_scene(scene, read), plan.share)
+    for op in plan.ops:
+        image = op.apply(image)
     return Sample(
-        image=flip_image(image, plan.flips),
+        image=image,
         boxes=plan.boxes,
         labels=plan.labels,
         ignore=plan.ignore,
@@ -32,7 +30,7 @@ def render(plan: SamplePlan, read: ReadRecord) -> Sample:
     )
 
 
-def draw_scene(scene: Scene, read: ReadRecord) -> ImageArray:
+def render_scene(scene: Scene, read: ReadRecord) -> ImageArray:
     """Return the pixels (S, S, 3) of a scene, grey where no tile is.
 
     Raises:
@@ -40,5 +38,5 @@ def draw_scene(scene: Scene, read: ReadRecord) -> ImageArray:
     """
     output = np.full((scene.image_size, scene.image_size, 3), PAD_COLOUR, np.uint8)
     for record, placement in scene.tiles:
-        draw_tile(output, read(record), placement)
+        render_tile(output, read(record), placement)
     return output

@@ -62,7 +62,7 @@ def pixel_bounds(corners: Points, image_size: int) -> tuple[int, int, int, int]:
     return x1, y1, x2, y2
 
 
-def draw_tile(output: ImageArray, image: ImageArray, placement: Placement) -> None:
+def render_tile(output: ImageArray, image: ImageArray, placement: Placement) -> None:
     """Draw a tile on the square `output` (S, S, 3), in place; other pixels stay as they are.
 
     Args:

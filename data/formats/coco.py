@@ -3,6 +3,7 @@
 Ids may start at 0, have gaps or be in any order. Writing is in `coco_writer.py`.
 """
 
+import json
 import math
 import os
 from collections import defaultdict
@@ -12,12 +13,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
 from configs.schema.data import CocoDataset
+from data.formats.coco_writer import coco_document
 from data.formats.files import SplitFiles, list_images, read_required, require_folder
 from data.formats.rows import NO_AREA, RawImage, RawRow, RawSplit
 from data.label_report import decide
+from utils.runtime.atomic import write_atomically
 from utils.runtime.errors import UserError
 from utils.runtime.json_file import parse_json
 from utils.runtime.printable import shortened
+from utils.structures.images import Record
 
 NO_BOX = "bbox is not a list of four numbers"
 UNKNOWN_IMAGE = "image_id is not in images"
@@ -38,6 +42,7 @@ class CocoReader:
         self._class_names = dataset.class_names
         self._key = f"data.{split}"
         self._annotations = Path(os.path.abspath(Path(dataset.path) / paths.annotations))
+        self._stated_images = paths.images
         self._images = Path(os.path.abspath(Path(dataset.path) / paths.images))
 
     def find(self) -> SplitFiles:
@@ -70,6 +75,21 @@ class CocoReader:
                 )
             )
         return raw
+
+    def write_part(
+        self, records: Sequence[Record], category_ids: Sequence[int], path: Path
+    ) -> object:
+        """Write an instances JSON; return the pair of its path and the folder of the images."""
+        path = path.with_suffix(".json").resolve()
+        root = self._images.resolve()
+        document = coco_document(
+            records,
+            names=[Path(r.path).resolve().relative_to(root).as_posix() for r in records],
+            class_names=self._class_names,
+            category_ids=category_ids,
+        )
+        write_atomically(path, json.dumps(document).encode())
+        return {"images": self._stated_images, "annotations": str(path)}
 
     def _parse(self, content: bytes) -> dict[str, Any]:
         document = parse_json(content, source=self._annotations, allow_nan=True)

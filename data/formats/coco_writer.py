@@ -16,6 +16,8 @@ def write_coco(
     root: str | Path,
     split: str,
     category_ids: Sequence[int] | None = None,
+    names: Sequence[str] | None = None,
+    link: bool = False,
 ) -> None:
     """Write images to `root/<split>` and labels to `root/annotations/<split>.json`.
 
@@ -28,13 +30,15 @@ def write_coco(
         root: folder of the new data set.
         split: name of the split.
         category_ids: id of each class; None counts from 1, as COCO does.
+        names: file name of each image in the new data set; None keeps them.
+        link: images become second names of the same files where that is possible.
 
     Raises:
         UserError: two images have the same name.
     """
     root = Path(root)
-    targets = plan_copies(records, root / split)
-    copy_images(records, targets)
+    targets = plan_copies(records, root / split, names)
+    copy_images(records, targets, link=link)
     document = coco_document(
         records,
         names=[target.name for target in targets],

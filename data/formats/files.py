@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,11 @@ from typing import Protocol
 from data.formats.rows import RawSplit
 from data.image_io import IMAGE_SUFFIXES
 from data.label_report import Decision
+from utils.runtime.atomic import write_atomically
 from utils.runtime.errors import UserError
 from utils.runtime.printable import shortened
 from utils.runtime.regular_file import LARGEST_FILE, UnreadableFileError, read_regular
+from utils.structures.images import Record
 
 _READING_THREADS = 8
 _CHUNK = 100
@@ -34,13 +36,37 @@ class SplitFiles:
 
 
 class Reader(Protocol):
-    """One split in one format: `find` its files, then `read` their contents."""
+    """One split in one format: `find` its files, then `read` their contents.
+
+    `write_part` makes some of its images a split of their own, the labels staying where they are.
+    """
 
     def find(self) -> SplitFiles:
         """Return the files of the split; raises UserError where one that must be there is not."""
 
     def read(self, files: SplitFiles) -> RawSplit:
         """Return the images and label rows that the files hold; opens no image."""
+
+    def write_part(
+        self, records: Sequence[Record], category_ids: Sequence[int], path: Path
+    ) -> object:
+        """Write a list or annotations of some records of the split.
+
+        Args:
+            records: the part.
+            category_ids: what the files call each class, in the order of the labels.
+            path: of the new file, without suffix; the reader adds the one of its format.
+
+        Returns:
+            The value of `data.<split>` under which the part is read, made of what JSON can hold.
+        """
+
+
+def write_list(lines: Iterable[str], path: Path) -> str:
+    """Write lines of text to `path` with the suffix .txt; return where they are."""
+    path = path.with_suffix(".txt").resolve()
+    write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
+    return str(path)
 
 
 def list_files(folder: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ import os
 import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -22,11 +22,13 @@ from data.formats.files import (
     require_folder,
     to_text,
     without_suffix,
+    write_list,
 )
 from data.formats.rows import NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit, to_float
 from data.label_report import decide
 from utils.runtime.errors import UserError
 from utils.runtime.printable import shortened
+from utils.structures.images import Record
 
 BROKEN_XML = "XML cannot be parsed: counts as one rejected row"
 NOT_VOC = "no VOC annotation: counts as one rejected row"
@@ -95,6 +97,12 @@ class VocReader:
             )
             raw.images.append(self._with_objects(image, content, raw))
         return raw
+
+    def write_part(
+        self, records: Sequence[Record], category_ids: Sequence[int], path: Path
+    ) -> object:
+        """Write a list of image names; return where it is."""
+        return write_list(self._image_by_name(record.path for record in records), path)
 
     def _image_by_name(self, images: Iterable[str]) -> dict[str, str]:
         return {

@@ -16,10 +16,14 @@ def write_voc(
     root: str | Path,
     split: str,
     first_pixel: Literal[0, 1] = 1,
+    names: Sequence[str] | None = None,
+    link: bool = False,
 ) -> int:
     """Write images, XML files and the list of the split under `root`; ignored becomes difficult.
 
-    Coordinates are not rounded to whole pixels. Areas have no place in the format.
+    Coordinates are not rounded to whole pixels. Areas have no place in the format. `names` are the
+    images' file names in the new data set, their own where None; with `link` they become second
+    names of the same files where that is possible.
 
     Returns:
         The number of objects left out: with `first_pixel` 1 a box no more than 1 px wide or high
@@ -29,8 +33,8 @@ def write_voc(
         UserError: two images have the same name.
     """
     root = Path(root)
-    targets = plan_copies(records, root / "JPEGImages")
-    copy_images(records, targets)
+    targets = plan_copies(records, root / "JPEGImages", names)
+    copy_images(records, targets, link=link)
     annotations = root / "Annotations"
     annotations.mkdir(parents=True, exist_ok=True)
     left_out = 0
@@ -40,9 +44,9 @@ def write_voc(
         ElementTree.indent(document)
         text = ElementTree.tostring(document, encoding="utf-8")
         (annotations / f"{target.stem}.xml").write_bytes(text)
-    names = root / "ImageSets" / "Main" / f"{split}.txt"
-    names.parent.mkdir(parents=True, exist_ok=True)
-    names.write_text("".join(f"{target.stem}\n" for target in targets), encoding="utf-8")
+    listed = root / "ImageSets" / "Main" / f"{split}.txt"
+    listed.parent.mkdir(parents=True, exist_ok=True)
+    listed.write_text("".join(f"{target.stem}\n" for target in targets), encoding="utf-8")
     return left_out
 
 

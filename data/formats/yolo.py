@@ -6,12 +6,15 @@ for the files in `yolo_files.py`.
 """
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from configs.schema.data import YoloDataset
-from data.formats.files import SplitFiles, to_text
+from data.formats.files import SplitFiles, to_text, write_list
 from data.formats.rows import MAX_ROWS, NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit, to_float
 from data.formats.yolo_files import find_yolo_files, label_path
+from utils.structures.images import Record
 
 WRONG_COLUMNS = "wrong number of columns: a box has 5, a polygon 7, 9, 11, ..."
 NOT_A_NUMBER = "not a number"
@@ -51,6 +54,12 @@ class YoloReader:
                 )
             )
         return raw
+
+    def write_part(
+        self, records: Sequence[Record], category_ids: Sequence[int], path: Path
+    ) -> object:
+        """Write a list of image paths; return where it is."""
+        return write_list((record.path for record in records), path)
 
 
 def too_many_rows(content: bytes) -> str:

@@ -8,12 +8,20 @@ from utils.structures.images import Record
 
 
 def write_yolo(
-    records: Sequence[Record], *, class_names: Sequence[str], root: str | Path, split: str
+    records: Sequence[Record],
+    *,
+    class_names: Sequence[str],
+    root: str | Path,
+    split: str,
+    names: Sequence[str] | None = None,
+    link: bool = False,
 ) -> int:
     """Write images, labels and `classes.txt` under `root`; areas have no place in the format.
 
     A background image gets an empty label file. Normalised coordinates have nine digits: reading
-    them back gives every box to within 1e-3 px for images up to 100,000 px.
+    them back gives every box to within 1e-3 px for images up to 100,000 px. `names` are the images'
+    file names in the new data set, their own where None; with `link` they become second names of
+    the same files where that is possible.
 
     Returns:
         The number of ignored objects, which the format cannot express and which are left out.
@@ -22,8 +30,8 @@ def write_yolo(
         UserError: two images have the same name.
     """
     root = Path(root)
-    targets = plan_copies(records, root / "images" / split)
-    copy_images(records, targets)
+    targets = plan_copies(records, root / "images" / split, names)
+    copy_images(records, targets, link=link)
     labels = root / "labels" / split
     labels.mkdir(parents=True, exist_ok=True)
     for record, target in zip(records, targets, strict=True):

@@ -1,4 +1,4 @@
-"""What S3 says about entropy, cross-entropy, softmax and the training loop (B1 to B15)."""
+"""Entropy, cross-entropy, softmax and the training loop: docs/articles.md#cross-entropy."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,7 @@
-"""Soft labels (SPEC 1.6), several classes (M1 to M5), hard examples and RetinaNet (O1 to O4)."""
+"""Soft targets, several classes (M1 to M5), hard examples and RetinaNet (O1 to O4).
+
+The rows are those of docs/articles.md.
+"""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,8 @@
 """Which cells answer for which targets; apart from the loss, without gradient."""
 
 from models.assign.anchor_ratio import AnchorRatioAssigner
+from models.assign.assigner import Assigner
 from models.assign.build import build_assigner
 from models.assign.iou import IouAssigner
 
-__all__ = ["AnchorRatioAssigner", "IouAssigner", "build_assigner"]
+__all__ = ["AnchorRatioAssigner", "Assigner", "IouAssigner", "build_assigner"]

@@ -6,6 +6,7 @@ Legend: T targets, A anchors per cell, H W cells of a level, M = 3 A T entries o
 import torch
 from torch import Tensor
 
+from models.assign.anchors import anchors_by_level
 from utils.structures.batch import Targets
 from utils.structures.predictions import Assignment, LevelAssignment, Predictions
 
@@ -21,9 +22,9 @@ class AnchorRatioAssigner:
     one with the centre, and per axis the neighbour on whose side of the cell the centre lies: none
     from the exact middle, and none across the border of the map.
 
-    The recipe of YOLOv5 (SPEC 2B.6). Ours: a cell stands only once in the list; there, a centre
-    exactly on a grid line enters its own cell again for every such axis. And the result has a fixed
-    length with a `valid` mask, so a GPU is never asked how many matched.
+    The recipe of YOLOv5 (docs/recipe_sources.md#assignment). Ours: a cell stands only once in the
+    list; there, a centre exactly on a grid line enters its own cell again for every such axis. And
+    the result has a fixed length with a `valid` mask, so a GPU is never asked how many matched.
 
     Args:
         max_ratio: largest allowed ratio between a side of the target and of the anchor, exclusive.
@@ -45,7 +46,10 @@ class AnchorRatioAssigner:
             levels=tuple(
                 self._assign_level(level.shape, anchors, stride, targets)
                 for level, anchors, stride in zip(
-                    predictions.levels, predictions.anchors, predictions.strides, strict=True
+                    predictions.levels,
+                    anchors_by_level(predictions),
+                    predictions.strides,
+                    strict=True,
                 )
             )
         )

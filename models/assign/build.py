@@ -1,17 +1,21 @@
-"""From settings to the assigner they describe."""
+"""From the settings of an assigner to the assigner: one line each."""
 
-from configs.schema.model import AnchorRatioAssigner as AnchorRatioSettings
-from configs.schema.model import IouAssigner as IouSettings
+from collections.abc import Callable
+from typing import Any
+
+from configs.schema import model as settings_of
 from models.assign.anchor_ratio import AnchorRatioAssigner
+from models.assign.assigner import Assigner
 from models.assign.iou import IouAssigner
 
+ASSIGNERS: dict[type[settings_of.AssignerSettings], Callable[[Any], Assigner]] = {
+    settings_of.AnchorRatioAssignerSettings: lambda s: AnchorRatioAssigner(max_ratio=s.max_ratio),
+    settings_of.IouAssignerSettings: lambda s: IouAssigner(
+        positive=s.positive, negative=s.negative, rescue=s.rescue
+    ),
+}
 
-def build_assigner(
-    settings: AnchorRatioSettings | IouSettings,
-) -> AnchorRatioAssigner | IouAssigner:
+
+def build_assigner(settings: settings_of.AssignerSettings) -> Assigner:
     """Return the assigner of section `loss.assigner`."""
-    if isinstance(settings, IouSettings):
-        return IouAssigner(
-            positive=settings.positive, negative=settings.negative, rescue=settings.rescue
-        )
-    return AnchorRatioAssigner(max_ratio=settings.max_ratio)
+    return ASSIGNERS[type(settings)](settings)

@@ -7,6 +7,7 @@ of a level, P anchor boxes of all levels.
 import torch
 from torch import Tensor
 
+from models.assign.anchors import anchors_by_level
 from utils.structures.batch import Targets
 from utils.structures.predictions import Assignment, LevelAssignment, Predictions
 
@@ -93,7 +94,9 @@ class IouAssigner:
 
     def _bids(self, predictions: Predictions, boxes: Tensor) -> Tensor:
         """Return the overlap (K, P) of boxes (K, 4) with all anchor boxes, the best ones raised."""
-        levels = zip(predictions.levels, predictions.anchors, predictions.strides, strict=True)
+        levels = zip(
+            predictions.levels, anchors_by_level(predictions), predictions.strides, strict=True
+        )
         overlaps = [
             _overlap_with_grid(boxes, anchors.to(boxes), stride, level.shape[2:4]).flatten(1)
             for level, anchors, stride in levels

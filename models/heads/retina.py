@@ -4,14 +4,53 @@ Source: Lin et al. 2017, arXiv 1708.02002, section 4.
 Legend: B images, A anchors per cell, C classes, L levels, H W cells of a level.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from configs.heads import HEAD_TRAITS
 from models.blocks.conv import batch_norm
 from models.heads.anchor_head import AnchorHead
+from models.heads.decoding import BoxFirst, needed
+from models.heads.detection_head import ClassRows, LevelAnchors
+from models.heads.priors import Priors, share_biases
+from utils.structures.decoder import Decoder
+
+SMALLEST_SIDE = 4.0
+"""Side in strides of the smallest square anchor: 32 px at stride 8."""
+RATIOS = (0.5, 1.0, 2.0)
+"""Height over width of the default anchors."""
+WEIGHT_STD = 0.01
+"""Standard deviation of the head's weights at the start."""
+LARGEST_GROWTH = math.log(1000 / 16)
+"""Log of the largest ratio between a box's side and the anchor's; more would overflow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaDecoder(BoxFirst):
+    """Boxes as Faster R-CNN codes them: shift and log scale of the anchor centred on the cell.
+
+    cx = (column + 0.5) stride + dx anchor width, w = anchor width exp(dw), with dw cut at
+    `LARGEST_GROWTH`; y and height alike.
+
+    Source: Ren et al. 2015, arXiv 1506.01497, section 3.1.2.
+    """
+
+    has_objectness: bool = HEAD_TRAITS["Retina"].has_objectness
+
+    def boxes(
+        self, coded: Tensor, cells_xy: Tensor, anchors: Tensor | None, stride: float
+    ) -> Tensor:
+        """Return boxes (..., 4) xyxy of dx, dy, dw, dh (..., 4), see `Decoder`."""
+        sides = needed(anchors)
+        centers = (cells_xy + 0.5) * stride + coded[..., :2] * sides
+        half_sizes = coded[..., 2:4].clamp(max=LARGEST_GROWTH).exp() * sides / 2
+        return torch.cat((centers - half_sizes, centers + half_sizes), dim=-1)
+
 
 MAX_DEPTH = 64
 """Of a tower; the paper has 4."""
@@ -32,8 +71,7 @@ class Retina(AnchorHead):
         ValueError: the levels have different numbers of channels, or a size is below 1.
     """
 
-    coding = "delta"
-    has_objectness = False
+    decoder: Decoder = DeltaDecoder()
     optional_arguments = 3
     takes_partial_cells = True
 
@@ -73,6 +111,51 @@ class Retina(AnchorHead):
         boxes = self.split_anchors(self.box_output(self.box_tower(features, level)))
         classes = self.split_anchors(self.class_output(self.class_tower(features, level)))
         return torch.cat((boxes, classes), dim=-1)
+
+    @classmethod
+    def default_anchors(cls, strides: Sequence[int], num_anchors: int) -> tuple[LevelAnchors, ...]:
+        """Return three shapes of equal area for each of A / 3 sizes within the level's octave.
+
+        Size k on a level of stride s has the area of a square of side 4 s 2^(3 k / A). By size,
+        then by height over width 0.5, 1, 2. Source: Lin et al. 2017, arXiv 1708.02002, section 4,
+        for A = 9.
+
+        Raises:
+            ValueError: A is not a multiple of 3.
+        """
+        num_sizes, rest = divmod(num_anchors, len(RATIOS))
+        if rest:
+            raise ValueError(f"Retina has 3 shapes of each size; {num_anchors} is no multiple of 3")
+        octave = [2 ** (k / num_sizes) for k in range(num_sizes)]
+        return tuple(
+            tuple(
+                (SMALLEST_SIDE * stride * factor / root, SMALLEST_SIDE * stride * factor * root)
+                for factor in octave
+                for root in map(math.sqrt, RATIOS)
+            )
+            for stride in strides
+        )
+
+    @torch.no_grad()
+    def init_weights(self, priors: Priors, strides: Sequence[int]) -> None:
+        """Draw weights from a normal distribution (0, 0.01), set biases to 0 and those of classes
+        to ln(p / (1 - p)) with p 0.01 or counted, or to 0 without priors.
+
+        Raises:
+            ValueError: there is not one share from 0 to 1 per class.
+        """
+        class_biases = share_biases(priors, self.num_classes)
+        for convolution in self.convolutions():
+            nn.init.normal_(convolution.weight, std=WEIGHT_STD)
+            if convolution.bias is not None:
+                nn.init.zeros_(convolution.bias)
+        bias = cast(Tensor, self.class_output.bias).view(self.num_anchors, self.num_classes)
+        bias.copy_(class_biases)
+
+    def class_rows(self) -> Mapping[str, ClassRows]:
+        """Return that the last convolution of the classes has rows of nothing else."""
+        rows = ClassRows(groups=self.num_anchors)
+        return {f"class_output.{name}": rows for name in self.class_output.state_dict()}
 
 
 class _Tower(nn.Module):

@@ -10,8 +10,8 @@ class BlurLoss(SigmoidLoss):
     """BCE * (1 - exp((p - t - 1) / (temperature + 1e-4))).
 
     Near p - t = 1, a confident prediction where the label says nothing, the factor falls to 0: the
-    label may be missing. A row of YOLOv5's options (SPEC 2A.11). Minimum at p = t only as far as
-    the factor is flat there.
+    label may be missing. One of YOLOv5's options (docs/losses.md#bce_blur). Minimum at p = t only
+    as far as the factor is flat there.
     """
 
     def __init__(self, *, temperature: float) -> None:

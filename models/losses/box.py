@@ -1,6 +1,7 @@
 """Losses of matched boxes, and what of their quality the objectness target shows.
 
-Legend: M matches. Boxes are xyxy in cells of their level; anchors (M, 2) width and height in cells.
+Legend: M matches. Boxes are xyxy in cells of their level; anchors (M, 2) width and height in cells,
+1 and 1 for a head without anchors.
 """
 
 import torch

@@ -18,7 +18,8 @@ from models.losses.selection import Selection
 from models.ranks import num_ranks, share_of_count, sum_over_ranks
 
 Normalizer = Literal["mean", "positives", "ema_positives"]
-TargetKind = Literal["hard", "iou"]
+TargetKind = Literal["hard", "iou", "aligned"]
+"""Target of a match: 1, the overlap with its truth, or the quality that the assigner gave it."""
 
 EMA_MOMENTUM = 0.9
 """Share of the old value that `ema_positives` keeps per batch."""
@@ -60,7 +61,7 @@ class Branch(nn.Module):
         class_weights: factor on the rows of each true class, (C,); rows without one keep 1.
         label_smoothing: e in [0, 1): targets t become t (1 - e) + e / 2, for losses that are
             `over_classes` (one distribution over classes) t (1 - e) + e / C.
-        target: what the target of a match is: 1 or the overlap with its truth.
+        target: what the target of a match is.
 
     Raises:
         ValueError: label_smoothing out of range.

@@ -45,14 +45,9 @@ def measure_budget(
     try:
         with torch.no_grad(), torch.autocast(predictions.levels[0].device.type, enabled=False):
             parts = criterion.parts(predictions, targets)
-            given = {
-                "objectness": (criterion.objectness, parts.objectness),
-                "classification": (criterion.classification, parts.classification),
-            }
             branches = {
-                name: _branch_budget(branch, branch_input, parts.num_foreground)
-                for name, (branch, branch_input) in given.items()
-                if branch is not None and branch_input is not None
+                name: _branch_budget(criterion.branches[name], given, parts.num_foreground)
+                for name, given in parts.branches.items()
             }
     finally:
         criterion.train(was_training)
@@ -135,7 +130,7 @@ def _matches(
     """Return how many matches there are by level, anchor and class (L, A, C), and which targets
     have any (T,).
     """
-    shape = (*predictions.anchors.shape[:2], predictions.num_classes)
+    shape = (len(predictions.levels), predictions.levels[0].shape[1], predictions.num_classes)
     counts = torch.zeros(shape, dtype=torch.float64)
     found = torch.zeros(len(targets), dtype=torch.bool)
     labels = targets.labels.cpu()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from configs.errors import ConfigError
-from configs.schema.branch_loss import BranchLoss
+from configs.schema.branch_loss import BranchLossSettings
 from configs.schema.loss import LossSettings
 from models.assign import build_assigner
 from models.losses.box_term import BoxTerm
@@ -78,7 +78,7 @@ def _level_balance(settings: LossSettings, num_levels: int) -> tuple[float, ...]
 
 
 def build_branch(
-    settings: BranchLoss,
+    settings: BranchLossSettings,
     *,
     gain: float,
     num_classes: int,
@@ -109,7 +109,7 @@ def build_branch(
 
 
 def _class_weights(
-    settings: BranchLoss, class_counts: Sequence[float] | None
+    settings: BranchLossSettings, class_counts: Sequence[float] | None
 ) -> Sequence[float] | None:
     if settings.class_balance is None:
         return settings.class_weights
@@ -121,7 +121,7 @@ def _class_weights(
 def scaled_gains(
     settings: LossSettings, *, num_classes: int, num_levels: int, image_size: int
 ) -> Gains:
-    """Return the gains of `settings` scaled to the model, as published (SPEC 2B.7).
+    """Return the gains of `settings` scaled to the model (docs/recipe_sources.md#loss).
 
     They were tuned on three levels, 80 classes and 640 px: more levels add more terms, fewer
     classes leave less to learn, smaller images have fewer empty cells per object. Without

@@ -30,44 +30,50 @@ def _bce(pos_weight: float = 1.0) -> nn.BCEWithLogitsLoss:
     return nn.BCEWithLogitsLoss(pos_weight=weight, reduction="none")
 
 
-BRANCH_LOSSES: dict[type[branch_loss.BranchLoss], Build] = {
-    branch_loss.BceLoss: lambda s, n: _bce(s.pos_weight),
-    branch_loss.AlphaBceLoss: lambda s, n: AlphaBce(alpha=s.alpha),
+BRANCH_LOSSES: dict[type[branch_loss.BranchLossSettings], Build] = {
+    branch_loss.BceLossSettings: lambda s, n: _bce(s.pos_weight),
+    branch_loss.AlphaBceLossSettings: lambda s, n: AlphaBce(alpha=s.alpha),
     branch_loss.FocalLossSettings: lambda s, n: FocalLoss(
         _bce(s.pos_weight), s.gamma, s.alpha, form=s.form
     ),
-    branch_loss.FocalStarLoss: lambda s, n: FocalStarLoss(gamma=s.gamma, beta=s.beta),
-    branch_loss.QualityLoss: lambda s, n: FocalLoss(_bce(), s.beta, s.alpha, form="quality"),
-    branch_loss.VarifocalLoss: lambda s, n: VarifocalLoss(alpha=s.alpha, gamma=s.gamma),
-    branch_loss.GhmLoss: lambda s, n: GhmLoss(
+    branch_loss.FocalStarLossSettings: lambda s, n: FocalStarLoss(gamma=s.gamma, beta=s.beta),
+    branch_loss.QualityLossSettings: lambda s, n: FocalLoss(
+        _bce(), s.beta, s.alpha, form="quality"
+    ),
+    branch_loss.VarifocalLossSettings: lambda s, n: VarifocalLoss(alpha=s.alpha, gamma=s.gamma),
+    branch_loss.GhmLossSettings: lambda s, n: GhmLoss(
         bins=s.bins, momentum=s.momentum, divide_by=s.divide_by
     ),
-    branch_loss.AsymmetricLoss: lambda s, n: AsymmetricLoss(
+    branch_loss.AsymmetricLossSettings: lambda s, n: AsymmetricLoss(
         gamma_positive=s.gamma_positive, gamma_negative=s.gamma_negative, margin=s.margin
     ),
-    branch_loss.PolyLoss: lambda s, n: PolyLoss(epsilon=s.epsilon),
-    branch_loss.PolyFocalLoss: lambda s, n: PolyFocalLoss(
+    branch_loss.PolyLossSettings: lambda s, n: PolyLoss(epsilon=s.epsilon),
+    branch_loss.PolyFocalLossSettings: lambda s, n: PolyFocalLoss(
         gamma=s.gamma, alpha=s.alpha, epsilon=s.epsilon
     ),
-    branch_loss.ReducedFocalLoss: lambda s, n: ReducedFocalLoss(
+    branch_loss.ReducedFocalLossSettings: lambda s, n: ReducedFocalLoss(
         gamma=s.gamma, alpha=s.alpha, threshold=s.threshold
     ),
-    branch_loss.EqualizedFocalLoss: lambda s, n: EqualizedFocalLoss(
+    branch_loss.EqualizedFocalLossSettings: lambda s, n: EqualizedFocalLoss(
         n, gamma=s.gamma, alpha=s.alpha, scale_factor=s.scale_factor
     ),
-    branch_loss.BlurLoss: lambda s, n: BlurLoss(temperature=s.temperature),
-    class_loss.SoftmaxLoss: lambda s, n: SoftmaxLoss(),
-    class_loss.SoftmaxFocalLoss: lambda s, n: SoftmaxLoss(gamma=s.gamma),
-    class_loss.SeesawLoss: lambda s, n: SeesawLoss(
+    branch_loss.BlurLossSettings: lambda s, n: BlurLoss(temperature=s.temperature),
+    class_loss.SoftmaxLossSettings: lambda s, n: SoftmaxLoss(),
+    class_loss.SoftmaxFocalLossSettings: lambda s, n: SoftmaxLoss(gamma=s.gamma),
+    class_loss.SeesawLossSettings: lambda s, n: SeesawLoss(
         n, mitigation=s.mitigation, compensation=s.compensation
     ),
-    class_loss.FocalDiceLoss: lambda s, n: FocalDiceLoss(gamma=s.gamma, alpha=s.alpha, dice=s.dice),
-    class_loss.SoftmaxFocalDiceLoss: lambda s, n: SoftmaxFocalDiceLoss(gamma=s.gamma, dice=s.dice),
+    class_loss.FocalDiceLossSettings: lambda s, n: FocalDiceLoss(
+        gamma=s.gamma, alpha=s.alpha, dice=s.dice
+    ),
+    class_loss.SoftmaxFocalDiceLossSettings: lambda s, n: SoftmaxFocalDiceLoss(
+        gamma=s.gamma, dice=s.dice
+    ),
 }
 
-BOX_LOSSES: dict[type[box_loss.BoxLossBase], Callable[[Any], nn.Module]] = {
-    box_loss.OverlapBoxLoss: lambda s: OverlapLoss(s.name),
-    box_loss.AlphaIouLoss: lambda s: AlphaOverlapLoss(s.overlap, alpha=s.exponent),
+BOX_LOSSES: dict[type[box_loss.BoxLossSettings], Callable[[Any], nn.Module]] = {
+    box_loss.OverlapBoxLossSettings: lambda s: OverlapLoss(s.name),
+    box_loss.AlphaIouLossSettings: lambda s: AlphaOverlapLoss(s.overlap, alpha=s.exponent),
     box_loss.FocalEiouLossSettings: lambda s: FocalEiouLoss(gamma=s.exponent),
     box_loss.SmoothL1LossSettings: lambda s: SmoothL1Loss(beta=s.beta),
 }

@@ -3,38 +3,32 @@
 Who answers for which target is decided in `models/assign`; which losses and gains an experiment
 asks for is read in `build.py`; how a term is summed is in `branch.py`.
 
-Legend: B images, A anchors per cell, H W cells of a level, L levels, C classes, M matches.
+Legend: B images, A predictions per cell, H W cells of a level, L levels, K channels, C classes, M
+matches.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from models.assign.assigner import Assigner
 from models.losses.box_term import BoxTerm
 from models.losses.branch import Branch, BranchInput, TargetKind
 from models.losses.fused import at_least_float32
 from models.losses.matched_cells import (
     ClaimRule,
     boxes_in_cell,
-    decode_in_cell,
     drop_invalid,
     is_counting_free,
     spread_over_cells,
 )
 from utils.structures.batch import Targets
 from utils.structures.iou import box_overlap
-from utils.structures.predictions import Assignment, LevelAssignment, LossTerms, Predictions
-
-
-class Assigner(Protocol):
-    """Decides which cells answer for which targets."""
-
-    def __call__(self, predictions: Predictions, targets: Targets) -> Assignment:
-        """Return the matches of every level; no gradient."""
-        ...
+from utils.structures.loss_terms import LossTerms
+from utils.structures.predictions import Assignment, LevelAssignment, Predictions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,28 +46,34 @@ class LossParts:
     assignment: Assignment
 
     @property
+    def branches(self) -> dict[str, BranchInput]:
+        """The inputs that there are, by name of their branch."""
+        given = {"objectness": self.objectness, "classification": self.classification}
+        return {name: one for name, one in given.items() if one is not None}
+
+    @property
     def num_foreground(self) -> Tensor:
         """Number of matches of all levels, a scalar on the device."""
         return self.assignment.num_foreground
 
 
 class DetectionCriterion(nn.Module):
-    """Box, objectness and class loss of an anchor head.
+    """Box, objectness and class loss of a detection head.
 
     * box: the loss of matched boxes, in grid units relative to the cell (`box_term.py`).
     * objectness: over all cells, a level weighted by its balance. The target of a matched cell is
       the overlap of its box with its truth, cut at 0 and without gradient, or 1; 0 elsewhere.
     * classification: over matches and classes; absent with one class. The target of the true class
-      is 1 or the overlap.
+      is 1, the overlap, or the quality that the assigner gives the match.
 
     Without objectness (Lin et al. 2017, arXiv 1708.02002) the class loss is over all cells and
     classes, one class too: the target of a matched cell's true class is as above, 0 elsewhere.
     Cells that the assigner ignores count in neither loss over all cells.
 
-    With means, BCE and CIoU the loss with objectness is the recipe of YOLOv5 (SPEC 2B.7). Ours: a
-    cell claimed by several targets takes the best overlap unless `claimed_twice` is "last" (the
-    last match in the assigner's order, on a GPU too). A level without matches adds 0. Everything is
-    float32, whatever the autocast around it.
+    With means, BCE and CIoU the loss with objectness is the recipe of YOLOv5
+    (docs/recipe_sources.md#loss). Ours: a cell claimed by several targets takes the best overlap
+    unless `claimed_twice` is "last" (the last match in the assigner's order, on a GPU too). A level
+    without matches adds 0. Everything is float32, whatever the autocast around it.
 
     Args:
         assigner: who answers for which target.
@@ -105,35 +105,35 @@ class DetectionCriterion(nn.Module):
         self.claimed_twice: ClaimRule = claimed_twice
 
     def forward(self, predictions: Predictions, targets: Targets) -> LossTerms:
-        """Return the terms for levels (B, A, H, W, 5 + C), or 4 + C without objectness, and T
-        targets; T may be 0.
+        """Return the terms for levels (B, A, H, W, K) and T targets; T may be 0.
 
         Raises:
             ValueError: as `parts` does.
         """
         with torch.autocast(predictions.levels[0].device.type, enabled=False):
             parts = self.parts(predictions, targets)
-            box = self.box(parts.box_losses, parts.box_valid)
             positives = parts.num_foreground
-            absent = box.new_zeros(())
-            return LossTerms(
-                box=box,
-                objectness=absent
-                if self.objectness is None or parts.objectness is None
-                else self.objectness(parts.objectness, positives),
-                classification=absent
-                if parts.classification is None
-                else self.classification(parts.classification, positives),
-                num_foreground=positives,
-                batch_size=len(predictions.levels[0]),
+            terms = {"box": self.box(parts.box_losses, parts.box_valid)}
+            absent = terms["box"].new_zeros(())
+            for name, branch in self.branches.items():
+                given = parts.branches.get(name)
+                terms[name] = absent if given is None else branch(given, positives)
+            return LossTerms.of(
+                terms, num_foreground=positives, batch_size=len(predictions.levels[0])
             )
+
+    @property
+    def branches(self) -> dict[str, Branch]:
+        """The terms on logits by name, of which the head has an output each."""
+        given = {"objectness": self.objectness, "classification": self.classification}
+        return {name: branch for name, branch in given.items() if branch is not None}
 
     def parts(self, predictions: Predictions, targets: Targets) -> LossParts:
         """Return what the terms are computed from; the same arguments as `forward`.
 
         Raises:
-            ValueError: a level has no balance weight, or only one of head and criterion knows
-                objectness.
+            ValueError: a level has no balance weight, only one of head and criterion knows
+                objectness, or targets are to be aligned and the assigner gives no quality.
         """
         if predictions.has_objectness != (self.objectness is not None):
             raise ValueError("head and criterion must both have objectness or neither")
@@ -167,25 +167,29 @@ class DetectionCriterion(nn.Module):
         if is_counting_free(raw.device):
             matches = drop_invalid(matches)
         cells = (matches.image, matches.anchor, matches.row, matches.column)
-        matched = at_least_float32(raw[cells])  # (M, 5 + C) or (M, 4 + C)
-        anchors = predictions.anchors[index].to(matched)[matches.anchor] / stride
-        boxes = decode_in_cell(matched, anchors, predictions.coding)
-        truths = boxes_in_cell(targets.boxes.to(matched)[matches.target], matches, stride)
+        matched = predictions.split(at_least_float32(raw[cells]))  # (M, ...)
+        every = predictions.split(raw)  # (B, A, H, W, ...)
+        anchors = predictions.anchors_of(index)
+        if anchors is not None:
+            anchors = anchors.to(matched.box)[matches.anchor] / stride
+        boxes = predictions.decoder.boxes(matched.box, raw.new_zeros(()), anchors, 1)
+        truths = boxes_in_cell(targets.boxes.to(matched.box)[matches.target], matches, stride)
         overlap = box_overlap(boxes, truths, self.box.kind).detach().clamp(min=0)
         labels = targets.labels[matches.target]
         is_class = labels[:, None] == torch.arange(predictions.num_classes, device=labels.device)
-        quality = _target_of(overlap, self.classification.target)
-        class_targets = torch.where(is_class, quality[:, None], 0.0)
-        first = predictions.first_class
-        if self.objectness is None:
+        wanted = _target_of(matches, overlap, self.classification.target)
+        class_targets = torch.where(is_class, wanted[:, None], 0.0)
+        if self.objectness is None or every.objectness is None:
             objectness = None
-            classes = self._over_cells(raw[..., first:], matches, class_targets)
+            classes = self._over_cells(every.classes, matches, class_targets)
         else:
-            wanted = _target_of(overlap, self.objectness.target)
-            objectness = self._over_cells(raw[..., 4], matches, wanted)
-            classes = _Elements(matched[:, first:], class_targets, matches.valid)
+            wanted = _target_of(matches, overlap, self.objectness.target)
+            objectness = self._over_cells(every.objectness, matches, wanted)
+            classes = _Elements(matched.classes, class_targets, matches.valid)
+        # Without anchors a cell is the unit of length.
+        units = boxes.new_ones(len(boxes), 2) if anchors is None else anchors
         return _LevelParts(
-            box_losses=self.box.loss(boxes, truths, anchors),
+            box_losses=self.box.loss(boxes, truths, units),
             box_valid=matches.valid,
             objectness=objectness,
             classification=classes,
@@ -233,9 +237,15 @@ def _joined(
     )
 
 
-def _target_of(overlap: Tensor, kind: TargetKind) -> Tensor:
-    """Return the target (M,) of matches whose boxes have this overlap with their truths."""
-    return overlap if kind == "iou" else torch.ones_like(overlap)
+def _target_of(matches: LevelAssignment, overlap: Tensor, kind: TargetKind) -> Tensor:
+    """Return the target (M,) of matches whose boxes have this overlap (M,) with their truths."""
+    if kind == "hard":
+        return torch.ones_like(overlap)
+    if kind == "iou":
+        return overlap
+    if matches.quality is None:
+        raise ValueError("target 'aligned' takes an assigner that gives matches a quality")
+    return matches.quality.to(overlap)
 
 
 def balance_of_levels(num_levels: int, given: Sequence[float] | None) -> tuple[float, ...]:

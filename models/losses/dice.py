@@ -15,8 +15,9 @@ class FocalDiceLoss(nn.Module):
     """Focal loss of each logit; beside it, once for the batch, the mean over classes of soft dice.
 
     dice_c = 1 - (2 sum p t + 1) / (sum p^2 + sum t^2 + 1). A multi-label loss: one sigmoid a class.
-    The article's code of this name (SPEC 1.7, M3) takes a softmax and one label a row, measures
-    dice against class numbers and adds it to every element; none of that is here.
+    The code that circulates under this name (docs/articles.md#classes, M3) takes a softmax and one
+    label a row, measures dice against class numbers and adds it to every element; none of that is
+    here.
     """
 
     needs_counted = True

@@ -3,9 +3,9 @@
 The module that people use, with its checks and reductions, is `focal.py`.
 
 Everything is written in p and q = 1 - p, each taken from the logit, and mixed by the target, so no
-step subtracts nearly equal numbers or divides by a number that can vanish. That gives what
-SPEC 2A.1 asks of log space (values and slopes finite and exact in the tails, where the textbook
-formula has 0 * inf) without its logarithms.
+step subtracts nearly equal numbers or divides by a number that can vanish. Values and slopes are
+finite and exact in the tails, where the textbook formula has 0 * inf, without the logarithms of the
+usual cure (docs/losses.md#why-fl_gamma-disappointed-you, item 4).
 """
 
 from dataclasses import dataclass

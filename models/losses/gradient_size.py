@@ -18,7 +18,7 @@ def gradient_sizes(
     they are.
 
     Returns:
-        `objectness` and `classification`; a branch the head does not have is 0.
+        One number for each of the criterion's branches; 0 where the batch has no such term.
     """
     levels = tuple(level.detach().requires_grad_() for level in predictions.levels)
     was_training = criterion.training
@@ -27,8 +27,8 @@ def gradient_sizes(
         with torch.enable_grad():
             terms = criterion(replace(predictions, levels=levels), targets)
             sizes = {}
-            for name in ("objectness", "classification"):
-                term = getattr(terms, name)
+            for name in criterion.branches:
+                term = terms[name]
                 slopes = (
                     torch.autograd.grad(term, levels, retain_graph=True, allow_unused=True)
                     if term.requires_grad

@@ -1,6 +1,6 @@
 """Cells that answer for a target: what they predict, what they should, and where they are.
 
-Legend: B images, A anchors per cell, H W cells of a level, C classes, M matches.
+Legend: B images, A predictions per cell, H W cells of a level, C classes, M matches.
 """
 
 from dataclasses import replace
@@ -9,7 +9,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from utils.structures.box_coding import BoxCoding, decode_cell, decode_delta
 from utils.structures.predictions import LevelAssignment
 
 ClaimRule = Literal["best", "last"]
@@ -31,18 +30,8 @@ def drop_invalid(matches: LevelAssignment) -> LevelAssignment:
         column=matches.column[kept],
         target=matches.target[kept],
         valid=matches.valid[kept],
+        quality=None if matches.quality is None else matches.quality[kept],
     )
-
-
-def decode_in_cell(raw: Tensor, anchors: Tensor, coding: BoxCoding) -> Tensor:
-    """Return boxes (M, 4) xyxy of raw output (M, 4 or more), in grid units from the cell's corner.
-
-    anchors (M, 2) in grid units.
-    """
-    origin = raw.new_zeros(())
-    if coding == "cell":
-        return decode_cell(raw[:, :4].sigmoid(), origin, anchors, 1)
-    return decode_delta(raw[:, :4], origin, anchors, 1)
 
 
 def boxes_in_cell(boxes: Tensor, matches: LevelAssignment, stride: int) -> Tensor:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from assembly.pairing import WitnessedBatches, batch_digest, weights_digest
+from assembly.pairing import HashedBatches, batch_digest, weights_digest
 from assembly.split_cut import cut_test_split, is_test_image
 from configs.load import LoadedExperiment, load_experiment
 from data.records import load_split
@@ -112,11 +112,11 @@ class Source:
             yield toy_batch(epoch * 4 + position)
 
 
-def witness(path: Path, total: int = 8) -> WitnessedBatches:
-    return WitnessedBatches(source=Source(), path=path, total=total)
+def witness(path: Path, total: int = 8) -> HashedBatches:
+    return HashedBatches(source=Source(), path=path, total=total)
 
 
-def drain(batches: WitnessedBatches, epoch: int, start: int = 0, stop: int = 4) -> list[str]:
+def drain(batches: HashedBatches, epoch: int, start: int = 0, stop: int = 4) -> list[str]:
     seen = []
     for position, batch in enumerate(batches.epoch(epoch, start=start), start=start):
         if position >= stop:

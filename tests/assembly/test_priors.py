@@ -9,7 +9,7 @@ import torch
 import assembly.priors as module
 from assembly.priors import positive_shares
 from configs.schema.loss import LossSettings
-from configs.schema.model import IouAssigner
+from configs.schema.model import AssignerSettings, IouAssignerSettings
 from models.assign import build_assigner
 from models.detector import Detector, build_detector
 from tests.models.factories import read_graph
@@ -44,10 +44,10 @@ def detector() -> Detector:
 
 
 @pytest.mark.parametrize("at_a_time", [1, 2, 32])
-@pytest.mark.parametrize("assigner", [None, IouAssigner(name="iou", negative=0.1)])
+@pytest.mark.parametrize("assigner", [None, IouAssignerSettings(name="iou", negative=0.1)])
 def test_shares_equal_those_of_one_image_after_the_other(
     detector: Detector,
-    assigner: IouAssigner | None,
+    assigner: IouAssignerSettings | None,
     at_a_time: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -82,3 +82,14 @@ def test_many_images_are_thinned_out(detector: Detector, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "COUNTED_IMAGES", 1)
     alone = positive_shares(RECORDS[:1], detector, LossSettings(), image_size=64)
     assert positive_shares(RECORDS, detector, LossSettings(), image_size=64) == alone
+
+
+@pytest.mark.parametrize("at_a_time", [1, 32])
+def test_for_an_assigner_that_reads_predictions_an_object_is_one_cell(
+    detector: Detector, at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "IMAGES_AT_A_TIME", at_a_time)
+    monkeypatch.setattr(AssignerSettings, "reads_predictions", True)
+    cells = 3 * 9 * (8 * 8 + 4 * 4 + 2 * 2 + 1 + 1)
+    shares = positive_shares(RECORDS, detector, LossSettings(), image_size=64)
+    assert shares == pytest.approx([2 / cells, 1 / cells, 0.0])

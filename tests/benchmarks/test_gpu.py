@@ -13,7 +13,7 @@ import torch
 import benchmarks.gpu_checks as module
 from benchmarks.gpu_checks import DeviceError, require_close, run_checks
 from benchmarks.training_problem import TrainingProblem
-from data.augment.device.undrawn_batch import UndrawnBatch
+from data.augment.device.planned_batch import PlannedBatch
 from data.augment.plan import SamplePlan
 from data.dataset import SampleKey, TrainDataset
 from models.losses import DetectionCriterion
@@ -122,15 +122,15 @@ def test_a_compiled_step_that_learns_something_else_is_noticed(factor: float) ->
 
 def test_misplaced_pixels_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "boxes, the same" in module.check_augmentation(PROBLEM)
-    draw = UndrawnBatch.draw
+    render = PlannedBatch.render
     calls = []
 
-    def faulty(self: UndrawnBatch) -> Batch:
+    def faulty(self: PlannedBatch) -> Batch:
         calls.append(1)
-        drawn = draw(self)
+        drawn = render(self)
         return replace(drawn, images=drawn.images.roll(len(calls) - 1, dims=3))
 
-    monkeypatch.setattr(UndrawnBatch, "draw", faulty)
+    monkeypatch.setattr(PlannedBatch, "render", faulty)
     with pytest.raises(DeviceError, match="by the same code: other by"):
         module.check_augmentation(PROBLEM)
 

@@ -80,7 +80,8 @@ def _first_unknown(key: str) -> str:
         ("train: {optimizer: {name: adam, momentum: 0.9}}", "train.optimizer.momentum has no "
          "effect (experiment.yaml:1): name is adam; use name: sgd, or remove momentum"),
         ("train: {schedule: {name: constant, final: 0.1}}", "train.schedule.final has no effect "
-         "(experiment.yaml:1): name is constant; use name: linear or cosine, or remove final"),
+         "(experiment.yaml:1): name is constant; use name: linear or cosine or flat_cosine, or "
+         "remove final"),
         ("augment: strong", 'augment is "strong" (experiment.yaml:1); must hold keys, of mosaic,'),
         ("loss: {level_balance: [1, x]}", 'loss.level_balance is [1, "x"] (experiment.yaml:1); '
          "must be a list of numbers or null"),

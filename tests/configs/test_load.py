@@ -15,7 +15,7 @@ from configs.load import (
 )
 from configs.merge import schema_defaults
 from configs.resolved import _value
-from configs.schema.branch_loss import BceLoss, FocalLossSettings
+from configs.schema.branch_loss import BceLossSettings, FocalLossSettings
 from configs.schema.data import VocDataset, YoloDataset
 from configs.schema.train import AdamWSettings, DecaySchedule, SgdSettings
 from configs.sources import leaves
@@ -28,7 +28,7 @@ Load = Callable[..., LoadedExperiment]
 def test_nothing_stated_gives_the_defaults_of_the_schema(load: Load) -> None:
     loaded = load()
     assert loaded.experiment.train.epochs == 100
-    assert loaded.experiment.loss.classification == BceLoss(gain=0.5)
+    assert loaded.experiment.loss.classification == BceLossSettings(gain=0.5)
     assert loaded.origins["train.epochs"] == "default"
     assert loaded.origins["data.train"] == "data.yaml"
     assert loaded.graph["nc"] == 80
@@ -109,7 +109,7 @@ def test_the_schema_default_of_a_gain_survives_the_switch(load: Load) -> None:
 def test_back_to_the_first_variant_drops_the_keys_of_the_second(write: Write, load: Load) -> None:
     write("focal.yaml", "loss: {objectness: {name: focal, gamma: 2, alpha: 0.25, gain: 3}}")
     loss = load("base: focal.yaml\nloss: {objectness: {name: bce}}").experiment.loss
-    assert loss.objectness == BceLoss(gain=3.0)
+    assert loss.objectness == BceLossSettings(gain=3.0)
 
 
 def test_a_variant_with_several_names_is_one_variant(write: Write, load: Load) -> None:

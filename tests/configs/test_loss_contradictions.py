@@ -7,8 +7,8 @@ from typing import Any, get_args
 import pytest
 
 from configs.load import LoadedExperiment
-from configs.schema.box_loss import BoxLossBase
-from configs.schema.branch_loss import BranchLoss, ElementwiseLoss
+from configs.schema.box_loss import BoxLossSettings
+from configs.schema.branch_loss import BranchLossSettings, ElementwiseLoss
 from configs.schema.class_loss import ClassLoss
 from tests.configs.conftest import Write
 
@@ -85,7 +85,7 @@ CASES = [
     (
         "loss: {classification: {class_weights: [1.0, 2.0], class_balance: 0.9}}",
         "loss.classification",
-        "class_weights and class_balance both weigh the classes",
+        "class_weights and class_balance both weight the classes",
     ),
     (
         "loss: {objectness: {ohem: {share: 0.5, negatives_per_positive: 3}}}",
@@ -184,8 +184,8 @@ def test_smoothing_and_balance_survive_a_change_of_name(
 
 
 def test_every_shared_key_is_carried() -> None:
-    assert BranchLoss.carried == set(BranchLoss.model_fields)
-    assert BoxLossBase.carried == set(BoxLossBase.model_fields)
+    assert BranchLossSettings.carried == set(BranchLossSettings.model_fields)
+    assert BoxLossSettings.carried == set(BoxLossSettings.model_fields)
 
 
 @pytest.mark.parametrize("name", BOX_LOSSES)

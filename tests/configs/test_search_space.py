@@ -145,7 +145,7 @@ def test_what_is_searched_names_the_comparison(design: Callable[..., Path]) -> N
         (("log: true", "step: 9"), f"{OF_GAIN} (design.yaml:11): step 9 is longer"),
         (("high: 2.0", "hihg: 2.0"), f"{OF_GAIN}.high (design.yaml:11): field"),
         ((GAIN, "1.5"), f"{OF_GAIN} (design.yaml:11): input should be"),
-        (("0.5, 1.0, 1.5", "0.5, 0.5"), f"{OF_GAMMA}.choices (design.yaml:12): 0.5 is stated"),
+        (("0.5, 1.0, 1.5", "0.5, 0.5"), f"{OF_GAMMA}.choices (design.yaml:12): 0.5 is listed"),
         (("0.5, 1.0, 1.5", "0.5"), f"{OF_GAMMA}.choices (design.yaml:12): tuple should"),
         (("trials: 6", "trials: {bce: [], focal: []}"), "tuning.trials (design.yaml:8): input"),
         (("trials: 6", "trials: 1"), "tuning.trials (design.yaml:8): input should be greater"),

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from configs.derive import derive
 from configs.fingerprint import WITHOUT_INFLUENCE
 from configs.load import load_dataset, load_experiment
 from configs.schema import Experiment
-from configs.schema.branch_loss import BceLoss, FocalLossSettings
+from configs.schema.branch_loss import BceLossSettings, FocalLossSettings
+from configs.schema.train import AdamWSettings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 EXPERIMENTS = sorted(path.name for path in CONFIGS.glob("*.yaml"))
@@ -51,7 +53,7 @@ def test_every_data_set_loads_by_name(name: str) -> None:
 
 def test_the_recipe_changes_no_number_of_the_schema_unsaid() -> None:
     """The defaults of the schema are the published recipe, which the preset spells out."""
-    loaded = load_experiment(CONFIGS / "bccd.yaml")
+    loaded = load_experiment(CONFIGS / "coco.yaml")
     recipe = loaded.experiment
     plain = Experiment(data=recipe.data)
     for section in ("loss", "augment", "eval"):
@@ -64,7 +66,7 @@ def test_the_recipe_changes_no_number_of_the_schema_unsaid() -> None:
 
 
 def test_published_numbers_of_the_recipe() -> None:
-    recipe = experiment("bccd.yaml")
+    recipe = experiment("coco.yaml")
     assert recipe.train.optimizer.model_dump() == {
         "name": "sgd",
         "lr": 0.01,
@@ -79,6 +81,33 @@ def test_published_numbers_of_the_recipe() -> None:
     assert (recipe.eval.score_threshold, recipe.eval.iou_threshold) == (0.001, 0.6)
 
 
+def test_the_default_recipe_fits_200_images() -> None:
+    """The numbers that were measured on BCCD, docs/recipe.md."""
+    recipe = derive(load_experiment(CONFIGS / "bccd.yaml"), num_images=205).experiment
+    train = recipe.train
+    assert train.optimizer == AdamWSettings(name="adamw", lr=0.002, weight_decay=0.05)
+    assert (train.schedule.name, train.schedule.final) == ("cosine", 0.05)
+    assert (train.nominal_batch, train.warmup.bias_lr) == (16, 0.002)
+    assert train.ema.decay == pytest.approx(0.98095, abs=1e-5)
+    assert (train.ema.ramp_steps, recipe.augment.close_mosaic) == (65.0, 15)
+
+
+def test_fine_tuning_takes_half_the_rate_and_a_longer_end() -> None:
+    stated = ("data=bccd", "model.weights=start.safetensors", "train.epochs=30")
+    loaded = load_experiment(CONFIGS / "finetune.yaml", stated)
+    recipe = derive(loaded, num_images=205).experiment
+    assert recipe.train.optimizer.lr == 0.001
+    assert recipe.augment.close_mosaic == 8
+    assert recipe.model.anchors == "auto"
+
+
+def test_the_default_recipes_change_no_loss_and_no_evaluation() -> None:
+    published = experiment("coco.yaml")
+    for name in ("bccd.yaml", "facemask.yaml", "coco128.yaml"):
+        recipe = experiment(name)
+        assert (recipe.loss, recipe.eval) == (published.loss, published.eval)
+
+
 def test_bccd_is_the_stated_task() -> None:
     train = experiment("bccd.yaml").train
     assert (train.epochs, train.image_size, train.batch_size, train.seed) == (100, 320, 16, 0)
@@ -88,7 +117,7 @@ def test_bccd_is_the_stated_task() -> None:
 def test_focal_differs_from_its_baseline_in_the_loss_only() -> None:
     bce, focal = experiment("bccd.yaml"), experiment("bccd_focal.yaml")
     assert bce.model_copy(update={"loss": focal.loss}) == focal
-    assert isinstance(bce.loss.objectness, BceLoss)
+    assert isinstance(bce.loss.objectness, BceLossSettings)
     for name in ("objectness", "classification"):
         branch = getattr(focal.loss, name)
         assert isinstance(branch, FocalLossSettings)

@@ -66,7 +66,7 @@ def test_labels_stay_with_their_objects(records: list[Record], augment: AugmentS
     assert ignored
     dataset = TrainDataset(records, augment=augment, seed=0)
     seen = 0
-    for epoch in range(4):
+    for epoch in range(5):
         for index in range(12):
             sample = dataset[key(epoch, index, 96)]
             assert sample.boxes.min(initial=0) >= 0

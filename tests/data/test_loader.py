@@ -31,6 +31,7 @@ def experiment(
     image_size: int = 64,
     multi_scale: float = 0.5,
     draws: Literal["auto", "cpu", "train"] = "auto",
+    custom: tuple[str, ...] = (),
 ) -> Experiment:
     return Experiment(
         data=YoloDataset(path=".", class_names=("thing",), train="images"),
@@ -43,7 +44,7 @@ def experiment(
             seed=3,
         ),
         augment=AugmentSettings(
-            mixup=0.3, mosaic_nine=0.3, degrees=5, close_mosaic=1, device=draws
+            mixup=0.3, mosaic_nine=0.3, degrees=5, close_mosaic=1, device=draws, custom=custom
         ),
     )
 
@@ -89,6 +90,28 @@ def test_batches_do_not_depend_on_workers(
         assert list(batches.epoch(1, start=4)) == []
     finally:
         batches.close()
+
+
+def test_operations_of_the_user_do_not_depend_on_workers(
+    records: list[Record], reference: list[list[Batch]]
+) -> None:
+    """Nor on where an epoch is resumed; torchvision takes numbers of torch's global generator."""
+    pytest.importorskip("torchvision")
+    custom = ("torchvision.transforms.v2.RandomPhotometricDistort",)
+    alone, two = (
+        build_train_batches(records, experiment(workers, custom=custom), stride=32)
+        for workers in (0, 2)
+    )
+    whole = list(alone.epoch(1))
+    try:
+        assert identical(two.epoch(1), whole)
+        assert identical(two.epoch(1, start=2), whole[2:])
+    finally:
+        two.close()
+    assert identical(alone.epoch(1, start=1), whole[1:])
+    for batch, plain in zip(whole, reference[1], strict=True):
+        assert torch.equal(batch.targets.boxes, plain.targets.boxes)
+    assert not identical(whole, reference[1])
 
 
 def test_epochs_differ_and_cover_all_images(

@@ -31,14 +31,14 @@ from tests.engine.toy import (
 from tests.models.factories import tiny_detector
 from tests.processes import in_processes
 from utils.engine.compiled import Compiler, uncompiled
-from utils.engine.layers import LayerRules
+from utils.engine.layer_rules import LayerRules
 from utils.engine.learner import Learner
 from utils.engine.loss_log import NotFiniteError
 from utils.engine.trainer import Trainer
 from utils.runtime.errors import UserError
 from utils.runtime.ranks import ALONE, Ranks
 from utils.structures.batch import Targets
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 
 TOLERANCE = 1e-5
 """Of the largest value of a tensor: the operators are the same, but not the order of every sum."""

@@ -4,7 +4,7 @@ from torch import nn
 
 from configs.schema.train import EmaSettings
 from tests.engine.toy import ToyModel, toy_batch
-from utils.engine.ema import WeightAverage, ema_decay
+from utils.engine.ema import ModelEma, ema_decay
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ def test_decay_equals_the_published_values(step: int, expected: float) -> None:
 def test_average_follows_the_formula_in_double_precision() -> None:
     settings = EmaSettings(decay=0.95, ramp_steps=4.0)
     source = ToyModel()
-    average = WeightAverage(source, settings)
+    average = ModelEma(source, settings)
     oracle = {name: value.double().clone() for name, value in source.state_dict().items()}
     for step in range(1, 7):
         source(toy_batch(step).pixels())  # moves the batch statistics
@@ -38,7 +38,7 @@ def test_average_follows_the_formula_in_double_precision() -> None:
 
 def test_integer_entries_are_copied() -> None:
     source = ToyModel()
-    average = WeightAverage(source, EmaSettings())
+    average = ModelEma(source, EmaSettings())
     for step in range(3):
         source(toy_batch(step).pixels())
     average.update()
@@ -47,7 +47,7 @@ def test_integer_entries_are_copied() -> None:
 
 def test_decay_zero_is_the_source_itself() -> None:
     source = ToyModel()
-    average = WeightAverage(source, EmaSettings(decay=0.0))
+    average = ModelEma(source, EmaSettings(decay=0.0))
     with torch.no_grad():
         source.head.weight.mul_(3.3)
     average.update()
@@ -56,7 +56,7 @@ def test_decay_zero_is_the_source_itself() -> None:
 
 def test_average_is_apart_from_the_source_and_never_trained() -> None:
     source = ToyModel().train()
-    average = WeightAverage(source, EmaSettings())
+    average = ModelEma(source, EmaSettings())
     assert source.training
     assert not average.model.training
     assert not any(parameter.requires_grad for parameter in average.model.parameters())
@@ -67,9 +67,9 @@ def test_average_is_apart_from_the_source_and_never_trained() -> None:
 
 
 def test_state_restores_weights_and_updates() -> None:
-    first = WeightAverage(ToyModel(0), EmaSettings())
+    first = ModelEma(ToyModel(0), EmaSettings())
     first.update()
-    second = WeightAverage(ToyModel(1).to(memory_format=torch.channels_last), EmaSettings())
+    second = ModelEma(ToyModel(1).to(memory_format=torch.channels_last), EmaSettings())
     second.load_state(first.state())
     assert second.updates == 1
     for name, value in second.model.state_dict().items():
@@ -78,6 +78,6 @@ def test_state_restores_weights_and_updates() -> None:
 
 
 def test_network_without_state() -> None:
-    average = WeightAverage(nn.ReLU(), EmaSettings())
+    average = ModelEma(nn.ReLU(), EmaSettings())
     average.update()
     assert average.state() == {"updates": 1, "model": {}}

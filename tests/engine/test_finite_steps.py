@@ -34,7 +34,7 @@ def break_gradients(learner: Learner, at: int) -> None:
     def compute_or_break(batch: object, iteration: int, observe: object = None) -> object:
         terms = compute(batch, iteration, observe)
         if iteration == at:
-            terms.box.register_hook(lambda gradient: gradient * math.inf)
+            terms["box"].register_hook(lambda gradient: gradient * math.inf)
         return terms
 
     learner.compute = compute_or_break

@@ -3,6 +3,7 @@
 import logging
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from utils.engine.learner import Learner
 from utils.engine.loss_log import NotFiniteError
 from utils.engine.replay_file import load_replay
 from utils.structures.batch import Targets
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 
 CPU = torch.device("cpu")
 
@@ -42,11 +43,8 @@ class Poison:
                 predictions.register_hook(lambda gradient: gradient * math.nan)
             else:
                 terms = toy_criterion(predictions, targets)
-                return LossTerms(
-                    box=terms.box, objectness=terms.objectness * math.inf,
-                    classification=terms.classification, num_foreground=terms.num_foreground,
-                    batch_size=terms.batch_size,
-                )  # fmt: skip
+                box, objectness, classification = terms.values
+                return replace(terms, values=(box, objectness * math.inf, classification))
         return toy_criterion(predictions, targets)
 
 
@@ -73,7 +71,7 @@ def test_stop_names_step_tensor_and_images_and_saves_the_batch(
     assert (replay.iteration, replay.batch.metas) == (8, toy_batch(1003).metas)
     state = load_state(tmp_path / "last")
     assert (state["epoch"], state["batch"]) == (1, 3)
-    for value in trainer.model.state_dict().values():
+    for value in trainer.learner.model.state_dict().values():
         assert not value.is_floating_point() or value.isfinite().all()
 
 

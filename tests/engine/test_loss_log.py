@@ -5,16 +5,15 @@ import torch
 
 from utils.engine.loss_log import LossLog, NotFiniteError, require_finite_state
 from utils.runtime.errors import UserError
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 
 CPU = torch.device("cpu")
 
 
 def terms(box: float, foreground: int = 2, size: int = 4) -> LossTerms:
-    return LossTerms(
-        box=torch.tensor(box),
-        objectness=torch.tensor(box * 2),
-        classification=torch.tensor(0.0),
+    values = {"box": box, "objectness": box * 2, "classification": 0.0}
+    return LossTerms.of(
+        {name: torch.tensor(value) for name, value in values.items()},
         num_foreground=torch.tensor(foreground),
         batch_size=size,
     )
@@ -67,9 +66,10 @@ def test_state_restores_a_begun_epoch() -> None:
 
 def test_saved_state_does_not_follow_later_batches() -> None:
     log = LossLog(CPU)
-    state = log.state()
     log.add(terms(1.0), epoch=1, batch=1)
-    assert state["sums"]["box"] == 0.0
+    state = log.state()
+    log.add(terms(1.0), epoch=1, batch=2)
+    assert state["sums"]["box"] == 4.0
 
 
 def test_bad_weight_is_named() -> None:

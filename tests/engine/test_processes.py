@@ -15,13 +15,13 @@ from models.losses import build_criterion
 from tests.metrics.problems import random_problem
 from tests.models.factories import tiny_detector
 from tests.processes import in_processes
-from utils.engine.layers import LayerRules
+from utils.engine.layer_rules import LayerRules
 from utils.engine.learner import Learner
 from utils.engine.loss_log import NotFiniteError
 from utils.runtime.ranks import ALONE, Ranks
 from utils.structures.batch import Batch, Targets
 from utils.structures.images import ImageMeta
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 
 SIDE = 32
 STEPS = 5
@@ -84,7 +84,7 @@ def trained(
         own = batch(step).split(ranks.size)[ranks.rank]
         terms = subject.learn(own, step)
         assert terms is not None
-        values = (terms.box, terms.objectness, terms.classification, terms.num_foreground)
+        values = (*terms.values, terms.num_foreground)
         losses.append([float(value.detach()) for value in values])
     state = {**subject.model.state_dict(), **subject.criterion_state()}
     return {
@@ -160,7 +160,7 @@ def not_finite(ranks: Ranks) -> str:
 
     def criterion(predictions: Any, targets: Targets) -> LossTerms:
         terms = healthy(predictions, targets)
-        return replace(terms, box=terms.box * factor)
+        return replace(terms, values=tuple(value * factor for value in terms.values))
 
     subject.criterion = criterion
     try:

@@ -133,7 +133,8 @@ def test_resuming_a_complete_training_changes_nothing(tmp_path: Path) -> None:
     assert outcome(tmp_path, trainer) == expected
     assert (result.epochs, result.steps) == (3, 9)
     assert result.best_result is not None
-    assert result.best_result["map50_95"] == trainer.stopping.best_score
+    assert trainer.current.best is not None
+    assert result.best_result["map50_95"] == trainer.current.best.score
 
 
 def test_rows_beyond_the_checkpoint_are_dropped(tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_other_batches_on_purpose_go_on_at_the_same_share_of_the_epoch(tmp_path:
         toy_trainer(tmp_path, batches=dies_before((1, 4)), checkpoint_minutes=1e-9).run()
     trainer = toy_trainer(tmp_path, batches=ToyBatches(batches=10), epochs=4)
     trainer.resume(other_batches=True)
-    assert (trainer.epoch, trainer.batch) == (1, 8)
+    assert (trainer.current.epochs_done, trainer.current.batch) == (1, 8)
     assert trainer.run().epochs == 4
 
 

@@ -8,6 +8,7 @@ from configs.schema.train import (
     AdamSettings,
     ConstantSchedule,
     DecaySchedule,
+    FlatCosineSchedule,
     TrainSettings,
     WarmupSettings,
 )
@@ -15,6 +16,7 @@ from utils.engine.schedule import RateSchedule, lr_factor
 
 LINEAR = DecaySchedule(name="linear", final=0.01)
 COSINE = DecaySchedule(name="cosine", final=0.01)
+FLAT_COSINE = FlatCosineSchedule(name="flat_cosine")
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,27 @@ def test_factor_equals_the_published_values(
     schedule: DecaySchedule | ConstantSchedule, epoch: int, expected: float
 ) -> None:
     assert lr_factor(epoch, epochs=100, schedule=schedule) == pytest.approx(expected, abs=5e-7)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "lr"), [(0, 0.004), (149, 0.004), (225, 0.0021), (299, 0.000200417)]
+)
+def test_flat_cosine_equals_rtmdet_s_schedule(epoch: int, lr: float) -> None:
+    factor = lr_factor(epoch, epochs=300, schedule=FLAT_COSINE)
+    assert 0.004 * factor == pytest.approx(lr, abs=5e-10)
+
+
+def test_flat_cosine_without_a_flat_part_is_cosine() -> None:
+    plain = FlatCosineSchedule(name="flat_cosine", flat=0.0, final=0.01)
+    for epoch in range(100):
+        expected = lr_factor(epoch, epochs=100, schedule=COSINE)
+        assert lr_factor(epoch, epochs=100, schedule=plain) == expected
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, 100), (0.1, 39), (1.0, 100)])
+def test_warm_up_takes_at_most_its_share_of_the_run(share: float, expected: int) -> None:
+    warmup = WarmupSettings(epochs=3.0, min_iterations=100, max_share=share)
+    assert schedule(13, epochs=30, warmup=warmup).warmup_iterations == expected
 
 
 def schedule(batches: int = 50, **changes: object) -> RateSchedule:

@@ -25,13 +25,12 @@ from tests.engine.toy import (
 )
 from utils.checkpoint.state import load_state
 from utils.checkpoint.weights import load_weights
-from utils.engine.event_log import EventLog
 from utils.engine.learner import Learner
 from utils.engine.loss_log import NotFiniteError
 from utils.runtime.errors import UserError
-from utils.runtime.thread_trials import KeptThreads
+from utils.runtime.thread_trials import FixedThreads
 from utils.structures.batch import Batch, Targets
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 from utils.structures.results import EvalResult
 
 
@@ -138,7 +137,7 @@ def test_divergence_stops_and_keeps_the_good_checkpoint(
 
 
 def test_every_batch_is_a_batch_of_the_thread_trials(tmp_path: Path) -> None:
-    class Counted(KeptThreads):
+    class Counted(FixedThreads):
         amounts: ClassVar[list[int]] = []
 
         @contextmanager
@@ -156,7 +155,7 @@ def test_no_tensor_of_a_batch_outlives_it(tmp_path: Path) -> None:
 
     def criterion(predictions: Tensor, targets: Targets) -> LossTerms:
         terms = toy_criterion(predictions, targets)
-        made.extend(map(weakref.ref, (predictions, terms.box)))
+        made.extend(map(weakref.ref, (predictions, terms["box"])))
         return terms
 
     def nothing_is_left(epoch: int, batch: int) -> None:
@@ -170,7 +169,7 @@ def test_no_tensor_of_a_batch_outlives_it(tmp_path: Path) -> None:
     def watched(batch: Batch, iteration: int) -> LossTerms | None:
         terms = learn(batch, iteration)
         assert terms is not None
-        made.append(weakref.ref(terms.box))
+        made.append(weakref.ref(terms["box"]))
         return terms
 
     trainer.learner.learn = watched  # type: ignore[method-assign]
@@ -278,12 +277,10 @@ def test_log_file_gets_one_line_per_epoch_and_no_bar(
 def test_tensorboard_events_are_written_or_the_package_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("utils.engine.event_log.find_spec", lambda name: None)
+    monkeypatch.setattr("utils.engine.hooks.tensorboard.find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install tensorboard"):
         toy_trainer(tmp_path, tensorboard=True)
     monkeypatch.undo()
-    EventLog(tmp_path / "off", enabled=False).add({"epoch": 1, "box": 0.5})
-    assert not (tmp_path / "off").exists()
     pytest.importorskip("tensorboard")
     toy_trainer(tmp_path, tensorboard=True, epochs=1).run()
     events = list((tmp_path / "tensorboard").iterdir())

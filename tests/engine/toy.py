@@ -1,6 +1,6 @@
 """A training small enough to be followed by hand: 8 channels, 8 x 8 pixels, any criterion."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from configs.schema.train import EmaSettings, TrainSettings, WarmupSettings
+from utils.engine.hooks.best_weights import BestWeights
+from utils.engine.hooks.checkpoints import PeriodicCheckpoints
+from utils.engine.hooks.console import Console
+from utils.engine.hooks.csv_history import CsvHistory
+from utils.engine.hooks.early_stopping import EarlyStopping
+from utils.engine.hooks.hook import Hook
+from utils.engine.hooks.loss_budget import LossBudgetLog, MeasureBudget
+from utils.engine.hooks.tensorboard import TensorBoard
+from utils.engine.layer_rules import LayerRules
+from utils.engine.learner import Learner
+from utils.engine.protocols import Criterion, Evaluate
 from utils.engine.trainer import Trainer
 from utils.runtime.run_folder import RunFolder
+from utils.runtime.thread_trials import FixedThreads
 from utils.structures.batch import Batch, Targets
 from utils.structures.images import ImageMeta
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 from utils.structures.results import EvalResult
 
 BATCHES = 5
@@ -41,10 +53,12 @@ def toy_criterion(predictions: Tensor, targets: Targets) -> LossTerms:
     predictions = predictions.float()
     wanted = targets.boxes[:, 0] / 8
     error = (predictions[:, 0] - wanted).square().mean()
-    return LossTerms(
-        box=error,
-        objectness=predictions[:, 1].square().mean(),
-        classification=predictions[:, 2].abs().mean(),
+    return LossTerms.of(
+        {
+            "box": error,
+            "objectness": predictions[:, 1].square().mean(),
+            "classification": predictions[:, 2].abs().mean(),
+        },
         num_foreground=torch.tensor(len(targets)),
         batch_size=len(predictions),
     )
@@ -125,18 +139,68 @@ def toy_settings(**changes: Any) -> TrainSettings:
     return TrainSettings(**values)
 
 
+@dataclass(kw_only=True)
+class ToyParts:
+    """What a toy training is made of, beside its settings."""
+
+    model: nn.Module
+    criterion: Criterion = toy_criterion
+    batches: ToyBatches = field(default_factory=ToyBatches)
+    evaluate: Evaluate | None = field(default_factory=ToyEvaluation)
+    eval_interval: int = 1
+    checkpoint_minutes: float = 10.0
+    rules: LayerRules = field(default_factory=LayerRules)
+    measure_budget: MeasureBudget | None = None
+    budget_interval: int = 50
+    threads: FixedThreads = field(default_factory=FixedThreads)
+    hooks: Sequence[Hook] = ()
+    """Called before those that write files."""
+
+    def trainer(self, path: Path, settings: TrainSettings) -> Trainer:
+        folder, batches = RunFolder(path), len(self.batches)
+        budget = None
+        if self.measure_budget is not None and self.budget_interval:
+            budget = LossBudgetLog(
+                self.measure_budget,
+                interval=self.budget_interval,
+                batches_per_epoch=batches,
+                epochs=settings.epochs,
+                folder=folder,
+            )
+        hooks = [
+            BestWeights({"class_names": ["a", "b"]}),
+            budget,
+            EarlyStopping(settings.patience) if settings.patience else None,
+            *self.hooks,
+            CsvHistory(folder.metrics),
+            TensorBoard(folder.events) if settings.tensorboard else None,
+            Console(),
+            PeriodicCheckpoints(self.checkpoint_minutes),
+        ]
+        learner = Learner(
+            self.model,
+            self.criterion,
+            settings,
+            batches_per_epoch=batches,
+            device=CPU,
+            rules=self.rules,
+            observe=budget.observe if budget else None,
+        )
+        return Trainer(
+            learner=learner,
+            batches=self.batches,
+            evaluate=self.evaluate,
+            folder=folder,
+            hooks=[hook for hook in hooks if hook is not None],
+            eval_interval=self.eval_interval,
+            threads=self.threads,
+        )
+
+
 def toy_trainer(path: Path, *, seed: int = 0, **changes: Any) -> Trainer:
-    """Build a trainer in `path`; `changes` are fields of Trainer or of TrainSettings."""
+    """Build a trainer in `path`; `changes` are fields of ToyParts or of TrainSettings."""
     path.mkdir(exist_ok=True)
-    parts: dict[str, Any] = {
-        "model": ToyModel(seed),
-        "criterion": toy_criterion,
-        "batches": ToyBatches(),
-        "evaluate": ToyEvaluation(),
-        "device": CPU,
-        "folder": RunFolder(path),
-        "metadata": {"class_names": ["a", "b"]},
-    }
-    for name in [name for name in changes if name in Trainer.__dataclass_fields__]:
+    parts: dict[str, Any] = {"model": ToyModel(seed)}
+    for name in [name for name in changes if name in ToyParts.__dataclass_fields__]:
         parts[name] = changes.pop(name)
-    return Trainer(settings=toy_settings(**changes), **parts)
+    return ToyParts(**parts).trainer(path, toy_settings(**changes))

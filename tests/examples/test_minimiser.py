@@ -1,4 +1,7 @@
-"""Where losses are least: SPEC 1.6 and 2A.12, and each docstring that says "minimum at p = t"."""
+"""Where losses are least, on soft and on hard targets, and each docstring that says so.
+
+The tables are those of docs/losses/minimisers.md and docs/losses.md#what-focal-loss-does-to-scores.
+"""
 
 import inspect
 from typing import Any
@@ -72,7 +75,7 @@ def test_the_others_are_least_elsewhere(name: str, t: float) -> None:
     assert abs(soft_target_minimiser(build(name).eval(), t) - t) > 0.005
 
 
-TABLE = {  # SPEC 1.6: t, and p of the linear form at gamma 1, 1.5, 2, 3
+TABLE = {  # docs/losses/minimisers.md: t, and p of the linear form at gamma 1, 1.5, 2, 3
     0.1: (0.030, 0.019, 0.014, 0.008),
     0.3: (0.194, 0.154, 0.122, 0.081),
     0.5: (0.5, 0.5, 0.5, 0.5),
@@ -96,7 +99,8 @@ def test_the_table_of_soft_targets_to_the_printed_digits(t: float) -> None:
     assert [soft_target_minimiser(loss, t) for loss in true] == pytest.approx([t] * 3, abs=1e-6)
 
 
-HARD = {  # SPEC 2A.12: share of positives, and p at (gamma, alpha) of COLUMNS
+# docs/losses.md#what-focal-loss-does-to-scores
+HARD = {  # share of positives, and p at (gamma, alpha) of COLUMNS
     0.01: (0.073, 0.154, 0.305, 0.108, 0.214),
     0.1: (0.226, 0.306, 0.403, 0.227, 0.399),
     0.5: (0.5, 0.5, 0.5, 0.399, 0.601),

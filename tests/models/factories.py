@@ -9,7 +9,8 @@ import yaml
 from torch import Tensor
 
 from models.detector import Detector, build_detector
-from utils.structures.box_coding import BoxCoding
+from models.heads.detect import CellDecoder
+from utils.structures.decoder import Decoder
 from utils.structures.predictions import Predictions
 
 GRAPHS = Path(__file__).parents[2] / "configs" / "models"
@@ -72,7 +73,10 @@ def raw_cells(boxes: list[tuple[float, ...]], scores: Tensor, objectness: Tensor
     raw[0, 0, 0, :, 4] = objectness.double().logit()
     raw[0, 0, 0, :, 5:] = scores.double().logit()
     return Predictions(
-        levels=(raw.float(),), anchors=torch.full((1, 1, 2), anchor), strides=(stride,)
+        levels=(raw.float(),),
+        anchors=torch.full((1, 1, 2), anchor),
+        strides=(stride,),
+        decoder=CellDecoder(),
     )
 
 
@@ -82,13 +86,13 @@ def random_predictions(
     num_classes: int = 3,
     shift: float = 0.0,
     *,
-    coding: BoxCoding = "cell",
-    has_objectness: bool = True,
+    decoder: Decoder | None = None,
 ) -> Predictions:
     """Two levels of random logits with many overlaps; `shift` moves all scores."""
+    decoder = decoder or CellDecoder()
     generator = torch.Generator().manual_seed(seed)
     levels = []
-    channels = (5 if has_objectness else 4) + num_classes
+    channels = decoder.num_channels(num_classes)
     for cells in (6, 3):
         raw = torch.randn(num_images, 2, cells, cells, channels, generator=generator) * 2
         raw[..., 4:] += shift
@@ -98,6 +102,5 @@ def random_predictions(
         levels=tuple(levels),
         anchors=anchors,
         strides=(8, 16),
-        coding=coding,
-        has_objectness=has_objectness,
+        decoder=decoder,
     )

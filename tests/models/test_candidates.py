@@ -1,6 +1,7 @@
 """Best cells first: the same candidates as from all cells, however few are looked at."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 import models.candidates as module
 import models.postprocess as postprocess
 from models.candidates import RankedCandidates
+from models.heads.detect import CellDecoder
+from models.heads.retina import DeltaDecoder
 from tests.models.factories import random_predictions
 from tests.models.test_postprocess import assert_equals_oracle, slow_candidates
 from utils.structures.predictions import Predictions
@@ -39,7 +42,7 @@ def ranked(predictions: Predictions, **changes: object) -> RankedCandidates:
     has_objectness=st.booleans(),
 )
 def test_detections_equal_the_oracle(seed: int, has_objectness: bool, **options: object) -> None:
-    predictions = random_predictions(seed, has_objectness=has_objectness)
+    predictions = random_predictions(seed, decoder=CellDecoder(has_objectness=has_objectness))
     assert_equals_oracle(predictions, iou_threshold=0.3, **options)
 
 
@@ -50,7 +53,7 @@ def test_the_first_ones_are_those_of_the_whole_list(count: int, step: float) -> 
     predictions = random_predictions(5)
     if step:
         levels = tuple((level / step).round() * step for level in predictions.levels)
-        predictions = Predictions(levels=levels, anchors=predictions.anchors, strides=(8, 16))
+        predictions = replace(predictions, levels=levels)
     found, is_all = ranked(predictions).first(count)
     cells = slow_candidates(predictions, 0, 0.1)
     expected = sorted((entry for cell in cells for entry in cell), key=lambda entry: -entry[0])
@@ -112,7 +115,7 @@ def test_softmax_scores_are_bounded() -> None:
         levels=(raw,),
         anchors=torch.ones(1, 1, 2),
         strides=(8,),
-        has_objectness=False,
+        decoder=DeltaDecoder(),
         class_scores="softmax",
     )
     found, _ = ranked(predictions).first(100)

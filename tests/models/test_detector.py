@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models.anchors import order_anchors, square_anchors
+from models.anchors import order_anchors
 from models.detector import build_detector
 from models.heads import Detect
 from tests.models.factories import tiny_detector, tiny_graph
@@ -77,7 +77,7 @@ def test_own_anchors_replace_those_of_the_graph_and_may_be_more() -> None:
 
 def test_counted_anchors_start_as_squares_that_join_up() -> None:
     detector = tiny_detector(anchors=3)
-    torch.testing.assert_close(detector.anchors, torch.tensor(square_anchors((4, 8), 3)))
+    torch.testing.assert_close(detector.anchors, torch.tensor(Detect.default_anchors((4, 8), 3)))
     sides = detector.anchors[..., 0].flatten()
     assert torch.equal(detector.anchors[..., 0], detector.anchors[..., 1])
     torch.testing.assert_close(sides[1:] / sides[:-1], torch.full((5,), 2 ** (1 / 3)))

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from models.detector import Detector, build_detector
 from models.heads import Retina
+from models.heads.priors import Priors
 from models.init import init_weights
 from tests.models.factories import read_graph, tiny_detector
 
@@ -17,7 +18,7 @@ def added_biases(detector: Detector, **counts: object) -> list[Tensor]:
         convolution.reset_parameters()
     before = [convolution.bias.detach().clone() for convolution in detector.head.convolutions()]
     torch.manual_seed(3)
-    init_weights(detector, **counts)
+    init_weights(detector, Priors(**counts))
     return [
         (convolution.bias.detach() - bias).view(detector.head.num_anchors, -1)
         for convolution, bias in zip(detector.head.convolutions(), before, strict=True)
@@ -89,7 +90,7 @@ def test_without_prior_every_score_starts_even() -> None:
     detector = tiny_detector()
     drawn = added_biases(detector)
     assert all(level[:, 4:].all() for level in drawn)
-    init_weights(detector, has_prior=False)
+    init_weights(detector, Priors(has_prior=False))
     for convolution in detector.head.convolutions():
         bias = convolution.bias.view(2, -1)
         assert bias[:, :4].all()
@@ -99,7 +100,7 @@ def test_without_prior_every_score_starts_even() -> None:
 def drawn_retina(**arguments: object) -> Retina:
     detector = build_detector(read_graph("retinanet-r18"), num_classes=2)
     torch.manual_seed(1)
-    init_weights(detector, **arguments)
+    init_weights(detector, Priors(**arguments))
     assert isinstance(detector.head, Retina)
     return detector.head
 
@@ -148,4 +149,4 @@ def test_impossible_shares_are_refused(shares: list[float]) -> None:
 )
 def test_impossible_counts_are_refused(counts: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must be"):
-        init_weights(tiny_detector(), **counts)
+        init_weights(tiny_detector(), Priors(**counts))

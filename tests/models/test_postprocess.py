@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.candidates import Candidates
+from models.heads.detect import CellDecoder
+from models.heads.retina import DeltaDecoder
 from models.postprocess import Postprocess
 from tests.models.factories import logit, random_predictions, raw_cells
-from utils.structures.box_coding import BoxCoding
+from utils.structures.decoder import Decoder
 from utils.structures.predictions import Predictions
 from utils.structures.results import Detections
 from utils.structures.scored_cells import ScoredCells
@@ -78,13 +80,13 @@ def test_equals_the_oracle(seed: int, **options: object) -> None:
 @given(
     seed=st.integers(0, 2**16),
     score_threshold=st.sampled_from([0.0, 0.1, 0.6]),
-    coding=st.sampled_from(["cell", "delta"]),
+    decoder=st.sampled_from([CellDecoder(has_objectness=False), DeltaDecoder()]),
     multi_label=st.booleans(),
 )
 def test_without_objectness_equals_the_oracle(
-    seed: int, coding: BoxCoding, **options: object
+    seed: int, decoder: Decoder, **options: object
 ) -> None:
-    predictions = random_predictions(seed, coding=coding, has_objectness=False)
+    predictions = random_predictions(seed, decoder=decoder)
     rest = {"max_detections": 50, "max_candidates": 200, "class_agnostic": False}
     assert_equals_oracle(predictions, iou_threshold=0.6, **options, **rest)
 
@@ -231,6 +233,7 @@ def test_an_image_gets_the_same_detections_in_any_batch() -> None:
             levels=tuple(level[image : image + 1] for level in together.levels),
             anchors=together.anchors,
             strides=together.strides,
+            decoder=together.decoder,
         )
         actual = process(alone).detections[0]
         assert torch.equal(actual.boxes, expected.boxes)
@@ -246,7 +249,9 @@ def test_first_filter_loses_no_candidate(threshold: float, dtype: torch.dtype) -
     raw = torch.full((1, 1, 1, 81, 6), 30.0, dtype=dtype)
     raw[..., :4] = 0
     raw[0, 0, 0, :, 4] = near.to(dtype)
-    predictions = Predictions(levels=(raw,), anchors=torch.ones(1, 1, 2), strides=(8,))
+    predictions = Predictions(
+        levels=(raw,), anchors=torch.ones(1, 1, 2), strides=(8,), decoder=CellDecoder()
+    )
     expected = int((raw[..., 4].float().sigmoid() > threshold).sum())
     assert len(found(predictions, score_threshold=threshold)) == expected > 0
 
@@ -284,7 +289,9 @@ def chosen_cells(predictions: Predictions, level: int) -> Tensor:
 
 def test_a_cell_is_counted_by_anchor_then_row_then_column() -> None:
     raw = torch.randn(1, 3, 4, 5, 5 + 2, generator=torch.Generator().manual_seed(0))
-    predictions = Predictions(levels=(raw,), anchors=torch.rand(1, 3, 2) + 1, strides=(8,))
+    predictions = Predictions(
+        levels=(raw,), anchors=torch.rand(1, 3, 2) + 1, strides=(8,), decoder=CellDecoder()
+    )
     cells = torch.tensor([0, 7, 33, 59])
     found = predictions.decode_cells(0, 0, cells)
     decoded = predictions.decode()

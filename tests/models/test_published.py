@@ -1,13 +1,13 @@
 """The shipped graphs against published parameter counts and state-dict layouts."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
 
 from models.detector import Detector, build_detector
 from models.fusion import fuse
+from tests.conftest import GOLDEN
 from tests.models.factories import GRAPHS, read_graph
 
 P5, P6 = (8, 16, 32), (8, 16, 32, 64)
@@ -59,8 +59,8 @@ def test_other_class_counts_have_the_published_parameters(num_classes: int, expe
 
 
 @pytest.mark.parametrize("size", "nsmlx")
-def test_state_has_the_layout_of_released_weights(size: str, shared: Path) -> None:
-    layout = json.loads((shared / "golden" / f"yolov5{size}_layout.json").read_text())
+def test_state_has_the_layout_of_released_weights(size: str) -> None:
+    layout = json.loads((GOLDEN / f"yolov5{size}_layout.json").read_text())
     detector = shapes_only(f"yolov5{size}")
     entries = [[name, list(tensor.shape)] for name, tensor in detector.state_dict().items()]
     assert entries == layout["entries"]

@@ -12,7 +12,7 @@ import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tests.structures.test_budget import random_budget
-from utils.engine.budget_log import budget_row
+from utils.engine.hooks.loss_budget import budget_row
 from utils.report.budget_section import BudgetSection, read_budget_section
 from utils.report.budget_text import branch_sentence, percent, recall_sentence
 from utils.report.page_template import TEMPLATES

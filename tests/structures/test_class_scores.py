@@ -1,5 +1,6 @@
 import torch
 
+from models.heads.detect import CellDecoder
 from utils.structures.predictions import Predictions
 
 
@@ -8,6 +9,7 @@ def _predictions(raw: torch.Tensor, **changes: object) -> Predictions:
         levels=(raw,),
         anchors=torch.full((1, 1, 2), 16.0),
         strides=(8,),
+        decoder=CellDecoder(),
         **changes,  # type: ignore[arg-type]
     )
 

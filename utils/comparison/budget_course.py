@@ -10,9 +10,10 @@ import numpy as np
 
 from utils.comparison.run_record import RunRecord
 from utils.metrics.rows import Floats
+from utils.structures.metrics_columns import term_columns
 
 SIDES = ("positives", "negatives")
-TERMS = ("box", "objectness", "classification")
+_HARD_NEGATIVES = "_gradient_hard_negatives"
 EASY_BINS = 2
 """Bins of the score that hold the easy negatives, those below 0.1."""
 
@@ -48,23 +49,23 @@ def budget_by_epoch(budgets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def course(runs: Sequence[RunRecord]) -> dict[str, Any]:
-    """Return, epoch by epoch, shares of box, objectness and classes in the loss, and more.
+    """Return, epoch by epoch, the share of each term in the loss, and more.
 
     Returns:
         epochs: their numbers; terms: share of each term in the sum, gains applied; hard_negatives:
         by branch, their share of its gradient, empty where it was not measured.
     """
     history = _columns([run.history for run in runs])
-    terms = [history[name] for name in TERMS if name in history]
-    total = np.sum(terms, axis=0) if terms else np.ones(0)
+    terms = term_columns(history)
+    total = np.sum([history[name] for name in terms], axis=0) if terms else np.ones(0)
     budget = _columns([run.budget_rows for run in runs])
     return {
         "epochs": history.get("epoch", np.zeros(0)).tolist(),
-        "terms": {n: _shares(history[n], total) for n in TERMS if n in history},
+        "terms": {name: _shares(history[name], total) for name in terms},
         "hard_negatives": {
             branch: _rounded(budget[column])
-            for branch in TERMS
-            if (column := f"{branch}_gradient_hard_negatives") in budget
+            for column in budget
+            if (branch := column.removesuffix(_HARD_NEGATIVES)) != column
         },
     }
 

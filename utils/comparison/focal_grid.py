@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from configs.schema.loss import BRANCHES
 from utils.comparison.controls import Runs
 
-BRANCHES = ("objectness", "classification")
 Point = dict[str, Any]
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.schema.comparison import VerdictSettings
+from configs.schema.data import settings_of_format
+from configs.schema.loss import BRANCHES
 from utils.comparison.arm_result import ArmResult
 from utils.comparison.focal_grid import tried_gammas
 from utils.comparison.run_record import RunRecord
@@ -50,7 +52,7 @@ def setting_text(run: RunRecord) -> str:
     """Return data set, model, budget and gain mode of an arm."""
     train, model, loss = (run.config[name] for name in ("train", "model", "loss"))
     start = f"from {Path(model['weights']).name}" if model.get("weights") else "from scratch"
-    scales = {str((loss.get(name) or {}).get("scale", "as_is")) for name in _BRANCHES}
+    scales = {str((loss.get(name) or {}).get("scale", "as_is")) for name in BRANCHES}
     gains = "matched gains" if "matched" in scales else "gains as they are"
     return (
         f"{data_name(run.config['data'])}, {run.network} {start}, {train['epochs']} epochs at "
@@ -63,13 +65,10 @@ def _gammas(focal_grid: Sequence[Mapping[str, Any]]) -> str:
     return f" (focal losses: gamma {', '.join(f'{gamma:g}' for gamma in tried)})" if tried else ""
 
 
-_BRANCHES = ("objectness", "classification")
-
-
 def data_name(data: Mapping[str, Any]) -> str:
-    """Return the data set for a person: the last two folders of its place at most."""
-    parts = Path(str(data["path"])).parts
-    return "/".join(parts[-2:]) if data["format"] == "voc" else parts[-1]
+    """Return the name of the data set for a person: the last folders of its path."""
+    num_folders = settings_of_format(data["format"]).num_name_folders
+    return "/".join(Path(str(data["path"])).parts[-num_folders:])
 
 
 def would_change(result: ArmResult, *, baseline: str, test: VerdictSettings) -> list[str]:

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.engine.joint_forward import Forward
+from utils.engine.ddp import Forward
 from utils.engine.protocols import Criterion
 from utils.runtime.compiler import EXACT_OPTION, GRAPHS_OPTION, compiling
 from utils.structures.batch import Targets
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,7 @@ from torch import Tensor, nn
 from utils.engine.compiled import uncompiled
 from utils.engine.learner import Learner
 from utils.structures.batch import Batch
-from utils.structures.predictions import LossTerms
-
-TERMS = ("box", "objectness", "classification")
+from utils.structures.loss_terms import LossTerms
 
 
 def diagnose(learner: Learner, batch: Batch, iteration: int) -> str:
@@ -37,7 +35,7 @@ def diagnose(learner: Learner, batch: Batch, iteration: int) -> str:
 
 def bad_terms(terms: LossTerms) -> list[str]:
     """Return the names of the loss terms that are not finite."""
-    return [name for name in TERMS if not _is_finite(getattr(terms, name))]
+    return [name for name, value in terms.items() if not _is_finite(value)]
 
 
 def _bad_gradient(model: nn.Module, terms: LossTerms) -> str:

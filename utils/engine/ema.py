@@ -19,7 +19,7 @@ def ema_decay(step: int, settings: EmaSettings) -> float:
     return settings.decay * (1 - math.exp(-step / settings.ramp_steps))
 
 
-class WeightAverage:
+class ModelEma:
     """A copy of a network whose state follows the trained one.
 
     Floating entries of the state dict (weights and batch statistics) are averaged, integer ones

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from configs.schema.train import TrainSettings
 from utils.engine.compiled import Compiler
-from utils.engine.ema import WeightAverage
+from utils.engine.ddp import JointForward
+from utils.engine.ema import ModelEma
 from utils.engine.finite_steps import FiniteSteps
 from utils.engine.gradients import Gradients
 from utils.engine.guard import FiniteGuard
-from utils.engine.joint_forward import JointForward
-from utils.engine.layers import LayerControl, LayerRules
+from utils.engine.layer_rules import LayerControl, LayerRules
 from utils.engine.loss_log import NotFiniteError, require_finite_terms
 from utils.engine.micro_batches import MicroBatches
 from utils.engine.optimizer import (
@@ -30,7 +30,7 @@ from utils.engine.schedule import Rates, RateSchedule
 from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.seeding import derive_seed, seed_process
 from utils.structures.batch import Batch, Targets
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 
 Observe = Callable[[Any, Targets, int], None]
 """Sees what the network returned, the targets and the iteration; may change nothing."""
@@ -78,7 +78,7 @@ class Learner:
         self.gradients = Gradients(self.model, device)
         self.dtype = choose_precision(settings.precision, device)
         self.scaler = gradient_scaler(device, self.dtype)
-        self.average = WeightAverage(self.model, settings.ema)
+        self.average = ModelEma(self.model, settings.ema)
         self.guard = FiniteGuard([self.model, criterion], skips=settings.non_finite == "skip")
         self.micro_batches = MicroBatches(may_halve=settings.oom == "halve")
         self.finite = FiniteSteps(self.optimizer, batches_per_epoch=batches_per_epoch)
@@ -167,14 +167,12 @@ class Learner:
         size = self.ranks.size
         if size == 1:
             return terms
-        own = (terms.box, terms.objectness, terms.classification, terms.num_foreground)
+        own = (*terms.values, terms.num_foreground)
         sums = self.ranks.sum(torch.stack([value.detach().float() for value in own]))
-        box, objectness, classification = (sums[:3] / size).unbind()
         return LossTerms(
-            box=box,
-            objectness=objectness,
-            classification=classification,
-            num_foreground=sums[3],
+            names=terms.names,
+            values=(sums[:-1] / size).unbind(),
+            num_foreground=sums[-1],
             batch_size=terms.batch_size * size,
         )
 

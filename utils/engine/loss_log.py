@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from utils.runtime.errors import UserError
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 
-TERMS = ("box", "objectness", "classification", "foreground")
 READ_EVERY = 20
 """Iterations between two readings where a reading waits for the device."""
 
@@ -31,9 +30,10 @@ class LossLog:
 
     def __init__(self, device: torch.device) -> None:
         self._read_every = 1 if device.type == "cpu" else READ_EVERY
-        self._unread: list[tuple[int, int, int, Tensor]] = []
+        self._unread: list[_Unread] = []
         self.images = 0
-        self._sums = dict.fromkeys(TERMS, 0.0)
+        self._sums: dict[str, float] = {}
+        self._foreground = 0.0
 
     def add(self, terms: LossTerms, *, epoch: int, batch: int) -> None:
         """Take the terms of one batch; `epoch` and `batch` count from 1 and serve the message.
@@ -41,9 +41,9 @@ class LossLog:
         Raises:
             NotFiniteError: these or earlier unread terms are not finite.
         """
-        values = (terms.box, terms.objectness, terms.classification, terms.num_foreground)
+        values = (*terms.values, terms.num_foreground)
         row = torch.stack([value.detach().float() for value in values])
-        self._unread.append((terms.batch_size, epoch, batch, row))
+        self._unread.append(_Unread(terms.names, terms.batch_size, epoch, batch, row))
         if len(self._unread) >= self._read_every:
             self.read()
 
@@ -55,38 +55,55 @@ class LossLog:
         """
         if not self._unread:
             return
-        rows = torch.stack([row for *_, row in self._unread]).tolist()
-        for (images, epoch, batch, _), row in zip(self._unread, rows, strict=True):
-            values = dict(zip(TERMS, row, strict=True))
-            if not all(math.isfinite(value) for value in row):
-                place = f"epoch {epoch}, batch {batch}"
-                raise NotFiniteError(f"{_listed(values)} at {place}", batch - 1)
-            self.images += images
-            for name in TERMS[:-1]:
-                self._sums[name] += values[name] * images
-            self._sums["foreground"] += values["foreground"]
+        rows = torch.stack([unread.row for unread in self._unread]).tolist()
+        for unread, (*values, foreground) in zip(self._unread, rows, strict=True):
+            terms = dict(zip(unread.names, values, strict=True))
+            if not all(math.isfinite(value) for value in (*values, foreground)):
+                place = f"epoch {unread.epoch}, batch {unread.batch}"
+                raise NotFiniteError(f"{_listed(terms)} at {place}", unread.batch - 1)
+            self.images += unread.images
+            for name, value in terms.items():
+                self._sums[name] = self._sums.get(name, 0.0) + value * unread.images
+            self._foreground += foreground
         self._unread.clear()
 
     def means(self) -> dict[str, float]:
-        """Return the mean of each term over the images read so far; 0 before the first."""
-        return {name: value / max(self.images, 1) for name, value in self._sums.items()}
+        """Return the mean of each term over the images read so far, and `foreground` behind them.
+
+        0 before the first image of an epoch, and no term before the first of all.
+        """
+        images = max(self.images, 1)
+        means = {name: value / images for name, value in self._sums.items()}
+        return {**means, "foreground": self._foreground / images}
 
     def reset(self) -> None:
         """Begin a new epoch."""
         self._unread.clear()
         self.images = 0
-        self._sums = dict.fromkeys(TERMS, 0.0)
+        self._sums = dict.fromkeys(self._sums, 0.0)
+        self._foreground = 0.0
 
     def state(self) -> dict[str, Any]:
         """Return what `load_state` restores; reads first."""
         self.read()
-        return {"images": self.images, "sums": dict(self._sums)}
+        return {"images": self.images, "sums": {**self._sums, "foreground": self._foreground}}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore the sums of a begun epoch."""
         self.reset()
         self.images = state["images"]
         self._sums = dict(state["sums"])
+        self._foreground = self._sums.pop("foreground")
+
+
+class _Unread(NamedTuple):
+    """One batch whose numbers still lie on the device; row: terms, then matches."""
+
+    names: tuple[str, ...]
+    images: int
+    epoch: int
+    batch: int
+    row: Tensor
 
 
 REMEDY = (
@@ -98,8 +115,7 @@ REMEDY = (
 def require_finite_terms(terms: LossTerms) -> None:
     """Raise NotFiniteError unless the terms are finite; waits for the device."""
     if not bool(torch.isfinite(terms.total)):
-        values = {name: float(getattr(terms, name).detach()) for name in TERMS[:-1]}
-        raise NotFiniteError(_listed(values))
+        raise NotFiniteError(_listed({n: float(v) for n, v in terms.detached().items()}))
 
 
 def require_finite_state(

@@ -8,7 +8,7 @@ import torch
 from configs.schema.train import TrainSettings
 from utils.runtime.errors import UserError
 from utils.structures.batch import Batch
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 
 logger = logging.getLogger(__name__)
 
@@ -66,12 +66,10 @@ def joined(parts: Sequence[LossTerms]) -> LossTerms:
     size = sum(part.batch_size for part in parts)
 
     def mean(name: str) -> torch.Tensor:
-        return torch.stack([getattr(p, name).detach() * (p.batch_size / size) for p in parts]).sum()
+        return torch.stack([p[name].detach() * (p.batch_size / size) for p in parts]).sum()
 
-    return LossTerms(
-        box=mean("box"),
-        objectness=mean("objectness"),
-        classification=mean("classification"),
+    return LossTerms.of(
+        {name: mean(name) for name in parts[0].names},
         num_foreground=torch.stack([part.num_foreground for part in parts]).sum(),
         batch_size=size,
     )

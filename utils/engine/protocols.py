@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from utils.structures.batch import Batch, Targets
-from utils.structures.predictions import LossTerms
+from utils.structures.loss_terms import LossTerms
 from utils.structures.results import EvalResult
 
 

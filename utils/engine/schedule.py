@@ -1,13 +1,19 @@
 """Learning rate, momentum and accumulation as pure functions of the iteration.
 
-Source: the published YOLOv5 recipe. Deviation: warm-up takes at most half of the training, so that
-a short one reaches its learning rate.
+Source: the published YOLOv5 recipe. Deviation: warm-up takes at most a share of the run
+(`warmup.max_share`), so that a short one reaches its learning rate.
 """
 
 import math
 from dataclasses import dataclass
 
-from configs.schema.train import ConstantSchedule, Schedule, SgdSettings, TrainSettings
+from configs.schema.train import (
+    ConstantSchedule,
+    FlatCosineSchedule,
+    Schedule,
+    SgdSettings,
+    TrainSettings,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +46,7 @@ class RateSchedule:
         if warmup.epochs == 0:
             return 0
         wanted = max(round(warmup.epochs * batches), warmup.min_iterations)
-        return min(wanted, self.settings.epochs * batches // 2)
+        return min(wanted, int(self.settings.epochs * batches * warmup.max_share))
 
     @property
     def head_warmup_iterations(self) -> int:
@@ -71,13 +77,16 @@ class RateSchedule:
 def lr_factor(epoch: int, *, epochs: int, schedule: Schedule) -> float:
     """Return the learning rate in `epoch` (from 0) of `epochs` as a share of the peak, in (0, 1].
 
-    linear: 1 falls to `final` by equal steps; cosine: by half a wave; both would reach `final` in
-    epoch number `epochs`, which is not trained.
+    linear: 1 falls to `final` by equal steps; cosine: by half a wave; flat_cosine: so, after the
+    share `flat` of the epochs at 1. All would reach `final` in epoch number `epochs`, which is not
+    trained.
     """
     if isinstance(schedule, ConstantSchedule):
         return 1.0
     progress = epoch / epochs
-    if schedule.name == "cosine":
+    if isinstance(schedule, FlatCosineSchedule):
+        progress = max(progress - schedule.flat, 0.0) / (1 - schedule.flat)
+    if schedule.name != "linear":
         progress = (1 - math.cos(math.pi * progress)) / 2
     return (1 - progress) * (1 - schedule.final) + schedule.final
 

@@ -1,39 +1,34 @@
-"""The training of one network from its first batch to its last, however often interrupted.
+"""The loop of a training, from its first batch to its last, however often interrupted.
 
-What happens within a batch is in `learner.py`; evaluation comes in as a function.
+What happens within a batch, `backward()` included, is in `learner.py`; evaluation comes in as a
+function, and what is logged and written are hooks (`hooks/`).
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 
-from configs.schema.train import TrainSettings
-from utils.engine.best import BestWeights
-from utils.engine.budget_log import BudgetLog, MeasureBudget
-from utils.engine.checkpoints import Checkpoints, restore
-from utils.engine.clock import Pace, TrainingClock
-from utils.engine.event_log import EventLog
+from utils.checkpoint.state import save_state
 from utils.engine.explanation import Explanation, explain_stop
-from utils.engine.history import History, Row
-from utils.engine.layers import LayerRules
+from utils.engine.hooks.calls import HookCalls
+from utils.engine.hooks.hook import Hook
 from utils.engine.learner import Learner
 from utils.engine.loss_log import LossLog, NotFiniteError, require_finite_state
 from utils.engine.micro_batches import too_little_memory
-from utils.engine.protocols import BatchSource, Criterion, Evaluate
-from utils.engine.reporting import batch_text, epoch_text, result_columns
-from utils.engine.stopping import EarlyStopping
+from utils.engine.protocols import BatchSource, Evaluate
+from utils.engine.restore import in_todays_form, restore
+from utils.engine.run import Best, Run
 from utils.engine.summary import TrainingStopped, TrainingSummary
 from utils.runtime.interrupt import StopRequest, StopWaiting
-from utils.runtime.progress import progress_bar
 from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.run_folder import RunFolder
-from utils.runtime.thread_trials import KeptThreads
+from utils.runtime.thread_trials import FixedThreads
+from utils.structures.metrics_columns import FROM_EVALUATION
 from utils.structures.results import EvalResult
 
 logger = logging.getLogger(__name__)
@@ -41,66 +36,34 @@ logger = logging.getLogger(__name__)
 
 @dataclass(kw_only=True, eq=False)
 class Trainer:
-    """Trains `model` on `batches` and leaves its files in `folder`.
+    """Lets `learner` learn from `batches` and calls `hooks`; its states are in `folder.last`.
 
-    `metadata` goes into best.safetensors. `evaluate` gets the running average every
-    `eval_interval` epochs and after the last; without it, the last weights count as best.
-    `measure_budget` is called every `budget_interval` batches, see `BudgetLog`. Each of `ranks` has
-    batches of its own and all the rest in common; the first one writes weights and states.
-    Epochs and batches count from 0 inside and from 1 in everything a person reads.
+    `evaluate` gets the running average of the weights every `eval_interval` epochs and after the
+    last. Each of `ranks` has batches of its own and all the rest in common; only the first one has
+    hooks and writes states. Epochs and batches count from 0 inside and from 1 in everything a
+    person reads.
     """
 
-    model: nn.Module
-    criterion: Criterion
+    learner: Learner
     batches: BatchSource
     evaluate: Evaluate | None
-    settings: TrainSettings
-    device: torch.device
     folder: RunFolder
-    metadata: Mapping[str, Any]
+    hooks: Sequence[Hook] = ()
     eval_interval: int = 1
-    checkpoint_minutes: float = 10.0
-    rules: LayerRules = field(default_factory=LayerRules)
-    measure_budget: MeasureBudget | None = None
-    budget_interval: int = 50
     ranks: Ranks = ALONE
-    threads: KeptThreads = field(default_factory=KeptThreads)
+    threads: FixedThreads = field(default_factory=FixedThreads)
 
     def __post_init__(self) -> None:
-        self.budgets = BudgetLog(
-            self.measure_budget,
-            interval=self.budget_interval,
-            batches_per_epoch=len(self.batches),
-            epochs=self.settings.epochs,
+        total = len(self.batches)
+        self.learner.guard.explain = Explanation(self.learner, self.folder, total)
+        self.current = Run(
+            settings=self.learner.settings,
             folder=self.folder,
+            learner=self.learner,
+            losses=LossLog(self.learner.device),
+            batches_per_epoch=total,
         )
-        self.learner = Learner(
-            self.model,
-            self.criterion,
-            self.settings,
-            batches_per_epoch=len(self.batches),
-            device=self.device,
-            rules=self.rules,
-            observe=self.budgets.observe,
-            ranks=self.ranks,
-        )
-        self.learner.guard.explain = Explanation(self.learner, self.folder, len(self.batches))
-        self.epoch = 0
-        self.batch = 0
-        self.losses = LossLog(self.device)
-        self.stopping = EarlyStopping(self.settings.patience)
-        self.best = BestWeights(
-            folder=self.folder,
-            metadata=self.metadata,
-            stopping=self.stopping,
-            is_writer=self.ranks.is_main,
-        )
-        self.history = History(self.folder.metrics)
-        self.clock = TrainingClock()
-        self._events = EventLog(self.folder.events, enabled=self.settings.tensorboard)
-        self.checkpoints = Checkpoints(
-            self.folder.last, minutes=self.checkpoint_minutes, is_writer=self.ranks.is_main
-        )
+        self._calls = HookCalls(self.hooks if self.ranks.is_main else ())
 
     def run(self) -> TrainingSummary:
         """Train to the end, from the start or from where `resume` has put us.
@@ -108,138 +71,143 @@ class Trainer:
         Raises:
             TrainingStopped: SIGINT or SIGTERM came; `resume` continues exactly there.
             NotFiniteError: the training diverged.
-            UserError: a file cannot be written, or the device has too little memory.
+            UserError: a file cannot be written, a hook failed, or the device has too little memory.
         """
-        pace = Pace(self.epoch + self.batch / len(self.batches))
-        self.checkpoints.restart_clock()
+        run = self.current
         try:
-            with StopRequest() as stop:
-                while not self.is_finished:
-                    with self._stopped_while_waiting(stop):
-                        self._train_epoch(stop)
-                        self._finish_epoch(pace)
-                    self._leave_if_asked(stop)
+            # Several processes stop at the same batch, so one that waits cannot leave alone.
+            asked = StopRequest(while_waiting=self.ranks.size == 1)
+            with self._calls.around(run), asked as interrupt, self._left_while_waiting():
+                self._agree_to_stop()
+                if run.is_finished:
+                    logger.info("this training is complete: %d epochs", run.epochs_done)
+                while not run.is_finished:
+                    self._train_epoch(interrupt)
+                    self._finish_epoch(interrupt)
+                if self.evaluate is not None and run.best is None:
+                    self._evaluate()  # it was stopped before the first evaluation
         except NotFiniteError as error:
-            place = self.epoch, self.batch if error.batch is None else error.batch
+            place = run.epochs_done, run.batch if error.batch is None else error.batch
             raise explain_stop(error, self.learner, self.batches, self.folder, place) from error
         except torch.OutOfMemoryError as error:
-            raise too_little_memory(self.device, self.settings) from error
-        finally:
-            self._events.close()
+            raise too_little_memory(self.learner.device, run.settings) from error
         return self._summary()
 
-    @property
-    def is_finished(self) -> bool:
-        """Tell whether all epochs are done or the training has stopped to improve."""
-        return self.epoch >= self.settings.epochs or self.stopping.should_stop
-
-    def _train_epoch(self, stop: StopRequest) -> None:
-        """Train the rest of the epoch, from batch number `self.batch` on."""
-        total, name = len(self.batches), f"epoch {self.epoch + 1}/{self.settings.epochs}"
-        source = self.batches.epoch(self.epoch, start=self.batch) if self.batch < total else ()
+    def _train_epoch(self, interrupt: StopRequest) -> None:
+        """Train the rest of the epoch, from batch number `batch` on."""
+        run, total = self.current, len(self.batches)
+        source = self.batches.epoch(run.epochs_done, start=run.batch) if run.batch < total else ()
         self.learner.model.train()
-        self.clock.start()
-        with progress_bar(name, total=total, initial=self.batch) as bar:
-            for batch in source:
-                self.ranks.at(f"{name}, batch {self.batch + 1}/{total}")
-                with self.threads.batch(batch.images.numel()):
-                    terms = self.learner.learn(batch, self.epoch * total + self.batch)
-                self.batch += 1
-                if terms is not None:
-                    self.losses.add(terms, epoch=self.epoch + 1, batch=self.batch)
-                del terms  # see `Gradients`: nothing may lie in the memory of the next batch
-                self.clock.count(len(batch) * self.ranks.size)
-                bar.set_postfix_str(self._progress_text(), refresh=False)
-                bar.update()
-                self._save_if_due()
-                self._leave_if_asked(stop)
-        if self.batch != total:
-            raise RuntimeError(f"{total} batches were announced but {self.batch} came")
-        if self.epoch == self.settings.epochs - 1:
+        run.clock.start()
+        for batch in source:
+            self.ranks.at(f"epoch {run.epochs_done + 1}, batch {run.batch + 1}/{total}")
+            with self.threads.batch(batch.images.numel()):
+                losses = self.learner.learn(batch, run.epochs_done * total + run.batch)
+            run.batch += 1
+            run.clock.count(len(batch) * self.ranks.size)
+            if losses is not None:
+                run.losses.add(losses, epoch=run.epochs_done + 1, batch=run.batch)
+                self._calls.after_step(run, losses)
+            del losses  # see `Gradients`: nothing may lie in the memory of the next batch
+            self._after_hooks()
+            if self._ends_early(interrupt):
+                break
+        if run.batch != total and run.stop_reason is None:
+            raise RuntimeError(f"{total} batches were announced but {run.batch} came")
+        if run.epochs_done == run.settings.epochs - 1:
             self.learner.finish(self._last_iteration)
-        self.losses.read()
-        self.clock.count(0)
+        run.losses.read()
+        run.clock.count(0)
 
     @contextmanager
-    def _stopped_while_waiting(self, stop: StopRequest) -> Iterator[None]:
+    def _left_while_waiting(self) -> Iterator[None]:
         """Save and leave where the request to stop came while no batch did."""
         try:
             yield
         except StopWaiting:
-            self._leave_if_asked(stop)
+            self._leave()
             raise
 
-    def _finish_epoch(self, pace: Pace) -> None:
-        """Judge the epoch, keep what is best, write everything down and turn to the next one."""
+    def _finish_epoch(self, interrupt: StopRequest) -> None:
+        """Evaluate the epoch, show it to the hooks and turn to the next one."""
+        run, epoch = self.current, self.current.epochs_done + 1
         self._require_finite()
-        result = self._evaluate()
-        is_best = self._keep_if_best(result)
-        row: Row = {
-            "epoch": self.epoch + 1,
+        run.is_best = False
+        is_due = epoch % self.eval_interval == 0 or run.is_last_epoch
+        result = self._evaluate() if is_due else None
+        run.metrics = {
+            "epoch": epoch,
             "step": self.learner.step,
             "lr": self.learner.schedule.at(self._last_iteration).lr,
-            **self.losses.means(),
-            "images_per_second": self.clock.epoch_speed,
-            "seconds": self.clock.epoch_seconds,
-            **result_columns(result),
+            **run.losses.means(),
+            "images_per_second": run.clock.epoch_speed,
+            "seconds": run.clock.epoch_seconds,
+            **_result_columns(result),
         }
-        self.history.append(row)
-        written = self.history.rows[-1]
-        self._events.add(written | self.budgets.end_epoch(self.epoch + 1))
-        self.epoch, self.batch = self.epoch + 1, 0
-        self.losses.reset()
-        self.clock.start_epoch()
-        self._save()
-        epochs = self.settings.epochs
-        remaining_s = 0.0 if self.is_finished else pace.remaining_s(self.epoch, epochs)
-        logger.info(epoch_text(written, epochs=epochs, is_best=is_best, remaining_s=remaining_s))
-        if self.stopping.should_stop and self.epoch < epochs:
-            logger.info("stopping early: no better mAP50-95 for %d epochs", self.stopping.patience)
+        self._calls.after_epoch(run)
+        self._agree_to_stop()
+        run.begin_epoch()
+        self._after_hooks()
+        if run.stop_reason is not None and epoch < run.settings.epochs:
+            logger.info("stopping early: %s", run.stop_reason)
+        elif not run.is_finished and self.ranks.any(interrupt.requested):
+            self._leave()
 
     def _evaluate(self) -> EvalResult | None:
-        done = self.epoch + 1
-        is_due = done % self.eval_interval == 0 or done == self.settings.epochs
-        if self.evaluate is None or not is_due:
+        """Evaluate the running average of the weights, and remember it if it is the best."""
+        if self.evaluate is None:
             return None
-        self.ranks.copy_from_main(self.learner.average.model)
-        return self.evaluate(self.learner.average.model)
+        run, model = self.current, self.learner.average.model
+        self.ranks.copy_from_main(model)
+        run.result = result = self.evaluate(model)
+        run.is_best = run.best is None or result.map50_95 > run.best.score
+        if run.is_best:
+            run.best = Best(epoch=run.epoch, score=result.map50_95, result=result.to_json())
+        return result
 
-    def _keep_if_best(self, result: EvalResult | None) -> bool:
-        """Write best.safetensors if this epoch is it; without validation the last one is."""
-        network = self.learner.average.model
-        if result is not None:
-            return self.best.offer(network, result, self.epoch)
-        is_last = self.evaluate is None and self.epoch == self.settings.epochs - 1
-        if is_last:
-            self.best.keep(network, None, self.epoch)
-        return is_last
-
-    def _save_if_due(self) -> None:
-        if self.checkpoints.is_due:
+    def _after_hooks(self) -> None:
+        """Do what hooks asked for; whatever they raised, the training is saved first."""
+        failure = self._calls.failure
+        if self.current.wants_checkpoint or failure is not None:
             self._save()
-            place = f"epoch {self.epoch + 1}, batch {self.batch}/{len(self.batches)}"
-            logger.info("checkpoint at %s: %s", place, self._progress_text())
+        self._calls.raise_failure(
+            f"; the state is saved, continue with --resume {self.folder.path}"
+        )
 
-    def _leave_if_asked(self, stop: StopRequest) -> None:
-        if self.is_finished or not self.ranks.any(stop.requested):
-            return
+    def _ends_early(self, interrupt: StopRequest) -> bool:
+        """Tell whether a hook of the first process ends the epoch; leave if a signal came."""
+        run = self.current
+        if not self.ranks.any(interrupt.requested or run.stop_reason is not None):
+            return False
+        self._agree_to_stop()
+        if run.stop_reason is None:
+            self._leave()
+        return True
+
+    def _agree_to_stop(self) -> None:
+        self.current.stop_reason = self.ranks.from_main(self.current.stop_reason)
+
+    def _leave(self) -> None:
         self._save()
         raise TrainingStopped(
-            f"stopped at epoch {self.epoch + 1}, batch {self.batch}/{len(self.batches)}; "
-            f"continue with --resume {self.folder.path}"
+            f"stopped at {self.current.place}; continue with --resume {self.folder.path}"
         )
 
     def _save(self) -> None:
-        self.losses.read()
+        run = self.current
+        run.wants_checkpoint = False
+        run.losses.read()
         self._require_finite()
-        self.checkpoints.save(self.state)
-        self.clock.start()
+        if self.ranks.is_main:
+            save_state(self.folder.last, self.state())
+        run.clock.start()
 
     def _require_finite(self) -> None:
-        """Refuse to judge or to save a network that diverged."""
-        place = f"epoch {self.epoch + 1}, batch {self.batch}"
+        """Refuse to evaluate or to save a network that diverged."""
+        run = self.current
+        place = f"epoch {run.epochs_done + 1}, batch {run.batch}"
         vital = self.learner.vital_tensors()
-        require_finite_state(vital, place=place, batch=max(self.batch - 1, 0))
+        require_finite_state(vital, place=place, batch=max(run.batch - 1, 0))
 
     def state(self) -> dict[str, Any]:
         """Return all that the rest of the training depends on.
@@ -249,15 +217,9 @@ class Trainer:
         return {
             "batches_per_epoch": len(self.batches),
             "processes": self.ranks.size,
-            "epoch": self.epoch,
-            "batch": self.batch,
-            "best_result": self.best.result,
+            **self.current.state(),
             "learner": self.learner.state(),
-            "losses": self.losses.state(),
-            "budgets": self.budgets.state(),
-            "stopping": self.stopping.state(),
-            "history": self.history.state(),
-            "clock": self.clock.state(),
+            "hooks": self._calls.state(),
         }
 
     def resume(self, source: RunFolder | None = None, *, other_batches: bool = False) -> None:
@@ -271,41 +233,47 @@ class Trainer:
         """
         last = (source or self.folder).last
         restore(last, partial(self._load_state, other_batches=other_batches))
-        if self.is_finished:
-            logger.info("this training is complete: %d epochs", self.epoch)
-        else:
-            logger.info("resuming at epoch %d, batch %d", self.epoch + 1, self.batch + 1)
+        run = self.current
+        if not run.is_finished:
+            logger.info("resuming at epoch %d, batch %d", run.epochs_done + 1, run.batch + 1)
 
     def _load_state(self, state: dict[str, Any], *, other_batches: bool) -> None:
+        state = in_todays_form(state)
         old, total = state["batches_per_epoch"], len(self.batches)
         if old != total and not other_batches and state.get("processes", 1) == self.ranks.size:
             raise ValueError(f"it has {old} batches per epoch, now {total}")
-        self.epoch, self.batch = state["epoch"], round(state["batch"] * total / old)
-        self.best.result = state["best_result"]
         self.learner.load_state(state["learner"])
-        self.losses.load_state(state["losses"])
-        self.budgets.load_state(state["budgets"])
-        self.stopping.load_state(state["stopping"])
-        self.history.load_state(state["history"])
-        self.clock.load_state(state["clock"])
+        self.current.load_state(state, batches=old)
+        self._calls.load_state(state["hooks"])
 
     @property
     def _last_iteration(self) -> int:
         """The last iteration of this epoch."""
-        return (self.epoch + 1) * len(self.batches) - 1
-
-    def _progress_text(self) -> str:
-        lr = self.learner.schedule.at(self.epoch * len(self.batches) + self.batch - 1).lr
-        return batch_text(self.losses.means(), lr=lr, speed=self.clock.epoch_speed)
+        return (self.current.epochs_done + 1) * len(self.batches) - 1
 
     def _summary(self) -> TrainingSummary:
-        best = self.stopping.best_epoch
+        run = self.current
         return TrainingSummary(
-            epochs=self.epoch,
+            epochs=run.epochs_done,
             steps=self.learner.step,
-            images_per_second=self.clock.speed,
-            seconds=self.clock.total_seconds,
-            best_epoch=None if best is None else best + 1,
-            best_result=self.best.result,
+            images_per_second=run.clock.speed,
+            seconds=run.clock.total_seconds,
+            best_epoch=run.best.epoch if run.best else None,
+            best_result=run.best.result if run.best else None,
             batches_left_out=self.learner.guard.left_out,
         )
+
+
+def _result_columns(result: EvalResult | None) -> dict[str, float | None]:
+    """Return the columns of metrics.csv that come from an evaluation, empty ones without it."""
+    if result is None:
+        return dict.fromkeys(FROM_EVALUATION)
+    best = result.operating_points.get("best_f1", {})
+    values = (
+        result.map50_95,
+        result.map50,
+        result.map75,
+        best.get("precision"),
+        best.get("recall"),
+    )
+    return dict(zip(FROM_EVALUATION, values, strict=True))

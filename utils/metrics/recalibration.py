@@ -56,9 +56,9 @@ def undo_focal(scores: Floats, *, gamma: float, alpha: float | None) -> Floats:
     """Return the probabilities that focal loss turns into `scores` at its minimum.
 
     Focal loss is not proper: where the truth is 1 with probability q, its minimum lies at another
-    p. This is the exact inverse of that for one branch (SPEC 2A.12; Charoenphakdee et al.
-    2011.09172), rising, so AP does not change. A detection's score is the product of two branches,
-    for which it is an approximation.
+    p. This is the exact inverse of that for one branch (Charoenphakdee et al., arXiv 2011.09172;
+    docs/losses.md#what-focal-loss-does-to-scores), rising, so AP does not change. A detection's
+    score is the product of two branches, for which it is an approximation.
 
     Args:
         scores: (K,) in [0, 1].

@@ -86,7 +86,8 @@ def recall_sentence(budget: Mapping[str, Any]) -> str:
     return (
         f"{targets - matched:.0f} of {targets:.0f} targets had no cell that answers for them, so "
         f"nothing teaches the network to find these: best possible recall "
-        f"{percent(matched / targets)}. Anchors (model.anchors) and loss.assigner decide that."
+        f"{percent(matched / targets)}. loss.assigner decides that, and model.anchors where the "
+        "head has anchors."
     )
 
 

@@ -43,7 +43,7 @@ def draw_boxes(
     Line width and text grow with the image. Names stand where they hide no other name, if there is
     such a place at their box; the best score chooses first and lies on top.
     """
-    canvas = image.copy()
+    canvas: Picture = image.copy()
     unit = max(canvas.shape[:2])
     thickness = max(1, round(unit / 400))
     best_first = range(len(boxes)) if scores is None else np.argsort(-scores, kind="stable")

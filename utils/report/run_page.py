@@ -10,6 +10,7 @@ from utils.report.budget_section import BudgetSection
 from utils.report.budget_text import percent
 from utils.report.charts import line_chart
 from utils.report.page_template import page_environment
+from utils.structures.metrics_columns import term_columns
 from utils.structures.results import EvalResult
 
 
@@ -80,7 +81,7 @@ def _charts(history: Sequence[Mapping[str, float | None]]) -> list[str]:
         line_chart(
             "Training loss",
             epochs,
-            columns(box="box", objectness="objectness", classes="classification"),
+            columns(**{name: name for name in term_columns(history[0] if history else ())}),
         ),
         line_chart("Learning rate", epochs, columns(weights="lr")),
         line_chart("Images per second", epochs, columns(training="images_per_second")),

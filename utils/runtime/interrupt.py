@@ -48,8 +48,10 @@ class StopRequest:
     terminal sends to the whole group, and die of SIGTERM as usual.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, while_waiting: bool = False) -> None:
+        """Prepare; `while_waiting` lets a signal break off what `stopping_at_once` is around."""
         self.requested = False
+        self._while_waiting = while_waiting
         self._owner = os.getpid()
         self._previous: dict[int, object] = {}
 
@@ -59,7 +61,8 @@ class StopRequest:
                 if _is_ignored_hangup(number):
                     continue
                 self._previous[number] = signal.signal(number, self._handle)
-        _active.append(self)
+        if self._while_waiting:
+            _active.append(self)
         return self
 
     @property
@@ -73,7 +76,8 @@ class StopRequest:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _active.remove(self)
+        if self in _active:
+            _active.remove(self)
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
@@ -86,7 +90,7 @@ class StopRequest:
             raise KeyboardInterrupt
         else:
             self.requested = True
-            if _waiting["now"]:
+            if _waiting["now"] and self in _active:
                 raise StopWaiting
 
 

@@ -17,7 +17,7 @@ TRIED = 3
 """Batches with each number of threads; the first one, which prepares operators, does not count."""
 
 
-class KeptThreads:
+class FixedThreads:
     """The number of threads stays as it is."""
 
     @contextmanager
@@ -26,7 +26,7 @@ class KeptThreads:
         yield
 
 
-class ThreadTrials(KeptThreads):
+class ThreadTrials(FixedThreads):
     """Every `PERIOD` batches tries each of `choices` on `TRIED` of them and keeps the fastest.
 
     Args:

@@ -4,7 +4,7 @@ These live in loader workers, so they hold numpy arrays; batches of tensors are 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ FloatArray = npt.NDArray[np.float32]
 LabelArray = npt.NDArray[np.int64]
 MaskArray = npt.NDArray[np.bool_]
 ImageArray = npt.NDArray[np.uint8]
+BoxesT = TypeVar("BoxesT", FloatArray, npt.NDArray[np.float64])
 
 
 def _check_rows(owner: str, boxes: FloatArray, **columns: npt.NDArray[Any]) -> None:
@@ -52,6 +53,22 @@ class Record:
         _check_rows("Record", self.boxes, labels=self.labels, ignore=self.ignore, area=self.area)
 
 
+def place_boxes(
+    boxes: BoxesT, *, scale: tuple[float, float], offset: tuple[float, float]
+) -> BoxesT:
+    """Map boxes (N, 4) of an image to the frame in which it is laid.
+
+    Args:
+        boxes: xyxy pixels of the image.
+        scale: (vertical, horizontal) pixels of the frame per pixel of the image.
+        offset: (top, left) of the image in the frame.
+    """
+    (vertical, horizontal), (top, left) = scale, offset
+    factors = np.array([horizontal, vertical, horizontal, vertical], boxes.dtype)
+    placed: BoxesT = boxes * factors + np.array([left, top, left, top], boxes.dtype)
+    return placed
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageMeta:
     """How an image came into the network frame: resized by `scale`, then padded by `pad`.
@@ -75,11 +92,9 @@ class ImageMeta:
         scale = boxes.new_tensor([self.scale[1], self.scale[0], self.scale[1], self.scale[0]])
         return clip_boxes((boxes - offset) / scale, self.original_size)
 
-    def to_network(self, boxes: Tensor) -> Tensor:
-        """Map boxes (..., 4) of the original image to the network frame."""
-        offset = boxes.new_tensor([self.pad[1], self.pad[0], self.pad[1], self.pad[0]])
-        scale = boxes.new_tensor([self.scale[1], self.scale[0], self.scale[1], self.scale[0]])
-        return boxes * scale + offset
+    def to_network(self, boxes: BoxesT) -> BoxesT:
+        """Map boxes (N, 4) of the original image to the network frame."""
+        return place_boxes(boxes, scale=self.scale, offset=self.pad)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from utils.structures.boxes import box_area
 OverlapKind = Literal["iou", "giou", "diou", "ciou", "eiou", "siou"]
 
 _EPS = 1e-7
-"""Keeps denominators of empty boxes from zero; the value of the published recipe (SPEC 2B.7)."""
+"""Keeps denominators of empty boxes from zero; published: docs/recipe_sources.md#loss."""
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ def chunks(count: int, image_size: int) -> Iterator[slice]:
         yield slice(first, min(first + step, count))
 
 
-def draw_scenes(tables: SceneTables, pixels: Tensor, image_size: int) -> Tensor:
+def render_scenes(tables: SceneTables, pixels: Tensor, image_size: int) -> Tensor:
     """Return the scenes (G, S, S, 3) uint8.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a worker reads for a sample that somebody else draws: of each tile the pixels in view."""
+"""What a worker reads for a sample that the device renders: of each tile the pixels in view."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -31,14 +31,14 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UndrawnSample:
+class PlannedSample:
     """A plan and, scene by scene and tile by tile, the pixels it needs."""
 
     plan: SamplePlan
     sources: tuple[tuple[Source, ...], ...]
 
 
-def gather(plan: SamplePlan, read: ReadRecord) -> UndrawnSample:
+def gather(plan: SamplePlan, read: ReadRecord) -> PlannedSample:
     """Return the plan with its pixels; `read` gives those of a record.
 
     Raises:
@@ -48,7 +48,7 @@ def gather(plan: SamplePlan, read: ReadRecord) -> UndrawnSample:
         tuple(_source(read(record), placement) for record, placement in scene.tiles)
         for scene in plan.scenes
     )
-    return UndrawnSample(plan=plan, sources=sources)
+    return PlannedSample(plan=plan, sources=sources)
 
 
 def _source(image: ImageArray, placement: Placement) -> Source:

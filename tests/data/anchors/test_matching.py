@@ -14,7 +14,7 @@ SIZES = st.lists(st.tuples(SIDES, SIDES), max_size=12).map(
 
 
 def slow_ratio(box: tuple[float, float], anchor: tuple[float, float]) -> float:
-    """The larger of the four ratios of SPEC 2B.6."""
+    """The largest of the four ratios of docs/recipe_sources.md#assignment."""
     return max(box[0] / anchor[0], anchor[0] / box[0], box[1] / anchor[1], anchor[1] / box[1])
 
 
@@ -50,8 +50,9 @@ def test_the_limit_is_strict_on_each_side() -> None:
     assert matches(sizes_wh, anchor, 4.0)[:, 0].tolist() == [False, True, False, True, False, False]
 
 
-def test_golden_box_of_the_specification_matches_seven_anchors() -> None:
-    # SPEC 2B.6: 30 x 40 has 21 positives, three cells each: all of P3, all of P4, the first of P5.
+def test_worked_example_of_the_assignment_matches_seven_anchors() -> None:
+    # docs/recipe_sources.md#assignment: 30 x 40 has 21 positives, three cells each: all anchors of
+    # P3, all of P4, the first of P5.
     found = matches(np.array([(30.0, 40.0)]), PUBLISHED, 4.0)[0]
     assert found.tolist() == [True] * 7 + [False, False]
 

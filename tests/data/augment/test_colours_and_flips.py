@@ -1,16 +1,19 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema.augment import AugmentSettings
 from data.augment import hsv
-from data.augment.flip import Flips, flip_boxes, flip_image
-from data.augment.hsv import change_colours, draw_gains
+from data.augment.flip import FlipHorizontal, FlipVertical
+from data.augment.hsv import HueSaturationValue
 from data.augment.mixup import blend, draw_share
+from data.augment.operation import PixelOp
 from utils.structures.images import FloatArray, ImageArray
 
 SIDE = 30
+HSV = HueSaturationValue()
 
 
 def picture(seed: int) -> ImageArray:
@@ -39,7 +42,7 @@ def some_boxes(seed: int, n: int) -> FloatArray:
 )
 def test_colours_by_pencil(colour: tuple[int, ...], gains: tuple[float, ...], want) -> None:  # noqa: ANN001
     image = np.full((4, 5, 3), colour, np.uint8)
-    change_colours(image, gains)  # type: ignore[arg-type]
+    HSV.apply_numpy(image, gains)
     assert np.abs(image.astype(int) - want).max() <= 2
 
 
@@ -48,10 +51,10 @@ def test_both_ways_to_change_colours_agree(monkeypatch: pytest.MonkeyPatch) -> N
     image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
     for gains in ((1.013, 1.6, 0.7), (0.9, 0.3, 1.4), (1.3, 1.0, 1.0), (0.0, 2.0, 0.5)):
         by_matrix, by_table = image.copy(), image.copy()
-        change_colours(by_matrix, gains)
+        HSV.apply_numpy(by_matrix, gains)
         with monkeypatch.context() as patch:
             patch.setattr(hsv, "_LARGEST_HUE_GAIN", -1.0)
-            change_colours(by_table, gains)
+            HSV.apply_numpy(by_table, gains)
         # Ties may be rounded either way, and a level of hue can be several of a colour.
         difference = np.abs(by_matrix.astype(int) - by_table)
         assert difference.max() <= 10
@@ -61,37 +64,38 @@ def test_both_ways_to_change_colours_agree(monkeypatch: pytest.MonkeyPatch) -> N
 def test_gains_are_drawn_around_one() -> None:
     settings = AugmentSettings(hsv_hue=0.015, hsv_saturation=0.7, hsv_value=0.0)
     rng = np.random.default_rng(0)
-    gains = np.array([draw_gains(settings, rng) for _ in range(1000)])
+    gains = np.array([HSV.sample(rng, settings) for _ in range(1000)])
     assert (np.abs(gains - 1) <= [0.015, 0.7, 0.0]).all()
     assert (np.ptp(gains, axis=0) >= [0.029, 1.38, 0.0]).all()
     off = AugmentSettings(hsv_hue=0, hsv_saturation=0, hsv_value=0)
-    assert draw_gains(off, rng) is None
+    assert HSV.sample(rng, off) is None
 
 
-FLIPS = [(False, False), (True, False), (False, True), (True, True)]
+FLIPS = [(FlipHorizontal(), 1), (FlipVertical(), 0)]
 
 
-@pytest.mark.parametrize("flips", FLIPS)
+@pytest.mark.parametrize(("flip", "axis"), FLIPS)
 @given(seed=st.integers(0, 1000), n=st.integers(0, 4))
-def test_flip_twice_is_nothing(flips: Flips, seed: int, n: int) -> None:
+def test_flip_twice_is_nothing(flip: PixelOp, axis: int, seed: int, n: int) -> None:
     image, boxes = picture(seed), some_boxes(seed, n)
-    assert np.array_equal(flip_image(flip_image(image, flips), flips), image)
-    assert np.array_equal(flip_boxes(flip_boxes(boxes, SIDE, flips), SIDE, flips), boxes)
+    assert np.array_equal(flip.apply_numpy(flip.apply_numpy(image, ()), ()), image)
+    assert np.array_equal(flip.move_boxes(flip.move_boxes(boxes, SIDE, ()), SIDE, ()), boxes)
 
 
-@pytest.mark.parametrize("flips", FLIPS)
-def test_flip_moves_pixels_and_boxes_alike(flips: Flips) -> None:
+@pytest.mark.parametrize(("flip", "axis"), FLIPS)
+def test_flip_moves_pixels_and_boxes_alike(flip: PixelOp, axis: int) -> None:
     image, boxes = picture(0), some_boxes(0, 3)
-    axes = [1 - axis for axis in range(2) if flips[axis]]
-    flipped = flip_image(image, flips)
-    assert np.array_equal(flipped, np.flip(image, axes))
-    moved = flip_boxes(boxes, SIDE, flips)
-    assert any(flips) != np.array_equal(moved, boxes)
+    flipped = flip.apply_numpy(image, ())
+    assert np.array_equal(flipped, np.flip(image, axis))
+    device = flip.apply_torch(torch.from_numpy(image)[None], torch.zeros(1, 0))
+    assert np.array_equal(device[0], flipped)
+    moved = flip.move_boxes(boxes, SIDE, ())
+    assert not np.array_equal(moved, boxes)
     for old, new in zip(boxes.astype(int), moved.astype(int), strict=True):
         x1, y1, x2, y2 = old
         inside = image[y1:y2, x1:x2]
         x1, y1, x2, y2 = new
-        assert np.array_equal(flipped[y1:y2, x1:x2], np.flip(inside, axes))
+        assert np.array_equal(flipped[y1:y2, x1:x2], np.flip(inside, axis))
 
 
 def test_blend_by_pencil() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from data.augment.affine import Affine
 from data.augment.compose import compose
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
-from data.augment.render import draw_scene
+from data.augment.render import render_scene
 from data.pixels import ReadRecord
 from tests.data.augment.test_affine import slow_point
 from utils.structures.images import ImageMeta, Record, Sample
@@ -64,7 +64,7 @@ def affine(
 def draw(layout: Layout, records: list[Record], change: Affine, read: ReadRecord = ramp) -> Sample:
     scene = compose(layout, records, change, SIZE)
     return Sample(
-        image=draw_scene(scene, read),
+        image=render_scene(scene, read),
         boxes=scene.boxes,
         labels=scene.labels,
         ignore=scene.ignore,

@@ -1,4 +1,4 @@
-"""Lots first and pixels later give what drawing both in turn gives, bit for bit."""
+"""Sampling first and pixels later give what both in turn give, bit for bit."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,9 @@ import pytest
 from configs.schema.augment import AugmentSettings
 from data.augment.affine import draw_affine, map_boxes, survivors
 from data.augment.compose import canvas_boxes
-from data.augment.draws import Stream, generator
-from data.augment.hsv import change_colours, draw_gains
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
-from data.augment.warp import draw_tile, place
+from data.augment.rng import generator
+from data.augment.warp import place, render_tile
 from data.dataset import SampleKey, TrainDataset
 from data.pixels import read_record
 from tests.data.scene_files import write_scenes
@@ -23,37 +22,42 @@ Drawn = tuple[ImageArray, np.ndarray, np.ndarray, np.ndarray]
 
 
 class InTurn:
-    """Oracle: one sample, in which every draw is followed by the pixels it decides."""
+    """Oracle: one sample, in which every random choice is followed by the pixels it decides."""
 
     def __init__(self, records: Sequence[Record], augment: AugmentSettings, seed: int) -> None:
         self.records, self.augment, self.seed = records, augment, seed
 
     def sample(self, key: SampleKey) -> Drawn:
         augment = self.augment
-        rng = generator(self.seed, Stream.SAMPLE, key.epoch, key.index, key.copy)
-        image, boxes, labels, ignore = self.scene(key, rng)
-        gains = draw_gains(augment, rng)
-        flips = rng.random(2) < (augment.flip_horizontal, augment.flip_vertical)
-        if gains is not None:
-            change_colours(image, gains)
-        for axis in range(2):
-            if flips[axis]:
+        image, boxes, labels, ignore = self.scene(key)
+        shares = augment.hsv_hue, augment.hsv_saturation, augment.hsv_value
+        if any(shares):
+            gains = 1 + self.stream("hsv", key).uniform(-1, 1, 3) * shares
+            colours = cv2.transform(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), np.diag(gains))
+            image = cv2.cvtColor(colours, cv2.COLOR_HSV2RGB)
+        for axis, name in enumerate(("flip_horizontal", "flip_vertical")):
+            if self.stream(name, key).random() < getattr(augment, name):
                 image = np.flip(image, 1 - axis)
                 boxes = boxes.copy()
                 ends = key.image_size - boxes[:, [axis + 2, axis]]
                 boxes[:, axis], boxes[:, axis + 2] = ends[:, 0], ends[:, 1]
         return image, boxes, labels, ignore
 
-    def scene(self, key: SampleKey, rng: np.random.Generator) -> Drawn:
+    def stream(self, name: str, key: SampleKey) -> np.random.Generator:
+        return generator(self.seed, name, key.epoch, key.index, key.copy)
+
+    def scene(self, key: SampleKey) -> Drawn:
+        rng, affine = self.stream("mosaic", key), self.stream("affine", key)
         if not key.mosaic or rng.random() >= self.augment.mosaic:
             size = self.records[key.index].size
-            return self.warped(single(key.index, size, key.image_size), key, rng)
-        first = self.warped(self.mosaic(key.index, key.image_size, rng), key, rng)
-        if rng.random() >= self.augment.mixup:
+            return self.warped(single(key.index, size, key.image_size), key, affine)
+        first = self.warped(self.mosaic(key.index, key.image_size, rng), key, affine)
+        mixup = self.stream("mixup", key)
+        if mixup.random() >= self.augment.mixup:
             return first
-        partner = int(rng.integers(len(self.records)))
-        second = self.warped(self.mosaic(partner, key.image_size, rng), key, rng)
-        share = rng.beta(32.0, 32.0)
+        partner = int(mixup.integers(len(self.records)))
+        second = self.warped(self.mosaic(partner, key.image_size, rng), key, affine)
+        share = mixup.beta(32.0, 32.0)
         image = cv2.addWeighted(first[0], share, second[0], 1 - share, 0)
         rows = [np.concatenate(parts) for parts in zip(first[1:], second[1:], strict=True)]
         return image, rows[0], rows[1], rows[2]
@@ -77,7 +81,7 @@ class InTurn:
             placement = place(tile, matrix, key.image_size)
             if placement is not None:
                 record = self.records[tile.index]
-                draw_tile(image, read_record(record), placement)
+                render_tile(image, read_record(record), placement)
                 rows.append((canvas_boxes(tile, record), record.labels, record.ignore))
         before, labels, ignore = (np.concatenate(column) for column in zip(*rows, strict=True))
         after = map_boxes(before, matrix).clip(0, key.image_size)

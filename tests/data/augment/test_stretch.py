@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from data.augment.affine import Affine
 from data.augment.layout import single
 from data.augment.stretch import MARGIN, TOLERANCE_PX, Span, find_span, stretch
-from data.augment.warp import draw_tile, place
+from data.augment.warp import place, render_tile
 from utils.structures.images import ImageArray
 
 ZOOMS = st.floats(0.4, 4.0)
@@ -99,7 +99,7 @@ def test_a_stretched_tile_is_a_warped_tile(zoom: float, x: float, y: float) -> N
         placement = place(tile, affine.matrix(96, 96), 96)
         assume(placement is not None)
         output = np.full((96, 96, 3), 114, np.uint8)
-        draw_tile(output, image, placement)  # type: ignore[arg-type]
+        render_tile(output, image, placement)  # type: ignore[arg-type]
         drawn.append(output.astype(int))
     inner = cv2.erode((drawn[1] != 114).any(-1).astype(np.uint8), np.ones((5, 5))) > 0
     # A sixteenth of a pixel, where the waves change by up to 28 levels in an original pixel.

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.assign import AnchorRatioAssigner
+from models.heads.detect import CellDecoder
 from tests.oracles import slow_matches
 from utils.structures.batch import Targets
 from utils.structures.predictions import Assignment, LevelAssignment, Predictions
@@ -38,6 +39,7 @@ def make_predictions(image_size: tuple[int, int], num_images: int = 1) -> Predic
         ),
         anchors=torch.tensor(P5_ANCHORS, dtype=torch.float32),
         strides=(8, 16, 32),
+        decoder=CellDecoder(),
     )
 
 
@@ -98,7 +100,10 @@ def test_centres_on_or_beyond_the_border_stay_inside_without_duplicates(position
 
 def test_the_ratio_limit_is_exclusive_both_ways() -> None:
     predictions = Predictions(
-        levels=(torch.zeros(1, 1, 8, 8, 6),), anchors=torch.tensor([[[16.0, 16.0]]]), strides=(8,)
+        levels=(torch.zeros(1, 1, 8, 8, 6),),
+        anchors=torch.tensor([[[16.0, 16.0]]]),
+        strides=(8,),
+        decoder=CellDecoder(),
     )
     sizes = [(4, 16), (4.25, 16), (16, 64), (16, 63.75)]
     targets = make_targets([around(28, 28, width, height) for width, height in sizes])

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 import models.assign.iou as iou_module
 from models.assign import IouAssigner
+from models.heads.retina import DeltaDecoder
 from tests.models.assign.test_anchor_ratio import around, make_targets
 from utils.structures.batch import Targets
 from utils.structures.predictions import Assignment, Predictions
@@ -25,8 +26,7 @@ def make_predictions(height: int = 48, width: int = 64, num_images: int = 2) -> 
         ),
         anchors=torch.tensor(ANCHORS, dtype=torch.float32),
         strides=STRIDES,
-        coding="delta",
-        has_objectness=False,
+        decoder=DeltaDecoder(),
     )
 
 

@@ -3,14 +3,11 @@ import torch
 from torch import nn
 from torchvision.models.detection import retinanet_resnet50_fpn
 
-from configs.contradictions import HEADS_WITHOUT_OBJECTNESS
 from configs.errors import ConfigError
 from configs.schema.evaluation import EvalSettings
-from models.anchors import DEFAULTS, retina_anchors
 from models.detector import Detector, build_detector
 from models.fusion import fuse
-from models.head_rows import CLASS_TENSORS
-from models.heads import HEADS, Retina
+from models.heads import Retina
 from models.inference import Inference
 from models.init import init_weights
 from models.weights import checkpoint_metadata, detector_from_checkpoint
@@ -56,7 +53,7 @@ def test_shipped_graphs_have_levels_p3_to_p7_of_nine_anchors(name: str) -> None:
 
 
 def test_published_anchors() -> None:
-    level = torch.tensor(retina_anchors((8,), 9))[0]
+    level = torch.tensor(Retina.default_anchors((8,), 9))[0]
     areas = level.prod(dim=1).sqrt().view(3, 3)
     sizes = torch.tensor([32, 32 * 2 ** (1 / 3), 32 * 2 ** (2 / 3)])
     torch.testing.assert_close(areas, sizes[:, None].expand(3, 3))
@@ -65,7 +62,7 @@ def test_published_anchors() -> None:
 
 
 def test_anchors_of_one_size_and_of_other_levels() -> None:
-    (fine, coarse) = retina_anchors((4, 8), 3)
+    (fine, coarse) = Retina.default_anchors((4, 8), 3)
     assert fine[1] == pytest.approx((16, 16))
     assert coarse == tuple((2 * width, 2 * height) for width, height in fine)
 
@@ -185,10 +182,3 @@ def test_inference_scores_are_the_class_scores() -> None:
     for image, detections in enumerate(found):
         assert len(detections.scores)
         assert detections.scores[0] == decoded.class_scores[image].max()
-
-
-def test_configurations_know_which_heads_have_no_objectness() -> None:
-    """Configurations are read without torch, so they keep a table of their own."""
-    without = {name for name, head in HEADS.items() if not head.has_objectness}
-    assert without == HEADS_WITHOUT_OBJECTNESS
-    assert DEFAULTS.keys() == HEADS.keys() == CLASS_TENSORS.keys()

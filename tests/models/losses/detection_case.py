@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from models.assign import AnchorRatioAssigner
+from models.heads.detect import CellDecoder
 from models.losses import Branch, DetectionCriterion
 from models.losses.box import OverlapLoss
 from models.losses.box_term import BoxTerm
 from tests.oracles import SlowMatch, slow_matches, slow_overlap
 from utils.structures.batch import Targets
-from utils.structures.predictions import LossTerms, Predictions
+from utils.structures.loss_terms import LossTerms
+from utils.structures.predictions import Predictions
 
 PUBLISHED_BALANCE = {3: (4.0, 1.0, 0.4), 2: (4.0, 1.0), 4: (4.0, 1.0, 0.25, 0.06)}
 
@@ -39,7 +41,9 @@ def make_case(
     )
     anchors = torch.tensor([[[8, 10], [20, 14]], [[20, 30], [44, 22]], [[50, 60], [90, 40]]])
     return Case(
-        predictions=Predictions(levels=levels, anchors=anchors.float(), strides=strides),
+        predictions=Predictions(
+            levels=levels, anchors=anchors.float(), strides=strides, decoder=CellDecoder()
+        ),
         targets=Targets(
             boxes=torch.tensor(boxes, dtype=torch.float32).view(-1, 4),
             labels=torch.tensor(labels, dtype=torch.int64),
@@ -63,7 +67,7 @@ def empty(num_classes: int = 3) -> Case:
 
 
 def values(terms: LossTerms) -> list[float]:
-    return [terms.box.item(), terms.objectness.item(), terms.classification.item()]
+    return [terms["box"].item(), terms["objectness"].item(), terms["classification"].item()]
 
 
 def make_criterion(**changes: object) -> DetectionCriterion:

@@ -6,7 +6,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from configs.schema.branch_loss import BranchLoss, ElementwiseLoss
+from configs.schema.branch_loss import BranchLossSettings, ElementwiseLoss
 from configs.schema.class_loss import Classification, ClassLoss
 from models.losses.catalogue import BRANCH_LOSSES
 
@@ -16,7 +16,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
 }
 """Keys without a default."""
 
-_PARSER: TypeAdapter[BranchLoss] = TypeAdapter(Classification)
+_PARSER: TypeAdapter[BranchLossSettings] = TypeAdapter(Classification)
 
 
 def names(union: Any) -> list[str]:
@@ -29,7 +29,7 @@ ALL_NAMES = names(ClassLoss)
 OVER_CLASSES = sorted(set(ALL_NAMES) - set(ELEMENTWISE_NAMES))
 
 
-def settings(name: str, **stated: Any) -> BranchLoss:
+def settings(name: str, **stated: Any) -> BranchLossSettings:
     return _PARSER.validate_python({"name": name, **REQUIRED.get(name, {}), **stated})
 
 

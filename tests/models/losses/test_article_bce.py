@@ -1,4 +1,4 @@
-"""What the articles say about the losses underneath (SPEC 1.5; B: its row numbers)."""
+"""What the articles say about cross-entropy: docs/articles.md#cross-entropy, rows B1 to B15."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from tests.models.losses.focal_case import FORMS, focal, slope, tensor
 
 
 class TestCrossEntropy:
-    """1.5: what S3 says about the losses underneath."""
+    """What S3 says about cross-entropy."""
 
     def test_b2_mean_and_parts_of_bce(self) -> None:
         p, y = torch.tensor([0.2, 0.8, 0.6, 0.3]), torch.tensor([0.0, 1.0, 1.0, 0.0])

@@ -1,6 +1,6 @@
-"""Every figure that the five articles on focal loss print or get wrong, recomputed (SPEC 1.1-1.4).
+"""Every figure that the five articles on focal loss print or get wrong, recomputed.
 
-F: the specification's row numbers. Rows whose article is wrong assert what is true.
+Articles and rows are named as in docs/articles.md. Rows whose article is wrong assert what is true.
 """
 
 import math
@@ -16,7 +16,7 @@ from tests.oracles import naive_focal
 
 
 class TestWrapper:
-    """1.1: the wrapper of S0 and S3."""
+    """The wrapper of S0 and S3."""
 
     def test_f1_reduces_as_told_and_does_not_change_what_it_wraps(self) -> None:
         wrapped = nn.BCEWithLogitsLoss()
@@ -110,7 +110,7 @@ PRINTED = [
 
 
 class TestTable:
-    """1.2: S2 says alpha = 0.5 but printed what alpha = 0.25 gives."""
+    """S2 says alpha = 0.5 but printed what alpha = 0.25 gives."""
 
     @pytest.mark.parametrize("row", TABLE)
     def test_exact_values_for_both_alphas(self, row: tuple[float, ...]) -> None:
@@ -146,7 +146,7 @@ class TestTable:
 
 
 class TestFourSamples:
-    """1.3: S4's example."""
+    """S4's example."""
 
     x, t = tensor(2, -1, 3, -2), tensor(1, 0, 1, 0)
 
@@ -210,7 +210,7 @@ class TestFourSamples:
 
 
 class TestDetectorSnippet:
-    """1.4: S3's example, whose result the article does not print."""
+    """S3's example, whose result the article does not print."""
 
     x, t = torch.tensor([[3e-2, 32.1, 6e-4]]), torch.tensor([[0.0, 1.0, 0.0]])
 

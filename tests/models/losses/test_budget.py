@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.assign import IouAssigner
+from models.heads.detect import CellDecoder
 from models.losses import Branch, DetectionCriterion, FocalLoss, budget
 from models.losses.box import OverlapLoss
 from models.losses.box_term import BoxTerm
@@ -254,7 +255,7 @@ def test_without_objectness_ignored_cells_do_not_count() -> None:
         levels=tuple(level[..., 1:].detach() for level in case.predictions.levels),
         anchors=case.predictions.anchors,
         strides=case.predictions.strides,
-        has_objectness=False,
+        decoder=CellDecoder(has_objectness=False),
     )
     criterion = DetectionCriterion(
         assigner=IouAssigner(positive=0.5, negative=0.1),
@@ -265,7 +266,7 @@ def test_without_objectness_ignored_cells_do_not_count() -> None:
         ),
     )
     measured = measure_budget(criterion, predictions, case.targets)
-    term = criterion(predictions, case.targets).classification
+    term = criterion(predictions, case.targets)["classification"]
     assignment = criterion.assigner(predictions, case.targets)
     ignored = sum(int(level.ignored.sum()) for level in assignment.levels)
     cells = sum(level[..., 0].numel() for level in predictions.levels)

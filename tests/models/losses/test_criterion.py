@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,7 +17,8 @@ from tests.models.losses.detection_case import (
     slow_terms,
     values,
 )
-from utils.structures.predictions import Assignment, LossTerms, Predictions
+from utils.structures.loss_terms import LossTerms
+from utils.structures.predictions import Assignment, Predictions
 
 
 def gradients(case: Case, loss: Tensor) -> list[Tensor]:
@@ -84,8 +87,8 @@ def test_best_and_last_differ_where_a_cell_is_claimed_twice() -> None:
         make_criterion(claimed_twice=rule)(case.predictions, case.targets)
         for rule in ("best", "last")
     )
-    assert abs(best.objectness.item() - last.objectness.item()) > 1e-5
-    assert best.box.item() == last.box.item()
+    assert abs(best["objectness"].item() - last["objectness"].item()) > 1e-5
+    assert best["box"].item() == last["box"].item()
 
 
 def test_the_objectness_target_is_the_best_or_the_last_overlap() -> None:
@@ -114,7 +117,7 @@ def test_without_targets_only_objectness_is_left(num_classes: int) -> None:
         weight * nn.functional.softplus(level[..., 4]).mean()
         for weight, level in zip(weights, case.predictions.levels, strict=True)
     )
-    torch.testing.assert_close(terms.objectness, expected)
+    torch.testing.assert_close(terms["objectness"], expected)
     for gradient in gradients(case, terms.total):
         assert gradient.isfinite().all()
         assert not gradient[..., :4].any()
@@ -129,9 +132,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
 
     def total(raw: Tensor) -> Tensor:
         levels = (*case.predictions.levels[:2], raw)
-        predictions = Predictions(
-            levels=levels, anchors=case.predictions.anchors, strides=case.predictions.strides
-        )
+        predictions = replace(case.predictions, levels=levels)
         terms: LossTerms = loss(predictions, case.targets)
         return terms.total
 
@@ -141,7 +142,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
 def test_the_overlap_in_the_objectness_target_has_no_gradient() -> None:
     case = crowd()
     terms = make_criterion(gains=(0, 1, 0))(case.predictions, case.targets)
-    for gradient in gradients(case, terms.objectness):
+    for gradient in gradients(case, terms["objectness"]):
         assert gradient[..., 4].any()
         assert not gradient[..., :4].any()
 
@@ -161,9 +162,9 @@ def test_level_balance_weighs_objectness_only() -> None:
         make_criterion(level_balance=balance)(case.predictions, case.targets)
         for balance in ((4.0, 1.0, 0.4), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
     ]
-    whole, *parts = (term.objectness.item() for term in terms)
+    whole, *parts = (term["objectness"].item() for term in terms)
     assert whole == pytest.approx(4 * parts[0] + parts[1] + 0.4 * parts[2])
-    assert {term.box.item() for term in terms} == {terms[0].box.item()}
+    assert {term["box"].item() for term in terms} == {terms[0]["box"].item()}
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def test_label_smoothing_out_of_range_is_refused(label_smoothing: float) -> None
 def test_each_overlap_trains_the_box(kind: str) -> None:
     case = crowd()
     terms = make_criterion(box_overlap=kind)(case.predictions, case.targets)
-    fine = gradients(case, terms.box)[0]
+    fine = gradients(case, terms["box"])[0]
     assert fine[..., :4].any()
     assert not fine[..., 4:].any()
 

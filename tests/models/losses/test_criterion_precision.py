@@ -1,10 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from models.losses import DetectionCriterion, FocalLoss
 from tests.models.losses.detection_case import crowd, make_criterion, values
-from utils.structures.predictions import Predictions
 
 
 class _SeesAutocast(nn.BCEWithLogitsLoss):
@@ -22,9 +23,8 @@ def test_half_precision_predictions_are_lossed_in_float32_under_autocast(
 ) -> None:
     case = crowd()
     halves = tuple(level.detach().to(dtype).requires_grad_() for level in case.predictions.levels)
-    anchors, strides = case.predictions.anchors, case.predictions.strides
-    half = Predictions(levels=halves, anchors=anchors, strides=strides)
-    full = Predictions(levels=tuple(h.float() for h in halves), anchors=anchors, strides=strides)
+    half = replace(case.predictions, levels=halves)
+    full = replace(case.predictions, levels=tuple(h.float() for h in halves))
     watched = _SeesAutocast(reduction="none")
     bce = nn.BCEWithLogitsLoss(reduction="none")
     loss = make_criterion(
@@ -45,9 +45,7 @@ def test_extreme_predictions_give_finite_gradients() -> None:
         levels = tuple(
             (level.detach().float() * scale).requires_grad_() for level in case.predictions.levels
         )
-        predictions = Predictions(
-            levels=levels, anchors=case.predictions.anchors, strides=case.predictions.strides
-        )
+        predictions = replace(case.predictions, levels=levels)
         focal = FocalLoss(nn.BCEWithLogitsLoss(reduction="none"), 0.5, 0.25, form="quality")
         loss: DetectionCriterion = make_criterion(objectness=focal, classification=focal)
         terms = loss(predictions, case.targets)

@@ -13,14 +13,17 @@ from torchvision.models.detection._utils import BoxCoder, Matcher
 from torchvision.ops import box_iou, sigmoid_focal_loss
 
 from models.assign import AnchorRatioAssigner, IouAssigner
+from models.heads.detect import CellDecoder
+from models.heads.retina import DeltaDecoder
 from models.losses import DetectionCriterion, FocalLoss, criterion
 from models.losses.box import SmoothL1Loss
 from models.losses.box_term import BoxTerm
 from models.losses.branch import Branch
 from tests.models.losses.detection_case import make_criterion
 from utils.structures.batch import Targets
-from utils.structures.box_coding import BoxCoding
-from utils.structures.predictions import LossTerms, Predictions
+from utils.structures.decoder import Decoder
+from utils.structures.loss_terms import LossTerms
+from utils.structures.predictions import Predictions
 
 STRIDES = (8, 16)
 ANCHORS = torch.tensor([[[16.0, 16.0], [32.0, 12.0]], [[40.0, 40.0], [24.0, 60.0]]])
@@ -31,17 +34,15 @@ def make_predictions(
     *, num_classes: int = 3, seed: int = 0, num_images: int = 1, objectness: bool = False
 ) -> Predictions:
     generator = torch.Generator().manual_seed(seed)
-    channels = (5 if objectness else 4) + num_classes
-    coding: BoxCoding = "cell" if objectness else "delta"
+    decoder: Decoder = CellDecoder() if objectness else DeltaDecoder()
+    channels = decoder.num_channels(num_classes)
     levels = tuple(
         (torch.randn(num_images, 2, SIZE[0] // s, SIZE[1] // s, channels, generator=generator) / 2)
         .double()
         .requires_grad_()
         for s in STRIDES
     )
-    return Predictions(
-        levels=levels, anchors=ANCHORS, strides=STRIDES, coding=coding, has_objectness=objectness
-    )
+    return Predictions(levels=levels, anchors=ANCHORS, strides=STRIDES, decoder=decoder)
 
 
 def make_targets(
@@ -104,7 +105,7 @@ def torchvision_terms(
 
 
 def values(terms: LossTerms) -> list[float]:
-    return [terms.box.item(), terms.classification.item()]
+    return [terms["box"].item(), terms["classification"].item()]
 
 
 sides = st.integers(8 * 6, 8 * 70).map(lambda value: value / 8)
@@ -127,8 +128,8 @@ def test_terms_are_those_of_torchvision(
     terms = retina_criterion()(predictions, targets)
     expected = torchvision_terms(predictions, targets, rescue=False)
     assert values(terms) == pytest.approx([term.item() for term in expected], rel=1e-5, abs=1e-9)
-    assert terms.objectness == 0
-    ours = torch.autograd.grad(terms.box + terms.classification, predictions.levels)
+    assert terms.names == ("box", "classification")
+    ours = torch.autograd.grad(terms["box"] + terms["classification"], predictions.levels)
     theirs = torch.autograd.grad(expected[0] + expected[1], predictions.levels)
     for got, reference in zip(ours, theirs, strict=True):
         torch.testing.assert_close(got, reference, rtol=1e-4, atol=1e-7)
@@ -150,13 +151,7 @@ def test_a_batch_is_divided_by_the_positives_of_all_its_images() -> None:
     terms = retina_criterion()(both, make_targets(boxes, labels, [0, 1]))
     weighted, counts = [0.0, 0.0], 0.0
     for image in range(2):
-        alone = Predictions(
-            levels=tuple(level[image : image + 1] for level in both.levels),
-            anchors=both.anchors,
-            strides=both.strides,
-            coding=both.coding,
-            has_objectness=False,
-        )
+        alone = replace(both, levels=tuple(level[image : image + 1] for level in both.levels))
         one = retina_criterion()(alone, make_targets([boxes[image]], [labels[image]]))
         count = one.num_foreground.item()
         weighted = [w + v * count for w, v in zip(weighted, values(one), strict=True)]
@@ -168,12 +163,12 @@ def test_a_batch_is_divided_by_the_positives_of_all_its_images() -> None:
 def test_without_targets_the_class_loss_of_all_cells_is_left() -> None:
     predictions = make_predictions()
     terms = retina_criterion()(predictions, make_targets([], []))
-    assert terms.box == terms.num_foreground == 0
+    assert terms["box"] == terms.num_foreground == 0
     focal = [
         sigmoid_focal_loss(level[..., 4:], torch.zeros_like(level[..., 4:]), 0.25, 2.0).sum()
         for level in predictions.levels
     ]
-    assert terms.classification.item() == pytest.approx(sum(focal).item())
+    assert terms["classification"].item() == pytest.approx(sum(focal).item())
     terms.total.backward()
     assert all(
         level.grad is not None and level.grad.isfinite().all() for level in predictions.levels
@@ -184,7 +179,7 @@ def test_one_class_is_learnt_too() -> None:
     predictions = make_predictions(num_classes=1)
     terms = retina_criterion()(predictions, make_targets([[10, 12, 26, 28]], [0]))
     expected = torchvision_terms(predictions, make_targets([[10, 12, 26, 28]], [0]), rescue=False)
-    assert terms.classification.item() == pytest.approx(expected[1].item())
+    assert terms["classification"].item() == pytest.approx(expected[1].item())
 
 
 @pytest.mark.parametrize("rescue", [True, False])
@@ -239,7 +234,7 @@ def test_ignored_cells_do_not_learn_objectness_and_all_others_do() -> None:
     assigner = IouAssigner(positive=0.7, negative=0.2)
     loss = make_criterion(assigner=assigner, level_balance=(1.0, 1.0))
     terms = loss(predictions, targets)
-    slopes = torch.autograd.grad(terms.objectness, predictions.levels)
+    slopes = torch.autograd.grad(terms["objectness"], predictions.levels)
     ignored = [level.ignored for level in assigner(predictions, targets).levels]
     assert sum(int(level.sum()) for level in ignored if level is not None) > 5
     for slope, level in zip(slopes, ignored, strict=True):
@@ -251,7 +246,7 @@ def test_every_other_cell_learns_its_classes() -> None:
     predictions, targets = make_predictions(), make_targets([[10.0, 12, 26, 30]], [1])
     assigner = IouAssigner(positive=0.7, negative=0.2)
     terms = retina_criterion(assigner=assigner)(predictions, targets)
-    slopes = torch.autograd.grad(terms.classification, predictions.levels)
+    slopes = torch.autograd.grad(terms["classification"], predictions.levels)
     for slope, level in zip(slopes, assigner(predictions, targets).levels, strict=True):
         assert level.ignored is not None
         assert torch.equal((slope[..., 4:] == 0).all(dim=-1), level.ignored)

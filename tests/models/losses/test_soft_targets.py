@@ -1,4 +1,7 @@
-"""What focal loss does to soft objectness targets and to the scale of the loss (SPEC 1.6, 2B.7)."""
+"""What focal loss does to soft objectness targets and to the scale of the loss.
+
+The figures are those of docs/losses.md#why-fl_gamma-disappointed-you, items 2 and 3.
+"""
 
 import math
 
@@ -11,7 +14,7 @@ from tests.models.losses.focal_case import FORMS, bce, focal, tensor
 
 
 class TestSoftTargets:
-    """1.6: three forms that are one on hard targets and three on soft ones."""
+    """Three forms that are one on hard targets and three on soft ones."""
 
     @pytest.mark.parametrize("t", [0.1, 0.3, 0.5, 0.7, 0.9])
     def test_bce_exp_and_quality_are_least_at_the_target(self, t: float) -> None:

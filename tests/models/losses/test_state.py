@@ -42,7 +42,7 @@ def step(criterion: DetectionCriterion, case: Case) -> list[Tensor]:
     """The terms and the gradients on the levels."""
     terms = criterion(case.predictions, case.targets)
     gradients = torch.autograd.grad(terms.total, case.predictions.levels)
-    return [terms.box, terms.objectness, terms.classification, *gradients]
+    return [terms["box"], terms["objectness"], terms["classification"], *gradients]
 
 
 def copy_of_state(criterion: DetectionCriterion) -> dict[str, Tensor]:

@@ -6,7 +6,6 @@ from typing import Any
 from utils.report.comparison.arms import Arms, color_of, legend_of
 from utils.report.plot_area import PlotArea
 
-TERMS = ("box", "objectness", "classification")
 _STYLES = {"positives": "", "hard_negatives": "dashed", "negatives": "dotted"}
 
 
@@ -16,12 +15,15 @@ def course_charts(arms: Arms) -> list[str]:
     charts = [
         _over_epochs(
             arms,
-            {name: (one["epochs"], one["terms"][term]) for name, one in courses.items()},
+            {
+                name: (one["epochs"], one["terms"][term])
+                for name, one in courses.items()
+                if term in one.get("terms", ())
+            },
             title=f"Share of the {term} term in the loss",
             y_label="share of loss",
         )
-        for term in TERMS
-        if all(term in one.get("terms", ()) for one in courses.values())
+        for term in _names_of(courses, "terms")
     ]
     charts += [
         _over_epochs(
@@ -34,10 +36,14 @@ def course_charts(arms: Arms) -> list[str]:
             title=f"Hard negatives' share of the gradient: {branch}",
             y_label="share of gradient",
         )
-        for branch in TERMS
-        if any(branch in one.get("hard_negatives", ()) for one in courses.values())
+        for branch in _names_of(courses, "hard_negatives")
     ]
     return charts + _score_charts(arms)
+
+
+def _names_of(courses: Mapping[str, Mapping[str, Any]], kind: str) -> list[str]:
+    """Return the terms (or branches) that any arm has, each once."""
+    return list(dict.fromkeys(name for one in courses.values() for name in one.get(kind, ())))
 
 
 def _over_epochs(

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 
 from configs.schema.augment import AugmentSettings
-from data.augment.device.undrawn_batch import collate_undrawn
+from data.augment.device.planned_batch import collate_planned
+from data.augment.operation import PixelOp
+from data.augment.pixel_ops import PIXEL_OPS
 from data.augment.warp import is_upright
 from data.collate import collate
 from data.dataset import SampleKey, TrainDataset
@@ -65,12 +67,20 @@ def records_of(sizes: Sequence[tuple[int, int]], boxes: int = 3) -> list[Record]
 
 
 def dataset_of(
-    augment: AugmentSettings, paint: Paint, sizes: Sequence[tuple[int, int]] = SIZES, seed: int = 1
+    augment: AugmentSettings,
+    paint: Paint,
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    seed: int = 1,
+    ops: Sequence[PixelOp] = PIXEL_OPS,
 ) -> TrainDataset:
     """A training data set of painted images."""
     images = {str(index): paint(*size, index) for index, size in enumerate(sizes)}
     return TrainDataset(
-        records_of(sizes), augment=augment, seed=seed, read=lambda record: images[record.path]
+        records_of(sizes),
+        augment=augment,
+        seed=seed,
+        read=lambda record: images[record.path],
+        ops=ops,
     )
 
 
@@ -85,8 +95,8 @@ def keys_of(dataset: TrainDataset, image_size: int, epochs: int = 2) -> list[Sam
 
 def drawn_both_ways(dataset: TrainDataset, keys: Sequence[SampleKey]) -> tuple[Batch, Batch]:
     """One batch by the worker, the same by the device."""
-    undrawn = collate_undrawn([dataset.undrawn(key) for key in keys])
-    return collate([dataset[key] for key in keys]), undrawn.draw()
+    planned = collate_planned([dataset.planned(key) for key in keys])
+    return collate([dataset[key] for key in keys]), planned.render()
 
 
 def clear_of_outlines(dataset: TrainDataset, keys: Sequence[SampleKey]) -> torch.Tensor:
@@ -101,8 +111,10 @@ def clear_of_outlines(dataset: TrainDataset, keys: Sequence[SampleKey]) -> torch
                     continue
                 corners = np.round(placement.corners * 16).astype(np.int32)
                 cv2.polylines(mask, [corners], True, 0, thickness=5, shift=4)
-        axes = [1 - axis for axis in range(2) if plan.flips[axis]]
-        masks.append(np.flip(mask, axes))
+        for sampled in plan.ops:
+            if "flip" in sampled.op.name:
+                mask = sampled.apply(mask[..., None].repeat(3, axis=2))[..., 0]
+        masks.append(mask)
     return torch.from_numpy(np.stack(masks)) > 0
 
 

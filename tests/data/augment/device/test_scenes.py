@@ -12,8 +12,8 @@ from data.augment import warp
 from data.augment.affine import Affine
 from data.augment.compose import compose
 from data.augment.device import scenes
+from data.augment.device.planned_batch import collate_planned
 from data.augment.device.sources import gather
-from data.augment.device.undrawn_batch import collate_undrawn
 from data.augment.layout import single
 from data.augment.plan import build_plan
 from data.augment.stretch import TOLERANCE_PX
@@ -146,8 +146,8 @@ def test_pixels_are_where_the_geometry_says(
     """As for the worker, but outlines are exact for turned tiles too: no rim, no gap."""
     layout, records = laid_out(lay, sizes)
     scene = compose(layout, records, change, SIZE)
-    plan = build_plan((scene,), share=1.0, gains=None, flips=(False, False), meta=META)
-    image = collate_undrawn([gather(plan, ramp)]).draw().images[0].permute(1, 2, 0).numpy()
+    plan = build_plan((scene,), share=1.0, ops=(), meta=META)
+    image = collate_planned([gather(plan, ramp)]).render().images[0].permute(1, 2, 0).numpy()
     want, margin = expected_pixels(layout, records, change)
     clear = margin > 1e-3
     assert np.array_equal(image[clear][:, 2], want[clear][:, 2])
@@ -164,10 +164,10 @@ def test_strong_shrinking_averages_instead_of_skipping_pixels() -> None:
     lines = np.zeros((SIZE * 4, SIZE * 4, 3), np.uint8)
     lines[:, ::4] = 200
     scene = compose(single(0, source.size, SIZE), [source], CHANGES["still"], SIZE)
-    plan = build_plan((scene,), share=1.0, gains=None, flips=(False, False), meta=META)
-    undrawn = collate_undrawn([gather(plan, lambda _: lines)])
-    assert len(undrawn.pixels) == 1 + SIZE**2
-    assert (undrawn.draw().images == 50).all()
+    plan = build_plan((scene,), share=1.0, ops=(), meta=META)
+    planned = collate_planned([gather(plan, lambda _: lines)])
+    assert len(planned.pixels) == 1 + SIZE**2
+    assert (planned.render().images == 50).all()
 
 
 def test_on_the_horizon_and_beyond_nothing_is_seen() -> None:
@@ -180,18 +180,18 @@ def test_on_the_horizon_and_beyond_nothing_is_seen() -> None:
         windows=torch.tensor([[[0, 1, 1], [1, 1, 1]]], dtype=torch.int32),
     )
     pixels = torch.tensor([[114] * 3, [7] * 3], dtype=torch.uint8)
-    image = scenes.draw_scenes(tables, pixels, 6)[0]
+    image = scenes.render_scenes(tables, pixels, 6)[0]
     assert (image[:, :3] == 114).all()
     assert (image[:, 3:] == 7).all()
 
 
 def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = dataset_of(AugmentSettings(mixup=0.5, degrees=5), photograph)
-    undrawn = collate_undrawn([dataset.undrawn(key) for key in keys_of(dataset, 64)])
-    whole = undrawn.draw().images
+    planned = collate_planned([dataset.planned(key) for key in keys_of(dataset, 64)])
+    whole = planned.render().images
     for pixels in (1, 3 * 64**2, 5 * 64**2 + 1):
         monkeypatch.setattr(scenes, "CHUNK_PIXELS", pixels)
-        assert torch.equal(undrawn.draw().images, whole)
+        assert torch.equal(planned.render().images, whole)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from configs.schema.augment import AugmentSettings
 from data.augment.affine import Affine
 from data.augment.compose import compose
 from data.augment.device import sources
+from data.augment.device.planned_batch import collate_planned
 from data.augment.device.sources import gather
-from data.augment.device.undrawn_batch import collate_undrawn
 from data.augment.layout import single
 from data.augment.plan import build_plan
 from tests.data.augment.device.both_ways import dataset_of, differences, keys_of, photograph
@@ -24,7 +24,7 @@ def window(change: Affine, side: int = 96) -> ImageArray:
     source = record(0, (side, side))
     numbered = np.arange(side * side, dtype=np.uint32).view(np.uint8).reshape(side, side, 4)
     scene = compose(single(0, source.size, 96), [source], change, 96)
-    plan = build_plan((scene,), share=1.0, gains=None, flips=(False, False), meta=META)
+    plan = build_plan((scene,), share=1.0, ops=(), meta=META)
     ((found,),) = gather(plan, lambda _: numbered[..., :3]).sources
     return found.pixels
 
@@ -94,9 +94,9 @@ def test_whole_images_would_draw_the_same(
         with pytest.MonkeyPatch.context() as patch:
             if is_whole:
                 all_windows(patch)
-            undrawn = collate_undrawn([dataset.undrawn(key) for key in keys])
-        drawn.append(undrawn.draw())
-        numbers.append(len(undrawn.pixels))
+            planned = collate_planned([dataset.planned(key) for key in keys])
+        drawn.append(planned.render())
+        numbers.append(len(planned.pixels))
     # The origin of coordinates differs, and with it the last bit of some: one level of grey, of
     # which colours may make a few.
     assert differences(*drawn).max() <= 8

@@ -1,0 +1,29 @@
+"""Check a data set: python check_data.py my.yaml [--page check.html] [--fix FOLDER]."""
+
+from commands.check_data.cli import parse_check_command
+from configs.errors import ConfigError
+from utils.runtime.command import run_command
+from utils.runtime.errors import UserError
+from utils.runtime.progress import start_logging
+from utils.runtime.threads import prepare_environment
+
+
+def main() -> int:
+    """Read the command line, check, return 0 for sound data and 1 for findings."""
+    command = parse_check_command()
+    start_logging()
+    prepare_environment()
+    if command.list or command.get is not None:
+        from commands.check_data.fetch import fetch_data, list_public_data
+
+        print("\n".join(list_public_data() if command.list else fetch_data(command)))
+        return 0
+    from commands.check_data.run import check_data
+
+    checked = check_data(command)
+    print("\n".join(checked.lines))
+    return checked.code
+
+
+if __name__ == "__main__":
+    run_command(main, user_errors=(ConfigError, UserError))

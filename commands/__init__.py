@@ -1,0 +1,1 @@
+"""One room per program: its command line, what it does, what it writes."""

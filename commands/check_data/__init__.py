@@ -1,0 +1,1 @@
+"""check_data.py: is this data set sound?"""

@@ -1,0 +1,133 @@
+"""Gathers what the page of a data set shows; how it looks is in `utils/report`."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from commands.build.labelled_data import LabelledData
+from commands.check_data.pictures import contact_sheet, finding_figures
+from data.doctor.examine import Diagnosis
+from data.doctor.finding import Finding, Place, by_code
+from data.doctor.subject import SplitTable, class_counts
+from utils.report.data_charts import crowd_chart, heat_map, shape_chart, size_chart
+from utils.report.data_page import (
+    ClassRow,
+    DataPage,
+    FindingFigure,
+    FindingSection,
+    write_data_page,
+)
+from utils.runtime.atomic import cannot_write
+
+LISTED = 40
+"""Places of a finding that the page names."""
+
+
+def write_page(path: Path, data: LabelledData, diagnosis: Diagnosis) -> None:
+    """Write the page of a data set.
+
+    Raises:
+        UserError: that is not possible.
+    """
+    tables = list(diagnosis.subject.splits.values())
+    groups = by_code(diagnosis.findings)
+    page = DataPage(
+        title=data.name,
+        command=f"python {shlex.join(sys.argv)}",
+        facts=_facts(data, diagnosis),
+        split_names=[table.name for table in tables],
+        split_rows=_split_rows(tables),
+        findings=[
+            _section(group, figures)
+            for group, figures in zip(groups, finding_figures(groups, data.splits), strict=True)
+        ],
+        class_rows=_class_rows(tables, data.class_names),
+        charts=_charts(tables, diagnosis.subject.image_size),
+        heat_maps=[
+            heat_map(f"Centres of the objects, {table.name}", _centers(table))
+            for table in tables
+            if len(table.boxes)
+        ],
+        sheets=[(split.name, contact_sheet(split)) for split in data.splits],
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_data_page(path, page)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _facts(data: LabelledData, diagnosis: Diagnosis) -> dict[str, str]:
+    return {
+        "format": data.settings.format,
+        "folder": data.settings.path,
+        "classes": str(len(data.class_names)),
+        "sizes measured at": f"{diagnosis.subject.image_size} px",
+    }
+
+
+def _split_rows(tables: Sequence[SplitTable]) -> list[tuple[str, list[str]]]:
+    def row(what: str, values: Sequence[int]) -> tuple[str, list[str]]:
+        return what, [f"{value:,}" for value in values]
+
+    rows = [
+        row("images", [len(table.paths) for table in tables]),
+        row("of them without objects", [int((table.counts == 0).sum()) for table in tables]),
+        row("images that cannot be read", [table.report.num_left_out for table in tables]),
+        row("objects", [len(table.boxes) for table in tables]),
+        row("label rows that cannot be used", [table.report.num_rejected for table in tables]),
+        row("objects to be ignored", [int(table.ignore.sum()) for table in tables]),
+    ]
+    always = {"images", "objects", "label rows that cannot be used"}
+    return [(what, values) for what, values in rows if what in always or set(values) != {"0"}]
+
+
+def _section(group: Sequence[Finding], figures: Sequence[FindingFigure]) -> FindingSection:
+    places = [place for finding in group for place in finding.places]
+    return FindingSection(
+        severity=group[0].severity,
+        code=group[0].code,
+        title=group[0].check.title,
+        messages=[(finding.split, finding.message) for finding in group],
+        advice=group[0].check.advice,
+        places=[_line(place) for place in places[:LISTED]],
+        num_more=max(0, len(places) - LISTED),
+        figures=figures,
+    )
+
+
+def _line(place: Place) -> str:
+    text = " ".join(filter(None, (place.path, place.location)))
+    if place.other and place.other != place.path:
+        text += f" and {place.other}"
+    return f"{text}: {place.value}" if place.value else text
+
+
+def _class_rows(tables: Sequence[SplitTable], names: Sequence[str]) -> list[ClassRow]:
+    counts = np.array([class_counts(table, len(names)) for table in tables]).T
+    order = np.argsort(-counts.sum(axis=1), kind="stable")
+    return [ClassRow(name=names[label], counts=counts[label].tolist()) for label in order]
+
+
+def _charts(tables: Sequence[SplitTable], image_size: int) -> list[str]:
+    filled = [table for table in tables if len(table.boxes)]
+    if not filled:
+        return []
+    sides = {
+        table.name: np.sqrt(table.widths * table.heights) * table.scale_to(image_size)
+        for table in filled
+    }
+    ratios = {table.name: table.widths / np.maximum(table.heights, 1e-6) for table in filled}
+    return [
+        size_chart(sides, image_size),
+        shape_chart(ratios),
+        crowd_chart({table.name: table.counts for table in filled}),
+    ]
+
+
+def _centers(table: SplitTable) -> "np.ndarray[tuple[int, int], np.dtype[np.floating]]":
+    centers = (table.boxes[:, :2] + table.boxes[:, 2:]) / 2
+    return np.asarray(centers / table.limits)

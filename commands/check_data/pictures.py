@@ -1,0 +1,154 @@
+"""Pictures of findings and of labelled samples."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data.doctor.finding import Finding, Place
+from data.image_io import ImageError, read_image
+from data.split import Split
+from utils.report.data_page import FindingFigure
+from utils.report.drawing import (
+    Picture,
+    data_uri,
+    draw_boxes,
+    encode_jpeg,
+    enlarge_to,
+    shrink_to,
+    side_by_side,
+)
+from utils.report.run_page import Figure
+from utils.structures.images import Record
+
+SIDE = 420
+TILE = 360
+PICTURES = 3
+"""Of each finding."""
+MOST_PICTURES = 90
+"""On a page."""
+SHEET = 12
+MARK = (230, 0, 60)
+QUALITY = 80
+
+RecordOf = Mapping[str, Record]
+
+
+def finding_figures(
+    groups: Sequence[Sequence[Finding]], splits: Sequence[Split]
+) -> Iterator[list[FindingFigure]]:
+    """Yield the pictures of each group of findings, none where there is nothing to see."""
+    records = {record.path: record for split in reversed(splits) for record in split.records}
+    by_stem = {Path(path).stem: path for path in records}
+    names = splits[0].class_names
+    left = MOST_PICTURES
+    for group in groups:
+        figures: list[FindingFigure] = []
+        for place in _in_turn(group):
+            if len(figures) == min(PICTURES, left):
+                break
+            figure = _figure(place, records, by_stem, names)
+            if figure is not None:
+                figures.append(figure)
+        left -= len(figures)
+        yield figures
+
+
+def contact_sheet(split: Split) -> list[Figure]:
+    """Return labelled samples of a split at even distances, so that none is chosen by eye."""
+    figures = []
+    for record in spread(split.records, SHEET):
+        try:
+            picture = labelled(record, split.class_names, TILE)
+        except ImageError:
+            continue
+        caption = Path(record.path).name
+        figures.append(Figure(source=data_uri(encode_jpeg(picture, QUALITY)), caption=caption))
+    return figures
+
+
+def _in_turn(group: Sequence[Finding]) -> list[Place]:
+    """Return the places of all findings that have something to see, each finding's first first."""
+    columns = zip_longest(*(finding.places[:PICTURES] for finding in group))
+    places = [place for row in columns for place in row if place is not None]
+    # Splits that share their images have the same places twice.
+    distinct = {(place.path, place.other, place.boxes): place for place in places}
+    return [place for place in distinct.values() if place.other != place.path]
+
+
+def labelled(record: Record, names: Sequence[str], side: int) -> Picture:
+    """Return the image with all its labels, its long side brought to about `side` pixels.
+
+    Raises:
+        ImageError: the image cannot be read.
+    """
+    return _drawn(
+        record,
+        side,
+        lambda image, scale: draw_boxes(image, record.boxes * scale, record.labels, names),
+    )
+
+
+def spread(records: Sequence[Record], count: int) -> list[Record]:
+    """Return up to `count` records at even distances; of labelled ones, if there are enough."""
+    with_objects = [record for record in records if len(record.boxes)]
+    chosen = with_objects if len(with_objects) >= count else list(records)
+    step = max(1, len(chosen) // count)
+    return chosen[::step][:count]
+
+
+def _figure(
+    place: Place, records: RecordOf, by_stem: Mapping[str, str], names: Sequence[str]
+) -> FindingFigure | None:
+    path = place.path if place.path in records else by_stem.get(Path(place.path).stem, place.path)
+    caption = " ".join(filter(None, (Path(path).name, place.location, place.value)))
+    try:
+        picture = _place_picture(path, place, records, names)
+        if place.other and place.other != place.path:
+            other = _place_picture(place.other, place, records, names)
+            picture = _beside(picture, other)
+            caption += f" and {Path(place.other).name}"
+    except ImageError:
+        return None
+    is_pair = bool(place.other) and place.other != place.path
+    uri = data_uri(encode_jpeg(picture, QUALITY))
+    return FindingFigure(source=uri, caption=caption, is_pair=is_pair)
+
+
+def _place_picture(path: str, place: Place, records: RecordOf, names: Sequence[str]) -> Picture:
+    record = records.get(path)
+    if record is None or not Path(path).is_file():
+        return shrink_to(read_image(path), SIDE)[0]
+    if not place.boxes:
+        return labelled(record, names, SIDE)
+    return _drawn(record, SIDE, lambda image, scale: _marked(image, place, scale))
+
+
+def _drawn(record: Record, side: int, draw: Callable[[Picture, float], Picture]) -> Picture:
+    image, scale = shrink_to(read_image(record.path), side)
+    image, factor = enlarge_to(image, side // 2)
+    return draw(image, scale * factor)
+
+
+def _marked(image: Picture, place: Place, scale: float) -> Picture:
+    """Mark the boxes of a finding; a small one gets a ring that cannot be overlooked."""
+    canvas = image.copy()
+    for box in place.boxes:
+        x1, y1, x2, y2 = (round(corner * scale) for corner in box)
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), MARK, 2, cv2.LINE_AA)
+        if max(x2 - x1, y2 - y1) < 24:
+            cv2.circle(canvas, ((x1 + x2) // 2, (y1 + y2) // 2), 22, MARK, 2, cv2.LINE_AA)
+    return canvas
+
+
+def _beside(one: Picture, two: Picture) -> Picture:
+    height = min(one.shape[0], two.shape[0])
+    return side_by_side([_to_height(one, height), _to_height(two, height)])
+
+
+def _to_height(picture: Picture, height: int) -> Picture:
+    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
+    resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(resized, np.uint8)

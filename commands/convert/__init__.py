@@ -1,0 +1,1 @@
+"""convert.py: data sets in another format, foreign weights as ours."""

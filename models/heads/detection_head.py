@@ -1,0 +1,100 @@
+"""What every detection head says about itself, so that nobody else has to know it by name.
+
+Legend: B images, A predictions per cell, C classes, L levels, H W cells of a level, K channels.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from models.heads.priors import Priors
+from utils.structures.decoder import Decoder
+
+LevelAnchors = tuple[tuple[float, float], ...]
+"""(width, height) in input pixels of each anchor of a level."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassRows:
+    """Where a parameter of a head has rows per class: `groups` times `others` rows, then C."""
+
+    groups: int
+    others: int = 0
+
+
+class DetectionHead(nn.Module, ABC):
+    """The last row of a graph: one feature map per level to one raw output (B, A, H, W, K) each.
+
+    A head is a file here, a line in `HEADS` and a line in `configs.heads.HEAD_TRAITS`. Its
+    constructor takes the channels of each level, then the arguments that a graph's row may give
+    after [nc, anchors], or [nc] without anchors; by keyword `num_classes` and, with anchors,
+    `num_anchors`.
+
+    decoder: how its raw output is read. optional_arguments: how many arguments a graph's row may
+    give. takes_partial_cells: images whose last row and column of coarse cells reach over the
+    border are allowed. num_anchors: A, 1 without anchors.
+    """
+
+    decoder: Decoder
+    optional_arguments: ClassVar[int] = 0
+    takes_partial_cells: ClassVar[bool] = False
+
+    anchors: Tensor | None
+    """(L, A, 2) width and height in cells of the level (pixels / stride); None without anchors."""
+
+    def __init__(self, *, num_classes: int, num_anchors: int = 1) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.num_anchors = num_anchors
+        self.register_buffer("anchors", None)
+
+    @property
+    def has_objectness(self) -> bool:
+        """Whether a prediction has an objectness beside its classes."""
+        return self.decoder.has_objectness
+
+    @classmethod
+    def default_anchors(
+        cls, strides: Sequence[int], num_anchors: int
+    ) -> tuple[LevelAnchors, ...] | None:
+        """Return the anchors of a graph that only counts them, None for a head without anchors.
+
+        Args:
+            strides: input pixels per cell of each level, L of them.
+            num_anchors: A.
+
+        Raises:
+            ValueError: the number does not suit the head.
+        """
+        return None
+
+    @abstractmethod
+    def init_weights(self, priors: Priors, strides: Sequence[int]) -> None:
+        """Initialise the weights and the biases of objectness and classes, in place.
+
+        Calling twice does not add twice; the generator is torch's default one.
+
+        Args:
+            priors: what is known of the data.
+            strides: input pixels per cell of each level, L of them.
+
+        Raises:
+            ValueError: a count is not positive, or there is not one per class or level.
+        """
+
+    @abstractmethod
+    def class_rows(self) -> Mapping[str, ClassRows]:
+        """Return which entries of the state dict have rows per class, by name within the head.
+
+        Weights of other classes give these the rows of the classes that both know; other entries
+        are taken whole or not at all.
+        """
+
+    def split_anchors(self, raw: Tensor) -> Tensor:
+        """Return the view (B, A, H, W, K) of a convolution's output (B, A K, H, W)."""
+        batch, channels, height, width = raw.shape
+        per_anchor = raw.view(batch, self.num_anchors, channels // self.num_anchors, height, width)
+        return per_anchor.permute(0, 1, 3, 4, 2)

@@ -1,0 +1,97 @@
+"""What a person sees of a training: a bar over the batches, and a line per epoch."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from utils.engine.clock import Pace
+from utils.engine.history import Row
+from utils.engine.hooks.hook import Hook
+from utils.engine.run import Run
+from utils.runtime.progress import format_duration, progress_bar
+from utils.structures.loss_terms import LossTerms
+from utils.structures.metrics_columns import term_columns
+
+logger = logging.getLogger(__name__)
+
+
+class Console(Hook):
+    """Draws the bar where there is a terminal, and logs each epoch's numbers."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._pace = Pace(0.0)
+
+    def before_training(self, run: Run) -> None:
+        """Show the bar of the first epoch."""
+        self._pace = Pace(run.position)
+        if not run.is_finished:
+            self._open_bar(run)
+
+    def after_step(self, run: Run, losses: LossTerms) -> None:
+        """Move the bar."""
+        if self._bar is None:
+            return
+        if not self._bar.disable:
+            text = batch_text(run.losses.means(), lr=run.learning_rate, speed=run.clock.epoch_speed)
+            self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update(run.batch - self._bar.n)
+        if run.batch == run.batches_per_epoch:
+            self._close_bar()  # the evaluation has a bar of its own
+
+    def after_epoch(self, run: Run) -> None:
+        """Log the line of the epoch and show the bar of the next one."""
+        self._close_bar()
+        epochs = run.settings.epochs
+        remaining_s = 0.0 if run.is_last_epoch else self._pace.remaining_s(run.epoch, epochs)
+        text = epoch_text(run.metrics, epochs=epochs, is_best=run.is_best, remaining_s=remaining_s)
+        logger.info("%s", text)
+        if not run.is_last_epoch:
+            self._open_bar(run)
+
+    def after_training(self, run: Run) -> None:
+        """Remove the bar."""
+        self._close_bar()
+
+    def _open_bar(self, run: Run) -> None:
+        is_between = run.batch in (0, run.batches_per_epoch)
+        name = f"epoch {run.epoch + is_between}/{run.settings.epochs}"
+        start = 0 if is_between else run.batch
+        self._bar = progress_bar(name, total=run.batches_per_epoch, initial=start)
+
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def batch_text(losses: Mapping[str, float], *, lr: float, speed: float) -> str:
+    """Return the losses so far, learning rate and images per second, to stand beside a bar."""
+    return f"{' '.join(_term_texts(losses))} lr {lr:.2g} {speed:.0f} img/s"
+
+
+def epoch_text(row: Row, *, epochs: int, is_best: bool, remaining_s: float) -> str:
+    """Return the line that stays of an epoch, from its row of metrics.csv."""
+    parts = [
+        f"epoch {row['epoch']}/{epochs}",
+        *_term_texts({name: row[name] for name in term_columns(row)}),
+        f"lr {row['lr']:.2g}",
+        f"{row['images_per_second']:.0f} img/s",
+    ]
+    if row["map50_95"] is not None:
+        best = " (best)" if is_best else ""
+        parts += [f"mAP50-95 {row['map50_95']:.4f}{best}", f"mAP50 {row['map50']:.4f}"]
+    if remaining_s > 0:
+        parts.append(f"remaining {format_duration(remaining_s)}")
+    return "  ".join(parts)
+
+
+_SHORT = {"objectness": "obj", "classification": "cls"}
+
+
+def _term_texts(terms: Mapping[str, float | None]) -> list[str]:
+    return [
+        f"{_SHORT.get(name, name)} {value:.4f}"
+        for name, value in terms.items()
+        if value is not None and name != "foreground"
+    ]

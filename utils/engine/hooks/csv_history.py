@@ -1,0 +1,26 @@
+"""metrics.csv: one row per epoch."""
+
+from pathlib import Path
+
+from utils.engine.history import History, Row
+from utils.engine.hooks.hook import Hook
+from utils.engine.run import Run
+
+
+class CsvHistory(Hook):
+    """Writes `run.metrics` of every epoch; its columns are in `structures/metrics_columns.py`."""
+
+    def __init__(self, path: Path) -> None:
+        self._history = History(path)
+
+    def after_epoch(self, run: Run) -> None:
+        """Add the row of the epoch."""
+        self._history.append(run.metrics)
+
+    def state(self) -> list[Row]:
+        """Return what `load_state` restores."""
+        return self._history.state()
+
+    def load_state(self, rows: list[Row]) -> None:
+        """Take over the rows of a checkpoint; those of abandoned epochs go."""
+        self._history.load_state(rows)

@@ -1,0 +1,171 @@
+"""A training under way, as its hooks see it: where it is, what it reached, how to end it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from torch import nn
+
+from configs.schema.train import TrainSettings
+from utils.engine.clock import TrainingClock
+from utils.engine.history import Row
+from utils.engine.learner import Learner
+from utils.engine.loss_log import LossLog
+from utils.runtime.run_folder import RunFolder
+from utils.structures.results import EvalResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The best epoch so far, from 1, its mAP50-95 in [0, 1] and `EvalResult.to_json` of it."""
+
+    epoch: int
+    score: float
+    result: Mapping[str, Any]
+
+
+@dataclass(kw_only=True, eq=False)
+class Run:
+    """A training under way.
+
+    Hooks read it and may call `stop` and `save`; all the rest belongs to the trainer. Epochs and
+    batches count from 1 here, as in everything a person reads.
+    """
+
+    settings: TrainSettings
+    """Section `train` of the configuration; all of it is in `folder.config`."""
+    folder: RunFolder
+    """Where results go; `folder.path` is the folder itself."""
+    learner: Learner
+    losses: LossLog
+    """Means of the loss terms over the epoch so far: `losses.means()`."""
+    batches_per_epoch: int
+    clock: TrainingClock = field(default_factory=TrainingClock)
+    """Seconds and images per second of training, without validation."""
+
+    epochs_done: int = 0
+    """Epochs that are over, their evaluation and hooks included."""
+    batch: int = 0
+    """Batches of the epoch that are done; 0 between two epochs."""
+    result: EvalResult | None = None
+    """The last evaluation of this process; None before the first."""
+    best: Best | None = None
+    """The best epoch; None without validation or before the first one."""
+    is_best: bool = False
+    """The epoch that has just ended is the best one so far."""
+    metrics: Row = field(default_factory=dict)
+    """The last epoch's row of metrics.csv by column; `map50_95` and the like are None where it was
+    not evaluated."""
+    extras: dict[str, float | None] = field(default_factory=dict)
+    """Further numbers of the epoch that hooks add for the loggers behind them, such as
+    TensorBoard; empty again with the next epoch."""
+    stop_reason: str | None = None
+    """What `stop` was called with."""
+    wants_checkpoint: bool = False
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last batch, from 1; 0 before the first batch of all."""
+        return self.epochs_done + (self.batch > 0)
+
+    @property
+    def position(self) -> float:
+        """Epochs done, with the share of the one under way."""
+        return self.epochs_done + self.batch / self.batches_per_epoch
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps so far."""
+        return self.learner.step
+
+    @cached_property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole training if nothing ends it early."""
+        schedule, total = self.learner.schedule, self.settings.epochs * self.batches_per_epoch
+        steps = pending = 0
+        for iteration in range(schedule.warmup_iterations):
+            pending += 1
+            if pending >= schedule.at(iteration).accumulate:
+                steps, pending = steps + 1, 0
+        rest = pending + total - schedule.warmup_iterations
+        return steps + math.ceil(rest / schedule.at(total - 1).accumulate)
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of weights in the last batch."""
+        last = self.epochs_done * self.batches_per_epoch + self.batch - 1
+        return self.learner.schedule.at(max(last, 0)).lr
+
+    @property
+    def model(self) -> nn.Module:
+        """The network that learns; what changes it changes the training."""
+        return self.learner.model
+
+    @property
+    def average_model(self) -> nn.Module:
+        """The running average of its weights, which is what is evaluated and saved."""
+        return self.learner.average.model
+
+    @property
+    def is_last_epoch(self) -> bool:
+        """Tell whether no epoch follows the one under way (or just ended)."""
+        return self.epochs_done + 1 >= self.settings.epochs or self.stop_reason is not None
+
+    @property
+    def is_finished(self) -> bool:
+        """Tell whether the training has come to its end: all epochs are done, or it was stopped.
+
+        False in `after_training` means that it was interrupted or failed.
+        """
+        return self.epochs_done >= self.settings.epochs or (
+            self.stop_reason is not None and self.batch == 0
+        )
+
+    @property
+    def place(self) -> str:
+        """Epoch and batch in words."""
+        return f"epoch {self.epochs_done + 1}, batch {self.batch}/{self.batches_per_epoch}"
+
+    def begin_epoch(self) -> None:
+        """Turn to the next epoch."""
+        self.epochs_done, self.batch = self.epochs_done + 1, 0
+        self.extras = {}
+        self.losses.reset()
+        self.clock.start_epoch()
+
+    def stop(self, reason: str) -> None:
+        """End the training with this epoch, and say why.
+
+        What is left of the epoch is not trained; its weights are evaluated, and all that belongs to
+        a finished training is written. `--resume` goes on with the next epoch.
+        """
+        self.stop_reason = reason
+
+    def save(self) -> None:
+        """Write a checkpoint as soon as all hooks have seen this step or epoch."""
+        self.wants_checkpoint = True
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load_state` restores."""
+        best = self.best
+        return {
+            "epoch": self.epochs_done,
+            "batch": self.batch,
+            "best": best
+            and {"epoch": best.epoch, "score": best.score, "result": dict(best.result)},
+            "losses": self.losses.state(),
+            "clock": self.clock.state(),
+        }
+
+    def load_state(self, state: Mapping[str, Any], *, batches: int) -> None:
+        """Go to where `state` was saved, in epochs that had `batches` batches.
+
+        A begun epoch goes on at the same share of it.
+        """
+        self.epochs_done = state["epoch"]
+        self.batch = round(state["batch"] * self.batches_per_epoch / batches)
+        self.best = Best(**state["best"]) if state["best"] else None
+        self.losses.load_state(state["losses"])
+        self.clock.load_state(state["clock"])
