@@ -27,7 +27,7 @@ from configs.cli import PredictCommand
 from data.sources import FrameBatch, SourceBatches, find_sources
 from data.sources.frame import Skipped
 from utils.runtime.errors import UserError
-from utils.runtime.interrupt import StopRequest
+from utils.runtime.interrupt import StopRequest, StopWaiting
 from utils.runtime.json_file import BrokenJsonError, read_json_object
 from utils.runtime.printable import printable, shortened
 from utils.runtime.progress import progress_bar
@@ -129,7 +129,11 @@ def _run(
     summary: PredictionSummary,
 ) -> None:
     total = batches.num_pictures()
-    with StopRequest() as stop, progress_bar("predict", total=total, unit="picture") as bar:
+    with (
+        _stopped_while_waiting(summary),
+        StopRequest(while_waiting=True) as stop,
+        progress_bar("predict", total=total, unit="picture") as bar,
+    ):
         for item in batches:
             found = [only(wanted, each) for each in predictor.look(item.frames, item.batch)]
             _write(item, found, outputs)
@@ -140,6 +144,16 @@ def _run(
             if stop.requested:
                 summary.was_interrupted = True
                 return
+
+
+@contextmanager
+def _stopped_while_waiting(summary: PredictionSummary) -> Iterator[None]:
+    try:
+        yield
+    except StopWaiting:
+        summary.was_interrupted = True
+        if not summary.num_pictures:
+            raise KeyboardInterrupt from None
 
 
 def _write(item: FrameBatch, found: Sequence[Detections], outputs: Sequence[Output]) -> None:

@@ -43,14 +43,14 @@ def find_data_folder(stated: str, source: Source) -> Path:
     Raises:
         ConfigError: It is in none of the places, all of which are listed.
     """
-    path = Path(stated).expanduser()
+    path = _expanded(stated, source, "data.path")
     roots = [source.folder]
     if os.environ.get(DATASETS_VARIABLE):
         roots.append(Path(os.environ[DATASETS_VARIABLE]).expanduser())
     roots.append(Path("datasets"))
-    places = list(dict.fromkeys(_absolute(root / path) for root in roots))
+    places = _places(path, roots, source, "data.path")
     for place in places:
-        if place.is_dir():
+        if os.path.isdir(place):
             return place
     tried = ", ".join(map(str, places))
     hint = f"state data.path or set ${DATASETS_VARIABLE} to the folder that holds your data sets"
@@ -59,21 +59,61 @@ def find_data_folder(stated: str, source: Source) -> Path:
 
 def find_weights(stated: str, source: Source) -> str:
     """Return the full name of a weights file; the stated one where no such file is found."""
-    for folder in (source.folder, Path.cwd()):
-        place = folder / Path(stated).expanduser()
-        if place.is_file():
-            return str(_absolute(place))
+    try:
+        for folder in (source.folder, Path.cwd()):
+            place = folder / Path(stated).expanduser()
+            if os.path.isfile(place):
+                return str(absolute(place))
+    except _NO_PATH:
+        pass
     return stated
 
 
 def _first_file(name: str, folders: list[Path], source: Source, key: str) -> Path:
-    places = list(dict.fromkeys(_absolute(f / Path(name).expanduser()) for f in folders))
+    places = _places(_expanded(name, source, key), folders, source, key)
     for place in places:
-        if place.is_file():
+        if os.path.isfile(place):
             return place
+        if os.path.exists(place) and not os.path.isdir(place):
+            raise ConfigError(
+                f"{key} {_shown(name)} ({source.where}) is a pipe or a device, not a file"
+            )
     tried = ", ".join(display_name(place) for place in places)
-    raise ConfigError(f"{key} {name!r} ({source.where}) is no file; tried {tried}")
+    raise ConfigError(f"{key} {_shown(name)} ({source.where}) is no file; tried {tried[:1000]}")
 
 
-def _absolute(path: Path) -> Path:
+def absolute(path: Path) -> Path:
+    """Return the full name of a path, links followed.
+
+    Raises:
+        OSError, RuntimeError, ValueError: links in a circle, or a name no file can have.
+    """
     return path.resolve()
+
+
+_NO_PATH = (OSError, RuntimeError, ValueError)
+"""What pathlib raises for links in a circle, unknown homes and names that no file can have."""
+_LONGEST = 200
+
+
+def _shown(name: str) -> str:
+    text = repr(name)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _expanded(name: str, source: Source, key: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except _NO_PATH as error:
+        raise ConfigError(f"{key} {_shown(name)} ({source.where}): {error}") from None
+
+
+def _places(path: Path, folders: list[Path], source: Source, key: str) -> list[Path]:
+    """Return the full names that `path` may have, each once."""
+    try:
+        return list(dict.fromkeys(absolute(folder / path) for folder in folders))
+    except _NO_PATH as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"{key} {_shown(str(path))} ({source.where}) cannot be a file: {str(reason)[:_LONGEST]}"
+        ) from None

@@ -114,8 +114,8 @@ class CocoReader:
             category_id, name = category.get("id"), _hashable(category.get("name"))
             if not _is_id(category_id) or category_id in by_id:
                 raise UserError(
-                    f"{self._annotations}: category {shortened(repr(name), 60)} needs an id "
-                    f"of its own, got {shortened(repr(category_id), 60)}"
+                    f"{self._annotations}: category {shortened(repr(name), 60)} needs an "
+                    f"integer id of its own, got {shortened(repr(category_id), 60)}"
                 )
             if name in index:
                 by_id[category_id] = index[name]
