@@ -110,7 +110,9 @@ class _Reader:
             return None if node is None else self._value(loader, node, ())
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise ConfigError(f"{self._at(line)}not valid YAML: {_problem(error)}") from None
+            problem = _problem(error)
+            word = "" if problem.startswith("tag ") else "not valid YAML: "
+            raise ConfigError(f"{self._at(line)}{word}{problem}") from None
         except (yaml.YAMLError, ValueError) as error:
             if isinstance(error, ConfigError):
                 raise
@@ -138,11 +140,9 @@ class _Reader:
             if isinstance(node, yaml.SequenceNode):
                 return [self._value(loader, item, path) for item in node.value]
             value = loader.construct_object(node)
-            if isinstance(value, str) and any(
-                "\ud800" <= c <= "\udfff" or c == "\0" for c in value
-            ):
+            if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
                 what = f"{'.'.join(path)} " if path else ""
-                self._fail(node, f"{what}holds a NUL or half a character, which no name can hold")
+                self._fail(node, f"{what}holds half a character, which no name can hold")
             return value
         finally:
             self._open.discard(id(node))

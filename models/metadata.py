@@ -113,7 +113,7 @@ def _check_text(metadata: Mapping[str, Any], source: str) -> None:
         if not level:
             return
         for item in level:
-            if isinstance(item, str) and any("\ud800" <= letter <= "\udfff" for letter in item):
+            if isinstance(item, str) and not _is_whole(item):
                 text = item[:60].encode("ascii", "backslashreplace").decode()
                 raise ConfigError(f"{source}: its metadata hold a half character: {text}")
             if type(item) is int and abs(item) >= 2**63:
@@ -122,6 +122,14 @@ def _check_text(metadata: Mapping[str, Any], source: str) -> None:
         level = [child for item in level for child in _children(item)]
     if level:
         raise ConfigError(f"{source}: its metadata are nested more than {MAX_DEPTH} deep")
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _children(item: Any) -> list[Any]:

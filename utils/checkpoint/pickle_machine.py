@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from utils.runtime.errors import UserError
 from utils.runtime.printable import shortened
 
-MAX_OPCODES = 1_000_000
+MAX_OPCODES = 400_000
 """Released checkpoints have about 60,000."""
 MAX_KEY_PARTS = 16
 
