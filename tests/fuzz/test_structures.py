@@ -32,11 +32,29 @@ from utils.runtime.json_file import read_json_object
 pytestmark = pytest.mark.slow
 CLEAN = (UserError, ConfigError)
 LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.floats(), st.text(max_size=8),
-    st.sampled_from([
-        "1", "0", "nan", "\0", "\x1b[31m", "\ud800", "../x", "=1+1", "a", -1, 2**63, 1e308, 10**400,
-    ]),
-)  # fmt: skip
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**30), 10**30),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(
+        [
+            "1",
+            "0",
+            "nan",
+            "\0",
+            "\x1b[31m",
+            "\ud800",
+            "../x",
+            "=1+1",
+            "a",
+            -1,
+            2**63,
+            1e308,
+            10**400,
+        ]
+    ),
+)
 VALUES = st.recursive(
     LEAVES,
     lambda inner: (
@@ -57,22 +75,39 @@ def fields(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, 
 
 def cases(count: int) -> Any:
     return settings(
-        max_examples=count, deadline=None, database=None,
+        max_examples=count,
+        deadline=None,
+        database=None,
         suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    )
 
 
 NUMBERS = st.integers(-3, 90) | st.floats(-5, 200)
 COCO = fields(
-    images=st.lists(fields(id=st.integers(0, 4), file_name=st.sampled_from(["a.jpg", "b.jpg"]),
-                           height=NUMBERS, width=NUMBERS), max_size=4),
-    annotations=st.lists(fields(id=st.integers(0, 9), image_id=st.integers(0, 4),
-                                category_id=st.integers(0, 3), iscrowd=st.integers(0, 1),
-                                area=NUMBERS, bbox=st.lists(NUMBERS, min_size=4, max_size=4)),
-                         max_size=5),
-    categories=st.lists(fields(id=st.integers(0, 3), name=st.sampled_from(["cat", "dog", "x"])),
-                        max_size=3),
-)  # fmt: skip
+    images=st.lists(
+        fields(
+            id=st.integers(0, 4),
+            file_name=st.sampled_from(["a.jpg", "b.jpg"]),
+            height=NUMBERS,
+            width=NUMBERS,
+        ),
+        max_size=4,
+    ),
+    annotations=st.lists(
+        fields(
+            id=st.integers(0, 9),
+            image_id=st.integers(0, 4),
+            category_id=st.integers(0, 3),
+            iscrowd=st.integers(0, 1),
+            area=NUMBERS,
+            bbox=st.lists(NUMBERS, min_size=4, max_size=4),
+        ),
+        max_size=5,
+    ),
+    categories=st.lists(
+        fields(id=st.integers(0, 3), name=st.sampled_from(["cat", "dog", "x"])), max_size=3
+    ),
+)
 
 
 def judged(raw: Any) -> None:
@@ -96,14 +131,30 @@ READERS: dict[str, Any] = {}
 
 @pytest.fixture(scope="module", autouse=True)
 def _readers(tmp_path_factory: pytest.TempPathFactory) -> None:
-    READERS["coco"] = coco(tmp_path_factory.mktemp("coco"))
-    READERS["voc"] = voc(tmp_path_factory.mktemp("voc"))
+    READERS["coco"] = coco(tmp_path_factory.mktemp("coco"), [], [])
+    READERS["voc"] = voc(tmp_path_factory.mktemp("voc"), {"a": ""})
 
 
 TAGS = st.sampled_from(
-    ["object", "name", "bndbox", "xmin", "ymin", "xmax", "ymax", "difficult", "size", "width",
-     "height", "filename", "part", "annotation", "{http://x}object", "objects"]
-)  # fmt: skip
+    [
+        "object",
+        "name",
+        "bndbox",
+        "xmin",
+        "ymin",
+        "xmax",
+        "ymax",
+        "difficult",
+        "size",
+        "width",
+        "height",
+        "filename",
+        "part",
+        "annotation",
+        "{http://x}object",
+        "objects",
+    ]
+)
 TEXTS = st.sampled_from(
     ["cat", "1", "0", "-3", "nan", "1_0", "1e999", "Unspecified", "", "\x0b", "9" * 400]
 )
@@ -146,10 +197,15 @@ def test_yolo_rows(rows: list[list[str]]) -> None:
 
 
 DATA = fields(
-    path=st.sampled_from([".", "x", "~nobody", "a\0b", "x" * 5000]), train=st.sampled_from(["images", "x.txt"]),
-    val=st.text(max_size=4), names=st.lists(st.text(max_size=5), max_size=4) | st.dictionaries(st.integers(0, 3), st.text(max_size=3)),
-    nc=st.integers(0, 4), format=st.sampled_from(["yolo", "coco", "voc", "synthetic"]), download=st.text(max_size=5),
-)  # fmt: skip
+    path=st.sampled_from([".", "x", "~nobody", "a\0b", "x" * 5000]),
+    train=st.sampled_from(["images", "x.txt"]),
+    val=st.text(max_size=4),
+    names=st.lists(st.text(max_size=5), max_size=4)
+    | st.dictionaries(st.integers(0, 3), st.text(max_size=3)),
+    nc=st.integers(0, 4),
+    format=st.sampled_from(["yolo", "coco", "voc", "synthetic"]),
+    download=st.text(max_size=5),
+)
 
 
 @cases(2500)
@@ -165,16 +221,31 @@ def test_data_yaml(tmp_path_factory: pytest.TempPathFactory, values: Any) -> Non
 
 
 ROW = st.tuples(
-    often(st.integers(-3, 3) | st.lists(st.integers(-3, 3), max_size=3)), often(st.integers(1, 4)),
-    often(st.sampled_from(["Conv", "C3", "SPPF", "Concat", "nn.Upsample", "Detect", "Retina", "nn.ZeroPad2d"])),
-    often(st.lists(st.integers(-2, 70) | st.sampled_from(["None", "nearest", "nc", "anchors", "nn.ReLU()", "nn.PReLU(10**9)"]), max_size=5)),
-).map(list)  # fmt: skip
+    often(st.integers(-3, 3) | st.lists(st.integers(-3, 3), max_size=3)),
+    often(st.integers(1, 4)),
+    often(
+        st.sampled_from(
+            ["Conv", "C3", "SPPF", "Concat", "nn.Upsample", "Detect", "Retina", "nn.ZeroPad2d"]
+        )
+    ),
+    often(
+        st.lists(
+            st.integers(-2, 70)
+            | st.sampled_from(["None", "nearest", "nc", "anchors", "nn.ReLU()", "nn.PReLU(10**9)"]),
+            max_size=5,
+        )
+    ),
+).map(list)
 GRAPH = fields(
-    nc=st.integers(1, 9), depth_multiple=NUMBERS, width_multiple=NUMBERS, channel_multiple=NUMBERS,
+    nc=st.integers(1, 9),
+    depth_multiple=NUMBERS,
+    width_multiple=NUMBERS,
+    channel_multiple=NUMBERS,
     anchors=st.integers(0, 200) | st.lists(st.lists(NUMBERS, max_size=6), max_size=3),
     activation=st.sampled_from(["nn.SiLU()", "nn.ReLU(" + "(" * 90, "x"]),
-    backbone=st.lists(ROW, max_size=4), head=st.lists(ROW, max_size=3),
-)  # fmt: skip
+    backbone=st.lists(ROW, max_size=4),
+    head=st.lists(ROW, max_size=3),
+)
 
 
 @cases(3000)
@@ -185,11 +256,17 @@ def test_graphs(mapping: Any) -> None:
 
 
 METADATA = fields(
-    format_version=st.sampled_from([1, 2, 3]), class_names=st.lists(st.text(max_size=4), max_size=3),
-    graph=GRAPH, anchors=st.lists(st.lists(NUMBERS, max_size=4), max_size=3), image_size=st.integers(0, 9000),
-    category_ids=st.lists(st.integers(0, 5), max_size=3), config=fields(train=fields(epochs=NUMBERS, image_size=NUMBERS), eval=fields(batch_size=NUMBERS), data=DATA),
+    format_version=st.sampled_from([1, 2, 3]),
+    class_names=st.lists(st.text(max_size=4), max_size=3),
+    graph=GRAPH,
+    anchors=st.lists(st.lists(NUMBERS, max_size=4), max_size=3),
+    image_size=st.integers(0, 9000),
+    category_ids=st.lists(st.integers(0, 5), max_size=3),
+    config=fields(
+        train=fields(epochs=NUMBERS, image_size=NUMBERS), eval=fields(batch_size=NUMBERS), data=DATA
+    ),
     score_map=fields(knots=st.lists(NUMBERS, max_size=3), values=st.lists(NUMBERS, max_size=3)),
-)  # fmt: skip
+)
 
 
 @cases(2500)
@@ -209,9 +286,24 @@ def test_metadata_of_weights(tmp_path_factory: pytest.TempPathFactory, metadata:
         pass
 
 
-PROPERTIES = ("class_names", "category_ids", "image_size", "stride", "letterbox", "pad_colour", "nms",
-              "score_threshold", "iou_threshold", "max_detections", "max_candidates", "multi_label",
-              "class_agnostic", "precision", "training", "score_map")  # fmt: skip
+PROPERTIES = (
+    "class_names",
+    "category_ids",
+    "image_size",
+    "stride",
+    "letterbox",
+    "pad_colour",
+    "nms",
+    "score_threshold",
+    "iou_threshold",
+    "max_detections",
+    "max_candidates",
+    "multi_label",
+    "class_agnostic",
+    "precision",
+    "training",
+    "score_map",
+)
 
 
 @cases(1500)

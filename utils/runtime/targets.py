@@ -18,6 +18,9 @@ def require_target(path: Path, *, option: str, inputs: Iterable[Path] = ()) -> N
     """
     shown = f"{option} {shortened(path)}"
     try:
+        os.fsencode(path)
+        if "\0" in str(path):  # pathlib keeps quiet about names that no file can have
+            raise ValueError("a NUL")
         if path.is_dir():
             raise UserError(f"{shown}: is a folder; name a file")
         if not path.parent.is_dir():
