@@ -18,6 +18,7 @@ MAX_DEPTH = 40
 LARGEST_IMAGE = 8192
 """Pixels; as `train.image_size` may be."""
 LONGEST_NAME = 10_000
+SECTIONS = ("data", "model", "loss", "augment", "train", "eval", "run")
 
 
 def checkpoint_metadata(
@@ -160,7 +161,9 @@ def _is_ids(value: Any) -> bool:
 
 def _is_configuration(value: Any) -> bool:
     """Tell whether a stored configuration has sections, each of which holds keys."""
-    return isinstance(value, dict) and all(isinstance(item, dict) for item in value.values())
+    return isinstance(value, dict) and all(
+        isinstance(value[name], dict) for name in SECTIONS if name in value
+    )
 
 
 def _is_anchors(value: Any) -> bool:

@@ -151,7 +151,9 @@ def _checked(found: Description) -> Description:
 
 def _sections(training: Mapping[str, Any]) -> list[Any]:
     config = training.get("config", {})
-    return list(config.values()) if isinstance(config, dict) else [config]
+    if not isinstance(config, dict):
+        return [config]
+    return [config[name] for name in ("data", "model", "train", "eval") if name in config]
 
 
 def _json(text: str, name: str) -> Any:
