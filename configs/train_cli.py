@@ -21,6 +21,8 @@ class TrainCommand:
     replay: Path | None = None
     write_yaml: Path | None = None
     """Where to write the data YAML that says what data=FOLDER was taken for."""
+    accept_data: bool = False
+    """Go on with a training though its data changed."""
 
 
 def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
@@ -39,6 +41,11 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
         metavar="RUN",
         type=Path,
         help="resume the run in this folder; settings given with it are changed",
+    )
+    parser.add_argument(
+        "--accept-data",
+        action="store_true",
+        help="with --resume: go on although the data are not those the training began with",
     )
     parser.add_argument(
         "--open-report", action="store_true", help="show the report in a browser at the end"
@@ -72,6 +79,8 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
         command.cfg = choose_recipe(command.overrides)
     if sum(mode is not None for mode in modes) > 1:
         parser.error("--resume, --replay and --verify-resume exclude each other")
+    if command.accept_data and command.resume is None:
+        parser.error("--accept-data has no effect without --resume RUN")
     return TrainCommand(
         cfg=command.cfg,
         overrides=tuple(command.overrides),
@@ -80,4 +89,5 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
         verify_resume=command.verify_resume,
         replay=command.replay,
         write_yaml=command.write_yaml,
+        accept_data=command.accept_data,
     )
