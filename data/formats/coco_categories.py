@@ -105,9 +105,7 @@ def _complete(
     notes: list[Decision],
 ) -> tuple[int, ...]:
     """Return a number for every class; results need numbers even where ids are texts."""
-    numbers = [
-        key for entry in document["categories"] if _is_number(key := to_id(entry["id"]))
-    ]
+    numbers = [key for entry in document["categories"] if _is_number(key := to_id(entry["id"]))]
     unused = max(numbers, default=0) + 1
     ids = []
     for label, name in enumerate(class_names):
