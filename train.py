@@ -115,11 +115,12 @@ def load_earlier(config: "Path", overrides: "tuple[str, ...]") -> "LoadedExperim
     """Return the configuration a run began with; where its data moved, with the place of now."""
     from configs.load import load_experiment
 
+    moved = [text for text in overrides if text.startswith("data.path=")]
     try:
-        return load_experiment(config)
+        return load_experiment(config, moved)
     except ConfigError:
         data = [text for text in overrides if text.startswith(("data=", "data."))]
-        if not data:
+        if data == moved:
             raise
         return load_experiment(config, data)
 

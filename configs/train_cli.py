@@ -34,6 +34,33 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
     Raises:
         SystemExit: With code 2 after one line on stderr; with code 0 after `--help`.
     """
+    parser = _make_parser()
+    command = parser.parse(sys.argv[1:] if arguments is None else arguments)
+    modes = [command.resume, command.replay, command.verify_resume or None]
+    if command.cfg is None and not any(modes):
+        if not names_data(command.overrides):
+            parser.error(
+                "data=FOLDER, --cfg FILE or --resume RUN is needed, as in "
+                "--cfg configs/quickstart.yaml"
+            )
+        command.cfg = choose_recipe(command.overrides)
+    if sum(mode is not None for mode in modes) > 1:
+        parser.error("--resume, --replay and --verify-resume exclude each other")
+    if command.accept_data and command.resume is None:
+        parser.error("--accept-data has no effect without --resume RUN")
+    return TrainCommand(
+        cfg=command.cfg,
+        overrides=tuple(command.overrides),
+        resume=command.resume,
+        open_report=command.open_report,
+        verify_resume=command.verify_resume,
+        replay=command.replay,
+        write_yaml=command.write_yaml,
+        accept_data=command.accept_data,
+    )
+
+
+def _make_parser() -> CommandParser:
     parser = CommandParser("train.py", "Train a detector, or resume a run.")
     parser.add_argument("--cfg", metavar="FILE", type=Path, help="experiment, a YAML in configs/")
     parser.add_argument(
@@ -68,26 +95,4 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
         type=Path,
         help="write the data YAML that says what data=FOLDER is taken for, and stop",
     )
-    command = parser.parse(sys.argv[1:] if arguments is None else arguments)
-    modes = [command.resume, command.replay, command.verify_resume or None]
-    if command.cfg is None and not any(modes):
-        if not names_data(command.overrides):
-            parser.error(
-                "data=FOLDER, --cfg FILE or --resume RUN is needed, as in "
-                "--cfg configs/quickstart.yaml"
-            )
-        command.cfg = choose_recipe(command.overrides)
-    if sum(mode is not None for mode in modes) > 1:
-        parser.error("--resume, --replay and --verify-resume exclude each other")
-    if command.accept_data and command.resume is None:
-        parser.error("--accept-data has no effect without --resume RUN")
-    return TrainCommand(
-        cfg=command.cfg,
-        overrides=tuple(command.overrides),
-        resume=command.resume,
-        open_report=command.open_report,
-        verify_resume=command.verify_resume,
-        replay=command.replay,
-        write_yaml=command.write_yaml,
-        accept_data=command.accept_data,
-    )
+    return parser

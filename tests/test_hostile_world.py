@@ -177,9 +177,9 @@ def test_a_small_jpeg_of_a_huge_picture_is_refused_before_it_is_decoded(
 def test_crowds_by_what_is_said(flag: object, ignored: bool | None, tmp_path: Path) -> None:
     import data.formats.coco as module
 
-    row = module._parse_annotation(
-        "x", {"category_id": 1, "bbox": [1, 1, 5, 5], "iscrowd": flag}, {1: 0}
-    )
+    annotation = {"category_id": 1, "bbox": [1, 1, 5, 5], "iscrowd": flag}
+    box = module.read_box(annotation)
+    row = module._parse_annotation("x", annotation, box, {1: 0}, module.Layout())
     assert row.fault == (NO_CROWD_FLAG if ignored is None else "")
     assert row.ignore == bool(ignored)
 
