@@ -262,7 +262,7 @@ class _Reader:
 
     def _check_head(self, rows: tuple[Row, ...]) -> None:
         heads = [row for row in rows if row.block in HEADS]
-        if heads != [*rows[-1:]]:
+        if not rows or heads != [*rows[-1:]]:
             names = " or ".join(HEADS)
             raise ConfigError(f"{self.source}: the last row, and no other, must be {names}")
         num_levels = len(rows[-1].sources)

@@ -117,9 +117,10 @@ def test_coco(tmp_path_factory: pytest.TempPathFactory) -> None:
     for document in drawn(COCO, 4000):
         reader = CocoReader(READERS["coco"], "train")
         path = str(reader._annotations)
+        images = tuple(str(reader._images / name) for name in ("a.jpg", "b.jpg"))
         text = json.dumps(document, default=str).encode()
         with contextlib.suppress(CLEAN):
-            judged(reader.read(SplitFiles(images=(), labels={path: text})))
+            judged(reader.read(SplitFiles(images=images, labels={path: text})))
 
 
 READERS: dict[str, Any] = {}

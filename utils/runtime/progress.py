@@ -26,7 +26,7 @@ class _BarFriendlyHandler(logging.Handler):
         if record.name.startswith("torch.") and record.levelno < logging.WARNING:
             return  # on an interruption torch tells of its caches
         text = self.format(record)
-        if any(not bar.disable for bar in tqdm._instances):
+        if any(not bar.disable for bar in getattr(tqdm, "_instances", ())):
             with suppress(OSError, ValueError), tqdm.external_write_mode(file=sys.stderr):
                 say(text)
         else:

@@ -9,7 +9,7 @@ import select
 import sys
 import time
 from contextlib import suppress
-from typing import IO
+from typing import TextIO
 
 from utils.runtime.printable import printable_lines
 
@@ -26,7 +26,7 @@ class Screen:
         self.dropped = 0
         self._silent_since = 0.0
 
-    def write(self, text: str, stream: IO[str] | None) -> bool:
+    def write(self, text: str, stream: TextIO | None) -> bool:
         """Write a line, control characters shown as escapes; return False if it was dropped.
 
         Once a reader has been too slow, lines are dropped without waiting until there is room.
@@ -47,7 +47,7 @@ class Screen:
         return False
 
 
-def _put(text: str, stream: IO[str], wait_s: float) -> bool:
+def _put(text: str, stream: TextIO, wait_s: float) -> bool:
     try:
         handle = stream.fileno()
     except (OSError, ValueError, AttributeError):
@@ -68,7 +68,7 @@ def _put(text: str, stream: IO[str], wait_s: float) -> bool:
 _ERRORS = "backslashreplace"
 
 
-def _write_plainly(text: str, stream: IO[str]) -> bool:
+def _write_plainly(text: str, stream: TextIO) -> bool:
     with suppress(OSError, ValueError):
         stream.write(text)
         stream.flush()
@@ -76,7 +76,7 @@ def _write_plainly(text: str, stream: IO[str]) -> bool:
     return False
 
 
-def _has_room(stream: IO[str], wait_s: float) -> bool:
+def _has_room(stream: TextIO, wait_s: float) -> bool:
     """Tell whether a stream takes a few bytes now, or within seconds."""
     try:
         handle = stream.fileno()
