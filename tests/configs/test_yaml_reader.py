@@ -87,7 +87,7 @@ def test_messages_are_one_line() -> None:
         ("a:\n  b: 1\n  b: 2", r"x\.yaml:3: key 'b' is already stated in line 2"),
         ("a: 1\nb: [1, 2", r"x\.yaml:2: not valid YAML"),
         ("a:\n\t- 1", r"x\.yaml:2: not valid YAML: a tab; indent with spaces"),
-        ("a: !!python/object:os.system x", r"x\.yaml:1: not valid YAML"),
+        ("a: !!python/object:os.system x", r"x\.yaml:1: tag .* is not allowed"),
         ("a: !mine x", r"x\.yaml:1: tag '!mine' is not allowed"),
         ("a: &b {<<: {c: 1}}", r"x\.yaml:1: merge keys"),
         ("a: &b [*b]", r"x\.yaml:1: an alias that contains itself"),

@@ -35,7 +35,7 @@ def csv_cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = printable(value)
-    is_formula = _FORMULA.match(text) is not None and _NUMBERS.fullmatch(text) is None
+    is_formula = _FORMULA.match(value) is not None and _NUMBERS.fullmatch(text) is None
     return f"'{text}" if is_formula else text
 
 

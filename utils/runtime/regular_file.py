@@ -93,7 +93,8 @@ def open_regular(path: str | Path, *, limit: int = LARGEST_FILE) -> BinaryIO:
 def is_regular(path: str | Path) -> bool:
     """Tell whether there is a regular file (or a link to one); a name no file can have gives no."""
     try:
-        return stat.S_ISREG(os.stat(path).st_mode)
+        status = os.stat(path)
+        return stat.S_ISREG(status.st_mode) and not _is_view(path, status)
     except (OSError, ValueError):
         return False
 
@@ -103,13 +104,17 @@ def _require_regular(path: str | Path, status: os.stat_result, limit: int) -> in
     for is_kind, reason in _KINDS:
         if is_kind(status.st_mode):
             raise UnreadableFileError(path, reason)
-    # Files that the kernel makes up while they are read state no size.
-    if not status.st_size and os.path.realpath(path).startswith(_SYSTEM_FOLDERS):
+    if _is_view(path, status):
         raise UnreadableFileError(path, "it is a view of the system, not a file")
     if status.st_size > limit:
         size, most = status.st_size / MIB, limit / MIB
         raise UnreadableFileError(path, f"it has {size:,.0f} MiB, more than {most:,.0f} MiB")
     return status.st_size
+
+
+def _is_view(path: str | Path, status: os.stat_result) -> bool:
+    """Tell files that the kernel makes up while they are read, which state no size."""
+    return not status.st_size and os.path.realpath(path).startswith(_SYSTEM_FOLDERS)
 
 
 def _read(handle: int, size: int) -> bytes:
