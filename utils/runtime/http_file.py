@@ -57,15 +57,13 @@ def open_file(url: str, start: int, version: str) -> http.client.HTTPResponse:
     """
     try:
         opener = urllib.request.build_opener(_SafeRedirects)
-        request = _request(url, start, version)
-        response: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT)
+        response: http.client.HTTPResponse = opener.open(
+            _request(url, start, version), timeout=TIMEOUT
+        )
     except urllib.error.HTTPError as error:
         if error.code == 416 and start:
             return open_file(url, 0, "")
-        if 300 <= error.code < 400:
-            raise RefusedError("redirects to nothing that can be followed") from error
-        text = f"answers {error.code} {http.client.responses.get(error.code, '')}".strip()
-        raise (RefusedError if error.code in _FATAL else BrokenError)(text) from error
+        raise _refusal(error.code) from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             raise RefusedError("its certificate cannot be verified") from error
@@ -75,6 +73,14 @@ def open_file(url: str, start: int, version: str) -> http.client.HTTPResponse:
     except (OSError, http.client.HTTPException) as error:
         raise BrokenError(f"no connection ({type(error).__name__})") from error
     return response
+
+
+def _refusal(code: int) -> BrokenError | RefusedError:
+    """Return the error for an answer of the server that is not the file."""
+    if 300 <= code < 400:
+        return RefusedError("redirects to nothing that can be followed")
+    text = f"answers {code} {http.client.responses.get(code, '')}".strip()
+    return RefusedError(text) if code in _FATAL else BrokenError(text)
 
 
 def _request(url: str, start: int, version: str) -> urllib.request.Request:
