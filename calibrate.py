@@ -2,16 +2,17 @@
 
 import logging
 
-from configs.calibrate_cli import parse_calibrate_command
 from configs.errors import ConfigError
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
-from utils.runtime.progress import start_logging
-from utils.runtime.threads import prepare_environment
 
 
 def main() -> None:
     """Read the command line, fit, name the new file."""
+    from configs.calibrate_cli import parse_calibrate_command
+    from utils.runtime.progress import start_logging
+    from utils.runtime.threads import prepare_environment
+
     command = parse_calibrate_command()
     start_logging()
     prepare_environment()

@@ -4,27 +4,30 @@ torch is imported only after the design proved right, so that help and mistakes 
 """
 
 import logging
-import sys
+from typing import TYPE_CHECKING
 
-from configs.compare_cli import (
-    JudgeRun,
-    PowerQuestion,
-    ReportComparison,
-    ResumeRun,
-    RunComparison,
-    TrainRun,
-    parse_compare_command,
-)
-from configs.design import load_design
 from configs.errors import ConfigError
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
 from utils.runtime.progress import start_logging
+from utils.runtime.screen import show
 from utils.runtime.threads import prepare_environment
+
+if TYPE_CHECKING:
+    from configs.compare_cli import PowerQuestion, RunComparison
 
 
 def main() -> None:
     """Read the command line and do what it asks for."""
+    from configs.compare_cli import (
+        JudgeRun,
+        ReportComparison,
+        ResumeRun,
+        RunComparison,
+        TrainRun,
+        parse_compare_command,
+    )
+
     command = parse_compare_command()
     start_logging()
     prepare_environment()
@@ -50,8 +53,10 @@ def main() -> None:
         print_power(command)
 
 
-def run(command: RunComparison) -> None:
+def run(command: "RunComparison") -> None:
     """Run a comparison, or go on with it."""
+    from configs.design import load_design
+
     design = load_design(command.cfg, command.overrides)
     for note in dict.fromkeys(note for arm in design.arms.values() for note in arm.notes):
         logging.info(note)
@@ -60,7 +65,7 @@ def run(command: RunComparison) -> None:
     plan(design) if command.plan_only else compare(design)
 
 
-def print_power(question: PowerQuestion) -> None:
+def print_power(question: "PowerQuestion") -> None:
     """Print what various numbers of seeds can find."""
     from utils.comparison.power import Design, power
     from utils.report.power_table import power_table
@@ -71,7 +76,7 @@ def print_power(question: PowerQuestion) -> None:
         num_arms=question.arms,
         correction=question.correction,
     )
-    sys.stdout.write(power_table([power(design, seeds) for seeds in SEEDS], question.margin))
+    show(power_table([power(design, seeds) for seeds in SEEDS], question.margin).rstrip("\n"))
 
 
 SEEDS = (3, 5, 6, 7, 8, 10, 12, 16, 20)

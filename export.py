@@ -1,15 +1,16 @@
 """Write weights for other programs: python export.py --weights best.safetensors --format onnx."""
 
 from configs.errors import ConfigError
-from configs.export_cli import parse_export_command
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
-from utils.runtime.progress import start_logging
-from utils.runtime.threads import prepare_environment
 
 
 def main() -> None:
     """Read the command line, write the files, say how far they are from PyTorch."""
+    from configs.export_cli import parse_export_command
+    from utils.runtime.progress import start_logging
+    from utils.runtime.threads import prepare_environment
+
     command = parse_export_command()
     start_logging()
     prepare_environment()

@@ -10,6 +10,7 @@ Example:
 Images are resized, padded and post-processed exactly as in validation and by predict.py.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -184,7 +185,7 @@ class Detector:
         )
 
 
-def load_detector(
+def load_detector(  # noqa: PLR0913  flat keywords are what callers of an API want
     weights: str | Path,
     *,
     score_threshold: float = 0.25,
@@ -194,6 +195,7 @@ def load_detector(
     image_size: int | None = None,
     device: str = "auto",
     batch_size: int = 16,
+    trust: bool = False,
 ) -> Detector:
     """Return the detector in a weights file.
 
@@ -208,6 +210,8 @@ def load_detector(
         image_size: long side of the scaled picture in pixels; that of the training where None.
         device: auto, cpu, cuda, cuda:N or mps.
         batch_size: most pictures of a list that are computed together.
+        trust: run weights that are a program (.torchscript, or .xml with operations of its own),
+            which can do anything that you can; .safetensors, .pt and .onnx are data and need none.
 
     Raises:
         UserError, ConfigError: the file cannot be read, or a value is out of range.
@@ -222,7 +226,9 @@ def load_detector(
     ]
     if image_size is not None:
         overrides.append(f"train.image_size={image_size}")
-    return Detector(Predictor.from_file(Path(weights), overrides))
+    if not isinstance(weights, str | os.PathLike):
+        raise UserError(f"weights are the path of a file, got {type(weights).__name__}")
+    return Detector(Predictor.from_file(Path(weights), overrides, trusted=trust))
 
 
 def as_rgb(picture: Picture) -> ImageArray:
@@ -235,9 +241,11 @@ def as_rgb(picture: Picture) -> ImageArray:
     if isinstance(picture, str | Path):
         return read_image(picture)
     if isinstance(picture, Image.Image):
+        if 0 in picture.size:
+            raise UserError(f"a picture has at least one pixel, got size {picture.size}")
         try:
             return to_rgb(picture)
-        except ValueError as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise UserError(f"Pillow image of mode {picture.mode}: {error}") from error
     if isinstance(picture, Tensor):
         return _from_tensor(picture)
@@ -262,6 +270,10 @@ def _from_array(pixels: npt.NDArray[Any]) -> ImageArray:
 
 
 def _from_tensor(pixels: Tensor) -> ImageArray:
+    if pixels.layout != torch.strided or pixels.is_meta or pixels.is_quantized:
+        raise UserError(
+            f"a tensor picture is dense and holds values, got {pixels.layout} on {pixels.device}"
+        )
     pixels = pixels.detach().cpu()
     is_fraction = pixels.is_floating_point()
     is_understood = is_fraction or pixels.dtype == torch.uint8

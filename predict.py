@@ -3,16 +3,17 @@
 import os
 import warnings
 
-from configs.cli import parse_predict_command
 from configs.errors import ConfigError
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
-from utils.runtime.progress import start_logging
-from utils.runtime.threads import prepare_environment
 
 
 def main() -> None:
     """Read the command line, predict, say what was found."""
+    from configs.cli import parse_predict_command
+    from utils.runtime.progress import start_logging
+    from utils.runtime.threads import prepare_environment
+
     command = parse_predict_command()
     prepare_environment()
     # The decoders of OpenCV comment every damaged packet; what is skipped is counted instead.

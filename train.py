@@ -6,19 +6,26 @@ once.
 
 import logging
 import sys
+from typing import TYPE_CHECKING
 
-from configs.changes import Change, changes_between, require_changeable
 from configs.errors import ConfigError
-from configs.load import LoadedExperiment, load_experiment
-from configs.train_cli import TrainCommand, parse_train_command
 from utils.runtime.command import USER_ERROR_CODE, run_command
 from utils.runtime.errors import UserError
 from utils.runtime.progress import is_silent_process, start_logging
 from utils.runtime.threads import prepare_environment
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from configs.changes import Change
+    from configs.load import LoadedExperiment
+    from configs.train_cli import TrainCommand
+
 
 def main() -> None:
     """Read the command line, then start a training, go on with one or look into one."""
+    from configs.train_cli import parse_train_command
+
     command = parse_train_command()
     start_logging()
     if command.verify_resume:
@@ -42,6 +49,7 @@ def main() -> None:
     from assembly.run_files import interrupted_run
     from assembly.run_report import open_report
     from assembly.training import train
+    from configs.load import load_experiment
     from utils.runtime.ranks import join_ranks
     from utils.runtime.run_folder import open_run_folder
 
@@ -50,12 +58,18 @@ def main() -> None:
         interrupted = ranks.from_main(interrupted_run(loaded, ranks) if resumed is None else None)
         if interrupted is not None:
             loaded, resumed = load_experiment(interrupted.config), interrupted
-        folder = train(loaded, resume=resumed, changes=changes, ranks=ranks)
+        folder = train(
+            loaded,
+            resume=resumed,
+            changes=changes,
+            ranks=ranks,
+            accept_data=command.accept_data,
+        )
     if command.open_report and ranks.is_main:
         open_report(folder)
 
 
-def look_at_data(loaded: LoadedExperiment, command: TrainCommand) -> LoadedExperiment:
+def look_at_data(loaded: "LoadedExperiment", command: "TrainCommand") -> "LoadedExperiment":
     """Return the configuration with what data=FOLDER was recognised as; say or write it."""
     from data.intake.resolve import describe, resolve_data, write_yaml
 
@@ -73,8 +87,11 @@ def look_at_data(loaded: LoadedExperiment, command: TrainCommand) -> LoadedExper
     return loaded
 
 
-def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
+def load(command: "TrainCommand") -> "tuple[LoadedExperiment, list[Change]]":
     """Return the configuration, of the run that is resumed or of --cfg, and what is new in it."""
+    from configs.changes import changes_between, require_changeable
+    from configs.load import load_experiment
+
     try:
         if command.resume is None:
             if command.cfg is None:
@@ -83,10 +100,8 @@ def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
         config = command.resume / "config.yaml"
         if not config.is_file():
             raise UserError(f"{command.resume} is not the folder of a run: it holds no config.yaml")
-        # Data that moved is looked for where it is now, in both.
-        moved = [text for text in command.overrides if text.startswith("data.path=")]
-        before = load_experiment(config, moved)
         after = load_experiment(config, command.overrides)
+        before = load_earlier(config, command.overrides)
         changes = changes_between(before.experiment, after.experiment)
         require_changeable(changes)
     except (ConfigError, UserError):
@@ -94,6 +109,20 @@ def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
             sys.exit(USER_ERROR_CODE)  # the first process says it
         raise
     return after, changes
+
+
+def load_earlier(config: "Path", overrides: "tuple[str, ...]") -> "LoadedExperiment":
+    """Return the configuration a run began with; where its data moved, with the place of now."""
+    from configs.load import load_experiment
+
+    moved = [text for text in overrides if text.startswith("data.path=")]
+    try:
+        return load_experiment(config, moved)
+    except ConfigError:
+        data = [text for text in overrides if text.startswith(("data=", "data."))]
+        if data == moved:
+            raise
+        return load_experiment(config, data)
 
 
 if __name__ == "__main__":

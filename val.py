@@ -6,21 +6,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.errors import ConfigError
-from configs.val_cli import ValCommand, parse_val_command
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
-from utils.runtime.progress import start_logging
-from utils.runtime.threads import prepare_environment
+from utils.runtime.screen import show
 
 if TYPE_CHECKING:
     from assembly.judging import Judgement
+    from configs.val_cli import ValCommand
 
 
 def main() -> None:
     """Read the command line, evaluate, print and write the numbers."""
+    from configs.val_cli import parse_val_command
+    from utils.runtime.progress import start_logging
+    from utils.runtime.threads import prepare_environment
+
     command = parse_val_command()
     start_logging()
     prepare_environment()
+    require_writable(command)
     if command.task == "speed":
         report_speed(command)
         return
@@ -29,9 +33,6 @@ def main() -> None:
     from utils.report.tables import format_result
 
     judged = judge(command)
-    print(format_result(judged.result))
-    if command.threshold_report or command.plots is not None:
-        report_further(command, judged)
     if command.json is not None:
         content: object = results_json(
             judged.result,
@@ -42,27 +43,41 @@ def main() -> None:
         write_json_text(command.json, content)
     if command.save_detections is not None:
         write_json_text(command.save_detections, judged.detections)
+    show(format_result(judged.result))
+    if command.threshold_report or command.plots is not None:
+        report_further(command, judged)
 
 
-def report_speed(command: ValCommand) -> None:
+def require_writable(command: "ValCommand") -> None:
+    """Refuse, before the work is done, files that cannot be written or that are the weights."""
+    from utils.runtime.targets import require_target
+
+    inputs = [command.weights]
+    for option, path in (("--json", command.json), ("--save-detections", command.save_detections)):
+        if path is not None:
+            require_target(path, option=option, inputs=inputs)
+            inputs.append(path)
+
+
+def report_speed(command: "ValCommand") -> None:
     """Measure, print and write how long the stages take."""
     from assembly.speed import measure_speed
 
     measured = measure_speed(command)
     for line in measured.lines():
-        print(line)
+        show(line)
     if command.json is not None:
         write_json_text(command.json, measured.to_json())
 
 
-def report_further(command: ValCommand, judged: "Judgement") -> None:
+def report_further(command: "ValCommand", judged: "Judgement") -> None:
     """Print the thresholds and write the page, as asked for."""
     from assembly.evaluation_report import analyse_judgement, write_evaluation_report
     from utils.report.threshold_table import threshold_table
 
     analysis = analyse_judgement(judged)
     if command.threshold_report:
-        print(f"\n{threshold_table(analysis, judged.split.class_names)}")
+        show(f"\n{threshold_table(analysis, judged.split.class_names)}")
     if command.plots is not None:
         facts = {"weights": command.weights.name, **judged.facts}
         write_evaluation_report(command.plots, judged, analysis, facts=facts)
@@ -70,7 +85,9 @@ def report_further(command: ValCommand, judged: "Judgement") -> None:
 
 def write_json_text(path: Path, content: object) -> None:
     """Write JSON to a file the user named."""
-    path.write_text(json.dumps(content, indent=None) + "\n", encoding="utf-8")
+    from utils.runtime.atomic import write_text
+
+    write_text(path, json.dumps(content, indent=None) + "\n")
     logging.info("written: %s", path)
 
 

@@ -23,6 +23,7 @@ from utils.comparison.run_record import RunRecord, read_run
 from utils.comparison.summary import summarise
 from utils.runtime.atomic import write_json
 from utils.runtime.errors import UserError
+from utils.runtime.json_file import BrokenJsonError, read_json_object
 from utils.runtime.threads import available_cores
 
 logger = logging.getLogger(__name__)
@@ -187,13 +188,13 @@ def _write_design(design: LoadedDesign, folder: Path) -> None:
 
 
 def _read_design(folder: Path) -> tuple[ComparisonSettings, dict[str, str]]:
-    content = _json(folder / DESIGN_NAME)
-    if not content:
+    if not (folder / DESIGN_NAME).is_file():
         raise UserError(f"{folder} is no folder of a comparison: it holds no {DESIGN_NAME}")
     try:
+        content = _json(folder / DESIGN_NAME)
         settings = ComparisonSettings.model_validate_json(json.dumps(content["settings"]))
-        return settings, content["networks"]
-    except (KeyError, ValueError) as error:
+        return settings, dict(content["networks"])
+    except (BrokenJsonError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{folder / DESIGN_NAME} is damaged or of another version; start the same comparison "
             "again with compare.py --cfg, which writes it anew"
@@ -214,5 +215,4 @@ def _wants_gpu(design: LoadedDesign) -> bool:
 def _json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    return read_json_object(path)

@@ -1,7 +1,5 @@
 """The loss a training minimises: built from the experiment, its scales matched where asked for."""
 
-import json
-
 import torch
 
 from assembly.loss_scale import (
@@ -18,6 +16,7 @@ from data.records import Split
 from models.detector import Detector
 from models.losses import DetectionCriterion, build_criterion
 from utils.runtime.atomic import write_json
+from utils.runtime.json_file import read_json_object
 from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.run_folder import RunFolder
 
@@ -63,5 +62,5 @@ def build_training_criterion(
 def _stored(folder: RunFolder) -> dict[str, dict[str, float]] | None:
     if not folder.loss_scale.exists():
         return None
-    content: dict[str, dict[str, float]] = json.loads(folder.loss_scale.read_text("utf-8"))
+    content: dict[str, dict[str, float]] = read_json_object(folder.loss_scale)
     return content

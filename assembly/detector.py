@@ -26,11 +26,13 @@ from models.weights import detector_from_checkpoint
 from utils.checkpoint.torch_file import FOREIGN_SUFFIXES, ForeignCheckpoint, read_torch_file
 from utils.checkpoint.weights import load_weights
 from utils.engine.layer_rules import LayerRules
+from utils.export.trust import require_data
 from utils.runtime.environment import describe_program
 from utils.runtime.errors import UserError
 
 logger = logging.getLogger(__name__)
 
+ENGINE_SUFFIXES = frozenset({".engine", ".plan"})
 FOREIGN_IMAGE_SIZE = 640
 """Side in pixels that released weights of this family were trained at; their files do not say."""
 
@@ -62,18 +64,30 @@ class LoadedDetector:
         return self.detector
 
 
-def load_detector(path: Path) -> LoadedDetector:
+def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
     """Return the detector in a file: weights, ours (.safetensors) or foreign (.pt, .pth), or a
     network as export.py writes it (.onnx, .xml, .torchscript).
 
+    Args:
+        path: the file.
+        trusted: run it even if it is a program: a .torchscript, or an .xml with operations of its
+            own. All others are data; nothing in them is executed.
+
     Raises:
-        UserError: the file cannot be read or does not say which network it belongs to.
+        UserError: the file cannot be read, does not say which network it belongs to, or is a
+            program and not trusted.
         ConfigError: tensors and network do not fit.
     """
     if path.suffix in FOREIGN_SUFFIXES:
         return _from_foreign(read_torch_file(path), path)
     if path.suffix in EXPORTED_SUFFIXES:
+        require_data(path, trusted=trusted)
         return _from_exported(path)
+    if path.suffix in ENGINE_SUFFIXES:
+        raise UserError(
+            f"{path} is a TensorRT engine, a program for one machine that is not run here; "
+            "name the weights or an .onnx file"
+        )
     tensors, stored = load_weights(path)
     metadata = current_metadata(stored, source=str(path))
     return LoadedDetector(
@@ -104,7 +118,12 @@ def _from_foreign(checkpoint: ForeignCheckpoint, path: Path) -> LoadedDetector:
         )
     # Pickled models carry keys of their own beside those of a graph file.
     graph = {key: value for key, value in checkpoint.graph.items() if key in KEYS}
-    detector = build_detector(graph, num_classes=len(checkpoint.class_names), source=str(path))
+    detector = build_detector(
+        graph,
+        num_classes=len(checkpoint.class_names),
+        source=str(path),
+        max_parameters=sum(tensor.numel() for tensor in checkpoint.tensors.values()),
+    )
     report = transfer(detector, checkpoint.tensors)
     if report.missing:
         raise ConfigError(f"{path}: {len(report.missing)} tensors are missing\n{report.summary()}")

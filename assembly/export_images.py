@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from assembly.detector import LoadedDetector
+from assembly.stored_settings import stored_settings
 from configs.errors import ConfigError
 from configs.export_cli import DataSplit
 from configs.load import experiment_from_mapping, load_dataset
@@ -92,13 +93,14 @@ def calibration_batches(
             "--int8 needs images of your data to measure ranges on; name them with "
             "--calibration-data, such as --calibration-data coco128/train"
         )
-    records = _spread(load_split(dataset, split).records, NUM_CALIBRATED)
+    found = load_split(dataset, split, may_generate=named is not None)
+    records = _spread(found.records, NUM_CALIBRATED)
     logger.info("int8: ranges are measured on %d images", len(records))
     return (framing.batch([read_image(record.path)]).pixels().numpy() for record in records)
 
 
 def _own_data(loaded: LoadedDetector) -> Dataset | None:
-    stored: dict[str, Any] = dict(loaded.metadata.get("config", {}))
+    stored = stored_settings(loaded.metadata)
     if "data" not in stored:
         return None
     try:

@@ -15,7 +15,10 @@ from configs.errors import ConfigError
 from configs.schema.evaluation import EvalSettings
 from models.postprocess import Postprocessed
 from models.score_map import ScoreMap, read_score_map
+from utils.export.description import Description
 from utils.export.sessions import SESSIONS, Arrays, Session, open_session, read_file_description
+from utils.runtime.errors import UserError
+from utils.runtime.printable import shortened
 from utils.structures.results import Detections
 from utils.structures.scored_cells import ScoredCells
 
@@ -87,11 +90,62 @@ class ExportedDetector:
                 self._path, device=self._device, threads=torch.get_num_threads()
             )
             logger.info("%s: %s", self._path, self._session.runtime)
-        outputs = self._session(np.ascontiguousarray(images.cpu().numpy(), np.float32))
+        outputs = self._run(np.ascontiguousarray(images.cpu().numpy(), np.float32))
         if self.description.has_suppression:
             return read_detections(outputs, self.description.suppression.max_detections)
         boxes, scores = (torch.from_numpy(array).to(images.device) for array in outputs)
         return ScoredCells(boxes=boxes, scores=scores)
+
+    def _run(self, images: npt.NDArray[np.float32]) -> Arrays:
+        """Return the outputs of images (B, 3, H, W).
+
+        Raises:
+            UserError: the file fails, or gives something else than it says.
+        """
+        assert self._session is not None
+        try:
+            outputs = self._session(images)
+        except UserError:
+            raise
+        except Exception as error:  # each runtime has classes of its own, and a program any
+            reason = shortened(str(error).strip().splitlines()[-1] if str(error).strip() else "")
+            raise UserError(f"{self._path} cannot be run: {reason or type(error).__name__}") from (
+                error
+            )
+        fault = output_fault(outputs, len(images), self.description)
+        if fault:
+            raise UserError(f"{self._path} gives {fault}; export the weights again")
+        return outputs
+
+
+def output_fault(outputs: Arrays, num_images: int, description: Description) -> str:
+    """Return what is wrong with the outputs of a file, "" where nothing is.
+
+    Without suppression they are boxes (B, N, 4) and scores (B, N, C); with it boxes (B, M, 4),
+    scores (B, M), labels (B, M) and counts (B,).
+    """
+    ranks = (3, 2, 2, 1) if description.has_suppression else (3, 3)
+    if len(outputs) != len(ranks):
+        return f"{len(outputs)} outputs instead of {len(ranks)}"
+    shapes = [array.shape for array in outputs]
+    if any(
+        len(shape) != rank or shape[0] != num_images
+        for shape, rank in zip(shapes, ranks, strict=True)
+    ):
+        return f"outputs of shapes {shapes}"
+    boxes, scores = shapes[:2]
+    num_classes = len(description.class_names)
+    if boxes[2] != 4 or scores[1] != boxes[1]:
+        return f"outputs of shapes {shapes}"
+    if not description.has_suppression:
+        return "" if scores[2] == num_classes else f"{scores[2]} scores for {num_classes} classes"
+    labels, counts = outputs[2:]
+    if counts.size and not (counts.min() >= 0 and counts.max() <= boxes[1]):
+        return "more detections than it has room for"
+    used = [labels[image, : int(count)] for image, count in enumerate(counts.tolist())]
+    if any(row.size and not (row.min() >= 0 and row.max() < num_classes) for row in used):
+        return "classes that it does not have"
+    return ""
 
 
 def read_detections(outputs: Arrays, max_detections: int) -> Postprocessed:

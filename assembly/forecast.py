@@ -94,7 +94,7 @@ def power_sentences(design: Design, num_seeds: int) -> Iterator[str]:
     plan = power(design, num_seeds)
     if num_seeds < fewest:
         yield (
-            f"{num_seeds} seeds can never be significant with {design.num_arms} arms against the "
+            f"{num_seeds} seeds can never be significant with {_arms(design.num_arms)} against the "
             f"baseline and correction={design.correction}: at least {fewest} are needed; no "
             "verdict can be better or worse"
         )
@@ -149,3 +149,7 @@ def training_seconds(loaded: LoadedExperiment) -> float:
         batches.close()
     measured = sorted(times[1:] or times)
     return measured[len(measured) // 2] * len(batches) * settings.epochs
+
+
+def _arms(number: int) -> str:
+    return "1 arm" if number == 1 else f"{number} arms"

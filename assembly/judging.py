@@ -5,6 +5,7 @@ from typing import Any
 
 from assembly.detector import LoadedDetector, load_detector
 from assembly.evaluation import build_evaluator, judge_once
+from assembly.stored_settings import stored_settings
 from assembly.view_inference import ViewInference
 from assembly.view_judging import judge_views
 from configs.load import experiment_from_mapping, load_dataset
@@ -87,9 +88,11 @@ def load_for_judging(command: ValCommand) -> tuple[LoadedDetector, Experiment, S
     Raises:
         UserError, ConfigError: weights or data cannot be used, or do not belong together.
     """
-    loaded = load_detector(command.weights)
+    loaded = load_detector(command.weights, trusted=command.trust)
     experiment = _experiment(loaded, command)
-    split = load_split(experiment.data, command.split)
+    # What weights name may be read; only what the user names is generated.
+    may_generate = command.data is not None
+    split = load_split(experiment.data, command.split, may_generate=may_generate)
     split.report.require_usable(experiment.data.max_rejected)
     check_class_names(loaded.class_names, split.class_names, source=str(command.weights))
     set_threads(experiment.train.threads)
@@ -119,7 +122,7 @@ def _judge_views(
 
 def _experiment(loaded: LoadedDetector, command: ValCommand) -> Experiment:
     """Return the settings of the training, changed as commanded; defaults for foreign files."""
-    stored = dict(loaded.metadata.get("config", {}))
+    stored = stored_settings(loaded.metadata)
     if command.data is not None:
         stored["data"] = load_dataset(command.data).model_dump(mode="json")
     if "data" not in stored:

@@ -1,7 +1,7 @@
 """Evidence that two trainings started alike: hashes of initial weights and of the first batches."""
 
 import hashlib
-import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 from utils.engine.protocols import BatchSource
 from utils.runtime.atomic import write_json
+from utils.runtime.json_file import BrokenJsonError, read_json_object
 from utils.structures.batch import Batch
+
+logger = logging.getLogger(__name__)
 
 PAIRING_NAME = "pairing.json"
 WITNESSED_BATCHES = 100
@@ -68,8 +71,11 @@ class HashedBatches:
     def _content(self) -> dict[str, object]:
         if not self.path.is_file():
             return {}
-        content: dict[str, object] = json.loads(self.path.read_text(encoding="utf-8"))
-        return content
+        try:
+            return read_json_object(self.path)
+        except BrokenJsonError as error:  # hashes alone are lost; the training goes on
+            logger.warning("%s; it is written anew", error)
+            return {}
 
 
 def batch_digest(batch: Batch) -> str:

@@ -1,6 +1,5 @@
 """What predict.py does: find objects in all pictures and write what was asked for."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -28,15 +27,20 @@ from configs.cli import PredictCommand
 from data.sources import FrameBatch, SourceBatches, find_sources
 from data.sources.frame import Skipped
 from utils.runtime.errors import UserError
-from utils.runtime.interrupt import StopRequest
+from utils.runtime.interrupt import StopRequest, StopWaiting
+from utils.runtime.json_file import BrokenJsonError, read_json_object
+from utils.runtime.printable import printable, shortened
 from utils.runtime.progress import progress_bar
+from utils.runtime.regular_file import LARGEST_FILE, UnreadableFileError
 from utils.runtime.run_folder import claim_run_folder
+from utils.runtime.targets import require_target
 from utils.runtime.threads import available_cores, set_threads
 from utils.structures.results import Detections
 
 logger = logging.getLogger(__name__)
 
 SHOWN_FAULTS = 10
+SHOWN_NAME = 60
 
 
 @dataclass(slots=True)
@@ -63,7 +67,7 @@ class PredictionSummary:
         if self.skipped:
             yield f"skipped: {_counted(sum(skip.count for skip in self.skipped), 'picture')}"
             for skip in self.skipped[:SHOWN_FAULTS]:
-                yield f"  {skip.source}: {skip.reason}"
+                yield f"  {printable(skip.source)}: {printable(skip.reason)}"
             if len(self.skipped) > SHOWN_FAULTS:
                 yield f"  and {len(self.skipped) - SHOWN_FAULTS} more sources"
         if self.was_interrupted:
@@ -72,7 +76,10 @@ class PredictionSummary:
             yield f"written: {', '.join(map(str, self.written))}"
 
     def _by_class(self) -> str:
-        counts = [f"{self.class_names[label]} {count}" for label, count in self.found.most_common()]
+        counts = [
+            f"{shortened(self.class_names[label], SHOWN_NAME)} {count}"
+            for label, count in self.found.most_common()
+        ]
         return f": {', '.join(counts)}" if counts else ""
 
 
@@ -83,7 +90,7 @@ def predict(command: PredictCommand) -> PredictionSummary:
         UserError, ConfigError: weights, settings or sources cannot be used, or a stream broke off;
             what was found before is written.
     """
-    loaded = load_detector(command.weights)
+    loaded = load_detector(command.weights, trusted=command.trust)
     experiment = prediction_settings(loaded, command.overrides, like_val=command.like_val)
     predictor = Predictor(loaded, experiment, command.views)
     wanted = _labels(command.classes, predictor.class_names)
@@ -98,6 +105,7 @@ def predict(command: PredictCommand) -> PredictionSummary:
     )
     # As many as val.py takes: another number may change the last bit of a score.
     set_threads(experiment.train.threads)
+    _require_targets(command, batches)
     folder = _claim_folder(command.save_dir) if command.save else None
     written = tuple(path for path in (folder, command.save_json) if path is not None)
     summary = PredictionSummary(predictor.class_names, written, skipped=batches.skipped)
@@ -121,7 +129,11 @@ def _run(
     summary: PredictionSummary,
 ) -> None:
     total = batches.num_pictures()
-    with StopRequest() as stop, progress_bar("predict", total=total, unit="picture") as bar:
+    with (
+        _stopped_while_waiting(summary),
+        StopRequest(while_waiting=True) as stop,
+        progress_bar("predict", total=total, unit="picture") as bar,
+    ):
         for item in batches:
             found = [only(wanted, each) for each in predictor.look(item.frames, item.batch)]
             _write(item, found, outputs)
@@ -132,6 +144,16 @@ def _run(
             if stop.requested:
                 summary.was_interrupted = True
                 return
+
+
+@contextmanager
+def _stopped_while_waiting(summary: PredictionSummary) -> Iterator[None]:
+    try:
+        yield
+    except StopWaiting:
+        summary.was_interrupted = True
+        if not summary.num_pictures:
+            raise KeyboardInterrupt from None
 
 
 def _write(item: FrameBatch, found: Sequence[Detections], outputs: Sequence[Output]) -> None:
@@ -203,6 +225,18 @@ def _open_outputs(
         yield outputs
 
 
+def _require_targets(command: PredictCommand, batches: SourceBatches) -> None:
+    """Refuse to write results over what is read, or over anything but JSON."""
+    if command.save_json is None:
+        return
+    sources = batches.sources
+    inputs = [Path(found.location) for found in (*sources.stills, *sources.videos)]
+    inputs.append(command.weights)
+    if command.categories is not None:
+        inputs.append(command.categories)
+    require_target(command.save_json, option="--save-json", inputs=inputs)
+
+
 def _claim_folder(wish: Path) -> Path:
     return claim_run_folder(wish.parent, wish.name).path
 
@@ -225,11 +259,13 @@ def read_category_ids(path: Path, class_names: Sequence[str]) -> tuple[int, ...]
         UserError: the file cannot be read, or a class is not among its categories.
     """
     try:
-        categories = json.loads(path.read_text(encoding="utf-8"))["categories"]
-        ids = {category["name"]: int(category["id"]) for category in categories}
-    except OSError as error:
-        raise UserError(f"--categories {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+        categories = read_json_object(path, limit=LARGEST_FILE)["categories"]
+        ids = {category["name"]: category["id"] for category in categories}
+        if not all(type(category_id) is int for category_id in ids.values()):
+            raise TypeError("an id is a whole number")
+    except UnreadableFileError as error:
+        raise UserError(f"--categories {path}: {error.reason}") from error
+    except (BrokenJsonError, KeyError, TypeError) as error:
         raise UserError(f"--categories {path}: is no COCO annotation file") from error
     missing = [name for name in class_names if name not in ids]
     if missing:

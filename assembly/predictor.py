@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from assembly.detector import LoadedDetector, load_detector
+from assembly.stored_settings import stored_settings
 from assembly.view_inference import ViewInference
 from configs.errors import ConfigError
 from configs.keys import nearest_key
@@ -85,13 +86,15 @@ class Predictor:
             )
 
     @classmethod
-    def from_file(cls, weights: Path, overrides: Sequence[str] = ()) -> "Predictor":
+    def from_file(
+        cls, weights: Path, overrides: Sequence[str] = (), *, trusted: bool = False
+    ) -> "Predictor":
         """Return the predictor of a weights file with the defaults of prediction.
 
         Raises:
             UserError, ConfigError: file or settings cannot be used.
         """
-        loaded = load_detector(weights)
+        loaded = load_detector(weights, trusted=trusted)
         return cls(loaded, prediction_settings(loaded, overrides))
 
     def __call__(self, batch: Batch) -> list[Detections]:
@@ -129,9 +132,9 @@ def prediction_settings(
         ConfigError: a setting is unknown or without effect, or the file's own do not fit.
     """
     _require_effect(overrides)
-    stored = dict(loaded.metadata.get("config", {}))
+    stored = stored_settings(loaded.metadata)
     # Prediction reads no data set, but settings are not complete without one.
-    stored.setdefault("data", {"format": "synthetic"})
+    stored["data"] = {"format": "synthetic"}
     # Weights travel: the device they were trained on need not be here.
     stored["train"] = {"image_size": loaded.image_size, **stored.get("train", {}), "device": "auto"}
     if not like_val:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import yaml
 
+from assembly.run_lock import run_lock
 from configs.load import LoadedExperiment
 from data.label_report import write_csv
 from data.records import Split
 from utils.checkpoint.state import has_state
-from utils.runtime.atomic import write_atomically
+from utils.runtime.atomic import write_text
 from utils.runtime.ranks import Ranks
 from utils.runtime.run_folder import RunFolder, claim_run_folder, newest_run, run_name
 
@@ -50,7 +51,9 @@ def own_folder(
 ) -> Iterator[RunFolder]:
     """Yield where this process writes: the first one to the run, the others to nowhere lasting."""
     if ranks.is_main:
-        yield resume or _claim_folder(loaded)
+        folder = resume or _claim_folder(loaded)
+        with run_lock(folder.path):
+            yield folder
         return
     with tempfile.TemporaryDirectory(prefix="focaldet-process-") as scratch:
         yield RunFolder(Path(scratch))
@@ -70,7 +73,7 @@ def report_labels(folder: RunFolder, loaded: LoadedExperiment, splits: Sequence[
 def write_configuration(loaded: LoadedExperiment, folder: RunFolder) -> None:
     """Make the folder say all that is needed to resume: settings and graph."""
     graph = yaml.safe_dump(dict(loaded.graph), sort_keys=False, default_flow_style=None)
-    write_atomically(folder.path / GRAPH_NAME, graph.encode())
+    write_text(folder.path / GRAPH_NAME, graph)
     model = loaded.experiment.model.model_copy(update={"graph": GRAPH_NAME})
     own = replace(loaded, experiment=loaded.experiment.model_copy(update={"model": model}))
-    write_atomically(folder.config, own.to_yaml().encode())
+    write_text(folder.config, own.to_yaml())

@@ -12,7 +12,8 @@ from models.detector import Detector
 from models.transfer import TransferReport, transfer
 from utils.checkpoint.torch_file import FOREIGN_SUFFIXES, read_torch_file
 from utils.checkpoint.weights import load_weights
-from utils.runtime.atomic import write_atomically
+from utils.runtime.atomic import write_text
+from utils.runtime.printable import csv_cell
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +56,9 @@ def write_weights_report(path: Path, report: TransferReport) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("tensor", "outcome", "why"))
-    writer.writerows((name, "taken", "") for name in report.taken)
+    writer.writerows((csv_cell(name), "taken", "") for name in report.taken)
     shared = "box, objectness, " + (", ".join(report.classes) or "no class")
-    writer.writerows((name, "rows", shared) for name in report.partly)
-    writer.writerows((name, "left", why) for name, why in report.left)
+    writer.writerows((csv_cell(name), "rows", csv_cell(shared)) for name in report.partly)
+    writer.writerows((csv_cell(name), "left", csv_cell(why)) for name, why in report.left)
     writer.writerows((name, "new", "keeps its start value") for name in report.missing)
-    write_atomically(path, text.getvalue().encode())
+    write_text(path, text.getvalue())

@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Sequence
 
+import cv2
 import torch
 
 from assembly.compilation import choose_compiler
 from assembly.criterion import build_training_criterion
+from assembly.data_witness import require_same_data, write_data
 from assembly.derived_recipe import derive_recipe
 from assembly.detector import (
     TrainingStart,
@@ -42,6 +44,7 @@ from utils.runtime.atomic import write_json
 from utils.runtime.device import choose_device
 from utils.runtime.environment import write_environment
 from utils.runtime.errors import UserError
+from utils.runtime.printable import shortened
 from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.run_folder import RunFolder
 from utils.runtime.seeding import seed_process, set_deterministic
@@ -59,12 +62,14 @@ def train(
     changes: Sequence[Change] = (),
     ranks: Ranks = ALONE,
     hooks: Sequence[Hook] = (),
+    accept_data: bool = False,
 ) -> RunFolder:
     """Train as `loaded` says, or go on in the folder `resume`; return the folder of the results.
 
-    `changes` are settings that the resumed training has otherwise than before. Each of `ranks` has
-    to call it; all but the first write to a folder that is gone afterwards. `hooks` are called
-    beside the training, behind those that the setting `hooks` names.
+    `changes` are settings that the resumed training has otherwise than before; `accept_data` lets
+    it go on though its data are not those that it began with. Each of `ranks` has to call it; all
+    but the first write to a folder that is gone afterwards. `hooks` are called beside the training,
+    behind those that the setting `hooks` names.
 
     Raises:
         UserError, ConfigError: something the user can mend; nothing of an earlier run is lost.
@@ -84,6 +89,8 @@ def train(
     compiler = choose_compiler(settings, device, ranks, num_images=len(splits[0].records))
     with own_folder(loaded, resume, ranks) as folder:
         own = [split for split in splits if split]
+        if resume is not None and ranks.is_main:
+            require_same_data(resume, own, accepted=accept_data)
         report_labels(folder, loaded, own)
         if ranks.is_main:
             for line in worst_lines(own, image_size=settings.image_size):
@@ -125,6 +132,7 @@ class _Training:
         if not is_resumed:
             write_configuration(start.loaded, folder)
             write_environment(folder.environment)
+            write_data(folder, [each for each in splits if each])
         if start.transfer is not None:
             write_weights_report(folder.weights_report, start.transfer)
         stride = detector.size_multiple
@@ -249,8 +257,22 @@ class _Training:
         )
         own = {"best_epoch": summary.best_epoch, "batches_left_out": summary.batches_left_out}
         write_json(self._folder.results, {**content, **own})
-        write_run_report(self._loaded, self._folder, result, self._batches, self._evaluation)
+        self._write_report(result)
         say_result(self._folder, summary, result)
+
+    def _write_report(self, result: EvalResult) -> None:
+        """Write the page; one that cannot be written costs the page, not the training."""
+        if self._evaluation is None:
+            return
+        try:
+            write_run_report(self._loaded, self._folder, result, self._batches, self._evaluation)
+        except (UserError, OSError, ValueError, LookupError, MemoryError, cv2.error) as error:
+            logger.warning(
+                "%s could not be written (%s: %s); weights and results.json are complete",
+                self._folder.report,
+                type(error).__name__,
+                shortened(error),
+            )
 
 
 def _load_splits(loaded: LoadedExperiment) -> tuple[Split, Split | None]:

@@ -13,7 +13,13 @@ from typing import NoReturn
 
 from configs.help import SettingsHelp, settings_help
 from configs.keys import nearest_key
-from configs.view_options import AS_IT_IS, ViewOptions, add_view_options, read_view_options
+from configs.view_options import (
+    AS_IT_IS,
+    TRUST_HELP,
+    ViewOptions,
+    add_view_options,
+    read_view_options,
+)
 
 _SETTINGS = """\
 settings, in the YAML or as section.key=value:
@@ -43,6 +49,8 @@ class PredictCommand:
     """COCO annotation file whose category ids the JSON uses."""
     like_val: bool = False
     views: ViewOptions = AS_IT_IS
+    trust: bool = False
+    """Run weights that are a program."""
     overrides: tuple[str, ...] = ()
 
 
@@ -115,6 +123,7 @@ def parse_predict_command(arguments: Sequence[str] | None = None) -> PredictComm
     )
     _add_predict_options(parser)
     add_view_options(parser)
+    parser.add_argument("--trust", action="store_true", help=TRUST_HELP)
     command = parser.parse(sys.argv[1:] if arguments is None else arguments)
     save = _listed(command.save)
     for kind in save:
@@ -130,6 +139,7 @@ def parse_predict_command(arguments: Sequence[str] | None = None) -> PredictComm
         categories=command.categories,
         like_val=command.like_val,
         views=read_view_options(parser, command),
+        trust=command.trust,
         overrides=tuple(command.overrides),
     )
 

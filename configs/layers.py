@@ -92,7 +92,11 @@ class Layers:
         layer.put(path, value, source)
 
     def _add_file(self, path: Path, open_files: tuple[Path, ...]) -> None:
-        here = path.resolve()
+        try:
+            here = path.resolve()
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "links in a circle, or no name of a file"
+            raise ConfigError(f"cannot read {display_name(path)}: {reason}") from None
         if here in open_files:
             cycle = " -> ".join(display_name(p) for p in (*open_files, here))
             raise ConfigError(f"base: a file is its own base: {cycle}")

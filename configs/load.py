@@ -187,7 +187,10 @@ def _find_data(settings: Layer, faults: list[str], notes: list[str]) -> None:
     if not isinstance(data, dict) or not isinstance(data.get("path"), str):
         return
     if data.get("format") == "synthetic":
-        data["path"] = str(Path(data["path"]).expanduser().resolve())
+        try:
+            data["path"] = str(Path(data["path"]).expanduser().resolve())
+        except (OSError, RuntimeError, ValueError) as error:
+            faults.append(f"data.path {data['path'][:200]!r}: {error}")
         return
     try:
         source = settings.source(("data", "path"))

@@ -37,7 +37,7 @@ def find_experiment(stated: Path) -> Path:
     for place in places:
         if place.is_file():
             return place
-    tried = ", ".join(dict.fromkeys(display_name(_absolute(place)) for place in places))
+    tried = ", ".join(dict.fromkeys(display_name(absolute(place)) for place in places))
     raise ConfigError(f"cannot read {stated}: no such file; tried {tried}")
 
 
@@ -54,15 +54,16 @@ def find_dataset_source(name: str, source: Source) -> Path:
     """
     if not Path(name).suffix:
         shipped = CONFIGS_FOLDER / "datasets" / f"{name}.yaml"
-        if shipped.is_file():
+        if os.path.isfile(shipped):
             return shipped
-    places = [_absolute(root / Path(name).expanduser()) for root in _data_roots(source)]
-    places.insert(1, _absolute(CONFIGS_FOLDER / name))
+    path = _expanded(name, source, "data")
+    places = _places(path, _data_roots(source), source, "data")
+    places[1:1] = _places(Path(name), [CONFIGS_FOLDER], source, "data")
     for place in dict.fromkeys(places):
-        if place.exists():
+        if os.path.exists(place):
             return place
     tried = ", ".join(display_name(place) for place in dict.fromkeys(places))
-    raise ConfigError(f"data {name!r} ({source.where}) not found; tried {tried}")
+    raise ConfigError(f"data {_shown(name)} ({source.where}) not found; tried {tried[:1000]}")
 
 
 def _data_roots(source: Source) -> list[Path]:
@@ -96,40 +97,82 @@ def find_data_folder(
         ConfigError: It is in none of the places, all of which are listed.
     """
     text = stated.strip() if "\\" not in stated else stated.strip().replace("\\", "/")
-    path = Path(text).expanduser()
+    path = _expanded(text, source, "data.path")
     roots = [*_data_roots(source), Path.cwd(), source.folder.parent]
-    places = list(dict.fromkeys(_absolute(root / path) for root in roots))
+    places = _places(path, roots, source, "data.path")
     for place in places:
-        if place.is_dir() or (may_be_file and place.exists()):
+        if os.path.isdir(place) or (may_be_file and os.path.isfile(place)):
             return place, ""
     own = source.folder.resolve()
     has_its_name = bool(parts_of(stated)) and parts_of(stated)[-1] == own.name
     found = [find_stated(name, own, may_leave=False) for name in sources]
     if has_its_name or (found and all(found)):
-        gone = f"data.path {stated!r} ({source.where}) does not exist"
+        gone = f"data.path {_shown(stated)} ({source.where}) does not exist"
         return own, f"{gone}: {own} taken, where the YAML lies"
     tried = ", ".join(map(str, places))
     hint = f"state data.path or set ${DATASETS_VARIABLE} to the folder that holds your data sets"
-    raise ConfigError(f"data.path {stated!r} ({source.where}) not found; tried {tried}; {hint}")
+    raise ConfigError(
+        f"data.path {_shown(stated)} ({source.where}) not found; tried {tried[:1000]}; {hint}"
+    )
 
 
 def find_weights(stated: str, source: Source) -> str:
     """Return the full name of a weights file; the stated one where no such file is found."""
-    for folder in (source.folder, Path.cwd()):
-        place = folder / Path(stated).expanduser()
-        if place.is_file():
-            return str(_absolute(place))
+    try:
+        for folder in (source.folder, Path.cwd()):
+            place = folder / Path(stated).expanduser()
+            if os.path.isfile(place):
+                return str(absolute(place))
+    except _NO_PATH:
+        pass
     return stated
 
 
 def _first_file(name: str, folders: list[Path], source: Source, key: str) -> Path:
-    places = list(dict.fromkeys(_absolute(f / Path(name).expanduser()) for f in folders))
+    places = _places(_expanded(name, source, key), folders, source, key)
     for place in places:
-        if place.is_file():
+        if os.path.isfile(place):
             return place
+        if os.path.exists(place) and not os.path.isdir(place):
+            raise ConfigError(
+                f"{key} {_shown(name)} ({source.where}) is a pipe or a device, not a file"
+            )
     tried = ", ".join(display_name(place) for place in places)
-    raise ConfigError(f"{key} {name!r} ({source.where}) is no file; tried {tried}")
+    raise ConfigError(f"{key} {_shown(name)} ({source.where}) is no file; tried {tried[:1000]}")
 
 
-def _absolute(path: Path) -> Path:
+def absolute(path: Path) -> Path:
+    """Return the full name of a path, links followed.
+
+    Raises:
+        OSError, RuntimeError, ValueError: links in a circle, or a name no file can have.
+    """
     return path.resolve()
+
+
+_NO_PATH = (OSError, RuntimeError, ValueError)
+"""What pathlib raises for links in a circle, unknown homes and names that no file can have."""
+_LONGEST = 200
+
+
+def _shown(name: str) -> str:
+    text = repr(name)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _expanded(name: str, source: Source, key: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except _NO_PATH as error:
+        raise ConfigError(f"{key} {_shown(name)} ({source.where}): {error}") from None
+
+
+def _places(path: Path, folders: list[Path], source: Source, key: str) -> list[Path]:
+    """Return the full names that `path` may have, each once."""
+    try:
+        return list(dict.fromkeys(absolute(folder / path) for folder in folders))
+    except _NO_PATH as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"{key} {_shown(str(path))} ({source.where}) cannot be a file: {str(reason)[:_LONGEST]}"
+        ) from None

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from configs.cli import CommandParser
-from configs.view_options import AS_IT_IS, ViewOptions, add_view_options, read_view_options
+from configs.view_options import (
+    AS_IT_IS,
+    TRUST_HELP,
+    ViewOptions,
+    add_view_options,
+    read_view_options,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +33,8 @@ class ValCommand:
     plots: Path | None = None
     """Folder for pictures and page."""
     views: ViewOptions = AS_IT_IS
+    trust: bool = False
+    """Run weights that are a program."""
 
 
 def parse_val_command(arguments: Sequence[str] | None = None) -> ValCommand:
@@ -46,6 +54,7 @@ def parse_val_command(arguments: Sequence[str] | None = None) -> ValCommand:
     _add_data(parser)
     _add_results(parser)
     add_view_options(parser)
+    parser.add_argument("--trust", action="store_true", help=TRUST_HELP)
     command = parser.parse(sys.argv[1:] if arguments is None else arguments)
     views = read_view_options(parser, command)
     if command.task == "speed":
@@ -64,6 +73,7 @@ def parse_val_command(arguments: Sequence[str] | None = None) -> ValCommand:
         threshold_report=command.threshold_report,
         plots=command.plots,
         views=views,
+        trust=command.trust,
     )
 
 

@@ -23,6 +23,11 @@ class ViewOptions:
         return self.tta or self.tile is not None
 
 
+TRUST_HELP = (
+    "run a file that is a program: .torchscript, and OpenVINO with operations of its own; only for "
+    "files of people you trust. Data, which needs none of this: .safetensors, .pt, .onnx"
+)
+
 AS_IT_IS = ViewOptions()
 """Every picture is seen once, whole."""
 

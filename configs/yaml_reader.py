@@ -14,6 +14,7 @@ import yaml
 
 from configs.errors import ConfigError
 from configs.sources import KeyPath, display_name
+from configs.text_file import read_text
 
 _PATTERNS = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -35,6 +36,15 @@ class _Loader(yaml.SafeLoader):
     """SafeLoader with the scalars of YAML 1.2."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose a node as PyYAML does; refuse a tag that is written out, as `!!binary`."""
+        event: Any = self.peek_event()
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            problem = f"tag {tag!r} is not allowed; write plain values"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        return super().compose_node(parent, index)
 
 
 for _name, _pattern, _first in _PATTERNS:
@@ -61,8 +71,8 @@ def read_yaml(path: Path) -> Document:
     """
     name = display_name(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
+    except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {name}: {_reason(error)}") from None
     reader = _Reader(text, name)
     values = reader.read()
@@ -100,7 +110,9 @@ class _Reader:
             return None if node is None else self._value(loader, node, ())
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise ConfigError(f"{self._at(line)}not valid YAML: {_problem(error)}") from None
+            problem = _problem(error)
+            word = "" if problem.startswith("tag ") else "not valid YAML: "
+            raise ConfigError(f"{self._at(line)}{word}{problem}") from None
         except (yaml.YAMLError, ValueError) as error:
             if isinstance(error, ConfigError):
                 raise
@@ -127,7 +139,11 @@ class _Reader:
                 return self._mapping(loader, node, path)
             if isinstance(node, yaml.SequenceNode):
                 return [self._value(loader, item, path) for item in node.value]
-            return loader.construct_object(node)
+            value = loader.construct_object(node)
+            if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+                what = f"{'.'.join(path)} " if path else ""
+                self._fail(node, f"{what}holds half a character, which no name can hold")
+            return value
         finally:
             self._open.discard(id(node))
 
@@ -159,8 +175,11 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     return ", ".join(part for part in (error.problem, error.context) if part)
 
 
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8 text"
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    is_name = "null byte" in str(error) or isinstance(error, UnicodeError)
+    return "no file can have such a name" if is_name else str(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -52,7 +52,10 @@ def inspect_images(
     """
     modules = (image_header, image_io, image_values)
     key = hash_files(Path(str(module.__file__)) for module in modules)
-    known = _load(cache, name, key) if cache else {}
+    try:
+        known = _load(cache, name, key) if cache else {}
+    except (LookupError, TypeError, ValueError):  # another program's entry
+        known = {}
     facts = {
         path: known[path]
         for path, stamp in stamps.items()
@@ -73,7 +76,7 @@ def stamp_file(path: str) -> Stamp:
     """Return size in bytes and time of change of a file."""
     try:
         status = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that no file can have
         return Stamp(-1, -1)
     return Stamp(status.st_size, status.st_mtime_ns)
 

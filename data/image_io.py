@@ -19,6 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from data.image_header import PlainHeader, read_plain_header
 from data.image_values import JPEG_START, used_bits, with_end_marker
 from utils.runtime.errors import UserError
+from utils.runtime.regular_file import UnreadableFileError, read_regular
 from utils.structures.images import ImageArray
 
 _HAS_HEIF = importlib.util.find_spec("pillow_heif") is not None
@@ -39,6 +40,11 @@ _REDUCTION_FLAGS = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
 _LARGEST_SHIFT = 0.25
+_JPEG_END = b"\xff\xd9"
+_TRAILER_BYTES = 1 << 16
+"""How far from the end of a file the end of its JPEG is looked for: cameras append things."""
+LONGEST_SIDE = 65_535
+"""Pixels of the longest side that is read, the most that a JPEG can have."""
 _ORIENTATION = 0x0112
 _HEADER_BYTES = 1 << 16
 # What Pillow raises on files that are not what they claim to be.
@@ -193,11 +199,11 @@ def to_rgb(image: Image.Image) -> ImageArray:
 
 def _read_bytes(path: str | Path) -> bytes:
     try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise ImageError(f"{path}: no such file") from error
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be opened ({error.strerror})") from error
+        data = read_regular(path)
+    except UnreadableFileError as error:
+        if error.is_missing:
+            raise ImageError(f"{path}: no such file") from error
+        raise ImageError(f"{path}: cannot be opened ({error.reason})") from error
     if not data:
         raise ImageError(f"{path}: the file is empty")
     return data
@@ -209,17 +215,49 @@ def _decode(
     """Return the upright pixels of a file's bytes, a plain JPEG reduced by `factor`."""
     if header is not None:
         flags = _DECODE_FLAGS | _REDUCTION_FLAGS[factor]
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        if pixels is not None:
+        _refuse_impossible(path, data, header)
+        try:
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except cv2.error:  # beyond a limit of its own
+            pixels = None
+        if pixels is not None and pixels.size and _is_complete(data):
             return _turn_upright(cast(ImageArray, pixels), header.orientation)
     return _read_with_pillow(path, data)
 
 
+def _refuse_impossible(path: str | Path, data: bytes, header: PlainHeader) -> None:
+    """Raise ImageError for a size that is refused, or that the bytes of a JPEG cannot fill.
+
+    Decoders first take the memory for all pixels and paint grey what does not come.
+    """
+    height, width = header.size
+    _refuse_size(path, height, width)
+    blocks = -(-height // 8) * -(-width // 8)
+    if data.startswith(JPEG_START) and 8 * len(data) < blocks:  # a block has one bit or more
+        raise ImageError(
+            f"{path}: truncated image ({len(data):,} bytes for {width} x {height} pixels)"
+        )
+
+
+def _refuse_size(path: str | Path, height: int, width: int) -> None:
+    if max(height, width) > LONGEST_SIDE:
+        raise ImageError(
+            f"{path}: of {width} x {height} pixels a side has more than {LONGEST_SIDE:,}"
+        )
+    most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+    if most and height * width > most:
+        raise ImageError(f"{path}: more than {most:,} pixels")
+
+
+def _is_complete(data: bytes) -> bool:
+    """Tell whether a JPEG has an end; OpenCV paints grey what is cut off, Pillow says so."""
+    return not data.startswith(JPEG_START) or _JPEG_END in data[-_TRAILER_BYTES:]
+
+
 def _read_jpeg_start(path: str | Path) -> PlainHeader | None:
     try:
-        with open(path, "rb") as file:
-            start = file.read(_HEADER_BYTES)
-    except OSError:
+        start = read_regular(path, first=_HEADER_BYTES)
+    except UnreadableFileError:
         return None
     return read_plain_header(start) if start.startswith(JPEG_START) else None
 
@@ -252,8 +290,11 @@ def _shown_size(image: Image.Image) -> tuple[int, int]:
 def _read_with_pillow(path: str | Path, data: bytes) -> ImageArray:
     try:
         with _open(data) as image:
-            image.load()
+            _refuse_size(path, image.height, image.width)
             header = read_plain_header(data)
+            if header is not None:
+                _refuse_impossible(path, data, header)
+            image.load()
             if header is None:
                 return to_rgb(image)
             return _turn_upright(_to_rgb(image), header.orientation)

@@ -9,10 +9,7 @@ import hashlib
 import json
 import logging
 import os
-import struct
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,23 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from utils.runtime.cache_folder import user_cache_folder
+from utils.runtime.errors import UserError
+from utils.runtime.json_file import parse_json
+from utils.runtime.npz_file import read_npz
+from utils.runtime.regular_file import UnreadableFileError
 
 _META = "meta"
-# What reading a file with any bytes changed may raise, by trial.
-_DAMAGE = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    MemoryError,
-    NotImplementedError,
-    SyntaxError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 _logger = logging.getLogger(__name__)
 
 
@@ -64,16 +50,16 @@ class IndexCache:
     def load(self, name: str, key: str) -> CacheEntry | None:
         """Return the entry if it was saved under this key and is whole, else None."""
         try:
-            with np.load(self._path(name), allow_pickle=False) as file:
-                arrays = {field: file[field] for field in file.files}
-            meta = json.loads(arrays.pop(_META).tobytes())
+            if _is_of_another_user(self._path(name)):
+                return None
+            arrays = read_npz(self._path(name))
+            meta = parse_json(arrays.pop(_META).tobytes(), source=name)
             if meta["key"] != key:
                 return None
-            return CacheEntry(arrays=arrays, facts=meta["facts"])
-        except FileNotFoundError:
-            return None
-        except _DAMAGE as error:
-            _logger.info("%s is damaged and made anew: %s", self._path(name), error)
+            return CacheEntry(arrays=arrays, facts=dict(meta["facts"]))
+        except (UserError, LookupError, TypeError, ValueError) as error:
+            if not (isinstance(error, UnreadableFileError) and error.is_missing):
+                _logger.info("%s is damaged and made anew: %s", self._path(name), error)
             return None
 
     def save(self, name: str, key: str, entry: CacheEntry) -> None:
@@ -97,6 +83,16 @@ class IndexCache:
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.npz"
+
+
+def _is_of_another_user(path: Path) -> bool:
+    """Tell whether somebody else wrote a file, who may have put other labels there."""
+    if not hasattr(os, "getuid"):
+        return False
+    try:
+        return path.stat().st_uid not in (os.getuid(), 0)
+    except OSError:
+        return False
 
 
 def hash_parts(parts: Iterable[bytes | str]) -> str:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 from utils.runtime.errors import UserError
+from utils.runtime.printable import csv_cell, printable, shortened
 
 COLUMNS = ("file", "location", "value", "reason", "action")
 Action = Literal["repaired", "rejected", "noted"]
 _ACTIONS: tuple[Action, ...] = ("rejected", "repaired", "noted")
 _LONGEST_VALUE = 200
+_LONGEST_REASON = 500
 _REASONS_SHOWN = 6
 
 
@@ -37,16 +39,19 @@ class Decision:
     @property
     def place(self) -> str:
         """File name and location, short enough for the screen."""
-        name = Path(self.file).name
+        name = printable(Path(self.file).name)
         return name if self.location in ("image", "file") else f"{name} {self.location}"
 
 
 def decide(file: str | Path, location: str, value: object, reason: str, action: Action) -> Decision:
-    """Return a decision; a value too long to read is cut."""
-    text = str(value)
-    if len(text) > _LONGEST_VALUE:
-        text = text[:_LONGEST_VALUE] + "..."
-    return Decision(file=str(file), location=location, value=text, reason=reason, action=action)
+    """Return a decision; a value too long to read is cut, one that cannot be shown is escaped."""
+    return Decision(
+        file=str(file),
+        location=shortened(location),
+        value=shortened(value, _LONGEST_VALUE),
+        reason=shortened(reason, _LONGEST_REASON),
+        action=action,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +165,8 @@ def write_csv(path: str | Path, reports: Iterable[LabelReport]) -> None:
         writer.writerow(COLUMNS)
         for report in reports:
             for row in report.decisions:
-                writer.writerow((row.file, row.location, row.value, row.reason, row.action))
+                cells = (row.file, row.location, row.value, row.reason, row.action)
+                writer.writerow(map(csv_cell, cells))
 
 
 def _example(decision: Decision) -> str:

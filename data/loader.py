@@ -18,7 +18,7 @@ from data.device_rendering import RenderedBatches, rendering_device
 from data.image_cache import ImageCache
 from data.image_weights import build_draw
 from data.reading import eval_reader, train_reader
-from data.samplers import TrainPlan, TrainSampler, group_by_shape
+from data.samplers import TrainPlan, TrainSampler, group_by_shape, image_size_range
 from data.workers import WorkerLoader
 from utils.runtime.errors import UserError
 from utils.runtime.ranks import ALONE, Ranks
@@ -26,6 +26,8 @@ from utils.structures.batch import Batch
 from utils.structures.images import Record
 
 _CPU = torch.device("cpu")
+MOST_SOURCES = 4
+"""Images that go to the device for each image of a batch that is drawn there."""
 
 
 class TrainBatches:
@@ -49,12 +51,22 @@ class TrainBatches:
         self._loader: WorkerLoader[Batch] | RenderedBatches
         if render_on is None:
             self._loader = WorkerLoader(
-                dataset, self._sampler, collate, workers=workers, pin_memory=pin_memory
+                dataset,
+                self._sampler,
+                collate,
+                workers=workers,
+                pin_memory=pin_memory,
+                batch_bytes=largest_batch_bytes(plan),
             )
         else:
             planned = PlannedDataset(dataset)
             loader = WorkerLoader(
-                planned, self._sampler, collate_planned, workers=workers, pin_memory=pin_memory
+                planned,
+                self._sampler,
+                collate_planned,
+                workers=workers,
+                pin_memory=pin_memory,
+                batch_bytes=MOST_SOURCES * largest_batch_bytes(plan),
             )
             self._loader = RenderedBatches(loader, render_on)
 
@@ -107,7 +119,18 @@ class EvalBatches:
         self._batches = group_by_shape(shapes, batch_size)[ranks.rank :: ranks.size]
         self._num_images = sum(map(len, self._batches))
         self._loader = WorkerLoader(
-            dataset, self._batches, collate, workers=workers, pin_memory=pin_memory
+            dataset,
+            self._batches,
+            collate,
+            workers=workers,
+            pin_memory=pin_memory,
+            batch_bytes=max(
+                (
+                    3 * len(batch) * shapes[batch[0]][0] * shapes[batch[0]][1]
+                    for batch in self._batches
+                ),
+                default=0,
+            ),
         )
 
     @property
@@ -134,6 +157,12 @@ class EvalBatches:
     def close(self) -> None:
         """End the worker processes; a later iteration starts new ones."""
         self._loader.close()
+
+
+def largest_batch_bytes(plan: TrainPlan) -> int:
+    """Return the bytes of the pixels of the largest batch of a plan."""
+    _, side = image_size_range(plan.image_size, plan.stride, plan.multi_scale)
+    return 3 * plan.batch_size * side * side
 
 
 def build_train_batches(

@@ -31,7 +31,7 @@ from data.formats.rows import (
 from data.image_facts import ImageFacts, Stamp, inspect_images, stamp_file, stamp_files
 from data.index_cache import CacheEntry, IndexCache, hash_files, hash_parts
 from data.label_report import Decision, LabelReport, decide
-from data.split import Split, SplitName, fingerprint, pack, unpack
+from data.split import OUTSIDE, Split, SplitName, fingerprint, pack, unpack_whole
 from data.split_share import cut_split
 from utils.runtime.errors import UserError
 from utils.structures.images import Record
@@ -41,12 +41,12 @@ __all__ = ["Split", "SplitName", "load_split"]
 _CUT = ("val", "test")
 
 
-def load_split(dataset: DatasetSettings, split: SplitName) -> Split:
+def load_split(dataset: DatasetSettings, split: SplitName, *, may_generate: bool = True) -> Split:
     """Return the records of one split and the report on what could not be taken as it is.
 
     Image ids are those of the file for COCO, elsewhere positions in the sorted split from 0,
     unusable images counted. `dataset.path` must be resolved already; a synthetic data set is
-    written first.
+    written first, if `may_generate`: what a file of others names must not fill the disk.
     Whether too many rows were rejected is the caller's question: `report.require_usable`.
 
     Raises:
@@ -56,7 +56,7 @@ def load_split(dataset: DatasetSettings, split: SplitName) -> Split:
     if isinstance(dataset, SyntheticDataset):
         from data.synthetic import ensure_written
 
-        dataset = ensure_written(dataset)
+        dataset = ensure_written(dataset, may_generate=may_generate)
     if isinstance(dataset, AutoDataset):
         from data.intake.recognise import recognise
 
@@ -96,8 +96,8 @@ def _found_class_names(dataset: DatasetSettings) -> tuple[str, ...]:
     stamps = [repr(stamp_file(path)) for path in paths]
     key = hash_parts((hash_files(_reader_sources()), *stamps))
     cache = IndexCache.of_user()
-    if entry := cache.load(name, key):
-        return tuple(entry.facts["class_names"])
+    if (entry := cache.load(name, key)) and isinstance(entry.facts.get("class_names"), list):
+        return tuple(map(str, entry.facts["class_names"]))
     names = find_class_names(dataset)
     cache.save(name, key, CacheEntry(arrays={}, facts={"class_names": names}))
     return names
@@ -109,10 +109,11 @@ def _load_whole(dataset: DatasetSettings, split: SplitName) -> Split:
     stamps = stamp_files(files.images)
     settings = dataset.model_dump_json(exclude={"max_rejected", "cache", "groups"})
     name = hash_parts((settings, split))[:24]
-    key = hash_parts((hash_files(_reader_sources()), _content_key(files, stamps)))
+    sources = hash_files(_reader_sources())
+    key = hash_parts((sources, _content_key(files, stamps)))
     cache = IndexCache.of_user() if dataset.cache else None
-    if cache and (entry := cache.load(f"labels-{name}", key)):
-        return unpack(entry)
+    if cache and (kept := _kept(cache, f"labels-{name}", key, stamps)):
+        return kept
     raw = reader.read(files)
     facts = inspect_images(
         stamp_files(image.path for image in raw.images if not image.fault),
@@ -122,8 +123,22 @@ def _load_whole(dataset: DatasetSettings, split: SplitName) -> Split:
     )
     result = _assemble(dataset, split, raw, facts, files)
     if cache:
-        cache.save(f"labels-{name}", key, pack(result))
+        outside = stamp_files(image.path for image in raw.images if image.path not in stamps)
+        cache.save(f"labels-{name}", key, pack(result, outside))
     return result
+
+
+def _kept(cache: IndexCache, name: str, key: str, stamps: Mapping[str, Stamp]) -> Split | None:
+    """Return the split kept under `key` unless an image outside of the listed ones changed."""
+    entry = cache.load(name, key)
+    split = unpack_whole(entry)
+    if entry is None or split is None:
+        return None
+    outside = entry.facts.get(OUTSIDE, {})
+    if not isinstance(outside, Mapping) or any(path in stamps for path in outside):
+        return None
+    now = {path: list(stamp) for path, stamp in stamp_files(outside).items()}
+    return split if now == dict(outside) else None
 
 
 def open_reader(dataset: DatasetSettings, split: SplitName) -> Reader:

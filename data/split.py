@@ -1,7 +1,7 @@
 """The records of one split, and their form in the cache."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -12,6 +12,7 @@ from data.label_report import Decision, LabelReport
 from utils.structures.images import Record
 
 SplitName = Literal["train", "val", "test"]
+OUTSIDE = "outside"
 _COLUMNS = ("boxes", "labels", "ignore", "area")
 
 
@@ -44,8 +45,11 @@ def fingerprint(records: Sequence[Record], class_names: Sequence[str], root: str
     return hash_parts(parts)
 
 
-def pack(split: Split) -> CacheEntry:
-    """Return the split as arrays over all boxes and all images; `unpack` is the inverse."""
+def pack(split: Split, outside: Mapping[str, tuple[int, int]] | None = None) -> CacheEntry:
+    """Return the split as arrays over all boxes and all images; `unpack` is the inverse.
+
+    `outside`: size and time of change of images that the labels name in other folders.
+    """
     records = split.records
     arrays = {
         column: np.concatenate([getattr(record, column) for record in records])
@@ -61,8 +65,17 @@ def pack(split: Split) -> CacheEntry:
         "category_ids": split.category_ids,
         "report": asdict(split.report),
         "fingerprint": split.fingerprint,
+        OUTSIDE: dict(outside or {}),
     }
     return CacheEntry(arrays=arrays, facts=facts)
+
+
+def unpack_whole(entry: CacheEntry | None) -> Split | None:
+    """Return the split that was packed, None where the entry is none of this program."""
+    try:
+        return None if entry is None else unpack(entry)
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+        return None
 
 
 def unpack(entry: CacheEntry) -> Split:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from configs.errors import ConfigError
+from models.limits import MAX_TEXT
 
 CONSTANTS: Mapping[str, Any] = {
     "None": None,
@@ -35,6 +36,18 @@ ACTIVATIONS: Mapping[str, Callable[..., nn.Module]] = {
     "nn.Sigmoid": nn.Sigmoid,
     "nn.Tanh": nn.Tanh,
 }
+
+_MISTAKES = (
+    SyntaxError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+    RecursionError,
+)
+"""What Python and torch raise for texts that are no calls, and for values that do not fit."""
+MAX_ARGUMENT = 1e6
 
 
 def nearest_name(name: str, known: Mapping[str, Any]) -> str:
@@ -73,6 +86,8 @@ def parse_activation(text: str, where: str) -> nn.Module:
     Raises:
         ConfigError: the text is not such a call, or names no known activation.
     """
+    if len(text) > MAX_TEXT:
+        raise ConfigError(f"{where}: an activation of {len(text)} characters; write nn.ReLU()")
     call = _parse_call(text)
     if call is None:
         raise ConfigError(f"{where}: '{text}' is not an activation; write it as nn.ReLU()")
@@ -84,14 +99,24 @@ def parse_activation(text: str, where: str) -> nn.Module:
     try:
         positional = [ast.literal_eval(argument) for argument in call.args]
         keywords = {str(item.arg): ast.literal_eval(item.value) for item in call.keywords}
+        if not all(_is_small(value) for value in (*positional, *keywords.values())):
+            raise ValueError("numbers of usual size, or none")
         return ACTIVATIONS[name](*positional, **keywords)
-    except (TypeError, ValueError) as error:
+    except _MISTAKES as error:
         raise ConfigError(f"{where}: wrong arguments in '{text}': {error}") from error
+
+
+def _is_small(value: Any) -> bool:
+    return value is None or (isinstance(value, bool | int | float | str) and _in_range(value))
+
+
+def _in_range(value: float | str) -> bool:
+    return isinstance(value, str) or -MAX_ARGUMENT <= value <= MAX_ARGUMENT
 
 
 def _parse_call(text: str) -> ast.Call | None:
     try:
         expression = ast.parse(text, mode="eval").body
-    except SyntaxError:
+    except _MISTAKES:
         return None
     return expression if isinstance(expression, ast.Call) else None

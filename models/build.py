@@ -11,12 +11,21 @@ from models.arguments import parse_activation
 from models.blocks import BLOCKS
 from models.graph import IMAGE, IMAGE_CHANNELS, Graph, Row
 from models.heads import HEADS
+from models.limits import MAX_MAP_VALUES
 from models.undrawn import UndrawnWeights
 
 PROBE_SIZE = 1024
 """Side in pixels of the image that strides are measured with; a multiple of every sane stride."""
 
-_MISFITS = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError)
+_MISFITS = (
+    TypeError,
+    ValueError,
+    RuntimeError,
+    ArithmeticError,
+    LookupError,
+    AssertionError,
+    MemoryError,
+)
 """What torch raises for arguments or shapes that a module cannot take."""
 
 
@@ -28,7 +37,15 @@ def build_modules(graph: Graph) -> nn.ModuleList:
     Raises:
         ConfigError: a block does not take the row's arguments.
     """
-    modules = nn.ModuleList(_build_row(graph, row) for row in graph.rows)
+    modules, total = nn.ModuleList(), 0
+    for row in graph.rows:
+        modules.append(_build_row(graph, row))
+        total += sum(parameter.numel() for parameter in modules[-1].parameters())
+        if total > graph.max_parameters:
+            raise ConfigError(
+                f"{graph.where(row)}: the rows up to here have {total:,} parameters, at most "
+                f"{graph.max_parameters:,} are possible here"
+            )
     if graph.activation is not None:
         _replace_activations(modules, graph.activation, graph.source)
     return modules
@@ -121,6 +138,11 @@ def _probe(
             f"{graph.where(row)}: does not fit its input {shapes} "
             f"(channels x height x width at {side} px): {_first_line(error)}"
         ) from error
+    if output.shape[1:].numel() > MAX_MAP_VALUES:
+        raise ConfigError(
+            f"{graph.where(row)}: makes a map of {tuple(output.shape[1:])} for an image of {side} "
+            "px, more than fits"
+        )
     if output.ndim != 4 or output.shape[1] != row.out_channels:
         raise ConfigError(
             f"{graph.where(row)}: makes {tuple(output.shape[1:])} from {shapes}, "

@@ -14,6 +14,7 @@ from models.anchors import default_anchors, order_anchors
 from models.build import build_modules, measure_size_multiple, measure_strides
 from models.graph import IMAGE, Graph, parse_graph
 from models.heads import DetectionHead
+from models.limits import MAX_PARAMETERS
 from models.score_map import ScoreMap
 from utils.structures.predictions import Predictions
 
@@ -119,6 +120,7 @@ def build_detector(
     num_classes: int,
     anchors: Anchors | None = None,
     source: str = "graph",
+    max_parameters: int = MAX_PARAMETERS,
 ) -> Detector:
     """Return the detector a graph describes, levels fine to coarse, weights as torch draws them.
 
@@ -131,13 +133,16 @@ def build_detector(
             takes the graph's, or `default_anchors` where the graph only counts them, or none for a
             head without anchors.
         source: name of the graph's file, for messages.
+        max_parameters: a network of more is not built.
 
     Raises:
         ConfigError: the graph cannot be built.
     """
     if anchors is not None:
         mapping = {**mapping, "anchors": [list(level) for level in anchors]}
-    graph = parse_graph(mapping, num_classes=num_classes, source=source)
+    graph = parse_graph(
+        mapping, num_classes=num_classes, source=source, max_parameters=max_parameters
+    )
     strides = measure_strides(graph)
     graph, strides = _fine_to_coarse(graph, strides)
     detector = Detector(

@@ -6,7 +6,7 @@ evaluated as code: blocks are looked up in `blocks.BLOCKS`, texts in `arguments.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeGuard, cast, get_args
 
 from configs.errors import ConfigError
@@ -15,6 +15,17 @@ from models.arguments import nearest_name, resolve
 from models.blocks import BLOCKS
 from models.heads import HEADS
 from models.heads.detection_head import LevelAnchors
+from models.limits import (
+    MAX_ANCHORS,
+    MAX_CHANNELS,
+    MAX_CLASSES,
+    MAX_MULTIPLE,
+    MAX_PARAMETERS,
+    MAX_REPEATS,
+    MAX_ROWS,
+    MAX_SIDE,
+    check_plain,
+)
 from utils.structures.predictions import ClassScores
 
 KEYS = (
@@ -67,13 +78,20 @@ class Graph:
     activation: str | None
     class_scores: ClassScores
     source: str
+    max_parameters: int = MAX_PARAMETERS
 
     def where(self, row: Row) -> str:
         """Return the words that locate a row in a message."""
         return _where(self.source, row.index, row.block)
 
 
-def parse_graph(mapping: Mapping[str, Any], *, num_classes: int, source: str = "graph") -> Graph:
+def parse_graph(
+    mapping: Mapping[str, Any],
+    *,
+    num_classes: int,
+    source: str = "graph",
+    max_parameters: int = MAX_PARAMETERS,
+) -> Graph:
     """Return the checked network that a YAML mapping describes.
 
     Args:
@@ -84,11 +102,17 @@ def parse_graph(mapping: Mapping[str, Any], *, num_classes: int, source: str = "
             trained with such a class loss).
         num_classes: number of classes of the data, at least 1.
         source: name of the file, for messages.
+        max_parameters: a network of more is not built.
 
     Raises:
-        ConfigError: anything that cannot be built; names file, row and block.
+        ConfigError: anything that cannot be built, or is larger than `limits.py` allows; names
+            file, row and block.
     """
-    return _Reader(mapping, num_classes, source).read()
+    check_plain(mapping, source)
+    if num_classes > MAX_CLASSES:
+        raise ConfigError(f"{source}: {num_classes} classes, at most {MAX_CLASSES} fit")
+    graph = _Reader(mapping, num_classes, source).read()
+    return replace(graph, max_parameters=min(max_parameters, MAX_PARAMETERS))
 
 
 class _Reader:
@@ -108,9 +132,12 @@ class _Reader:
             self.anchors, self.num_anchors = _read_anchors(mapping["anchors"], source)
             self.names["anchors"] = mapping["anchors"]
         self.channels: dict[int, int] = {IMAGE: IMAGE_CHANNELS}
+        self.repeats = 0
 
     def read(self) -> Graph:
         stated = [*self.mapping["backbone"], *self.mapping["head"]]
+        if len(stated) > MAX_ROWS:
+            raise ConfigError(f"{self.source}: {len(stated)} rows, at most {MAX_ROWS} are built")
         rows = tuple(self._read_row(index, row) for index, row in enumerate(stated))
         self._check_head(rows)
         return Graph(
@@ -154,7 +181,14 @@ class _Reader:
         resolved = resolve(arguments, self.names, where)
         if block in HEADS:
             return self._head_row(index, sources, block, resolved)
-        return self._block_row(index, sources, block, (resolved, self._scaled_depth(repeats)))
+        scaled = self._scaled_depth(repeats)
+        self.repeats += scaled
+        if self.repeats > MAX_REPEATS:
+            raise ConfigError(
+                f"{where}: with depth_multiple {self.depth:g} the rows up to here repeat "
+                f"{self.repeats} blocks, at most {MAX_REPEATS} are built"
+            )
+        return self._block_row(index, sources, block, (resolved, scaled))
 
     def _sources(self, origin: Any, index: int, block: str, where: str) -> tuple[int, ...]:
         stated = origin if isinstance(origin, list | tuple) else (origin,)
@@ -221,11 +255,14 @@ class _Reader:
             raise ConfigError(
                 f"{where}: the first argument must be the number of output channels, got {channels}"
             )
-        return math.ceil(channels * self.width / self.divisor) * int(self.divisor)
+        scaled = math.ceil(channels * self.width / self.divisor) * int(self.divisor)
+        if not 1 <= scaled <= MAX_CHANNELS:
+            raise ConfigError(f"{where}: {scaled} channels; 1 to {MAX_CHANNELS} are built")
+        return scaled
 
     def _check_head(self, rows: tuple[Row, ...]) -> None:
         heads = [row for row in rows if row.block in HEADS]
-        if heads != [*rows[-1:]]:
+        if not rows or heads != [*rows[-1:]]:
             names = " or ".join(HEADS)
             raise ConfigError(f"{self.source}: the last row, and no other, must be {names}")
         num_levels = len(rows[-1].sources)
@@ -260,15 +297,18 @@ def _check_keys(mapping: Mapping[str, Any], source: str) -> None:
 
 def _read_anchors(stated: Any, source: str) -> tuple[tuple[LevelAnchors, ...] | None, int]:
     """Return the anchors of each level, None if only counted, and their number per level."""
-    if _is_int(stated) and stated >= 1:
+    if _is_int(stated) and 1 <= stated <= MAX_ANCHORS:
         return None, stated
     if not isinstance(stated, list | tuple) or not stated:
         raise ConfigError(
-            f"{source}: anchors must be one list w, h, w, h, ... per level, or a number of anchors"
+            f"{source}: anchors must be one list w, h, w, h, ... per level, or a number of anchors "
+            f"from 1 to {MAX_ANCHORS}"
         )
     levels = tuple(_level_anchors(level, source) for level in stated)
     if len({len(level) for level in levels}) != 1:
         raise ConfigError(f"{source}: every level must have the same number of anchors")
+    if len(levels[0]) > MAX_ANCHORS:
+        raise ConfigError(f"{source}: {len(levels[0])} anchors a level, at most {MAX_ANCHORS} fit")
     return levels, len(levels[0])
 
 
@@ -291,10 +331,12 @@ def _is_int(value: Any) -> TypeGuard[int]:
 
 def _is_length(value: Any) -> TypeGuard[float]:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and value > 0
+    return is_number and 0 < value <= MAX_SIDE
 
 
 def _positive(value: Any, key: str, source: str) -> float:
-    if not _is_length(value):
-        raise ConfigError(f"{source}: {key} must be a number above 0, got {value!r}")
+    if not _is_length(value) or value > MAX_MULTIPLE:
+        raise ConfigError(
+            f"{source}: {key} must be a number above 0, got {value!r}; at most {MAX_MULTIPLE:g}"
+        )
     return value

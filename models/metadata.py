@@ -10,8 +10,15 @@ from typing import Any
 
 from configs.errors import ConfigError
 from models.detector import Detector
+from models.limits import MAX_CLASSES
 
 FORMAT_VERSION = 2
+NOT_OURS = "not weights of this program"
+MAX_DEPTH = 40
+LARGEST_IMAGE = 8192
+"""Pixels; as `train.image_size` may be."""
+LONGEST_NAME = 10_000
+SECTIONS = ("data", "model", "loss", "augment", "train", "eval", "run")
 
 
 def checkpoint_metadata(
@@ -60,6 +67,9 @@ def current_metadata(metadata: Mapping[str, Any], *, source: str) -> dict[str, A
         ConfigError: a key is missing or holds something else than it must, or the version is not
             known.
     """
+    if not isinstance(metadata, Mapping):
+        raise ConfigError(f"{source}: its metadata is a {type(metadata).__name__}; {NOT_OURS}")
+    _check_text(metadata, source)
     current = dict(metadata)
     version = current.get("format_version")
     while type(version) is int and version in _UPGRADES:
@@ -73,15 +83,60 @@ def current_metadata(metadata: Mapping[str, Any], *, source: str) -> dict[str, A
         is_newer = isinstance(version, int) and version > FORMAT_VERSION
         remedy = "update this program" if is_newer else "train or convert the weights again"
         raise ConfigError(
-            f"{source}: format version {version} cannot be read, this program reads "
+            f"{source}: format version {str(version)[:20]} cannot be read, this program reads "
             f"{min(_UPGRADES)} to {FORMAT_VERSION}; {remedy}"
         )
+    _check_keys(current, source)
+    return current
+
+
+def _check_keys(current: Mapping[str, Any], source: str) -> None:
     for key, is_right in _REQUIRED.items():
         if key not in current:
             raise ConfigError(f"{source}: metadata has no '{key}'; not weights of this program")
         if not is_right(current[key]):
             raise ConfigError(f"{source}: metadata '{key}' is damaged: {str(current[key])[:60]}")
-    return current
+    for key, is_right in _OPTIONAL.items():
+        if current.get(key) is not None and not is_right(current[key]):
+            raise ConfigError(f"{source}: metadata '{key}' is damaged: {str(current[key])[:60]}")
+    ids = current.get("category_ids")
+    if ids and len(ids) != len(current["class_names"]):
+        raise ConfigError(
+            f"{source}: metadata has {len(ids)} category_ids for {len(current['class_names'])} "
+            "classes"
+        )
+
+
+def _check_text(metadata: Mapping[str, Any], source: str) -> None:
+    """Raise ConfigError for half characters and for numbers and nesting that no training makes."""
+    level: list[Any] = [metadata]
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return
+        for item in level:
+            if isinstance(item, str) and not _is_whole(item):
+                text = item[:60].encode("ascii", "backslashreplace").decode()
+                raise ConfigError(f"{source}: its metadata hold a half character: {text}")
+            if type(item) is int and abs(item) >= 2**63:
+                bits = item.bit_length()
+                raise ConfigError(f"{source}: its metadata hold a number of {bits} bits")
+        level = [child for item in level for child in _children(item)]
+    if level:
+        raise ConfigError(f"{source}: its metadata are nested more than {MAX_DEPTH} deep")
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _children(item: Any) -> list[Any]:
+    if isinstance(item, Mapping):
+        return [*item.keys(), *item.values()]
+    return list(item) if isinstance(item, list | tuple) else []
 
 
 def _from_version_1(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +148,22 @@ _UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_
 
 
 def _is_names(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= MAX_CLASSES
+        and all(isinstance(name, str) and len(name) <= LONGEST_NAME for name in value)
+    )
+
+
+def _is_ids(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int for item in value)
+
+
+def _is_configuration(value: Any) -> bool:
+    """Tell whether a stored configuration has sections, each of which holds keys."""
+    return isinstance(value, dict) and all(
+        isinstance(value[name], dict) for name in SECTIONS if name in value
+    )
 
 
 def _is_anchors(value: Any) -> bool:
@@ -107,5 +177,12 @@ _REQUIRED: Mapping[str, Callable[[Any], bool]] = {
     "graph": lambda value: isinstance(value, dict),
     "class_names": _is_names,
     "anchors": _is_anchors,
-    "image_size": lambda value: type(value) is int and value > 0,
+    "image_size": lambda value: type(value) is int and 0 < value <= LARGEST_IMAGE,
+}
+_OPTIONAL: Mapping[str, Callable[[Any], bool]] = {
+    "config": _is_configuration,
+    "category_ids": _is_ids,
+    "config_hash": lambda value: isinstance(value, str),
+    "data_fingerprint": lambda value: isinstance(value, str),
+    "epoch": lambda value: type(value) is int,
 }

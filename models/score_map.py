@@ -15,6 +15,7 @@ from torch import Tensor
 from configs.errors import ConfigError
 
 METADATA_KEY = "score_map"
+MAX_KNOTS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class ScoreMap:
 
     def __post_init__(self) -> None:
         knots, values = np.array(self.knots), np.array(self.values)
+        if not (np.isfinite(knots).all() and np.isfinite(values).all()):
+            raise ValueError("a score map has finite numbers")
         if len(knots) < 2 or len(knots) != len(values) or (knots[0], knots[-1]) != (0.0, 1.0):
             raise ValueError("a score map has as many values as knots, from score 0 to score 1")
         if (np.diff(knots) <= 0).any() or (np.diff(values) <= 0).any():
@@ -64,6 +67,12 @@ def read_score_map(metadata: Mapping[str, Any], *, source: str) -> ScoreMap | No
     if stored is None:
         return None
     try:
-        return ScoreMap(tuple(map(float, stored["knots"])), tuple(map(float, stored["values"])))
-    except (KeyError, TypeError, ValueError) as error:
+        return ScoreMap(_numbers(stored["knots"]), _numbers(stored["values"]))
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"{source}: metadata '{METADATA_KEY}' is damaged: {error}") from error
+
+
+def _numbers(stored: Any) -> tuple[float, ...]:
+    if not isinstance(stored, list) or not 2 <= len(stored) <= MAX_KNOTS:
+        raise TypeError(f"a list of 2 to {MAX_KNOTS} numbers is expected")
+    return tuple(map(float, stored))

@@ -15,6 +15,11 @@ from models.pixel_scale import for_plain_pixels
 from models.resnet_weights import renamed_resnet
 
 SHOWN_NAMES = 5
+KINDS = {
+    True: frozenset({torch.float64, torch.float32, torch.float16, torch.bfloat16}),
+}
+KINDS[False] = KINDS[True] | {torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8}
+"""Types that values may have: of a tensor of the network that is floating, or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +120,12 @@ def _unusable(
         return f"the network has no such tensor; shape {tuple(tensor.shape)}"
     if keep_anchors and name.endswith(".anchors") and tensor.shape == own[name].shape:
         return "the network keeps its own anchors"
-    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+    if tensor.dtype not in KINDS[own[name].is_floating_point()]:
+        return f"holds {tensor.dtype}, the network {own[name].dtype}"
+    if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all()):
         return "holds NaN or infinity"
+    if name.endswith(".running_var") and bool((tensor < 0).any()):
+        return "holds variances below 0"
     return None
 
 

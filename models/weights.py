@@ -36,6 +36,8 @@ def detector_from_checkpoint(
         num_classes=len(metadata["class_names"]),
         anchors=metadata["anchors"] or None,
         source=source,
+        # The file decides of no more memory than it takes itself.
+        max_parameters=sum(tensor.numel() for tensor in tensors.values()),
     )
     report = transfer(detector, tensors)
     if report.missing:

@@ -1,7 +1,6 @@
 """Annotated pictures, annotated videos, and what is inside the boxes."""
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from assembly.outputs.output import annotated, write_file
 from data.sources.frame import Frame
 from utils.report.drawing import encode_jpeg
 from utils.runtime.errors import UserError
+from utils.runtime.printable import as_file_name
 from utils.structures.images import ImageArray
 from utils.structures.results import Detections
 
@@ -111,8 +111,3 @@ class AnnotatedVideos:
             )
         self._writer, self._name, self._size_wh = writer, frame.name, (width, height)
         return writer
-
-
-def as_file_name(text: str) -> str:
-    """Return `text` with what cannot stand in a file name replaced by _."""
-    return re.sub(r"[^\w.-]+", "_", text).strip(".") or "_"

@@ -14,6 +14,7 @@ from data.formats.yolo_writer import yolo_rows
 from data.sources.frame import Frame
 from utils.metrics.rows import detection_rows
 from utils.runtime.atomic import cannot_write, write_atomically
+from utils.runtime.printable import csv_cell
 from utils.structures.images import ImageArray, Record
 from utils.structures.results import Detections
 
@@ -55,7 +56,7 @@ class CsvTable:
 
     def __init__(self, path: Path, class_names: tuple[str, ...]) -> None:
         try:
-            self._file = path.open("w", encoding="utf-8", newline="")
+            self._file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
         except OSError as error:
             raise cannot_write(path, error) from error
         self._rows = csv.writer(self._file)
@@ -68,9 +69,9 @@ class CsvTable:
         for box, score, label in zip(
             found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True
         ):
-            picture = (frame.source, number, frame.image_id)
+            picture = (csv_cell(frame.source), number, frame.image_id)
             corners = [f"{corner:.2f}" for corner in box]
-            name = self._class_names[label]
+            name = csv_cell(self._class_names[label])
             self._rows.writerow([*picture, name, label, f"{score:.6f}", *corners])
         self._file.flush()
 

@@ -6,7 +6,6 @@ anchors are then fitted again.
 
 import contextlib
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from utils.runtime.atomic import write_json
 from utils.runtime.cache_folder import user_cache_folder
 from utils.runtime.errors import UserError
+from utils.runtime.json_file import read_json_object
 
 FITTER_VERSION = 1
 """Raised whenever the same boxes give other anchors."""
@@ -43,9 +43,9 @@ def key_of(
 def read(key: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64] | None:
     """Return the anchors (L, A, 2) kept under `key`, or None where nothing usable is kept."""
     try:
-        content = json.loads((_folder() / f"{key}.json").read_text(encoding="utf-8"))
+        content = read_json_object(_folder() / f"{key}.json")
         anchors = np.array(content["anchors"], np.float64)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (UserError, ValueError, KeyError, TypeError, OverflowError):
         return None
     is_usable = anchors.shape == shape and bool(np.isfinite(anchors).all()) and anchors.min() > 0
     return anchors if is_usable else None

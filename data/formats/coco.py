@@ -15,7 +15,15 @@ from typing import Any, Literal
 
 from configs.schema.data import CocoDataset, CocoSplit
 from configs.stated_paths import FileIndex, find_stated
-from data.formats.coco_boxes import Layout, find_layout, read_box, to_id, to_number, to_xyxy
+from data.formats.coco_boxes import (
+    LARGEST_ID,
+    Layout,
+    find_layout,
+    read_box,
+    to_id,
+    to_number,
+    to_xyxy,
+)
 from data.formats.coco_categories import match_categories
 from data.formats.coco_writer import coco_document
 from data.formats.files import SplitFiles, list_images, read_required, require_folder
@@ -24,19 +32,21 @@ from data.formats.sources import MOVED
 from data.label_report import decide
 from utils.runtime.atomic import write_atomically
 from utils.runtime.errors import UserError
+from utils.runtime.json_file import parse_json
+from utils.runtime.printable import shortened
 from utils.structures.images import Record
 
 NO_BOX = "bbox is not a list of four numbers"
 UNKNOWN_IMAGE = "image_id is not in images"
 UNKNOWN_CATEGORY = "category_id is not in categories"
 AREA_REPLACED = "area is not a positive number: box area taken"
+NAMED_TWICE = "several images have one file_name: all of them are used"
+NO_CROWD_FLAG = "iscrowd is neither 0 nor 1"
 LISTED_TWICE = "image id is listed more than once: first taken"
 NORMALISED = "bbox holds shares of the image: multiplied by its size"
 OTHER_ORDER = "bbox is read in another order than x, y, width, height"
 IDS_REPLACED = "image ids are no whole numbers of 64 bits: positions in the file taken"
 NOT_EXHAUSTIVE = "class is not exhaustively labelled in this image: neutral there"
-
-_LARGEST_ID = 2**63 - 1
 
 
 class CocoReader:
@@ -112,10 +122,7 @@ class CocoReader:
         return {"images": self._stated_images, "annotations": str(path)}
 
     def _parse(self, content: bytes) -> dict[str, Any]:
-        try:
-            document = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{self._annotations} is not valid JSON: {error}") from error
+        document = parse_json(content, source=self._annotations, allow_nan=True)
         for key in ("images", "annotations", "categories"):
             entries = document.get(key) if isinstance(document, dict) else None
             if not isinstance(entries, list) or not all(
@@ -132,26 +139,32 @@ class CocoReader:
         self, entries: Sequence[dict[str, Any]], raw: RawSplit
     ) -> dict[int | str, dict[str, Any]]:
         images: dict[int | str, dict[str, Any]] = {}
+        names: dict[str, list[int | str]] = defaultdict(list)
         for entry in entries:
             image_id = to_id(entry.get("id"))
             name = entry.get("file_name") or entry.get("coco_url") or entry.get("filename")
             if image_id is None or not isinstance(name, str):
                 raise UserError(
                     f"{self._annotations}: every image needs an 'id' and a 'file_name', "
-                    f"got {entry.get('id')!r} and {name!r}"
+                    f"got {shortened(repr(entry.get('id')), 60)} and {shortened(repr(name), 60)}"
                 )
             if image_id in images:
                 note = decide(self._annotations, f"image {image_id}", name, LISTED_TWICE, "noted")
                 raw.notes.append(note)
                 continue
             images[image_id] = {**entry, "file_name": name}
+            names[name].append(image_id)
         if not images:
             raise UserError(f"{self._key}: {self._annotations} lists no images")
+        for name, ids in names.items():
+            if len(ids) > 1:
+                note = decide(self._annotations, f"image {ids[1]}", name, NAMED_TWICE, "noted")
+                raw.notes.append(note)
         return images
 
     def _numbers(self, images: Mapping[int | str, Any], raw: RawSplit) -> dict[int | str, int]:
         """Return the image id of each id in the file: itself, where all are numbers."""
-        if all(isinstance(key, int) and abs(key) <= _LARGEST_ID for key in images):
+        if all(isinstance(key, int) and abs(key) < LARGEST_ID for key in images):
             return {key: key for key in images if isinstance(key, int)}
         first = next(iter(images))
         raw.notes.append(decide(self._annotations, "file", first, IDS_REPLACED, "noted"))
@@ -159,8 +172,9 @@ class CocoReader:
 
     def _find_image(self, name: str, index: FileIndex) -> tuple[str, str, bool]:
         """Return the path of an image, its fault and whether it is elsewhere than stated."""
-        if "\0" in name:
-            return str(self._images), f"its name {name!r} holds a null character", False
+        if not _is_file_name(name):
+            shown = shortened(repr(name), 60)
+            return str(self._images), f"no file can have its name {shown}", False
         plain = os.path.normpath(self._images / name)
         if plain in index:
             return plain, "", False
@@ -254,6 +268,9 @@ def _parse_annotation(
         return RawRow(location, bbox, fault=NO_BOX)
     if corners[2] <= corners[0] or corners[3] <= corners[1]:
         return RawRow(location, bbox, fault=NO_AREA)
+    crowd = _CROWD.get(_hashable(annotation.get("iscrowd")))
+    if crowd is None:
+        return RawRow(location, annotation.get("iscrowd"), fault=NO_CROWD_FLAG)
     area = to_number(annotation.get("area"))
     is_area_usable = area is not None and 0 < area < math.inf
     is_replaced = not is_area_usable and annotation.get("area") is not None
@@ -262,7 +279,7 @@ def _parse_annotation(
         bbox,
         label=categories[category_id],
         box=corners,
-        ignore=bool(to_number(annotation.get("iscrowd", 0))),
+        ignore=crowd,
         area=area if area is not None and is_area_usable else math.nan,
         repair="; ".join(filter(None, (repair, AREA_REPLACED * is_replaced))),
     )
@@ -288,6 +305,30 @@ def _neutral_rows(image: Mapping[str, Any], categories: Mapping[Any, int]) -> li
 def stated_size(image: Mapping[str, Any]) -> tuple[int, int] | None:
     """Return (height, width) of an entry of images; None where they are missing or no sizes."""
     height, width = to_number(image.get("height")), to_number(image.get("width"))
-    if height is None or width is None or not (math.isfinite(height) and math.isfinite(width)):
+    if height is None or width is None or not (_is_size(height) and _is_size(width)):
         return None
-    return (int(height), int(width)) if height >= 1 and width >= 1 else None
+    return int(height), int(width)
+
+
+def _is_size(value: float) -> bool:
+    return 1 <= value < LARGEST_ID
+
+
+def _is_file_name(value: str) -> bool:
+    """Tell whether a text can be the name of a file: no NUL, no half character."""
+    try:
+        return "\0" not in value and bool(os.fsencode(value))
+    except UnicodeEncodeError:
+        return False
+
+
+_CROWD = {
+    None: False, 0: False, 1: True, "0": False, "1": True, "false": False, "true": True,
+    "False": False, "True": True, "": False,
+}  # fmt: skip
+"""What tools write for iscrowd; true and false of JSON equal 1 and 0."""
+
+
+def _hashable(value: Any) -> Any:
+    plain = isinstance(value, int | float | str) or value is None
+    return value if plain else shortened(repr(value))

@@ -11,12 +11,17 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from data.formats.rows import to_float
+
 Box = tuple[float, float, float, float]
 BoxOrder = Literal["xywh", "xyxy", "cxcywh"]
 
 FROM_SEGMENTATION = "no bbox: box of the segmentation taken"
 NUMBERS_AS_TEXT = "bbox holds texts: read as numbers"
-_INTEGER = re.compile(r"[-+]?\d+(?:\.0*)?")
+LARGEST_ID = 2**62
+"""Above this, ids and sizes are no numbers that arrays of 64 bits can be computed with."""
+_INTEGER = re.compile(r"[-+]?\d{1,100}(?:\.0*)?", re.ASCII)
+_MAX_SHIFT = 64
 
 
 class Layout(NamedTuple):
@@ -101,7 +106,7 @@ def to_number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        return float(value)
+        return to_float(value) if isinstance(value, str) else float(value)
     except ValueError:
         return None
     except OverflowError:
@@ -117,14 +122,8 @@ def to_id(value: Any) -> int | str | None:
     if isinstance(value, float):
         return int(value) if math.isfinite(value) and value.is_integer() else None
     if isinstance(value, str):
-        return (
-            int(float(value)) if _INTEGER.fullmatch(value) and "." in value else _from_text(value)
-        )
+        return int(value.partition(".")[0]) if _INTEGER.fullmatch(value) else value or None
     return None
-
-
-def _from_text(value: str) -> int | str | None:
-    return int(value) if _INTEGER.fullmatch(value) else value or None
 
 
 def _share_inside(boxes: Any, order: str) -> bool:
@@ -167,7 +166,7 @@ def _around_mask(mask: Mapping[str, Any]) -> Sequence[float] | None:
     runs = _uncompress(counts) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(isinstance(run, int) and run >= 0 for run in runs):
         return None
-    if height <= 0 or width <= 0 or sum(runs) != height * width:
+    if not 0 < height * width < LARGEST_ID or height <= 0 or sum(runs) != height * width:
         return None
     ends = np.cumsum(np.array(runs, np.int64))
     starts = np.concatenate([[0], ends[:-1]])[1::2]
@@ -190,7 +189,7 @@ def _uncompress(text: str) -> list[int] | None:
     value = shift = 0
     for character in text:
         digit = ord(character) - 48
-        if not 0 <= digit < 64:
+        if not 0 <= digit < 64 or shift > _MAX_SHIFT:
             return None
         value |= (digit & 31) << shift
         shift += 5

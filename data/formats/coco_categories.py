@@ -1,14 +1,15 @@
 """Categories of a COCO file and the classes they stand for."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
-from data.formats.coco_boxes import to_id
+from data.formats.coco_boxes import LARGEST_ID, to_id
 from data.label_report import Decision, decide
 from utils.runtime.errors import UserError
+from utils.runtime.printable import shortened
 
 UNUSED_CATEGORY = "category is not in class_names and has no annotations: ignored"
 CLASS_WITHOUT_CATEGORY = "class of class_names has no category in this file"
@@ -30,11 +31,11 @@ def class_names_of(document: Mapping[str, Any]) -> tuple[str, ...]:
     entries = [(to_id(entry.get("id")), entry) for entry in document.get("categories", ())]
     known = [(key, entry) for key, entry in entries if key is not None]
     known.sort(key=lambda item: (isinstance(item[0], str), item[0]))
-    groups = {entry.get("supercategory") for _, entry in known}
+    groups = {_shown(entry.get("supercategory")) for _, entry in known}
     names = [
-        str(entry.get("name"))
+        name_of(entry)
         for key, entry in known
-        if used[key] or not (entry.get("supercategory") == "none" and entry.get("name") in groups)
+        if used[key] or not (entry.get("supercategory") == "none" and name_of(entry) in groups)
     ]
     return tuple(dict.fromkeys(names))
 
@@ -55,24 +56,41 @@ def match_categories(
     labels: dict[Any, int] = {}
     id_of: dict[int, Any] = {}
     for category in document["categories"]:
-        category_id, name = to_id(category.get("id")), category.get("name")
+        category_id, name = to_id(category.get("id")), name_of(category)
         if category_id is None or category_id in labels:
             raise UserError(
-                f"{file}: category {name!r} needs an id of its own, got {category.get('id')!r}"
+                f"{file}: category {shortened(repr(name), 60)} needs an id of its own, "
+                f"got {shortened(repr(category.get('id')), 60)}"
             )
         if name in index:
             label = labels[category_id] = index[name]
             if label not in id_of or used[category_id] > used[id_of[label]]:
                 id_of[label] = category_id
         elif used[category_id]:
-            raise UserError(_explain_unknown(name, class_names, file))
+            stated = set(map(name_of, document["categories"]))
+            raise UserError(_explain_unknown(name, class_names, stated, file))
         else:
             note = decide(file, f"category {category_id}", name, UNUSED_CATEGORY, "noted")
             notes.append(note)
     if not id_of:
-        names = ", ".join(str(entry.get("name")) for entry in document["categories"]) or "none"
-        raise UserError(f"{file}: no category is in data.class_names; the file has {names}")
+        names = ", ".join(map(name_of, document["categories"])) or "none"
+        raise UserError(
+            f"{file}: no category is in data.class_names; the file has {shortened(names, 500)}"
+        )
     return Categories(labels, _complete(id_of, class_names, document, file, notes))
+
+
+def name_of(category: Mapping[str, Any]) -> str:
+    """Return the name of a category as text, whatever it is."""
+    return _shown(category.get("name"))
+
+
+def _shown(name: Any) -> str:
+    return name if isinstance(name, str) else shortened(repr(name))
+
+
+def _is_number(value: int | str | None) -> TypeGuard[int]:
+    return isinstance(value, int) and abs(value) < LARGEST_ID
 
 
 def _count(document: Mapping[str, Any]) -> Counter[Any]:
@@ -87,23 +105,25 @@ def _complete(
     notes: list[Decision],
 ) -> tuple[int, ...]:
     """Return a number for every class; results need numbers even where ids are texts."""
-    numbers = [
-        key for entry in document["categories"] if isinstance(key := to_id(entry["id"]), int)
-    ]
+    numbers = [key for entry in document["categories"] if _is_number(key := to_id(entry["id"]))]
     unused = max(numbers, default=0) + 1
     ids = []
     for label, name in enumerate(class_names):
         if label not in id_of:
             notes.append(decide(file, "file", name, CLASS_WITHOUT_CATEGORY, "noted"))
         category_id = id_of.get(label)
-        ids.append(category_id if isinstance(category_id, int) else unused + label)
+        ids.append(category_id if _is_number(category_id) else unused + label)
     return tuple(ids)
 
 
-def _explain_unknown(name: object, class_names: Sequence[str], file: Path) -> str:
-    close = get_close_matches(str(name), class_names, n=1)
+def _explain_unknown(
+    name: str, class_names: Sequence[str], stated: Collection[str], file: Path
+) -> str:
+    # A near name that is a category of its own is another thing, not another spelling.
+    free = [known for known in class_names if known not in stated]
+    close = get_close_matches(shortened(name), free, n=1)
     hint = f"did you mean {close[0]!r} there?" if close else "add it there"
     return (
-        f"{file}: category {name!r} has annotations but is not in "
+        f"{file}: category {shortened(repr(name), 60)} has annotations but is not in "
         f"data.class_names ({', '.join(class_names)}); {hint}"
     )

@@ -1,5 +1,6 @@
 """Find and read the files of a data set, with errors that say which file is missing."""
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,13 @@ from data.image_io import IMAGE_SUFFIXES
 from data.label_report import Decision
 from utils.runtime.atomic import write_atomically
 from utils.runtime.errors import UserError
+from utils.runtime.printable import shortened
+from utils.runtime.regular_file import LARGEST_FILE, UnreadableFileError, read_regular
 from utils.structures.images import Record
 
 _READING_THREADS = 8
 _CHUNK = 100
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,29 +76,41 @@ def write_list(lines: Iterable[str], path: Path) -> str:
 def list_files(folder: Path) -> Iterator[str]:
     """Yield the path of every file under `folder`, hidden files and folders apart; any order.
 
-    A linked folder is entered once: a link to a folder above would show every file many times.
+    Links to folders are followed, but no folder is entered twice: a link back into the folder, or
+    two links to one, would multiply the data. What is left out is said in one line.
     """
-    entered: set[str] = set()
+    entered = {_identity(str(folder))}
+    skipped: list[str] = []
     for root, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".") and not _is_entered(f"{root}{os.sep}{name}", entered)
-        ]
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        # Real folders first, so that of a folder and a link to it the folder stays.
+        folders.sort(key=lambda name: os.path.islink(f"{root}{os.sep}{name}"))
+        for name in list(folders):
+            identity = _identity(f"{root}{os.sep}{name}")
+            if identity in entered:
+                folders.remove(name)
+                skipped.append(f"{root}{os.sep}{name}")
+            entered.add(identity)
         for name in names:
             if not name.startswith("."):
                 yield f"{root}{os.sep}{name}"
+    if skipped:
+        _logger.warning(
+            "%s: %d links lead to folders that are read already and are left out, e.g. %s",
+            shortened(folder),
+            len(skipped),
+            shortened(skipped[0]),
+        )
 
 
-def _is_entered(folder: str, entered: set[str]) -> bool:
-    """Tell whether a link leads to a folder that is searched already, and remember it."""
-    if not os.path.islink(folder):
-        return False
-    target = os.path.realpath(folder)
-    above = os.path.realpath(os.path.dirname(folder))
-    is_known = target in entered or above == target or above.startswith(target + os.sep)
-    entered.add(target)
-    return is_known
+def _identity(folder: str) -> tuple[int, int] | str:
+    """Return what a folder is, by whatever name."""
+    try:
+        status = os.stat(folder)
+    except (OSError, ValueError):
+        return folder
+    # Some file systems of Windows number nothing.
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)
 
 
 def list_images(folder: Path) -> list[str]:
@@ -114,18 +130,22 @@ def without_suffix(path: str) -> str:
 
 def require_folder(path: Path, key: str) -> Path:
     """Return `path`; raises UserError naming the settings key if it is no folder."""
-    if not path.is_dir():
+    try:
+        if path.is_dir():
+            return path
         what = "is not a folder" if path.exists() else "does not exist"
-        raise UserError(f"{key}: {path} {what}")
-    return path
+    except (OSError, ValueError):
+        what = "is no name that a folder can have"
+    raise UserError(f"{key}: {shortened(path)} {what}")
 
 
 def read_required(path: Path, key: str) -> bytes:
     """Return the content of a file that must be there; raises UserError naming the settings key."""
-    if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
-        raise UserError(f"{key}: {path} {what}")
-    return _read(str(path)) or b""
+    try:
+        return read_regular(path, limit=LARGEST_FILE)
+    except UnreadableFileError as error:
+        what = "does not exist" if error.is_missing else f"cannot be read: {error.reason}"
+        raise UserError(f"{key}: {shortened(path)} {what}") from error
 
 
 def read_present(paths: Iterable[str]) -> dict[str, bytes]:
@@ -159,11 +179,8 @@ def _read_all(paths: Iterable[str]) -> list[bytes | None]:
 
 def _read(path: str) -> bytes | None:
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError:  # no file has a name with a null character
-        return None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+        return read_regular(path)
+    except UnreadableFileError as error:
+        if error.is_missing:
+            return None
+        raise UserError(f"{shortened(path)} cannot be read: {error.reason}") from error

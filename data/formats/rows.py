@@ -26,8 +26,21 @@ DUPLICATE = "same box and class as an earlier row: used once"
 IMAGE_LEFT_OUT = "its image cannot be used"
 
 REPAIRABLE_PX = 1.0
+MAX_ROWS = 100_000
+"""Rows of one image; more are no labels but another kind of file."""
 ROUNDING_PX = 0.01
 """Farther outside than this is a decision; less is the rounding of decimals in the file."""
+
+
+def to_float(text: str) -> float:
+    """Return the number that a label file states; underscores are Python's own way of writing.
+
+    Raises:
+        ValueError: the text is no number.
+    """
+    if "_" in text:
+        raise ValueError(f"{text!r} is no number")
+    return float(text)
 
 
 class RawRow(NamedTuple):

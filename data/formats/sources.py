@@ -12,6 +12,8 @@ from configs.stated_paths import FileIndex, Found, find_stated, parts_of, portab
 from data.formats.files import is_image_name, list_files, list_images, read_required, to_text
 from data.label_report import Decision, decide
 from utils.runtime.errors import UserError
+from utils.runtime.printable import shortened
+from utils.runtime.regular_file import is_regular
 
 MOVED = "path does not exist as stated: taken from where the data set lies now"
 _SPLITS = ("train", "val", "test")
@@ -61,22 +63,34 @@ class Sources:
         """
         if _INLINE_BOXES.search(line):
             raise UserError(
-                f"{self._key}: {path} holds boxes behind the image names, which is not read; write "
-                "one label file per image, or convert the list with its tool"
+                f"{self._key}: {shortened(path)} holds boxes behind the image names, which is "
+                "not read; write one label file per image, or convert the list with its tool"
             )
-        stated = line.strip()
+        stated = line.strip().replace("\0", "\ufffd")  # a name that no file has
         folder, name = os.path.split(portable(stated))
-        if folder in moved and os.path.exists(place := os.path.join(moved[folder], name)):
+        if folder in moved and is_regular(place := os.path.join(moved[folder], name)):
             return place
         for root in dict.fromkeys((path.parent, self._root)):
             plain = os.path.abspath(root / stated)
-            if "\0" not in stated and os.path.exists(plain):
+            if is_regular(plain):
                 return plain
         found = self._find_moved(stated, path.parent)
         if found is None:
-            return os.path.abspath(path.parent / stated.replace("\0", ""))
+            self._refuse_columns(line, path)
+            return os.path.abspath(path.parent / stated)
         moved[folder] = os.path.dirname(found)
         return found
+
+    def _refuse_columns(self, line: str, path: Path) -> None:
+        """Raise UserError for a line that names an image and its labels side by side."""
+        first, *others = line.split()
+        folders = (path.parent, self._root)
+        if others and any(is_regular(os.path.abspath(folder / first)) for folder in folders):
+            raise UserError(
+                f"{self._key}: {shortened(path)} has several columns "
+                f"({shortened(line.strip(), 80)}); a list has one image a line, its labels are "
+                "found by its name"
+            )
 
     def _find_moved(self, stated: str, folder: Path) -> str | None:
         for root in dict.fromkeys((folder, self._root)):

@@ -26,12 +26,15 @@ from data.formats.files import (
     without_suffix,
     write_list,
 )
-from data.formats.rows import NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit
+from data.formats.rows import NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit, to_float
 from data.label_report import decide
 from utils.runtime.errors import UserError
+from utils.runtime.printable import shortened
 from utils.structures.images import Record
 
 BROKEN_XML = "XML cannot be parsed: counts as one rejected row"
+NOT_VOC = "no VOC annotation: counts as one rejected row"
+NO_DIFFICULT = "difficult is neither 0 nor 1"
 NO_BOX = "bndbox does not hold four numbers"
 NO_XML = "image without XML: taken as background"
 DIFFICULT = "object is flagged difficult"
@@ -171,6 +174,11 @@ class VocReader:
             stray = decide(image.label_file, "file", parsed, BROKEN_XML, "rejected")
             raw.stray_rows.append(stray)
             return replace(image, fault=f"its XML cannot be parsed ({parsed})")
+        strays = _stray_objects(parsed)
+        if parsed.tag != "annotation" or strays:
+            place = f"<{shortened(parsed.tag, 60)}>" if parsed.tag != "annotation" else "objects"
+            raw.stray_rows.append(decide(image.label_file, "file", place, NOT_VOC, "rejected"))
+            return replace(image, fault=f"its XML is no VOC annotation ({place} in another place)")
         stated_name = portable(parsed.findtext("filename") or "")
         if stated_name and without_suffix(Path(stated_name).name) != without_suffix(
             Path(image.path).name
@@ -191,11 +199,14 @@ class VocReader:
 
         if name not in self._index:
             return reject(f"class {name!r} is not in class_names")
-        is_difficult = (item.findtext("difficult") or "0").strip() not in ("0", "")
+        stated = (item.findtext("difficult") or "").strip()
+        is_difficult = _DIFFICULT.get(stated.lower())
+        if is_difficult is None:
+            return RawRow(location, stated, fault=NO_DIFFICULT)
         if is_difficult and self._dataset.difficult == "reject":
             return reject(DIFFICULT)
         try:
-            x1, y1, x2, y2 = map(float, texts)
+            x1, y1, x2, y2 = map(to_float, texts)
         except ValueError:
             return reject(NO_BOX)
         if not all(map(math.isfinite, (x1, y1, x2, y2))):
@@ -224,7 +235,7 @@ def _parse_xml(content: bytes) -> ElementTree.Element | str:
     error: Exception | None = None
     for text in _readings(content):
         try:
-            return ElementTree.fromstring(text)
+            return _without_namespaces(ElementTree.fromstring(text))
         except (ElementTree.ParseError, ValueError, LookupError) as failure:
             error = error or failure
     return str(error)
@@ -257,7 +268,7 @@ def _counts_from_zero(parsed: ElementTree.Element | str) -> str:
     for item in parsed.findall("object"):
         texts = [(item.findtext(f"bndbox/{corner}") or "").strip() for corner in _CORNERS]
         try:
-            corners = list(map(float, texts))
+            corners = list(map(to_float, texts))
         except ValueError:
             continue
         if 0 in corners[:2] or not all(map(float.is_integer, corners)):
@@ -276,10 +287,35 @@ def _located(stated: str, root: Path) -> Path:
     return Path(found.path if found else os.path.abspath(root / stated))
 
 
+_DIFFICULT = {
+    "": False, "0": False, "1": True, "false": False, "true": True, "no": False, "yes": True,
+    "unspecified": False,
+}  # fmt: skip
+"""What labelling tools write; "Unspecified" is the default of several."""
+
+
+def _without_namespaces(root: ElementTree.Element) -> ElementTree.Element:
+    """Return the tree with plain names: `{http://...}object` becomes `object`."""
+    for element in root.iter():
+        if isinstance(element.tag, str):
+            element.tag = element.tag.rpartition("}")[2]
+    return root
+
+
+def _stray_objects(root: ElementTree.Element) -> int:
+    """Return how many objects, or boxes without one, lie where VOC has none."""
+    own = root.findall("object")
+    boxes = sum(len(item.findall("bndbox")) for item in own)
+    parts = sum(len(item.findall("part/bndbox")) for item in own)
+    objects = sum(1 for _ in root.iter("object"))
+    all_boxes = sum(1 for _ in root.iter("bndbox"))
+    return objects - len(own) + all_boxes - boxes - parts
+
+
 def _stated_size(root: ElementTree.Element) -> tuple[int, int] | None:
     """Return (height, width); None where it is missing or, as often, written as 0."""
     try:
         height, width = (int(root.findtext(f"size/{side}") or 0) for side in ("height", "width"))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return (height, width) if height > 0 and width > 0 else None

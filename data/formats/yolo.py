@@ -15,7 +15,7 @@ from typing import Literal
 
 from configs.schema.data import YoloDataset
 from data.formats.files import SplitFiles, to_text, write_list
-from data.formats.rows import NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit
+from data.formats.rows import MAX_ROWS, NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit, to_float
 from data.formats.yolo_columns import (
     POLYGONS,
     WRONG_COLUMNS,
@@ -81,6 +81,7 @@ class YoloReader:
                     path=path,
                     image_id=image_id,
                     rows=parse_rows(text, num_classes, keypoints, first) if text else (),
+                    fault=too_many_rows(files.labels.get(label_file, b"")),
                     label_file="" if text is None else label_file,
                     is_normalised=True,
                 )
@@ -100,7 +101,7 @@ class YoloReader:
         if stated is not None:
             found: Keypoints | None = Keypoints(*stated[:2]) if stated else POLYGONS
         else:
-            found = find_keypoints(texts.values())
+            found = find_keypoints(t for t in texts.values() if t.count("\n") <= MAX_ROWS)
         if found is None:
             raise UserError(
                 f"data.{self._split}: some rows of more than 6 columns look like polygons, others "
@@ -133,10 +134,23 @@ class YoloReader:
             raw.notes.append(decide(self._dataset.path, "file", name, NO_CLASS_0, "noted"))
 
 
+def too_many_rows(content: bytes) -> str:
+    """Return the fault of an image with more rows than any image has, "" where it has none."""
+    count = content.count(b"\n") + 1
+    return (
+        "" if count <= MAX_ROWS else f"its label file has {count:,} lines, more than {MAX_ROWS:,}"
+    )
+
+
 def parse_rows(
     text: str, num_classes: int, keypoints: Keypoints = POLYGONS, first_class: int = 0
 ) -> list[RawRow]:
-    """Return a row for every line that is not blank; what cannot be parsed carries a fault."""
+    """Return a row for every line that is not blank; what cannot be parsed carries a fault.
+
+    A text of more than `MAX_ROWS` lines counts as one row, which is rejected.
+    """
+    if (count := text.count("\n")) > MAX_ROWS:
+        return [RawRow("file", f"{count:,} lines", fault=f"more than {MAX_ROWS:,} rows")]
     return [
         _parse_row(f"line {number}", line.strip(), num_classes, keypoints, first_class)
         for number, line in enumerate(text.split("\n"), start=1)
@@ -149,7 +163,7 @@ def _parse_row(
 ) -> RawRow:
     columns = line.split()
     try:
-        number, *coordinates = map(float, columns)
+        number, *coordinates = map(to_float, columns)
     except ValueError:
         fault = DECIMAL_COMMA if _COMMA.search(line) else NOT_A_NUMBER
         return reject(location, line, fault if len(columns) >= 5 or "," in line else WRONG_COLUMNS)

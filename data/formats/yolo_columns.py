@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from data.formats.rows import RawRow
+from data.formats.rows import RawRow, to_float
 
 WRONG_COLUMNS = "wrong number of columns: a box has 5, a polygon 7, 9, 11, ..."
 SIXTH_COLUMN = "column 6 taken for a confidence or track id: not used"
@@ -104,7 +104,7 @@ def _long_rows(text: str) -> Iterable[list[float]]:
         columns = line.split()
         if len(columns) > 6:
             try:
-                numbers = list(map(float, columns))
+                numbers = list(map(to_float, columns))
             except ValueError:
                 continue
             if all(map(math.isfinite, numbers)):

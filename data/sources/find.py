@@ -1,18 +1,21 @@
 """From what the user names to the files and addresses that are meant."""
 
 import glob
+import hashlib
 import os
 import re
 import sys
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
-from urllib.parse import urlsplit
 
 from data.formats.files import is_image_name, list_files, without_suffix
 from data.image_io import IMAGE_SUFFIXES
 from utils.runtime.errors import UserError
+from utils.runtime.printable import as_file_name, shortened
 
 VIDEO_SUFFIXES = frozenset(
     (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts")
@@ -37,7 +40,7 @@ class Found:
     @property
     def is_live(self) -> bool:
         """Whether it is a camera or stream."""
-        return self.location.isdecimal() or self.location.startswith(STREAM_SCHEMES)
+        return self.location.isdecimal() or is_stream(self.location)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,15 +93,40 @@ def find_sources(texts: Iterable[str], stdin: TextIO | None = None) -> Sources:
     )
 
 
+def is_stream(text: str) -> bool:
+    """Tell whether a text is an address of a kind that is read."""
+    return text.lower().startswith(STREAM_SCHEMES)
+
+
 def without_credentials(address: str) -> str:
-    """Return the address of a stream without user name and password, fit to be shown."""
-    return re.sub(r"^(\w+://)[^/@]*@", r"\1", address)
+    """Return anything that looks like an address without what opens it, fit to be shown.
+
+    User name and password, which end at the last @, query and fragment are left out. A password
+    may hold any character: where the end of the host cannot be told all before the @ goes.
+    """
+    match = _ADDRESS.match(address)
+    if match is None:
+        return shortened(address)
+    scheme, rest = match.group(1).lower(), match.group(2)
+    rest = rest.rpartition("@")[2] if "@" in rest else rest
+    return shortened(f"{scheme}{re.split('[?#;]', rest, maxsplit=1)[0]}")
+
+
+_ADDRESS = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*:/{1,2})(.*)", re.DOTALL)
+LONGEST_NUMBER = 4
+"""Digits of the number of a camera."""
 
 
 def _with_standard_input(texts: Iterable[str], stdin: TextIO | None) -> Iterator[str]:
     for text in texts:
         if text == STANDARD_INPUT:
-            lines = (line.strip() for line in stdin or sys.stdin)
+            source = stdin or sys.stdin
+            if source is None:
+                raise UserError("--source -: standard input is closed")
+            try:
+                lines = [line.strip() for line in source]
+            except (OSError, ValueError) as error:
+                raise UserError(f"--source -: cannot be read ({shortened(error)})") from error
             yield from (line for line in lines if line and line != STANDARD_INPUT)
         else:
             yield text
@@ -106,18 +134,29 @@ def _with_standard_input(texts: Iterable[str], stdin: TextIO | None) -> Iterator
 
 def _locate(text: str) -> Sequence[tuple[str, str]]:
     """Return (location, name of the results) of everything one text means."""
-    path = Path(text).expanduser()
-    if text.startswith(STREAM_SCHEMES):
-        return [(text, _stream_name(text))]
-    if path.is_dir():
-        return _in_folder(path)
-    if path.exists():
-        return [_file(path)]
-    if text.isdecimal():
-        return [(text, f"camera{text}")]
-    if glob.has_magic(text):
-        return _matching(str(path))
-    raise UserError(f"--source {text}: no such file, folder or camera")
+    if is_stream(text):
+        scheme, separator, rest = text.partition("://")
+        return [(f"{scheme.lower()}{separator}{rest}", _stream_name(text))]
+    shown = without_credentials(text)
+    if "://" in text:
+        raise UserError(f"--source {shown}: addresses begin with {', '.join(STREAM_SCHEMES)}")
+    try:
+        path = Path(text).expanduser()
+        if path.is_dir():
+            return _in_folder(path)
+        if path.exists():
+            return [_file(path)]
+        if text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER:
+            return [(text, f"camera{text}")]
+        if glob.has_magic(text):
+            return _matching(str(path))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"--source {shown}: {_reason(error)}") from error
+    raise UserError(f"--source {shown}: no such file, folder or camera")
+
+
+def _reason(error: Exception) -> str:
+    return shortened(error.strerror or error) if isinstance(error, OSError) else shortened(error)
 
 
 def _in_folder(folder: Path) -> list[tuple[str, str]]:
@@ -152,17 +191,59 @@ def _listed(suffixes: Iterable[str]) -> str:
 
 
 def _stream_name(address: str) -> str:
-    parts = urlsplit(without_credentials(address))
-    return re.sub(r"[^\w.-]+", "_", f"{parts.netloc}{parts.path}").strip("_") or "stream"
+    place = without_credentials(address).partition("://")[2]
+    return as_file_name(place).strip("_") or "stream"
 
 
 def _apart(located: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield locations with names that differ, capital letters not counted: a, a-2, a-3."""
+    """Yield locations with names that differ, capital letters not counted: a, a-2, a-3.
+
+    Results of a video or stream lie in a folder of its name, which no other name may reach into.
+    """
     taken: set[str] = set()
+    folders: set[str] = set()
+    moving = {place for place in located if not is_image_name(place)}
+    for place in sorted(located, key=lambda place: place in moving):
+        taken |= {_plain(parent) for parent in _parents(located[place])}
+    numbers: Counter[str] = Counter()
+    used: set[str] = set()
     for location, name in located.items():
-        chosen, number = name, 1
-        while chosen.casefold() in taken:
-            number += 1
-            chosen = f"{name}-{number}"
-        taken.add(chosen.casefold())
+        chosen = name = _short_parts(name)
+        is_moving = location in moving
+        while (
+            _plain(chosen) in used
+            or any(_plain(parent) in folders for parent in _parents(chosen))
+            or (is_moving and _plain(chosen) in taken)
+        ):
+            numbers[_plain(name)] += 1
+            chosen = f"{name}-{numbers[_plain(name)] + 1}"
+        used.add(_plain(chosen))
+        if is_moving:
+            folders.add(_plain(chosen))
         yield location, chosen
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split(os.sep)
+    return [os.sep.join(parts[:end]) for end in range(1, len(parts))]
+
+
+def _short_parts(name: str) -> str:
+    """Return a name whose parts leave room for the suffixes that results get."""
+    return os.sep.join(_short(part) for part in name.split(os.sep))
+
+
+def _short(part: str) -> str:
+    raw = os.fsencode(part)
+    if len(raw) <= LONGEST_PART:
+        return part
+    digest = hashlib.sha256(raw).hexdigest()[:8]
+    return f"{os.fsdecode(raw[: LONGEST_PART - 9]).rstrip()}-{digest}"
+
+
+LONGEST_PART = 200
+"""Bytes of a name; file systems take 255."""

@@ -1,20 +1,26 @@
 """Moving pictures: video files, which end, and cameras and streams, which break off."""
 
 import logging
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol, cast
+from contextlib import suppress
+from typing import Any, Protocol, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from data.sources.find import Found
+from data.sources.find import Found, is_stream, without_credentials
 from utils.runtime.errors import UserError
+from utils.runtime.interrupt import stopping_at_once
 from utils.structures.images import ImageArray
 
 logger = logging.getLogger(__name__)
 
+OPEN_S = 15.0
+"""Seconds that a stream has for its first answer, and for every picture."""
 USUAL_FRAME_RATE = 25.0
 """Pictures per second of sources that do not say."""
 HIGHEST_FRAME_RATE = 240.0
@@ -46,8 +52,48 @@ class Capture(Protocol):
 
 def open_capture(location: str) -> Capture:
     """Return the capture of a file, the number of a camera or an address; it may be closed."""
-    target: str | int = int(location) if location.isdecimal() else location
-    return cast(Capture, cv2.VideoCapture(target))
+    try:
+        if location.isdecimal():
+            return cast(Capture, cv2.VideoCapture(int(location)))
+        if not is_stream(location):
+            return cast(Capture, cv2.VideoCapture(location))
+        logger.info("connecting to %s", without_credentials(location))
+        return _within_patience(location)
+    except cv2.error as error:
+        raise UserError(f"{without_credentials(location)}: cannot be opened") from error
+
+
+def _within_patience(address: str) -> Capture:
+    """Return the capture of an address, opened in a thread: signals are seen meanwhile.
+
+    Raises:
+        UserError: nothing answered within `OPEN_S`.
+        StopWaiting: the program is asked to stop.
+    """
+    limits = [
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(OPEN_S * 1000),
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(OPEN_S * 1000),
+    ]  # fmt: skip
+    opened: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            opened.put(cv2.VideoCapture(address, cv2.CAP_FFMPEG, limits))
+        except cv2.error:
+            opened.put(None)
+
+    threading.Thread(target=work, name="opening a stream", daemon=True).start()
+    end = time.monotonic() + OPEN_S + 2.0
+    while time.monotonic() < end:
+        with suppress(queue.Empty), stopping_at_once():
+            capture = opened.get(timeout=0.5)
+            if capture is None:
+                break
+            return cast(Capture, capture)
+    raise UserError(
+        f"{without_credentials(address)}: gave no answer within {OPEN_S:.0f} s; is the address "
+        "right and the stream on?"
+    )
 
 
 class VideoFile:

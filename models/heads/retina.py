@@ -52,6 +52,10 @@ class DeltaDecoder(BoxFirst):
         return torch.cat((centers - half_sizes, centers + half_sizes), dim=-1)
 
 
+MAX_DEPTH = 64
+"""Of a tower; the paper has 4."""
+
+
 class Retina(AnchorHead):
     """Anchor head without objectness: class and box towers whose weights all levels share.
 
@@ -86,6 +90,8 @@ class Retina(AnchorHead):
             raise ValueError(
                 f"levels must have equally many channels, got {', '.join(map(str, channels))}"
             )
+        if depth > MAX_DEPTH:
+            raise ValueError(f"depth must be at most {MAX_DEPTH}, got {depth}")
         if min(width, depth) < 1:
             raise ValueError(f"width and depth must be from 1, got {width} and {depth}")
         towers = (_Tower(channels, width, depth, has_norm=has_norm) for _ in range(2))

@@ -69,7 +69,7 @@ def test_help_names_every_key() -> None:
 
 def test_help_says_range_default_and_meaning() -> None:
     text = settings_help(("train", "loss"))
-    assert "train.image_size  a whole number of at least 32 and a multiple of 32; default 640" in (
+    assert "train.image_size  a whole number from 32 to 8192 and a multiple of 32; default 640" in (
         text
     )
     assert "Side of the square network input, pixels, multiple of 32." in text

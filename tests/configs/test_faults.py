@@ -55,7 +55,7 @@ def _first_unknown(key: str) -> str:
         ("train: {epochs: true}", "train.epochs is true (experiment.yaml:1); must be a whole "
          "number of at least 1"),
         ("train: {image_size: 33}", "train.image_size is 33 (experiment.yaml:1); must be a whole "
-         "number of at least 32 and a multiple of 32"),
+         "number from 32 to 8192 and a multiple of 32"),
         ("augment: {mosaic: 1.5}", "augment.mosaic is 1.5 (experiment.yaml:1); must be a number "
          "from 0 to 1"),
         ("train: {clip_norm: .inf}", "train.clip_norm is .inf (experiment.yaml:1); must be a "

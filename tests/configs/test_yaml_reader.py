@@ -87,7 +87,7 @@ def test_messages_are_one_line() -> None:
         ("a:\n  b: 1\n  b: 2", r"x\.yaml:3: key 'b' is already stated in line 2"),
         ("a: 1\nb: [1, 2", r"x\.yaml:2: not valid YAML"),
         ("a:\n\t- 1", r"x\.yaml:2: not valid YAML: a tab; indent with spaces"),
-        ("a: !!python/object:os.system x", r"x\.yaml:1: not valid YAML"),
+        ("a: !!python/object:os.system x", r"x\.yaml:1: tag .* is not allowed"),
         ("a: !mine x", r"x\.yaml:1: tag '!mine' is not allowed"),
         ("a: &b {<<: {c: 1}}", r"x\.yaml:1: merge keys"),
         ("a: &b [*b]", r"x\.yaml:1: an alias that contains itself"),
@@ -134,7 +134,7 @@ def test_aliases_that_repeat_aliases_do_not_fill_the_memory() -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("[" * 5000, "nested too deeply"), ("%YAML 1.1\n---\n!!int", "damaged or cut short")],
+    [("[" * 5000, "nested too deeply"), ("%YAML 1.1\n---\n!!int", "is not allowed")],
 )
 def test_what_the_parser_stumbles_over_is_refused(text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):

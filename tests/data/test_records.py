@@ -308,7 +308,7 @@ def test_cache_lies_outside_the_data_set(tmp_path: Path) -> None:
 
 
 def test_synthetic_data_is_written_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def ensure_written(dataset: SyntheticDataset) -> YoloDataset:
+    def ensure_written(dataset: SyntheticDataset, **_: object) -> YoloDataset:
         return yolo(Path(dataset.path), {"a": ROW}, class_names=dataset.class_names)
 
     fake = types.ModuleType("data.synthetic")

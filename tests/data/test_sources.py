@@ -137,7 +137,7 @@ def test_cameras_and_streams_and_a_file_called_zero(
     found = find_sources(["0", address])
     assert [s.name for s in found.streams] == ["camera0", "host_554_live_one"]
     assert found.streams[1].location == address
-    assert found.streams[1].shown == "rtsp://host:554/live/one?x=1"
+    assert found.streams[1].shown == "rtsp://host:554/live/one"
     touch(tmp_path / "0" / "a.jpg")
     assert find_sources(["0"]).streams == ()
 

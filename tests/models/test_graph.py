@@ -187,3 +187,9 @@ def test_parts_of_a_sum_that_differ_name_the_row() -> None:
     backbone = [*tiny_graph()["backbone"][:2], [[1, 0], 1, "Add", []]]
     with pytest.raises(ConfigError, match=r"graph, row 2 \(Add\): does not fit .*cannot be added"):
         build_detector(tiny_graph(backbone=backbone), num_classes=3)
+
+
+def test_a_graph_without_rows_has_no_head() -> None:
+    mapping = {**tiny_graph(), "backbone": [], "head": []}
+    with pytest.raises(ConfigError, match="the last row, and no other, must be"):
+        parse_graph(mapping, num_classes=3)

@@ -27,7 +27,7 @@ def test_runs_that_start_at_once_never_share_a_folder(tmp_path: Path) -> None:
 
 def test_a_file_in_the_way_is_the_users_error(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
-    with pytest.raises(UserError, match=r"cannot write .*runs.x: .*; free space or choose another"):
+    with pytest.raises(UserError, match=r"cannot write .*runs.x: .*; something else has that name"):
         claim_run_folder(tmp_path / "runs", "x")
 
 

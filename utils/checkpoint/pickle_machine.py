@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from utils.runtime.errors import UserError
+from utils.runtime.printable import shortened
 
-MAX_OPCODES = 20_000_000
+MAX_OPCODES = 400_000
+"""Released checkpoints have about 60,000."""
+MAX_KEY_PARTS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,10 @@ class PickleMachine:
             TypeError,
             AttributeError,
             OverflowError,
+            RecursionError,
+            MemoryError,
         ) as error:
-            raise PickleError(f"{self._source}: damaged pickle ({error})") from error
+            raise PickleError(f"{self._source}: damaged pickle ({shortened(error)})") from error
         raise PickleError(f"{self._source}: pickle ends before it is complete")
 
     def _step(self, name: str, argument: Any) -> None:
@@ -121,8 +126,8 @@ class PickleMachine:
         found = Global(module, name)
         if not self._allow(found):
             raise PickleError(
-                f"{self._source} names {found}, which has no place in a checkpoint; refused, "
-                "nothing of the file was executed"
+                f"{self._source} names {shortened(found)}, which has no place in a checkpoint; "
+                "refused, nothing of the file was executed"
             )
         return found
 
@@ -186,7 +191,7 @@ class PickleMachine:
         items, target = self._pop_to_mark(), self._stack[-1]
         if not isinstance(target, set):
             raise ValueError(f"set items for a {type(target).__name__}")
-        target.update(items)
+        target.update(map(_key, items))
 
     def _set_item(self, _: Any) -> None:
         value, key = self._stack.pop(), self._stack.pop()
@@ -201,7 +206,7 @@ class PickleMachine:
         if not isinstance(items, dict) or len(flat) % 2:
             raise ValueError(f"items for a {type(target).__name__}")
         for key, value in zip(flat[::2], flat[1::2], strict=True):
-            items[key] = value
+            items[_key(key)] = value
 
     def _tuple(self, _: Any) -> None:
         self._stack.append(tuple(self._pop_to_mark()))
@@ -215,7 +220,7 @@ class PickleMachine:
         self._set_pairs(flat)
 
     def _frozenset(self, _: Any) -> None:
-        self._stack.append(frozenset(self._pop_to_mark()))
+        self._stack.append(frozenset(map(_key, self._pop_to_mark())))
 
     def _persistent_id(self, _: Any) -> None:
         self._stack.append(self._persistent(self._stack.pop()))
@@ -259,3 +264,16 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
     "EMPTY_TUPLE": tuple,
 }
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+def _key(value: Any) -> Any:
+    """Return what may be a key or an element of a set: text, a number, or a flat tuple of these.
+
+    To hash a tuple of tuples of tuples takes as long as somebody wants, or all of the C stack.
+    """
+    is_flat = type(value) is tuple and len(value) <= MAX_KEY_PARTS
+    if is_flat and all(type(part) in (str, int) for part in value):
+        return value
+    if value is None or type(value) in (str, int, float, bool, bytes):
+        return value
+    raise ValueError(f"a {type(value).__name__} as key")

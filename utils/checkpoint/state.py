@@ -17,6 +17,8 @@ from utils.checkpoint.tensor_file import DamagedFileError, format_tensor_file, r
 from utils.checkpoint.tree import flatten, unflatten
 from utils.runtime.atomic import cannot_write, sync_folder, write_durably
 from utils.runtime.errors import UserError
+from utils.runtime.json_file import parse_json
+from utils.runtime.regular_file import LARGEST_FILE, read_regular
 
 FORMAT_VERSION = 1
 TENSORS = "state.safetensors"
@@ -117,11 +119,11 @@ def _write(folder: Path, tree: Any) -> None:
 def _read(folder: Path) -> Any:
     path = folder / VALUES
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_regular(path, limit=LARGEST_FILE), source=path)
         values, checksum, version = (
             content[key] for key in ("values", "checksum", "format_version")
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (UserError, KeyError, TypeError) as error:
         raise DamagedFileError(f"{path} is missing or damaged ({type(error).__name__})") from error
     if _values_checksum(version, values) != checksum:
         raise DamagedFileError(f"{path} is damaged: its content does not match its checksum")

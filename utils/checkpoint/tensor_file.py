@@ -17,8 +17,13 @@ from safetensors.torch import save as format_tensors
 from torch import Tensor
 
 from utils.runtime.errors import UserError
+from utils.runtime.json_file import BrokenJsonError, parse_json
+from utils.runtime.printable import shortened
+from utils.runtime.regular_file import LARGEST_FILE, read_regular
 
 HEADER_KEY = "focaldet"
+LONGEST_HEADER = 100_000_000
+"""Bytes, as the format itself has it."""
 LENGTH_BYTES = 8
 """A safetensors file starts with the length of its JSON header, little-endian."""
 
@@ -48,20 +53,27 @@ def read_tensor_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         DamagedFileError: cut short, a bit flipped, or not a file of this program.
         UserError: cannot be read.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    data = read_regular(path, limit=LARGEST_FILE)
     try:
         length = int.from_bytes(data[:LENGTH_BYTES], "little")
-        tensors = parse_tensors(data)
-        raw = json.loads(data[LENGTH_BYTES : LENGTH_BYTES + length])
-        header = json.loads(raw["__metadata__"][HEADER_KEY])
+        if length > LONGEST_HEADER:
+            raise ValueError(f"a header of {length} bytes")
+        raw = parse_json(data[LENGTH_BYTES : LENGTH_BYTES + length], source=path)
+        header = parse_json(raw["__metadata__"][HEADER_KEY], source=path)
         checksum = header.pop("checksum")
         aliases, metadata = header["aliases"], header["metadata"]
+        tensors = parse_tensors(data)
         tensors.update({alias: tensors[name] for alias, name in aliases.items()})
+        unique = {name: tensor for name, tensor in tensors.items() if name not in aliases}
+        own_checksum = _checksum(unique, header)
+        if not isinstance(metadata, dict):
+            raise TypeError(f"metadata is a {type(metadata).__name__}")
     except (
+        BrokenJsonError,
         SafetensorError,
+        RuntimeError,
+        OverflowError,
+        MemoryError,
         ValueError,
         LookupError,
         TypeError,
@@ -71,8 +83,7 @@ def read_tensor_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise DamagedFileError(
             f"{path} is not a whole safetensors file of this program ({_short(error)})"
         ) from error
-    unique = {name: tensor for name, tensor in tensors.items() if name not in aliases}
-    if checksum != _checksum(unique, header):
+    if checksum != own_checksum:
         raise DamagedFileError(f"{path} is damaged: its content does not match its checksum")
     return tensors, metadata
 
@@ -120,4 +131,4 @@ def _checksum(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
 
 
 def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error)[:120]}"
+    return f"{type(error).__name__}: {shortened(error, 120)}"

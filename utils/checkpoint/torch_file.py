@@ -19,6 +19,8 @@ from torch import Tensor
 
 from utils.checkpoint.pickle_machine import Call, Global, PickleError, PickleMachine
 from utils.runtime.errors import UserError
+from utils.runtime.printable import shortened
+from utils.runtime.regular_file import open_regular
 
 FOREIGN_SUFFIXES = frozenset({".pt", ".pth"})
 DTYPES = {
@@ -46,7 +48,28 @@ INERT = frozenset(
     }
 )  # fmt: skip
 """Harmless things that released and fine-tuned checkpoints name; none of them is called."""
-MAX_PICKLE_BYTES = 256 * 2**20
+MAX_PICKLE_BYTES = 64 * 2**20
+MAX_NESTING = 64
+"""Modules within modules."""
+LONGEST_NAME = 1000
+MOST_COPIES = 4
+"""How often a tensor may be described before the file asks for more memory than it is worth."""
+SPARE_BYTES = 2**20
+MAX_DIMENSIONS = 8
+_DAMAGE = (
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+"""What zipfile raises for damaged directories, encryption and sizes beyond the file, and what torch
+and Python raise for descriptions without sense."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,20 +92,35 @@ def read_torch_file(path: Path) -> ForeignCheckpoint:
     Raises:
         UserError: not a torch zip file, damaged, or it names something that is refused.
     """
+    source = shortened(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            root = _TorchArchive(archive, str(path)).load()
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            root = _TorchArchive(archive, source).load()
+            return _interpret(root, source, _Budget(source, path.stat().st_size))
     except zipfile.BadZipFile as error:
         raise UserError(
-            f"{path} is not a PyTorch zip checkpoint ({error}); files written before torch 1.6 "
-            "have to be saved again with a newer torch"
+            f"{source} is not a PyTorch zip checkpoint ({shortened(error)}); files written before "
+            "torch 1.6 have to be saved again with a newer torch"
         ) from error
     except (OSError, EOFError, NotImplementedError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
-    except (ValueError, RuntimeError, LookupError, struct.error, zlib.error) as error:
-        # What zipfile raises for damaged directories, encryption and sizes beyond the file.
-        raise UserError(f"{path} is damaged ({type(error).__name__}: {error})") from error
-    return _interpret(root, str(path))
+        raise UserError(f"{source} cannot be read: {shortened(error)}") from error
+    except _DAMAGE as error:
+        reason = f"{type(error).__name__}: {shortened(error)}"
+        raise UserError(f"{source} is damaged ({reason})") from error
+
+
+class _Budget:
+    """What the tensors and names of one file may take together."""
+
+    def __init__(self, source: str, file_bytes: int) -> None:
+        self._source = source
+        self._left = MOST_COPIES * file_bytes + SPARE_BYTES
+
+    def take(self, num_bytes: int) -> None:
+        """Raise PickleError where a file describes more than it can hold."""
+        self._left -= num_bytes
+        if self._left < 0:
+            raise PickleError(f"{self._source}: its tensors overlap and are larger than the file")
 
 
 class _TorchArchive:
@@ -119,10 +157,12 @@ class _TorchArchive:
             case ("storage", Global(module="torch", name=kind), str(key), _, int(count)):
                 pass
             case _:
-                raise PickleError(f"{self._source}: unknown reference {str(identifier)[:80]}")
+                raise PickleError(
+                    f"{self._source}: unknown reference, a {type(identifier).__name__}"
+                )
         dtype = DTYPES.get(kind)
         if dtype is None or count < 0:
-            raise PickleError(f"{self._source}: storage {kind} of {count} elements is not known")
+            raise PickleError(f"{self._source}: storage {shortened(kind)} is not known")
         if key not in self._storages:
             size = count * dtype.itemsize
             data = self._read(f"{self._prefix}data/{key}", limit=size)
@@ -142,43 +182,52 @@ def _is_allowed(found: Global) -> bool:
     return name in INERT or (name.startswith(MODULE_PREFIXES) and found.name[:1].isupper())
 
 
-def _tensor(call: Call, source: str) -> Tensor | None:
+def _tensor(call: Call, source: str, budget: _Budget) -> Tensor | None:
     """Return the tensor a recorded rebuild call describes, None if it describes something else."""
+    for _ in range(2):  # a parameter is a call around that of its tensor
+        match call:
+            case Call(function=Global(name="_rebuild_parameter"), arguments=(Call() as inner, *_)):
+                call = inner
     match call:
-        case Call(function=Global(name="_rebuild_parameter"), arguments=(Call() as inner, *_)):
-            return _tensor(inner, source)
         case Call(
             function=Global(name="_rebuild_tensor_v2"),
             arguments=(Tensor() as storage, int(offset), tuple(shape), tuple(stride), *_),
         ):
-            return _view(storage, offset, shape, stride, source)
+            return _view(storage, (offset, shape, stride), source, budget)
     return None
 
 
 def _view(
-    storage: Tensor, offset: int, shape: tuple[Any, ...], stride: tuple[Any, ...], source: str
+    storage: Tensor,
+    place: tuple[int, tuple[Any, ...], tuple[Any, ...]],
+    source: str,
+    budget: _Budget,
 ) -> Tensor:
+    offset, shape, stride = place
+    if len(shape) > MAX_DIMENSIONS or len(stride) > MAX_DIMENSIONS:
+        raise PickleError(f"{source}: a tensor has more than {MAX_DIMENSIONS} dimensions")
     numbers = (offset, *shape, *stride)
     whole = all(type(n) is int and 0 <= n < 2**40 for n in numbers) and len(shape) == len(stride)
-    if not whole or len(shape) > 8:
-        raise PickleError(f"{source}: a tensor has shape {shape} and strides {stride}")
+    if not whole:
+        raise PickleError(f"{source}: a tensor has a shape or strides that none can have")
     last = offset + sum((n - 1) * s for n, s in zip(shape, stride, strict=True))
     # Overlapping strides could claim far more elements than the file holds.
     if math.prod(shape) > storage.numel() or (math.prod(shape) and last >= storage.numel()):
         raise PickleError(f"{source}: a tensor of shape {shape} does not fit its storage")
+    budget.take(math.prod(shape) * storage.element_size())
     return storage.as_strided(shape, stride, offset).contiguous()
 
 
-def _interpret(root: Any, source: str) -> ForeignCheckpoint:
+def _interpret(root: Any, source: str, budget: _Budget) -> ForeignCheckpoint:
     for entry in ("ema", "model", "state_dict", "model_state_dict"):
         value = _as_mapping(root).get(entry)
         if value is not None and not isinstance(value, int | float | str):
-            return _from_entry(value, entry, source)
-    return _from_entry(root, "file", source)
+            return _from_entry(value, entry, source, budget)
+    return _from_entry(root, "file", source, budget)
 
 
-def _from_entry(value: Any, entry: str, source: str) -> ForeignCheckpoint:
-    tensors = dict(_named_tensors(value, source))
+def _from_entry(value: Any, entry: str, source: str, budget: _Budget) -> ForeignCheckpoint:
+    tensors = dict(_named_tensors(value, source, budget))
     if not tensors:
         raise UserError(f"{source}: no tensors found in its entry '{entry}'")
     attributes = _as_mapping(value.state) if isinstance(value, Call) else {}
@@ -192,7 +241,7 @@ def _from_entry(value: Any, entry: str, source: str) -> ForeignCheckpoint:
 
 
 def _class_names(value: Any) -> tuple[str, ...] | None:
-    if isinstance(value, dict) and sorted(value, key=str) == sorted(range(len(value)), key=str):
+    if isinstance(value, dict) and all(index in value for index in range(len(value))):
         value = [value[index] for index in range(len(value))]
     if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
         return tuple(value)
@@ -206,16 +255,18 @@ def _as_mapping(value: Any) -> dict[Any, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _named_tensors(root: Any, source: str) -> Iterator[tuple[str, Tensor]]:
+def _named_tensors(root: Any, source: str, budget: _Budget) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors of a state dict or of a recorded module, named as torch names them.
 
     Each recorded module is entered once: a file may refer to one object from many places.
     """
-    pending: list[tuple[str, Any]] = [("", root)]
+    pending: list[tuple[str, Any, int]] = [("", root, 0)]
     entered: set[int] = set()
     while pending:
-        prefix, value = pending.pop()
-        if isinstance(value, Call) and (tensor := _tensor(value, source)) is not None:
+        prefix, value, depth = pending.pop()
+        if len(prefix) > LONGEST_NAME or depth > MAX_NESTING:
+            raise PickleError(f"{source}: a name is longer or deeper nested than any network has")
+        if isinstance(value, Call) and (tensor := _tensor(value, source, budget)) is not None:
             yield prefix[:-1], tensor
             continue
         if id(value) in entered:
@@ -227,7 +278,7 @@ def _named_tensors(root: Any, source: str) -> Iterator[tuple[str, Tensor]]:
             for group in ("_parameters", "_buffers", "_modules"):
                 children.update(_as_mapping(value.state.get(group)))
         pending += [
-            (f"{prefix}{name}.", child)
+            (f"{prefix}{name[: LONGEST_NAME + 1]}.", child, depth + 1)
             for name, child in reversed(children.items())
             if isinstance(name, str) and isinstance(child, Call | dict)
         ]

@@ -46,4 +46,10 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise UserError(
             f"{path} has layout version {version}, this program reads {FORMAT_VERSION}; {remedy}"
         )
-    return tensors, header["content"]
+    content = header.get("content")
+    if not isinstance(content, dict):
+        raise UserError(
+            f"{path} says nothing of its weights but a {type(content).__name__}; "
+            "train or convert the weights again"
+        )
+    return tensors, content

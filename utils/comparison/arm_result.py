@@ -1,5 +1,6 @@
 """One arm against the baseline: difference, interval, p-value, verdict and what would change it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,7 +13,15 @@ from utils.comparison.intervals import Interval, bca_interval, percentile_interv
 from utils.comparison.power import Design, power
 from utils.comparison.replication import RunReplicates, Weights, paired_replicates, stacked
 from utils.comparison.significance import holm, max_statistic_p, sign_flip_p
-from utils.comparison.verdict import Needed, Rule, Word, decide, fewest_seeds, needed
+from utils.comparison.verdict import (
+    Needed,
+    Rule,
+    Word,
+    decide,
+    fewest_seeds,
+    needed,
+    why_not_equivalent,
+)
 
 NAMES = ("map50_95", "map50", "map75")
 
@@ -48,6 +57,8 @@ class ArmResult:
     p_corrected: float
     word: Word
     needed: Needed
+    bar: str = ""
+    """Why the arm cannot be called equivalent whatever its interval."""
 
     @property
     def main(self) -> Difference:
@@ -78,9 +89,18 @@ def difference(
 
 
 def judge_arms(
-    differences: Mapping[str, Mapping[str, Difference]], test: VerdictSettings
+    differences: Mapping[str, Mapping[str, Difference]],
+    test: VerdictSettings,
+    *,
+    baseline: float = math.inf,
 ) -> dict[str, ArmResult]:
-    """Return the verdict on every arm; `differences` by arm, then by name."""
+    """Return the verdict on every arm.
+
+    Args:
+        differences: by arm, then by name.
+        test: rule of the comparison.
+        baseline: mean mAP50-95 of the baseline, points.
+    """
     deltas = {arm: by_name[NAMES[0]].by_seed for arm, by_name in differences.items()}
     single = {arm: sign_flip_p(list(by_seed.values())) for arm, by_seed in deltas.items()}
     corrected = _corrected(single, deltas, test.correction)
@@ -96,8 +116,14 @@ def judge_arms(
             p_value=single[arm],
             p_corrected=corrected[arm],
             word=decide(
-                main.deciding(test.interval), main.narrow, corrected[arm], rule, num_seeds=num_seeds
+                main.deciding(test.interval),
+                main.narrow,
+                corrected[arm],
+                rule,
+                num_seeds=num_seeds,
+                baseline=baseline,
             ),
+            bar=why_not_equivalent(rule, num_seeds=num_seeds, baseline=baseline),
             needed=needed(main.replicates, rule, num_seeds=num_seeds, min_seeds=fewest),
         )
     return results

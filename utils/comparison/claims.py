@@ -10,7 +10,12 @@ import os
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
+
+from utils.runtime.errors import UserError
+from utils.runtime.json_file import read_json_object
+from utils.runtime.printable import shortened
 
 STALE_S = 180.0
 """Seconds without renewal after which an owner on another machine counts as dead."""
@@ -66,8 +71,34 @@ def take_claim(folder: Path, key: str) -> Claim | None:
 def write_owner(path: Path, child: int | None) -> None:
     """Write down this process, and the one that works for it."""
     processes = [pid for pid in (os.getpid(), child) if pid is not None]
-    owner = {"host": socket.gethostname(), "processes": [[p, _started(p)] for p in processes]}
+    owner = {
+        "host": socket.gethostname(),
+        "space": _process_space(),
+        "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "processes": [[p, _started(p)] for p in processes],
+    }
     path.write_text(json.dumps(owner), encoding="utf-8")
+
+
+def owner_text(folder: Path, key: str) -> str:
+    """Return who holds a claim, in words."""
+    path = folder / f"{key}.1.claim"
+    while _following(path).exists():
+        path = _following(path)
+    try:
+        owner = read_json_object(path)
+        process, host, since = owner["processes"][0][0], owner["host"], owner["since"]
+    except (UserError, LookupError, TypeError):
+        return "another process"
+    return shortened(f"process {process} on {host} since {since}")
+
+
+def _process_space() -> int:
+    """Return what tells the process numbers of this container from those of others, 0 elsewhere."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
 
 
 def _following(path: Path) -> Path:
@@ -77,10 +108,11 @@ def _following(path: Path) -> Path:
 
 def _is_alive(path: Path) -> bool:
     try:
-        owner = json.loads(path.read_text(encoding="utf-8"))
-        if owner["host"] == socket.gethostname():
+        owner = read_json_object(path)
+        is_here = owner["host"] == socket.gethostname()
+        if is_here and owner.get("space", _process_space()) == _process_space():
             return any(_runs(pid, started) for pid, started in owner["processes"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (UserError, OSError, ValueError, KeyError, TypeError, OverflowError):
         pass  # just created or just released: its time decides
     try:
         return _now(path.parent) - path.stat().st_mtime < STALE_S

@@ -5,8 +5,6 @@ these files.
 """
 
 import io
-import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,8 @@ import numpy as np
 from utils.metrics.rows import DetectionRows, TruthRows
 from utils.runtime.atomic import write_atomically, write_json
 from utils.runtime.errors import UserError
+from utils.runtime.json_file import read_json_object
+from utils.runtime.npz_file import read_npz
 
 FOLDER = "judged"
 _TRUTH_COLUMNS = ("image_index", "boxes", "labels", "ignore", "area")
@@ -68,13 +68,13 @@ def read_judged(run: Path, split: str) -> JudgedSplit:
     """
     path = judged_file(run, split)
     try:
-        result = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        with np.load(path, allow_pickle=False) as file:
-            images, classes = file["sizes"].tolist()
-            truths = {name: file[f"truth_{name}"] for name in _TRUTH_COLUMNS}
-            found = {name: file[f"found_{name}"] for name in _DETECTION_COLUMNS}
-            paths, names = file["paths"].tolist(), file["names"].tolist()
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        result = read_json_object(path.with_suffix(".json"))
+        file = read_npz(path)
+        images, classes = file["sizes"].tolist()
+        truths = {name: file[f"truth_{name}"] for name in _TRUTH_COLUMNS}
+        found = {name: file[f"found_{name}"] for name in _DETECTION_COLUMNS}
+        paths, names = file["paths"].tolist(), file["names"].tolist()
+    except (UserError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} cannot be read ({error}); remove {path.parent} and start compare.py again, "
             "which judges the run anew"

@@ -1,6 +1,5 @@
 """Carries out runs in processes of this machine, several at once, beside other machines."""
 
-import json
 import logging
 import subprocess
 import time
@@ -13,7 +12,9 @@ from typing import IO
 from utils.comparison.claims import Claim, take_claim
 from utils.comparison.plan import PlannedRun
 from utils.runtime.atomic import write_json
+from utils.runtime.errors import UserError
 from utils.runtime.interrupt import StopRequest
+from utils.runtime.json_file import read_json_object
 from utils.runtime.leash import leashed
 from utils.runtime.progress import format_duration
 
@@ -179,10 +180,10 @@ class LocalEngine:
         """Tell whether a run failed, here or, since we started, on another machine."""
         path = self._failure_file(run)
         if run.key not in self._failures and path.is_file():
-            with suppress(ValueError, OSError):
-                content = json.loads(path.read_text(encoding="utf-8"))
+            with suppress(UserError, KeyError):
+                content = read_json_object(path)
                 self._failures[run.key] = Failure(
-                    key=run.key, title=content["title"], message=content["message"]
+                    key=run.key, title=str(content["title"]), message=str(content["message"])
                 )
         return run.key in self._failures
 

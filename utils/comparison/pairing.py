@@ -1,6 +1,5 @@
 """Checks that the arms of a seed began alike: same initial weights, same first batches."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from configs.sources import leaves
 from configs.yaml_reader import read_yaml
 from utils.comparison.plan import PlannedRun
 from utils.runtime.errors import UserError
+from utils.runtime.json_file import read_json_object
 
 PAIRING_NAME = "pairing.json"
 _NAMES = {"weights": "initial weights", "batches": "first batches"}
@@ -36,8 +36,8 @@ def require_pairing(runs: Sequence[PlannedRun], settings: PairingSettings) -> No
 def read_pairing(folder: Path) -> Mapping[str, str | None]:
     """Return the hashes that a run wrote down, without those that it does not know yet."""
     try:
-        content = json.loads((folder / PAIRING_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_json_object(folder / PAIRING_NAME)
+    except UserError:
         return {}
     return {kind: content.get(kind) for kind in _NAMES}
 

@@ -1,7 +1,6 @@
 """A finished run as the analysis sees it: what it found, how it was set, what it cost."""
 
 import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from configs.yaml_reader import read_yaml
 from utils.comparison.judged_run import JudgedSplit, read_judged
+from utils.runtime.json_file import read_json_object
 
 FACTS = "facts.json"
 
@@ -71,8 +71,7 @@ def read_run(arm: str, seed: int, folder: Path, *, network: str) -> RunRecord:
 def _json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    return read_json_object(path)
 
 
 def _rows(path: Path) -> list[dict[str, float | None]]:

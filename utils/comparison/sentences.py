@@ -102,6 +102,8 @@ def would_change(result: ArmResult, *, baseline: str, test: VerdictSettings) -> 
 
 def _undecided(result: ArmResult, test: VerdictSettings) -> list[str]:
     have, need = len(result.seeds), result.needed
+    if result.bar:
+        return [f"{result.name}: {result.bar}."]
     lines = []
     for what, seeds in (
         ("to show the difference", need.seeds_for_difference),

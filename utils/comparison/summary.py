@@ -77,7 +77,11 @@ def summarise(
     compared = [arm for arm in candidates if runs.get(arm) and evidence.shared_seeds(arm)]
     if not compared:
         raise UserError("no arm has a finished run of a seed that the baseline has finished too")
-    results = judge_arms({arm: _differences(evidence, arm) for arm in compared}, settings.test)
+    results = judge_arms(
+        {arm: _differences(evidence, arm) for arm in compared},
+        settings.test,
+        baseline=_level(evidence, settings.baseline),
+    )
     numbers = _numbers(runs, settings.baseline)
     reference = _first(runs[settings.baseline])
     grid = focal_grid(runs)
@@ -156,6 +160,11 @@ def _differences(evidence: _Evidence, arm: str) -> dict[str, Any]:
         )
         for column, name in enumerate(NAMES)
     }
+
+
+def _level(evidence: _Evidence, arm: str) -> float:
+    """Return the mean mAP50-95 of an arm over its seeds, points."""
+    return float(np.mean([one.mean[0, 0] for one in evidence.replicates[arm].values()]))
 
 
 def _numbers(runs: Runs, baseline: str) -> dict[str, dict[int, Numbers]]:

@@ -10,6 +10,9 @@ from utils.comparison.intervals import Interval
 from utils.comparison.student import t_quantile
 
 Word = Literal["better", "worse", "equivalent", "inconclusive"]
+LEARNED_MARGINS = 4
+"""Margins that the baseline has to reach before anything is called equivalent."""
+FEWEST_FOR_EQUIVALENCE = 3
 MOST_SEEDS = 200
 """More seeds than that are called out of reach."""
 
@@ -37,7 +40,13 @@ class Needed:
 
 
 def decide(
-    interval: Interval, narrow: Interval, p_value: float, rule: Rule, *, num_seeds: int
+    interval: Interval,
+    narrow: Interval,
+    p_value: float,
+    rule: Rule,
+    *,
+    num_seeds: int,
+    baseline: float = math.inf,
 ) -> Word:
     """Return the verdict.
 
@@ -48,12 +57,34 @@ def decide(
         p_value: of the test over seeds, corrected for the number of arms.
         rule: level and margin.
         num_seeds: pairs; with fewer than two nothing is known of the noise between seeds.
+        baseline: what the baseline reaches, in the unit of the difference.
     """
     if num_seeds < 2:
         return "inconclusive"
     if interval.excludes(0.0) and p_value < 1.0 - rule.level:
         return "better" if interval.low > 0 else "worse"
+    if why_not_equivalent(rule, num_seeds=num_seeds, baseline=baseline):
+        return "inconclusive"
     return "equivalent" if narrow.lies_within(rule.margin) else "inconclusive"
+
+
+def why_not_equivalent(rule: Rule, *, num_seeds: int, baseline: float) -> str:
+    """Return why no interval, however narrow, shows that arms are equivalent; "" where it may.
+
+    Arms that learned nothing differ by less than any margin, and the spread of two seeds is no
+    measure of noise: one in ten pairs lies ten times closer together than seeds really do.
+    """
+    if baseline < LEARNED_MARGINS * rule.margin:
+        return (
+            f"the baseline reaches {baseline:.2f} points, less than {LEARNED_MARGINS} margins of "
+            f"{rule.margin:g}: where little was learned nothing can differ; train longer"
+        )
+    if num_seeds < FEWEST_FOR_EQUIVALENCE:
+        return (
+            f"{num_seeds} seeds cannot show that a difference is smaller than {rule.margin:g}: at "
+            f"least {FEWEST_FOR_EQUIVALENCE} are needed"
+        )
+    return ""
 
 
 def needed(replicates: Replicates, rule: Rule, *, num_seeds: int, min_seeds: int) -> Needed:

@@ -5,7 +5,8 @@ function, and what is logged and written are hooks (`hooks/`).
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -23,7 +24,7 @@ from utils.engine.protocols import BatchSource, Evaluate
 from utils.engine.restore import in_todays_form, restore
 from utils.engine.run import Best, Run
 from utils.engine.summary import TrainingStopped, TrainingSummary
-from utils.runtime.interrupt import StopRequest
+from utils.runtime.interrupt import StopRequest, StopWaiting
 from utils.runtime.ranks import ALONE, Ranks
 from utils.runtime.run_folder import RunFolder
 from utils.runtime.thread_trials import FixedThreads
@@ -74,7 +75,9 @@ class Trainer:
         """
         run = self.current
         try:
-            with self._calls.around(run), StopRequest() as interrupt:
+            # Several processes stop at the same batch, so one that waits cannot leave alone.
+            asked = StopRequest(while_waiting=self.ranks.size == 1)
+            with self._calls.around(run), asked as interrupt, self._left_while_waiting():
                 self._agree_to_stop()
                 if run.is_finished:
                     logger.info("this training is complete: %d epochs", run.epochs_done)
@@ -115,6 +118,15 @@ class Trainer:
             self.learner.finish(self._last_iteration)
         run.losses.read()
         run.clock.count(0)
+
+    @contextmanager
+    def _left_while_waiting(self) -> Iterator[None]:
+        """Save and leave where the request to stop came while no batch did."""
+        try:
+            yield
+        except StopWaiting:
+            self._leave()
+            raise
 
     def _finish_epoch(self, interrupt: StopRequest) -> None:
         """Evaluate the epoch, show it to the hooks and turn to the next one."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from utils.runtime.errors import UserError
+from utils.runtime.json_file import BrokenJsonError, parse_json
+from utils.runtime.printable import shortened
 
 FORMAT_VERSION = 1
 ENTRY = "focaldet.json"
@@ -108,32 +110,88 @@ def read_description(properties: Mapping[str, str], *, source: str) -> Descripti
                 f"{source} has export format {version}, this program reads {FORMAT_VERSION}; "
                 "export the weights again"
             )
-        return _read(properties)
-    except (KeyError, ValueError, TypeError) as error:
+        return _checked(_read(properties))
+    except (LookupError, ValueError, TypeError, OverflowError, BrokenJsonError) as error:
         raise UserError(
-            f"{source}: what it says of itself is damaged ({error}); export the weights again"
+            f"{source}: what it says of itself is damaged ({shortened(error)}); "
+            "export the weights again"
         ) from error
+
+
+LARGEST_IMAGE = 8192
+LARGEST_STRIDE = 1024
+MOST_CLASSES = 65_536
+MOST_DETECTIONS = 100_000
+
+
+def _checked(found: Description) -> Description:
+    """Return a description in which no size is senseless.
+
+    Raises:
+        ValueError: one is.
+    """
+    suppression = found.suppression
+    within = {
+        "image_size": 1 <= found.image_size <= LARGEST_IMAGE,
+        "stride": 1 <= found.stride <= LARGEST_STRIDE,
+        "pad_colour": 0 <= found.pad_colour <= 255,
+        "class_names": 1 <= len(found.class_names) <= MOST_CLASSES,
+        "category_ids": len(found.category_ids) == len(found.class_names),
+        "score_threshold": 0 <= suppression.score_threshold < 1,
+        "iou_threshold": 0 < suppression.iou_threshold <= 1,
+        "max_detections": 1 <= suppression.max_detections <= MOST_DETECTIONS,
+        "max_candidates": 1 <= suppression.max_candidates <= 100 * MOST_DETECTIONS,
+        "training": all(isinstance(v, dict) for v in _sections(found.training)),
+    }
+    for name, is_right in within.items():
+        if not is_right:
+            raise ValueError(f"{name} is out of range")
+    return found
+
+
+def _sections(training: Mapping[str, Any]) -> list[Any]:
+    config = training.get("config", {})
+    if not isinstance(config, dict):
+        return [config]
+    return [config[name] for name in ("data", "model", "train", "eval") if name in config]
+
+
+def _json(text: str, name: str) -> Any:
+    return parse_json(text, source=name, max_depth=_DEPTH)
+
+
+def _list(text: str, name: str, kind: type) -> tuple[Any, ...]:
+    """Return a list of texts without half characters, or of whole numbers."""
+    value = _json(text, name)
+    if not isinstance(value, list) or not all(type(item) is kind for item in value):
+        raise TypeError(f"{name} is no list of {kind.__name__}")
+    for item in value:
+        str(item).encode()
+    return tuple(value)
+
+
+_DEPTH = 40
 
 
 def _read(properties: Mapping[str, str]) -> Description:
     score_map = properties.get("score_map")
     return Description(
-        class_names=tuple(map(str, json.loads(properties["class_names"]))),
-        category_ids=tuple(map(int, json.loads(properties["category_ids"]))),
+        class_names=_list(properties["class_names"], "class_names", str),
+        category_ids=_list(properties["category_ids"], "category_ids", int),
         image_size=int(properties["image_size"]),
         stride=int(properties["stride"]),
         rectangular=properties["letterbox"] == "rectangular",
         pad_colour=int(properties["pad_colour"]),
-        has_suppression=bool(json.loads(properties["nms"])),
+        has_suppression=bool(_json(properties["nms"], "nms")),
         suppression=Suppression(
             score_threshold=float(properties["score_threshold"]),
             iou_threshold=float(properties["iou_threshold"]),
             max_detections=int(properties["max_detections"]),
             max_candidates=int(properties["max_candidates"]),
-            multi_label=bool(json.loads(properties["multi_label"])),
-            class_agnostic=bool(json.loads(properties["class_agnostic"])),
+            multi_label=bool(_json(properties["multi_label"], "multi_label")),
+            class_agnostic=bool(_json(properties["class_agnostic"], "class_agnostic")),
         ),
         precision=properties["precision"],
-        score_map=None if score_map is None else json.loads(score_map),
-        training=dict(json.loads(properties["training"])),
+        score_map=None if score_map is None else _json(score_map, "score_map"),
+        training=dict(_json(properties["training"], "training")),
     )

@@ -3,8 +3,9 @@
 Legend: B images, H W height and width.
 """
 
-import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,9 @@ from utils.export.description import ENTRY, Description, read_description
 from utils.export.packages import require
 from utils.export.torchscript_file import quiet_tracing
 from utils.runtime.errors import UserError
+from utils.runtime.json_file import parse_json
+from utils.runtime.printable import shortened
+from utils.runtime.regular_file import UnreadableFileError, open_regular
 
 Arrays = tuple[npt.NDArray[Any], ...]
 
@@ -87,7 +91,7 @@ class OpenVinoSession:
         model = _openvino_model(path)
         if not model.has_rt_info([ENTRY]):
             return {}
-        return dict(json.loads(model.get_rt_info([ENTRY]).astype(str)))
+        return _properties(model.get_rt_info([ENTRY]).astype(str), path)
 
 
 class TorchScriptSession:
@@ -99,7 +103,7 @@ class TorchScriptSession:
         try:
             with quiet_tracing():
                 self._network = torch.jit.load(str(path), device)
-        except RuntimeError as error:
+        except Exception as error:  # what a program raises is its author's choice
             raise _unreadable(path, error) from error
         self.runtime = f"TorchScript of torch {torch.__version__} on {device}"
 
@@ -113,11 +117,27 @@ class TorchScriptSession:
     def properties(path: Path) -> dict[str, str]:
         """Return what the file says of itself, which needs no code of it; errors as above."""
         try:
-            with zipfile.ZipFile(path) as archive:
+            with open_regular(path) as file, zipfile.ZipFile(file) as archive:
                 names = [name for name in archive.namelist() if name.endswith(f"/extra/{ENTRY}")]
-                return dict(json.loads(archive.read(names[0]))) if names else {}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+                if not names:
+                    return {}
+                if archive.getinfo(names[0]).file_size > LONGEST_ENTRY:
+                    raise ValueError("its description is too long")
+                return _properties(archive.read(names[0]), path)
+        except (OSError, ValueError, RuntimeError, LookupError, *_ZIP_FAULTS) as error:
             raise _unreadable(path, error) from error
+
+
+_ZIP_FAULTS = (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error, zlib.error)
+LONGEST_ENTRY = 16 * 2**20
+"""Bytes of what a file says of itself."""
+
+
+def _properties(text: str | bytes, path: Path) -> dict[str, str]:
+    content = parse_json(text, source=path)
+    if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):
+        raise UserError(f"{path}: what it says of itself is damaged; export the weights again")
+    return content
 
 
 SESSIONS: Mapping[str, type[OnnxSession | OpenVinoSession | TorchScriptSession]] = {
@@ -147,8 +167,10 @@ def read_file_description(path: Path) -> Description:
 
 
 def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
+    try:
+        open_regular(path).close()
+    except UnreadableFileError as error:
+        raise UserError(f"{shortened(path)}: {error.reason}") from error
     return path
 
 
@@ -180,4 +202,6 @@ def _openvino_model(path: Path) -> Any:
 
 def _unreadable(path: Path, error: Exception) -> UserError:
     lines = str(error).strip().splitlines()
-    return UserError(f"{path} cannot be run: {lines[-1].strip()[:200] if lines else 'damaged'}")
+    return UserError(
+        f"{path} cannot be run: {shortened(lines[-1].strip()) if lines else 'damaged'}"
+    )

@@ -65,7 +65,7 @@ def write_comparison_page(path: Path, page: ComparisonPage) -> None:
         groups=GROUPS,
         charts=_charts(content),
     )
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _charts(content: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -67,6 +67,10 @@ def color_of(label: int) -> Color:
     return PALETTE[label % len(PALETTE)]
 
 
+LONGEST_NAME = 60
+"""Letters of a name on a picture."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tag:
     """A name on a patch of colour; `left`, `top`, `width`, `height` in pixels."""
@@ -88,6 +92,9 @@ class _Tag:
         scale = max(SMALLEST_TEXT, max(canvas.shape[:2]) / 1400)
         thickness = max(1, round(scale * 1.5))
         margin = max(2, round(scale * MARGIN))
+        # OpenCV draws ASCII only, and a half character ends the process.
+        name = name[:LONGEST_NAME].encode("ascii", "replace").decode("ascii")
+        name = "".join(letter if letter.isprintable() else "?" for letter in name)
         texts = [name] if score is None else [f"{name} {score:.2f}", name]
         for text in texts:
             (width, height), base = cv2.getTextSize(text, FONT, scale, thickness)

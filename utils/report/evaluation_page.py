@@ -49,7 +49,7 @@ def write_evaluation_page(path: Path, page: EvaluationPage) -> None:
         is_table=len(page.class_names) <= LARGEST_TABLE,
         meanings=MEANINGS,
     )
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def confusion_rows(

@@ -59,7 +59,7 @@ def write_run_page(path: Path, page: RunPage) -> None:
     text = environment.get_template("run.html").render(
         page=page, charts=_charts(page.history), confusion=_confusion(page)
     )
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _charts(history: Sequence[Mapping[str, float | None]]) -> list[str]:

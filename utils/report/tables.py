@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from utils.structures.results import ClassResult, EvalResult
 
 _LONGEST_NAME = 24
+_MOST_LETTERS = 1000
 _POINT_KEYS = ("threshold", "precision", "recall", "f1")
 _POINT_HEADS = ("score", "precision", "recall", "F1")
 _POINT_TITLES = {"best_f1": "all, at the best F1", "given": "all, at the given score"}
@@ -95,7 +96,11 @@ def number(value: float | None) -> str:
 
 
 def shortened(name: str) -> str:
-    """Return a long name cut in the middle."""
+    """Return a long name cut in the middle; what would move the cursor is escaped."""
+    name = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in name[:_MOST_LETTERS]
+    )
     if len(name) <= _LONGEST_NAME:
         return name
     half = (_LONGEST_NAME - 3) // 2

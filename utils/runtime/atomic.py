@@ -1,5 +1,6 @@
 """Files that are either the old one or the new one, whatever happens while they are written."""
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.runtime.errors import UserError
+from utils.runtime.printable import shortened
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -18,22 +20,39 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         UserError: the folder is missing, not writable or full; the old file is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(
+        f".{os.getpid()}.tmp"
+        if len(os.fsencode(path.name)) > 200
+        else f".{path.name}.{os.getpid()}.tmp"
+    )
     try:
         write_durably(temporary, data)
         os.replace(temporary, path)
         sync_folder(path.parent)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise cannot_write(path, error) from error
     finally:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             temporary.unlink()
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Replace the file `path` by indented JSON, atomically."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, (text + "\n").encode())
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the file `path` by UTF-8 text, atomically.
+
+    Names of files that are no UTF-8, and half characters in names of classes, stand there escaped.
+    """
+    write_atomically(path, encode_text(text))
+
+
+def encode_text(text: str) -> bytes:
+    """Return text as UTF-8; what has no place in it is escaped."""
+    return text.encode("utf-8", errors="backslashreplace")
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -58,7 +77,19 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def cannot_write(path: Path, error: OSError) -> UserError:
+_ADVICE = {
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.EEXIST: "something else has that name; choose another one",
+    errno.ENOENT: "its folder does not exist; create it or name another one",
+    errno.ENOTDIR: "a file stands where a folder is needed; choose another name",
+    errno.EISDIR: "a folder has that name; name a file",
+}
+
+
+def cannot_write(path: Path, error: OSError | ValueError) -> UserError:
     """Return the error to raise where `path` could not be written."""
+    if not isinstance(error, OSError):
+        return UserError(f"cannot write {shortened(path)}: no file can have such a name")
     reason = error.strerror or str(error)
-    return UserError(f"cannot write {path}: {reason}; free space or choose another run.folder")
+    advice = _ADVICE.get(error.errno or 0, "free space or choose another run.folder")
+    return UserError(f"cannot write {shortened(path)}: {reason}; {advice}")

@@ -1,10 +1,29 @@
 """Where the program keeps what it can make again: label index, anchors, decoded images."""
 
+import logging
 import os
+from functools import lru_cache
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 
 def user_cache_folder() -> Path:
-    """Return $FOCALDET_CACHE, else ~/.cache/focaldet; it need not exist."""
+    """Return $FOCALDET_CACHE, else ~/.cache/focaldet; it need not exist.
+
+    A user without a home, as in a container under a foreign number, has no cache: the folder
+    returned can hold nothing, which one note says.
+    """
     folder = os.environ.get("FOCALDET_CACHE")
-    return Path(folder) if folder else Path.home() / ".cache" / "focaldet"
+    if folder:
+        return Path(folder)
+    try:
+        return Path.home() / ".cache" / "focaldet"
+    except (RuntimeError, KeyError, OSError):
+        _say_homeless()
+        return Path(os.devnull) / "focaldet"
+
+
+@lru_cache(maxsize=1)
+def _say_homeless() -> None:
+    logger.info("this user has no home folder: nothing is cached; $FOCALDET_CACHE names a folder")

@@ -5,7 +5,10 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from utils.runtime.errors import UserError
+from utils.runtime.printable import printable
 from utils.runtime.progress import is_silent_process
+from utils.runtime.screen import forget_unwritten, prepare_streams, say
 
 USER_ERROR_CODE = 2
 INTERRUPTED_CODE = 130
@@ -23,23 +26,21 @@ def run_command(
     One of `user_errors`, a full disk and a missing permission print `error: ...` and give 2; an
     interruption gives 130. Everything else is a mistake of the program and keeps its traceback.
     """
+    prepare_streams()
     try:
         code = main() or 0
     except KeyboardInterrupt as interruption:
         if not is_silent_process():
-            _say(str(interruption) or "interrupted")
+            say(str(interruption) or "interrupted")
         code = INTERRUPTED_CODE
     except user_errors as error:
-        _say(f"error: {error}")
+        # A ConfigError has a line for each mistake; a name with a line end makes no second one.
+        say(f"error: {printable(error) if isinstance(error, UserError) else error}")
         code = USER_ERROR_CODE
     except OSError as error:
         if error.errno not in MACHINE_LIMITS:
             raise
-        _say(f"error: {error.filename or 'file system'}: {error.strerror}")
+        say(f"error: {error.filename or 'file system'}: {error.strerror}")
         code = USER_ERROR_CODE
+    forget_unwritten()
     sys.exit(code)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()

@@ -4,9 +4,12 @@ import logging
 import os
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 from tqdm import tqdm
+
+from utils.runtime.screen import say
 
 # tqdm's own lock is a semaphore that forked processes share: one that is killed while it writes a
 # line leaves it taken, and every other process waits for ever. Only one process draws bars here.
@@ -14,10 +17,20 @@ tqdm.set_lock(threading.RLock())
 
 
 class _BarFriendlyHandler(logging.Handler):
-    """Writes records to stderr above a running bar instead of through it."""
+    """Writes records to stderr above a running bar instead of through it.
+
+    A line that cannot be written is dropped: nothing that is said is worth the work it tells of.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
+        if record.name.startswith("torch.") and record.levelno < logging.WARNING:
+            return  # on an interruption torch tells of its caches
+        text = self.format(record)
+        if any(not bar.disable for bar in getattr(tqdm, "_instances", ())):
+            with suppress(OSError, ValueError), tqdm.external_write_mode(file=sys.stderr):
+                say(text)
+        else:
+            say(text)
 
 
 def start_logging(level: int = logging.INFO) -> None:

@@ -1,0 +1,245 @@
+"""Loader workers that are alive and silent, or gone: noticed, named, and never waited for in vain.
+
+torch waits for a batch without end. A worker may be stopped, hang on a dead network disk, have been
+killed by the kernel for memory, or find no shared memory for its batch, as in a container with
+64 MB of it.
+"""
+
+import logging
+import multiprocessing.queues
+import os
+import signal
+import threading
+import time
+import weakref
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from utils.runtime.interrupt import stopping_at_once
+from utils.runtime.printable import shortened
+
+_logger = logging.getLogger(__name__)
+
+POLL_S = 0.5
+"""Seconds between two looks at signals and workers while no batch comes."""
+SAY_AFTER_S = 20.0
+"""Seconds without a batch after which it is said."""
+GIVE_UP_AFTER_S = 120.0
+"""Seconds without a batch after which workers are ended; stopped ones after `SAY_AFTER_S`."""
+UNSENT_CODE = 77
+"""Exit code of a worker that cannot hand over what it has loaded."""
+SHARED_MEMORY = Path("/dev/shm")
+USUAL_PREFETCH = 2
+_SPARE_BATCHES = 2
+"""Batches on the way besides those that are prefetched: the one in use, and the one that comes."""
+_MARGIN = 1.05
+MIB = 1 << 20
+
+
+class WorkersLost(Exception):  # noqa: N818
+    """Workers that will not deliver; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPlan:
+    """How many workers there is room for, and what is to be said about it."""
+
+    workers: int
+    prefetch: int = USUAL_PREFETCH
+    note: str = ""
+
+
+def fitting_workers(workers: int, batch_bytes: int, *, free: int | None = None) -> WorkerPlan:
+    """Return how many workers, with how many batches each, the shared memory has room for.
+
+    Args:
+        workers: wanted.
+        batch_bytes: of one batch on its way; 0 where that is not known.
+        free: bytes of free shared memory; looked up where None.
+    """
+    free = free_shared_memory() if free is None else free
+    if not workers or not batch_bytes or free is None:
+        return WorkerPlan(workers=workers)
+
+    def need(number: int, prefetch: int) -> float:
+        return (number * prefetch + _SPARE_BATCHES) * batch_bytes * _MARGIN
+
+    if need(workers, USUAL_PREFETCH) <= free:
+        return WorkerPlan(workers=workers)
+    choices = [(number, 1) for number in range(workers, 0, -1)]
+    fitting = next((choice for choice in choices if need(*choice) <= free), (0, 1))
+    says = f"{fitting[0]} workers with one batch each" if fitting[0] else "this process alone"
+    return WorkerPlan(
+        workers=fitting[0],
+        prefetch=1,
+        note=(
+            f"{SHARED_MEMORY} has {free / MIB:.0f} MiB free, {workers} workers need "
+            f"{need(workers, USUAL_PREFETCH) / MIB:.0f}: images are loaded by {says}; "
+            "in a container raise it with --shm-size=1g or --ipc=host"
+        ),
+    )
+
+
+def free_shared_memory() -> int | None:
+    """Return the free bytes of shared memory, None where that cannot be told."""
+    try:
+        status = os.statvfs(SHARED_MEMORY)
+    except (OSError, AttributeError):
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+def watch(iterator: Any) -> None:
+    """Let an iterator of torch's DataLoader look at signals and workers while it waits.
+
+    Waiting then ends with StopWaiting where the program is asked to stop, and with WorkersLost
+    where nothing is to be expected any more.
+    """
+    kind = type(iterator)
+    if not hasattr(kind, "_try_get_data") or getattr(iterator, "guard", None) is not None:
+        return
+    # The iterator must end its workers when nobody refers to it any more: no cycle through it.
+    own = weakref.ref(iterator)
+    guard = iterator.guard = _Guard(iterator)
+    guard.start()
+
+    def fetch_or_stop(timeout: float = POLL_S) -> tuple[bool, Any]:
+        try:
+            with stopping_at_once():
+                answer: tuple[bool, Any] = kind._try_get_data(own(), timeout=POLL_S)
+                return answer
+        except (EOFError, OSError) as error:  # a worker that was to hand over memory is gone
+            reason = guard.reason or describe_loss(own()) or shortened(error)
+            raise WorkersLost(reason) from error
+
+    def guarded_next() -> Any:
+        guard.waiting_since = time.monotonic()
+        try:
+            return kind._next_data(own())
+        finally:
+            guard.waiting_since = None
+
+    iterator._try_get_data = fetch_or_stop
+    iterator._next_data = guarded_next
+
+
+class _Guard(threading.Thread):
+    """Ends workers that are silent for too long, since whoever waits for them may be stuck.
+
+    A worker hands over memory through a socket: one that stops in between leaves the reader in the
+    middle of a message.
+    """
+
+    def __init__(self, iterator: Any) -> None:
+        super().__init__(name="loader guard", daemon=True)
+        self._iterator = weakref.ref(iterator)
+        self.waiting_since: float | None = None
+        self.reason = ""
+        self._said_at: float | None = None
+
+    def run(self) -> None:
+        """Look every half second until the iterator or its workers are gone."""
+        while True:
+            time.sleep(POLL_S)
+            iterator = self._iterator()
+            if iterator is None or getattr(iterator, "_shutdown", False):
+                return
+            since = self.waiting_since
+            if since is not None and time.monotonic() - since >= SAY_AFTER_S:
+                self._judge(iterator, since)
+            del iterator
+
+    def _judge(self, iterator: Any, since: float) -> None:
+        seconds, workers = time.monotonic() - since, iterator._workers
+        stopped = [number for number, worker in enumerate(workers) if is_stopped(worker.pid)]
+        if stopped:
+            names = ", ".join(map(str, stopped))
+            self.reason = (
+                f"loader worker {names} was stopped from outside, no batch for {seconds:.0f} s"
+            )
+        elif seconds >= GIVE_UP_AFTER_S:
+            self.reason = f"{_silence(iterator, seconds)}; they are ended"
+        elif self._said_at != since:
+            self._said_at = since
+            _logger.warning(
+                "%s; is the disk or network slow? waiting %.0f s more, Ctrl-C stops and saves",
+                _silence(iterator, seconds),
+                GIVE_UP_AFTER_S - seconds,
+            )
+        if self.reason:
+            for number in stopped or range(len(workers)):
+                workers[number].kill()
+
+
+def _silence(iterator: Any, seconds: float) -> str:
+    states = " ".join(f"{n}:{_state(w.pid)}" for n, w in enumerate(iterator._workers))
+    return f"no batch from the loader workers for {seconds:.0f} s (states {states})"
+
+
+def describe_loss(iterator: Any) -> str | None:
+    """Return which workers are gone and why, None where all of them live."""
+    guard = getattr(iterator, "guard", None)
+    if guard is not None and guard.reason:
+        return str(guard.reason)
+    for number, worker in enumerate(getattr(iterator, "_workers", ())):
+        worker.join(timeout=0)
+        code = worker.exitcode
+        if code is None:
+            continue
+        if code == UNSENT_CODE:
+            free = free_shared_memory()
+            room = "" if free is None else f", {SHARED_MEMORY} has {free / MIB:.0f} MiB free"
+            return (
+                f"loader worker {number} found no shared memory for a batch{room}; in a container "
+                "raise it with --shm-size=1g or --ipc=host, or set train.workers=0"
+            )
+        if code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+            cause = " (out of memory?)" if -code == signal.SIGKILL else ""
+            return (
+                f"loader worker {number} was killed by {name}{cause}; lower train.workers or "
+                "train.batch_size if it comes again"
+            )
+        return f"loader worker {number} ended with code {code}"
+    return None
+
+
+def fail_when_unsent() -> None:
+    """Let this worker end, without a traceback, if a batch cannot be handed over.
+
+    The queue's own way is to print and to go on: the batch never comes.
+    """
+
+    def end(error: BaseException, batch: object) -> None:
+        os._exit(UNSENT_CODE)
+
+    multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(end)  # type: ignore[attr-defined]
+
+
+def end_processes(processes: Iterable[Any]) -> None:
+    """End processes that may ignore every polite signal, or be stopped."""
+    ended = list(processes)
+    for process in ended:
+        with suppress(OSError, ValueError, AttributeError):
+            process.kill()
+    for process in ended:
+        with suppress(OSError, ValueError, AssertionError):
+            process.join(timeout=1.0)
+
+
+def is_stopped(pid: int | None) -> bool:
+    """Tell whether a process was stopped by a signal or a debugger."""
+    return _state(pid) in ("T", "t")
+
+
+def _state(pid: int | None) -> str:
+    """Return the letter of proc(5) for what a process does; "?" where it cannot be told."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "?"
+    fields = text.rpartition(")")[2].split()
+    return fields[0] if fields else "?"
