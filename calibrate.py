@@ -9,14 +9,14 @@ from utils.runtime.errors import UserError
 
 def main() -> None:
     """Read the command line, fit, name the new file."""
-    from configs.calibrate_cli import parse_calibrate_command
+    from commands.calibrate.cli import parse_calibrate_command
+    from utils.runtime.machine.threads import prepare_environment
     from utils.runtime.progress import start_logging
-    from utils.runtime.threads import prepare_environment
 
     command = parse_calibrate_command()
     start_logging()
     prepare_environment()
-    from assembly.calibrating import calibrate
+    from commands.calibrate.run import calibrate
 
     for line in calibrate(command).lines():
         logging.info("%s", line)

@@ -4,8 +4,8 @@ from commands.check_data.cli import parse_check_command
 from configs.errors import ConfigError
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
+from utils.runtime.machine.threads import prepare_environment
 from utils.runtime.progress import start_logging
-from utils.runtime.threads import prepare_environment
 
 
 def main() -> int:

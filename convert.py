@@ -9,9 +9,9 @@ from utils.runtime.errors import UserError
 
 def main() -> None:
     """Read the command line, convert, name the new file."""
-    from configs.convert_cli import parse_convert_command
+    from commands.convert.cli import parse_convert_command
+    from utils.runtime.machine.threads import prepare_environment
     from utils.runtime.progress import start_logging
-    from utils.runtime.threads import prepare_environment
 
     command = parse_convert_command()
     start_logging()
@@ -21,7 +21,7 @@ def main() -> None:
 
         logging.info("written: %s", convert_data(command))
         return
-    from assembly.conversion import convert
+    from commands.convert.run import convert
 
     logging.info("written: %s", convert(command.weights, command.out))
 

@@ -7,14 +7,14 @@ from utils.runtime.errors import UserError
 
 def main() -> None:
     """Read the command line, write the files, say how far they are from PyTorch."""
-    from configs.export_cli import parse_export_command
+    from commands.export.cli import parse_export_command
+    from utils.runtime.machine.threads import prepare_environment
     from utils.runtime.progress import start_logging
-    from utils.runtime.threads import prepare_environment
 
     command = parse_export_command()
     start_logging()
     prepare_environment()
-    from assembly.exporting import export
+    from commands.export.run import export
 
     export(command)
 

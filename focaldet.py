@@ -23,9 +23,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from assembly.predictor import Predictor
+from commands.build.predictor import Predictor
 from configs.errors import ConfigError
-from data.image_io import ImageError, read_image, to_rgb
+from data.images.io import ImageError, read_image, to_rgb
 from utils.metrics.rows import detection_rows
 from utils.runtime.errors import UserError
 from utils.structures.images import ImageArray

@@ -10,9 +10,9 @@ from utils.runtime.errors import UserError
 
 def main() -> None:
     """Read the command line, predict, say what was found."""
-    from configs.cli import parse_predict_command
+    from commands.predict.cli import parse_predict_command
+    from utils.runtime.machine.threads import prepare_environment
     from utils.runtime.progress import start_logging
-    from utils.runtime.threads import prepare_environment
 
     command = parse_predict_command()
     prepare_environment()
@@ -21,7 +21,7 @@ def main() -> None:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     # Large pictures are what people have; those beyond twice this size are refused as faulty.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
-    from assembly.prediction import predict
+    from commands.predict.run import predict
 
     start_logging()
     predict(command)

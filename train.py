@@ -11,31 +11,31 @@ from typing import TYPE_CHECKING
 from configs.errors import ConfigError
 from utils.runtime.command import USER_ERROR_CODE, run_command
 from utils.runtime.errors import UserError
+from utils.runtime.machine.threads import prepare_environment
 from utils.runtime.progress import is_silent_process, start_logging
-from utils.runtime.threads import prepare_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from configs.changes import Change
-    from configs.load import LoadedExperiment
-    from configs.train_cli import TrainCommand
+    from commands.train.cli import TrainCommand
+    from configs.checks.resume_changes import Change
+    from configs.reading.load import LoadedExperiment
 
 
 def main() -> None:
     """Read the command line, then start a training, go on with one or look into one."""
-    from configs.train_cli import parse_train_command
+    from commands.train.cli import parse_train_command
 
     command = parse_train_command()
     start_logging()
     if command.verify_resume:
-        from assembly.resume_check import verify_resume
+        from commands.train.resume_check import verify_resume
 
         logging.info(verify_resume(command.cfg, command.overrides))
         return
     if command.replay is not None:
         prepare_environment()
-        from assembly.replay import replay
+        from commands.train.replay import replay
 
         replay(command.replay)
         return
@@ -46,12 +46,12 @@ def main() -> None:
     loaded = look_at_data(loaded, command)
     if command.write_yaml is not None:
         return
-    from assembly.run_files import interrupted_run
-    from assembly.run_report import open_report
-    from assembly.training import train
-    from configs.load import load_experiment
-    from utils.runtime.ranks import join_ranks
-    from utils.runtime.run_folder import open_run_folder
+    from commands.train.report import open_report
+    from commands.train.run import train
+    from commands.train.run_files import interrupted_run
+    from configs.reading.load import load_experiment
+    from utils.runtime.distributed.ranks import join_ranks
+    from utils.runtime.files.run_folder import open_run_folder
 
     with join_ranks() as ranks:
         resumed = None if command.resume is None else open_run_folder(command.resume)
@@ -89,8 +89,8 @@ def look_at_data(loaded: "LoadedExperiment", command: "TrainCommand") -> "Loaded
 
 def load(command: "TrainCommand") -> "tuple[LoadedExperiment, list[Change]]":
     """Return the configuration, of the run that is resumed or of --cfg, and what is new in it."""
-    from configs.changes import changes_between, require_changeable
-    from configs.load import load_experiment
+    from configs.checks.resume_changes import changes_between, require_changeable
+    from configs.reading.load import load_experiment
 
     try:
         if command.resume is None:
@@ -113,7 +113,7 @@ def load(command: "TrainCommand") -> "tuple[LoadedExperiment, list[Change]]":
 
 def load_earlier(config: "Path", overrides: "tuple[str, ...]") -> "LoadedExperiment":
     """Return the configuration a run began with; where its data moved, with the place of now."""
-    from configs.load import load_experiment
+    from configs.reading.load import load_experiment
 
     moved = [text for text in overrides if text.startswith("data.path=")]
     try:

@@ -11,15 +11,15 @@ from utils.runtime.errors import UserError
 from utils.runtime.screen import show
 
 if TYPE_CHECKING:
-    from assembly.judging import Judgement
-    from configs.val_cli import ValCommand
+    from commands.val.cli import ValCommand
+    from commands.val.run import Evaluation
 
 
 def main() -> None:
     """Read the command line, evaluate, print and write the numbers."""
-    from configs.val_cli import parse_val_command
+    from commands.val.cli import parse_val_command
+    from utils.runtime.machine.threads import prepare_environment
     from utils.runtime.progress import start_logging
-    from utils.runtime.threads import prepare_environment
 
     command = parse_val_command()
     start_logging()
@@ -28,11 +28,11 @@ def main() -> None:
     if command.task == "speed":
         report_speed(command)
         return
-    from assembly.judging import judge
+    from commands.val.run import evaluate_weights
     from utils.metrics.results_json import results_json
-    from utils.report.tables import format_result
+    from utils.report.tables.tables import format_result
 
-    judged = judge(command)
+    judged = evaluate_weights(command)
     if command.json is not None:
         content: object = results_json(
             judged.result,
@@ -50,7 +50,7 @@ def main() -> None:
 
 def require_writable(command: "ValCommand") -> None:
     """Refuse, before the work is done, files that cannot be written or that are the weights."""
-    from utils.runtime.targets import require_target
+    from utils.runtime.files.targets import require_target
 
     inputs = [command.weights]
     for option, path in (("--json", command.json), ("--save-detections", command.save_detections)):
@@ -61,7 +61,7 @@ def require_writable(command: "ValCommand") -> None:
 
 def report_speed(command: "ValCommand") -> None:
     """Measure, print and write how long the stages take."""
-    from assembly.speed import measure_speed
+    from commands.val.speed import measure_speed
 
     measured = measure_speed(command)
     for line in measured.lines():
@@ -70,12 +70,12 @@ def report_speed(command: "ValCommand") -> None:
         write_json_text(command.json, measured.to_json())
 
 
-def report_further(command: "ValCommand", judged: "Judgement") -> None:
+def report_further(command: "ValCommand", judged: "Evaluation") -> None:
     """Print the thresholds and write the page, as asked for."""
-    from assembly.evaluation_report import analyse_judgement, write_evaluation_report
-    from utils.report.threshold_table import threshold_table
+    from commands.val.report import analyse_evaluation, write_evaluation_report
+    from utils.report.tables.threshold_table import threshold_table
 
-    analysis = analyse_judgement(judged)
+    analysis = analyse_evaluation(judged)
     if command.threshold_report:
         show(f"\n{threshold_table(analysis, judged.split.class_names)}")
     if command.plots is not None:
@@ -85,7 +85,7 @@ def report_further(command: "ValCommand", judged: "Judgement") -> None:
 
 def write_json_text(path: Path, content: object) -> None:
     """Write JSON to a file the user named."""
-    from utils.runtime.atomic import write_text
+    from utils.runtime.files.atomic import write_text
 
     write_text(path, json.dumps(content, indent=None) + "\n")
     logging.info("written: %s", path)

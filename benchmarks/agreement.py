@@ -27,20 +27,20 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from assembly.detector import load_detector
-from assembly.export_images import check_pictures
-from assembly.exporting import export
-from assembly.judging import judge
-from assembly.prediction import predict
 from benchmarks.measure import alternate, milliseconds
-from configs.cli import parse_predict_command
-from configs.export_cli import DataSplit, ExportCommand, parse_export_command
-from configs.load import load_dataset
-from configs.val_cli import parse_val_command
-from data.framing import Framing
-from data.records import Split, load_split
+from commands.build.detector import load_detector
+from commands.export.cli import DataSplit, ExportCommand, parse_export_command
+from commands.export.images import check_pictures
+from commands.export.run import export
+from commands.predict.cli import parse_predict_command
+from commands.predict.run import predict
+from commands.val.cli import parse_val_command
+from commands.val.run import evaluate_weights
+from configs.reading.load import load_dataset
+from data.loading.framing import Framing
+from data.records.load import Split, load_split
 from data.sources import find_sources
-from models.scored import ScoredNetwork
+from models.inference.export_wrapper import ExportWrapper
 from utils.export.sessions import open_session
 
 COMMON = ("train.threads=1", "train.workers=0")
@@ -87,7 +87,7 @@ def _trained(weights: Path, data: DataSplit) -> Row | None:
 def _judged(way: str, weights: Path, data: DataSplit) -> Row:
     named = ("--data", data.data, "--split", data.split)
     command = parse_val_command(["--weights", str(weights), *named, *COMMON])
-    result = judge(command).result
+    result = evaluate_weights(command).result
     return Row(
         way=way,
         command=f"val.py --weights {weights.name}",
@@ -180,7 +180,7 @@ def network_times(weights: Path, files: Sequence[Path], repetitions: int) -> dic
     picture = check_pictures((), loaded, loaded.image_size)[0]
     pixels = framing.batch([picture]).pixels()
     array = np.ascontiguousarray(pixels.numpy())
-    eager = ScoredNetwork(detector, fused=True)
+    eager = ExportWrapper(detector, fused=True)
     runs: dict[str, Callable[[], object]] = {"PyTorch eager, fused": lambda: eager(pixels)}
     for path in files:
         session = open_session(path, device=torch.device("cpu"), threads=1)

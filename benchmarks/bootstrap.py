@@ -9,9 +9,9 @@ from time import process_time
 
 import numpy as np
 
-from utils.comparison.match_table import match_table
-from utils.comparison.replication import draw_weights, paired_replicates, replicate_run
-from utils.metrics.judges import JUDGES
+from utils.comparison.statistics.match_table import match_table
+from utils.comparison.statistics.replication import draw_weights, paired_replicates, replicate_run
+from utils.metrics.coco_ap import JUDGES
 from utils.metrics.rows import DetectionRows, TruthRows
 
 OBJECTS, FALSE_ALARMS, FOUND = 7.3, 290.0, 0.8

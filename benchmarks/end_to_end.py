@@ -32,10 +32,10 @@ import psutil
 import yaml
 
 from benchmarks.measure import Figure, compared, report
-from configs.load import load_experiment
+from configs.reading.load import load_experiment
 from configs.schema import Experiment
-from data.records import load_split
-from utils.runtime.device import cpu_computes_bf16
+from data.records.load import load_split
+from utils.runtime.machine.device import cpu_computes_bf16
 
 BF16_GOAL, FLOAT32_GOAL, BUSY_GOAL, MEMORY_GOAL = 4.0, 2.5, 0.4, 1 / 0.7
 LOOK_EVERY_S, WEIGH_EVERY_S = 0.05, 0.25

@@ -28,8 +28,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from benchmarks.measure import Figure, alternate, compared, peak_memory_mib, report
+from utils.metrics.coco_ap import judge_with_hotcoco
 from utils.metrics.evaluator import DetectionEvaluator
-from utils.metrics.judges import judge_with_hotcoco
 from utils.structures.images import Record
 from utils.structures.results import Detections, EvalResult
 

@@ -27,15 +27,15 @@ import torch
 from benchmarks.gpu_checks import compilers, run_checks
 from benchmarks.measure import Figure, report
 from benchmarks.training_problem import TrainingProblem, build_learner
-from configs.load import LoadedExperiment, load_experiment
-from data.loader import TrainBatches, build_eval_batches, build_train_batches
-from data.reading import open_training_cache
-from data.records import load_split
+from configs.reading.load import LoadedExperiment, load_experiment
+from data.loading.loader import TrainBatches, build_eval_batches, build_train_batches
+from data.loading.reading import open_training_cache
+from data.records.load import load_split
 from models.detector import Detector
-from models.inference import Inference
+from models.inference.inference import Inference
 from utils.engine.learner import Learner
-from utils.runtime.device import cpu_computes_bf16
-from utils.runtime.threads import available_cores, prepare_environment
+from utils.runtime.machine.device import cpu_computes_bf16
+from utils.runtime.machine.threads import available_cores, prepare_environment
 from utils.structures.batch import Batch
 
 LOADED_GOAL = 0.9

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from benchmarks.training_problem import TARGETS_PER_IMAGE, TrainingProblem
 from configs.schema.augment import AugmentSettings
-from data.augment.device.planned_batch import collate_planned
-from data.collate import collate
-from data.dataset import SampleKey, TrainDataset
+from data.loading.collate import collate
+from data.loading.dataset import SampleKey, TrainDataset
+from data.loading.planned_batch import collate_planned
+from models.inference.postprocess import Postprocess
 from models.losses import DetectionCriterion
-from models.postprocess import Postprocess
 from utils.engine.compiled import Compiler
 from utils.runtime.seeding import set_deterministic
 from utils.structures.batch import Batch, Targets

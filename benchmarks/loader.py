@@ -24,14 +24,14 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Figure, alternate, compared, milliseconds, report
-from configs.load import load_experiment
+from configs.reading.load import load_experiment
 from configs.schema import Experiment
-from data.augment.device.planned_batch import PlannedBatch, collate_planned
-from data.dataset import SampleKey, TrainDataset
-from data.image_cache import ImageCache
-from data.reading import train_reader
-from data.records import load_split
-from utils.runtime.memory import reuse_freed_memory
+from data.images.cache import ImageCache
+from data.loading.dataset import SampleKey, TrainDataset
+from data.loading.planned_batch import PlannedBatch, collate_planned
+from data.loading.reading import train_reader
+from data.records.load import load_split
+from utils.runtime.machine.memory import reuse_freed_memory
 from utils.structures.images import Record
 
 STRIDE = 32

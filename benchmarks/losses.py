@@ -32,7 +32,7 @@ from benchmarks.measure import (
     report,
 )
 from models.losses import FocalLoss
-from utils.runtime.memory import reuse_freed_memory
+from utils.runtime.machine.memory import reuse_freed_memory
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -26,8 +26,8 @@ from torchvision.ops import nms
 
 from benchmarks.measure import Figure, added_mib, alternate, compared, milliseconds, report
 from models.heads.detect import CellDecoder
-from models.postprocess import Postprocess
-from utils.runtime.memory import reuse_freed_memory
+from models.inference.postprocess import Postprocess
+from utils.runtime.machine.memory import reuse_freed_memory
 from utils.structures.predictions import Predictions
 from utils.structures.scored_cells import ScoredCells
 
@@ -52,8 +52,8 @@ def trained(weights: Path, source: Path, images: int) -> Predictions:
     """Return what trained weights say of the first images of a folder, squeezed to 640 px."""
     import cv2
 
-    from assembly.detector import load_detector
-    from data.image_io import read_image
+    from commands.build.detector import load_detector
+    from data.images.io import read_image
     from models.detector import Detector
 
     files = sorted(source.rglob("*.jpg"))[:images]

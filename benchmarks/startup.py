@@ -44,7 +44,7 @@ COMMANDS = {
 
 FIRST_STEP = """
 import runpy, sys, time
-from utils.runtime.threads import prepare_environment
+from utils.runtime.machine.threads import prepare_environment
 prepare_environment()
 from utils.engine.learner import Learner
 learn = Learner.learn

@@ -31,9 +31,9 @@ from utils.engine.ema import ModelEma, ema_decay
 from utils.engine.learner import Learner
 from utils.engine.optimizer import build_optimizer
 from utils.engine.precision import autocast
-from utils.runtime.device import cpu_computes_bf16
-from utils.runtime.memory import reuse_freed_memory
-from utils.runtime.threads import prepare_environment
+from utils.runtime.machine.device import cpu_computes_bf16
+from utils.runtime.machine.memory import reuse_freed_memory
+from utils.runtime.machine.threads import prepare_environment
 from utils.structures.batch import Batch
 
 CPU = torch.device("cpu")

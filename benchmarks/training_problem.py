@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from configs.load import LoadedExperiment, load_experiment
+from configs.reading.load import LoadedExperiment, load_experiment
 from models.detector import build_detector
 from models.losses import build_criterion
 from utils.engine.learner import Learner

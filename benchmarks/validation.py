@@ -23,8 +23,8 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.end_to_end import OFFLINE, write_yolo
 from benchmarks.measure import alternate, compared, report
-from configs.load import load_experiment
-from data.records import load_split
+from configs.reading.load import load_experiment
+from data.records.load import load_split
 
 GOAL = 3.0
 

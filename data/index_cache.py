@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from utils.runtime.cache_folder import user_cache_folder
 from utils.runtime.errors import UserError
-from utils.runtime.json_file import parse_json
-from utils.runtime.npz_file import read_npz
-from utils.runtime.regular_file import UnreadableFileError
+from utils.runtime.files.cache_folder import user_cache_folder
+from utils.runtime.files.json_file import parse_json
+from utils.runtime.files.npz_file import read_npz
+from utils.runtime.files.regular_file import UnreadableFileError
 
 _META = "meta"
 _logger = logging.getLogger(__name__)

@@ -10,12 +10,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from models.anchors import default_anchors, order_anchors
-from models.build import build_modules, measure_size_multiple, measure_strides
-from models.graph import IMAGE, Graph, parse_graph
+from models.graph.anchors import default_anchors, order_anchors
+from models.graph.build import build_modules, measure_size_multiple, measure_strides
+from models.graph.rows import IMAGE, Graph, parse_graph
 from models.heads import DetectionHead
 from models.limits import MAX_PARAMETERS
-from models.score_map import ScoreMap
+from models.score_calibrator import ScoreMap
 from utils.structures.predictions import Predictions
 
 Anchors = Sequence[Sequence[float]]

@@ -24,8 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from utils.runtime.machine.threads import prepare_environment
 from utils.runtime.progress import start_logging
-from utils.runtime.threads import prepare_environment
 
 GRAPH = """\
 nc: 6
@@ -115,8 +115,8 @@ def main() -> int:
 
 def run_all(folder: Path, runs: int, seed: int, *, is_fresh: bool) -> int:
     """Kill and resume `runs` trainings in `folder`; return how many ended as undisturbed ones."""
-    import assembly.training  # noqa: F401  so that forks need not
-    from assembly.resume_check import KillableTraining, launch_program
+    import commands.train.run  # noqa: F401  so that forks need not
+    from commands.train.resume_check import KillableTraining, launch_program
 
     launch = launch_program if is_fresh else ForkedTraining
     graph = folder / "tiny.yaml"

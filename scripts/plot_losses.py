@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from configs.schema.branch_loss import BranchLossSettings
 from configs.schema.class_loss import Classification
 from examples.minimiser import soft_target_minimiser
-from models.losses.catalogue import BRANCH_LOSSES
-from utils.report.charts import HEIGHT, WIDTH, line_chart
+from models.losses.criterion.catalogue import BRANCH_LOSSES
+from utils.report.charts.line_chart import HEIGHT, WIDTH, line_chart
 
 TARGETS = (1.0, 0.0, 0.7)
 HIGHEST_LOSS = 3.0

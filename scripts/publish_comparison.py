@@ -14,8 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from assembly.publication import publish
-from utils.report.verdict_table import verdict_table
+from commands.compare.publication import publish
+from utils.report.tables.verdict_table import verdict_table
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
 

@@ -2,8 +2,8 @@
 
     python scripts/store_detections.py --seeds 48
 
-Writes tests/comparison/stored_detections.npz, on which `compare.py` is checked with arms that are
-equal and with arms that differ by a known amount. A training takes half a minute on one core;
+Writes tests/utils/comparison/stored_detections.npz, on which `compare.py` is checked with arms that
+are equal and with arms that differ by a known amount. A training takes half a minute on one core;
 finished ones are kept in --runs, a killed one goes on. Prints the mAP of every seed.
 """
 
@@ -21,14 +21,14 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from configs.fingerprint import fingerprint
-from configs.load import load_experiment
-from tests.comparison.detection_pool import POOL, DetectionPool, write_pool
-from utils.comparison.judged_run import JudgedSplit, read_judged
-from utils.comparison.plan import PlannedRun
+from configs.reading.fingerprint import fingerprint
+from configs.reading.load import load_experiment
+from tests.utils.comparison.detection_pool import POOL, DetectionPool, write_pool
+from utils.comparison.runs.plan import PlannedRun
+from utils.comparison.runs.stored_evaluation import JudgedSplit, read_judged
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
-from utils.runtime.threads import prepare_environment
+from utils.runtime.machine.threads import prepare_environment
 
 EXPERIMENT = ROOT / "configs" / "quickstart.yaml"
 SETTINGS = (

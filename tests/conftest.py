@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from tests.commands import write_dataset
+from tests.run_programs import write_dataset
 
 # A busy machine is slow, not wrong: time limits of single examples would fail tests by chance.
 settings.register_profile("unhurried", deadline=None)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from utils.runtime.ranks import Ranks, join_ranks
+from utils.runtime.distributed.ranks import Ranks, join_ranks
 
 TIMEOUT_S = 60
 

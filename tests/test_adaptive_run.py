@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.commands import TINY, run, train, weights_digest, write_dataset
+from tests.run_programs import TINY, run, train, weights_digest, write_dataset
 from tests.test_torchrun import ended, torchrun
 
 pytestmark = pytest.mark.slow

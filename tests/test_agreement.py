@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from benchmarks.agreement import agreement
-from configs.export_cli import DataSplit
+from commands.export.cli import DataSplit
 
 COCO128 = Path(__file__).parents[1] / "configs" / "datasets" / "coco128.yaml"
 PAGE = Path(__file__).parents[1] / "docs" / "agreement.md"

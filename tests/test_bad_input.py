@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import TINY, run, train, weights_digest
+from tests.run_programs import TINY, run, train, weights_digest
 
 pytestmark = pytest.mark.slow
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from configs.overrides import nested
-from configs.yaml_reader import read_yaml
-from tests.commands import ROOT
-from utils.comparison.run_numbers import METRICS, TIMES
-from utils.runtime.threads import available_cores
+from configs.reading.overrides import nested
+from configs.reading.yaml_reader import read_yaml
+from tests.run_programs import ROOT
+from utils.comparison.summary.run_numbers import METRICS, TIMES
+from utils.runtime.machine.threads import available_cores
 
 SMOKE = ("--cfg", "configs/compare/smoke.yaml")
 TINY = (

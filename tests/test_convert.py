@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from assembly.conversion import convert
-from tests.commands import run
+from commands.convert.run import convert
+from tests.run_programs import run
 from utils.checkpoint.weights import load_weights
 from utils.runtime.errors import UserError
 

@@ -31,8 +31,7 @@ UTILS = (
     "utils.structures",
 )
 LAYERS: dict[str, frozenset[str]] = {
-    "assembly": frozenset({"configs", "data", "models", *UTILS}),
-    "commands": frozenset({"assembly", "configs", "data", "models", *UTILS}),
+    "commands": frozenset({"configs", "data", "models", *UTILS}),
     "configs": frozenset(),
     "utils.runtime": frozenset(),
     "utils.structures": frozenset(),
@@ -56,7 +55,7 @@ MAX_FUNCTION_LINES = 60
 
 
 def sources() -> list[Path]:
-    packages = ("assembly", "commands", "configs", "data", "models", "utils")
+    packages = ("commands", "configs", "data", "models", "utils")
     return sorted(path for package in packages for path in (ROOT / package).rglob("*.py"))
 
 
@@ -101,8 +100,8 @@ def test_import_direction() -> None:
 
 
 def test_import_rule_notices_a_shortcut() -> None:
-    shortcut = ast.parse("def f():\n    from data.loader import TrainBatches")
-    assert import_violations("models.neck", shortcut) == ["models.neck imports data.loader"]
+    shortcut = ast.parse("def f():\n    from data.loading.loader import TrainBatches")
+    assert import_violations("models.neck", shortcut) == ["models.neck imports data.loading.loader"]
     assert import_violations("utils.engine.x", ast.parse("import train")) != []
 
 
@@ -188,3 +187,54 @@ def test_docstrings_of_functions_on_tensors_state_shapes() -> None:
             if takes_tensor and "(" not in docstring and node.col_offset == 0:
                 silent.append(f"{module_name(path)}.{node.name}")
     assert silent == []
+
+
+def test_command_lines_do_not_import_torch() -> None:
+    """`--help` and wrong usage are answered in milliseconds."""
+    names = ("parser", "view_options", "settings_help")
+    shared = [ROOT / "commands" / f"{name}.py" for name in names]
+    allowed = {module_name(path) for path in shared}
+    packages = (ROOT / "commands").rglob("__init__.py")
+    command_lines = [*shared, *(ROOT / "commands").rglob("cli.py"), *packages]
+    assert len(command_lines) > 15
+    for path in command_lines:
+        for name in imported_modules(ast.parse(path.read_text())):
+            assert name.split(".")[0] not in {"torch", "data", "models", "utils"}, path
+            assert not name.startswith("commands") or name in allowed, path
+
+
+def room_of(module: str, *, is_package: bool) -> str:
+    """Return the folder of a module; what lies loose at the top of a package is its own room."""
+    return module if is_package or module.count(".") == 1 else module.rpartition(".")[0]
+
+
+def room_arrows() -> dict[str, set[str]]:
+    """Return the rooms that each room imports; what `__init__.py` hands on does not count."""
+    packages = {module_name(path) for path in sources() if path.name == "__init__.py"}
+    modules = {module_name(path) for path in sources()}
+    arrows: dict[str, set[str]] = {}
+    for path in sources():
+        if path.name == "__init__.py":
+            continue
+        module = module_name(path)
+        room = room_of(module, is_package=False)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ImportFrom) or node.module not in modules:
+                continue
+            for name in (f"{node.module}.{alias.name}" for alias in node.names):
+                target = name if name in modules else node.module
+                other = room_of(target, is_package=target in packages)
+                if other != room:
+                    arrows.setdefault(room, set()).add(other)
+    return arrows
+
+
+def test_rooms_form_no_circle() -> None:
+    """Rooms can be read one after the other: each imports only what stands before it."""
+    arrows = room_arrows()
+    assert len(arrows) > 20
+    left = {*arrows, *(other for others in arrows.values() for other in others)}
+    while left:
+        free = {room for room in left if not arrows.get(room, set()) & left}
+        assert free, f"these rooms import each other: {sorted(left)}"
+        left -= free

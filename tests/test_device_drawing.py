@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from assembly.resume_check import verify_resume
-from tests.commands import train, weights_digest
+from commands.train.resume_check import verify_resume
+from tests.run_programs import train, weights_digest
 
 SETTINGS = (
     "train.epochs=2", "augment.mixup=0.5", "augment.mosaic=1.0", "augment.close_mosaic=1",

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 TEXTS = {".py", ".md", ".yaml", ".yml", ".toml", ".cff", ".txt", ".jinja", ".html", ""}
 ABSENT = {"runs", "datasets", "build", "dist", "node_modules", "shared"}
 """Folders that git ignores, beside hidden ones."""
-ROOMS = "assembly|benchmarks|commands|configs|data|docs|examples|models|scripts|tests|utils"
+ROOMS = "benchmarks|commands|configs|data|docs|examples|models|scripts|tests|utils"
 OWN_FILE = re.compile(rf"(?<![\w/.~-])(?:{ROOMS})/[\w./*-]+\.(?:py|md|yaml|npz|svg)(?![\w-])")
 DOCUMENT = re.compile(r"(?<![\w/:.{}*-])((?:[\w.-]+/)*[\w-]+\.md)(#[\w-]+)?(?![\w-])")
 LINK = re.compile(r"\]\(([^)\s]+)\)")

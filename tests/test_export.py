@@ -10,12 +10,12 @@ import onnxruntime
 import pytest
 import torch
 
-from assembly.detector import load_detector
-from assembly.exporting import export
+from commands.build.detector import load_detector
+from commands.export.cli import ExportCommand, parse_export_command
+from commands.export.run import export
 from configs.errors import ConfigError
-from configs.export_cli import ExportCommand, parse_export_command
-from models.scored import ScoredNetwork
-from tests.assembly.tiny_weights import write_weights
+from models.inference.export_wrapper import ExportWrapper
+from tests.commands.tiny_weights import write_weights
 from utils.export import packages
 from utils.runtime.errors import UserError
 
@@ -111,7 +111,7 @@ def test_released_weights_in_onnxruntime(released: Path, tmp_path: Path) -> None
     """Batch 1 and 4, 320x448 and 640x640, with and without suppression."""
     (raw,) = export(ExportCommand(weights=released, output=tmp_path))
     (nms,) = export(ExportCommand(weights=released, output=tmp_path, nms=True))
-    network = ScoredNetwork(load_detector(released).own_detector(released), fused=True)
+    network = ExportWrapper(load_detector(released).own_detector(released), fused=True)
     sessions = []
     for path in (raw, nms):
         model = onnx.load(path)

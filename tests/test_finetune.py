@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.commands import TINY, run, train, write_dataset
+from tests.run_programs import TINY, run, train, write_dataset
 from utils.checkpoint.weights import load_weights
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from assembly.predictor import Predictor
+from commands.build.predictor import Predictor
 from focaldet import (
     ConfigError,
     Detections,
@@ -20,8 +20,8 @@ from focaldet import (
     as_rgb,
     load_detector,
 )
-from tests.assembly.tiny_weights import CLASS_NAMES, write_weights
-from tests.data.scene_files import write_scenes
+from tests.commands.tiny_weights import CLASS_NAMES, write_weights
+from tests.data.synthetic.scene_files import write_scenes
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +193,7 @@ def test_supervision_gets_all_columns(
 def test_the_project_itself_does_not_import_it() -> None:
     root = Path(__file__).parents[1]
     own = [root / f"{name}.py" for name in ("train", "val", "predict")]
-    for package in ("assembly", "configs", "data", "models", "utils"):
+    for package in ("commands", "configs", "data", "models", "utils"):
         own += (root / package).rglob("*.py")
     assert [path for path in own if "import focaldet" in path.read_text()] == []
     assert [path for path in own if "from focaldet" in path.read_text()] == []

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import GOLDEN
-from tests.models.losses import test_detection_golden, test_elementwise_golden
+from tests.models.losses import test_elementwise_golden
+from tests.models.losses.criterion import test_detection_golden
 
 FILES = sorted(path for path in GOLDEN.rglob("*") if path.is_file() and path.suffix != ".md")
 MAX_BYTES = 200_000

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from assembly.training import train
-from configs.load import load_experiment
+from commands.train.run import train
+from configs.reading.load import load_experiment
 from models.losses import DetectionCriterion
-from tests.commands import ROOT, TINY, run, weights_digest
-from tests.commands import train as train_program
-from utils.engine.hooks.hook import Hook
+from tests.run_programs import ROOT, TINY, run, weights_digest
+from tests.run_programs import train as train_program
+from utils.engine.hook import Hook
 from utils.engine.run import Run
 from utils.structures.loss_terms import LossTerms
 

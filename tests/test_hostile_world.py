@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from assembly.data_witness import require_same_data, write_data
-from assembly.run_lock import run_lock
+from commands.train.data_witness import require_same_data, write_data
+from commands.train.run_lock import run_lock
 from configs.schema.data import SyntheticDataset
 from data.formats.coco import NO_CROWD_FLAG
 from data.formats.files import list_files
 from data.formats.voc import VocReader
-from data.image_io import ImageError, read_image, read_image_size
-from data.records import load_split
+from data.images.io import ImageError, read_image, read_image_size
+from data.records.load import load_split
 from data.sources.find import find_sources, without_credentials
-from data.synthetic import ensure_written
+from data.synthetic.generate import ensure_written
 from tests.data.formats.tiny import voc
-from utils.comparison.verdict import Rule, why_not_equivalent
+from utils.comparison.statistics.verdict import Rule, why_not_equivalent
 from utils.export.trust import require_data
-from utils.runtime.cache_folder import user_cache_folder
 from utils.runtime.errors import UserError
-from utils.runtime.run_folder import RunFolder
-from utils.runtime.targets import require_target
+from utils.runtime.files.cache_folder import user_cache_folder
+from utils.runtime.files.run_folder import RunFolder
+from utils.runtime.files.targets import require_target
 
 
 def test_a_run_is_trained_by_one_process(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_run_is_trained_by_one_process(tmp_path: Path) -> None:
 def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
     code = (
         "import os,sys; sys.path.insert(0,'.'); from pathlib import Path\n"
-        "from assembly.run_lock import run_lock\n"
+        "from commands.train.run_lock import run_lock\n"
         f"with run_lock(Path({str(tmp_path)!r})): os.kill(os.getpid(), 9)"
     )
     root = Path(__file__).parents[1]

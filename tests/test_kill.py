@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.commands import ROOT
+from tests.run_programs import ROOT
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import TINY, run, train, weights_digest
+from tests.run_programs import TINY, run, train, weights_digest
 from utils.checkpoint.state import load_state
 
 pytestmark = pytest.mark.slow

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from configs.cli import PredictCommand, parse_predict_command
-from tests.assembly.tiny_weights import write_weights
-from tests.data.scene_files import write_scenes
+from commands.predict.cli import PredictCommand, parse_predict_command
+from tests.commands.tiny_weights import write_weights
+from tests.data.synthetic.scene_files import write_scenes
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -69,7 +69,7 @@ def test_wrong_usage_is_one_line_and_code_2(
 
 
 def test_help_states_the_defaults_of_prediction(capsys: pytest.CaptureFixture[str]) -> None:
-    from assembly.predictor import PREDICTION_DEFAULTS
+    from commands.build.predictor import PREDICTION_DEFAULTS
 
     with pytest.raises(SystemExit) as caught:
         parse_predict_command(["--help"])

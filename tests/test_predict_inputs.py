@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from assembly.prediction import PredictionSummary, predict
-from configs.cli import parse_predict_command
-from data.image_io import read_image
+from commands.predict.cli import parse_predict_command
+from commands.predict.run import PredictionSummary, predict
+from data.images.io import read_image
 from focaldet import Detector, load_detector
-from tests.assembly.tiny_weights import write_weights
-from tests.data.scene_files import write_scenes
+from tests.commands.tiny_weights import write_weights
+from tests.data.synthetic.scene_files import write_scenes
 from utils.runtime.errors import UserError
 
 QUIET = ("train.threads=1", "train.workers=0")

@@ -17,7 +17,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tests.commands import run
+from tests.run_programs import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import run, train, weights_digest
+from tests.run_programs import run, train, weights_digest
 from utils.checkpoint.weights import load_weights
 
 pytestmark = pytest.mark.slow

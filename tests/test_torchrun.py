@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import ROOT, TINY, run, train, weights_digest
+from tests.run_programs import ROOT, TINY, run, train, weights_digest
 
 pytestmark = pytest.mark.slow
 

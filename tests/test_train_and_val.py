@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from configs.schema.data import SyntheticDataset
-from data.synthetic import ensure_written
-from tests.assembly.test_prediction import pycocotools_numbers
-from tests.commands import ROOT, TINY, run, train, weights_digest
+from data.synthetic.generate import ensure_written
+from tests.commands.predict.test_run import pycocotools_numbers
+from tests.run_programs import ROOT, TINY, run, train, weights_digest
 from utils.checkpoint.weights import load_weights
 
 pytestmark = pytest.mark.slow

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from configs.load import load_dataset
+from configs.reading.load import load_dataset
 from configs.schema.data import Dataset
 from data.intake.resolve import look_at
-from data.records import load_split
-from data.split import Split, SplitName
+from data.records.load import load_split
+from data.records.split import Split, SplitName
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 

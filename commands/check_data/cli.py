@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.cli import OneLineParser
+from commands.parser import OneLineParser
 
 
 @dataclass(frozen=True, kw_only=True)

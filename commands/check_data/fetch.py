@@ -6,17 +6,17 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from commands.check_data.cli import CheckCommand
-from configs.locate import DATASETS_VARIABLE
-from configs.public_data import (
+from configs.reading.locate import DATASETS_VARIABLE
+from configs.reading.public_data import (
     CATALOGUE,
     PublicDataset,
     PublicFile,
     find_public_data,
     read_catalogue,
 )
-from utils.runtime.archive import unpack_zip
-from utils.runtime.download import RemoteFile, download
 from utils.runtime.errors import UserError
+from utils.runtime.files.archive import unpack_zip
+from utils.runtime.files.download import RemoteFile, download
 
 _logger = logging.getLogger(__name__)
 

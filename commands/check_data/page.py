@@ -12,15 +12,15 @@ from commands.check_data.pictures import contact_sheet, finding_figures
 from data.doctor.examine import Diagnosis
 from data.doctor.finding import Finding, Place, by_code
 from data.doctor.subject import SplitTable, class_counts
-from utils.report.data_charts import crowd_chart, heat_map, shape_chart, size_chart
-from utils.report.data_page import (
+from utils.report.charts.data_charts import crowd_chart, heat_map, shape_chart, size_chart
+from utils.report.pages.data_page import (
     ClassRow,
     DataPage,
     FindingFigure,
     FindingSection,
     write_data_page,
 )
-from utils.runtime.atomic import cannot_write
+from utils.runtime.files.atomic import cannot_write
 
 LISTED = 40
 """Places of a finding that the page names."""

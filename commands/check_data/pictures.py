@@ -10,9 +10,8 @@ import numpy as np
 
 from data.doctor.finding import Finding, Place
 from data.formats.files import is_image_name
-from data.image_io import ImageError, read_image
-from data.split import Split
-from utils.report.data_page import FindingFigure
+from data.images.io import ImageError, read_image
+from data.records.split import Split
 from utils.report.drawing import (
     Picture,
     data_uri,
@@ -22,7 +21,8 @@ from utils.report.drawing import (
     shrink_to,
     side_by_side,
 )
-from utils.report.run_page import Figure
+from utils.report.pages.data_page import FindingFigure
+from utils.report.pages.run_page import Figure
 from utils.structures.images import Record
 
 SIDE = 420

@@ -15,8 +15,8 @@ import numpy as np
 
 from data.doctor.examine import Diagnosis
 from data.doctor.overlaps import nearly_twice
-from data.formats.dataset_writer import FORMATS, Format, Written, write_dataset
-from data.split import Split
+from data.records.dataset_writer import FORMATS, Format, Written, write_dataset
+from data.records.split import Split
 from utils.structures.images import Record
 
 CHANGES_NAME = "changes.csv"

@@ -15,12 +15,12 @@ from commands.check_data.repair import CHANGES_NAME, write_repaired
 from data.doctor.checks import SEVERITIES
 from data.doctor.examine import Diagnosis, examine
 from data.doctor.finding import by_code, counted
-from data.formats.dataset_writer import require_empty
-from data.image_io import ImageError
+from data.images.io import ImageError
 from data.index_cache import IndexCache, hash_parts
+from data.records.dataset_writer import require_empty
 from utils.report.drawing import encode_jpeg
-from utils.runtime.atomic import cannot_write, write_atomically
 from utils.runtime.errors import UserError
+from utils.runtime.files.atomic import cannot_write, write_atomically
 
 SOUND, FINDINGS = 0, 1
 SHOWN_SIDE = 960

@@ -4,10 +4,10 @@ import logging
 from pathlib import Path
 
 from commands.build.labelled_data import open_data
-from configs.convert_cli import ConvertCommand
-from data.formats.dataset_writer import Written, require_empty, write_dataset
-from utils.runtime.atomic import cannot_write
+from commands.convert.cli import ConvertCommand
+from data.records.dataset_writer import Written, require_empty, write_dataset
 from utils.runtime.errors import UserError
+from utils.runtime.files.atomic import cannot_write
 
 _logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """A comparison: which arms are trained on which seeds, and the rule that will judge them.
 
-What an arm changes is checked against the experiment's own schema by `configs/design.py`.
+What an arm changes is checked against the experiment's own schema by `configs/reading/design.py`.
 """
 
 import re

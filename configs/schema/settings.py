@@ -12,7 +12,7 @@ SHARE = "15%"
 
 def derivable(*words: str) -> Any:
     """Mark a field that takes `words` beside numbers; a run derives the number, see
-    configs/derive.py.
+    configs/reading/derive.py.
 
     Returns:
         What `pydantic.Field` takes as `json_schema_extra`.

@@ -1,6 +1,7 @@
 """Tuning before a comparison: the same number of trials for each arm, listed or searched for.
 
-What a trial changes is checked against the experiment's own schema by `configs/search_space.py`.
+What a trial changes is checked against the experiment's own schema by
+`configs/reading/design_checks.py`.
 """
 
 import json

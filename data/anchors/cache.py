@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from utils.runtime.atomic import write_json
-from utils.runtime.cache_folder import user_cache_folder
 from utils.runtime.errors import UserError
-from utils.runtime.json_file import read_json_object
+from utils.runtime.files.atomic import write_json
+from utils.runtime.files.cache_folder import user_cache_folder
+from utils.runtime.files.json_file import read_json_object
 
 FITTER_VERSION = 1
 """Raised whenever the same boxes give other anchors."""

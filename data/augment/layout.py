@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from data.letterbox import fit_into, fit_size
+from data.images.letterbox import fit_into, fit_size
 
 Matrix = npt.NDArray[np.float64]
 Region = tuple[float, float, float, float]

@@ -5,8 +5,8 @@ import numpy as np
 from data.augment.mixup import blend
 from data.augment.plan import SamplePlan, Scene
 from data.augment.warp import render_tile
-from data.letterbox import PAD_COLOUR
-from data.pixels import ReadRecord
+from data.images.letterbox import PAD_COLOUR
+from data.images.pixels import ReadRecord
 from utils.structures.images import ImageArray, Sample
 
 

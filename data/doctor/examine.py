@@ -17,7 +17,7 @@ from data.doctor.scan import scan_images
 from data.doctor.splits import check_splits
 from data.doctor.subject import Subject, tabulate
 from data.index_cache import IndexCache
-from data.split import Split
+from data.records.split import Split
 
 Family = Callable[[Subject], Iterator[Finding]]
 Cost = Literal["arrays", "pairs", "pixels"]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from data.doctor.finding import Finding, Place, counted, found
 from data.doctor.subject import Subject, class_counts
-from data.label_report import Decision
+from data.formats.label_report import Decision
 
 CODES = {
     "same box and class as an earlier row": "box-twice",

@@ -18,8 +18,9 @@ import numpy.typing as npt
 from PIL import Image
 from tqdm import tqdm
 
-from data import image_header, image_io
-from data.image_facts import Stamp, stamp_file
+from data.images import header as image_header
+from data.images import io as image_io
+from data.images.facts import Stamp, stamp_file
 from data.index_cache import CacheEntry, IndexCache, hash_files
 
 SIDE = 16

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from data.doctor.scan import ImageScan
-from data.label_report import LabelReport
-from data.split import Split
+from data.formats.label_report import LabelReport
+from data.records.split import Split
 from utils.structures.images import FloatArray, LabelArray, MaskArray
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from configs.reading.stated_paths import find_stated
 from configs.schema.data import (
     CocoDataset,
     CocoSplit,
@@ -12,7 +13,6 @@ from configs.schema.data import (
     VocDataset,
     YoloDataset,
 )
-from configs.stated_paths import find_stated
 from data.formats.coco_categories import class_names_of
 from data.formats.files import list_files, read_present, to_text
 from data.formats.sources import resolve_sources, stated_sources

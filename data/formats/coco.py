@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from configs.reading.stated_paths import FileIndex, find_stated
 from configs.schema.data import CocoDataset, CocoSplit
-from configs.stated_paths import FileIndex, find_stated
 from data.formats.coco_boxes import (
     LARGEST_ID,
     Layout,
@@ -27,12 +27,12 @@ from data.formats.coco_boxes import (
 from data.formats.coco_categories import match_categories
 from data.formats.coco_writer import coco_document
 from data.formats.files import SplitFiles, list_images, read_required, require_folder
+from data.formats.label_report import decide
 from data.formats.rows import NO_AREA, RawImage, RawRow, RawSplit
 from data.formats.sources import MOVED
-from data.label_report import decide
-from utils.runtime.atomic import write_atomically
 from utils.runtime.errors import UserError
-from utils.runtime.json_file import parse_json
+from utils.runtime.files.atomic import write_atomically
+from utils.runtime.files.json_file import parse_json
 from utils.runtime.printable import shortened
 from utils.structures.images import Record
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from data.formats.label_report import Decision
 from data.formats.rows import RawSplit
-from data.image_io import IMAGE_SUFFIXES
-from data.label_report import Decision
-from utils.runtime.atomic import write_atomically
+from data.images.io import IMAGE_SUFFIXES
 from utils.runtime.errors import UserError
+from utils.runtime.files.atomic import write_atomically
+from utils.runtime.files.regular_file import LARGEST_FILE, UnreadableFileError, read_regular
 from utils.runtime.printable import shortened
-from utils.runtime.regular_file import LARGEST_FILE, UnreadableFileError, read_regular
 from utils.structures.images import Record
 
 _READING_THREADS = 8

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from data.label_report import Action, Decision, decide
+from data.formats.label_report import Action, Decision, decide
 from utils.structures.images import FloatArray, LabelArray, MaskArray
 
 NO_AREA = "box has no area"

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from configs.reading.stated_paths import FileIndex, Found, find_stated, parts_of, portable
 from configs.schema.data import ToolDataset, YoloDataset
-from configs.stated_paths import FileIndex, Found, find_stated, parts_of, portable
 from data.formats.files import is_image_name, list_files, list_images, read_required, to_text
-from data.label_report import Decision, decide
+from data.formats.label_report import Decision, decide
 from utils.runtime.errors import UserError
+from utils.runtime.files.regular_file import is_regular
 from utils.runtime.printable import shortened
-from utils.runtime.regular_file import is_regular
 
 MOVED = "path does not exist as stated: taken from where the data set lies now"
 _SPLITS = ("train", "val", "test")

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
+from configs.reading.stated_paths import FileIndex
 from configs.schema.data import ToolDataset
-from configs.stated_paths import FileIndex
 from data.formats.files import SplitFiles, is_image_name, list_files, list_images, read_present
+from data.formats.label_report import Decision, decide
 from data.formats.rows import RawImage, RawRow, RawSplit
 from data.formats.sources import resolve_sources
-from data.label_report import Decision, decide
 from utils.runtime.errors import UserError
 from utils.structures.images import Record
 

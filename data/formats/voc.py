@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from configs.reading.stated_paths import FileIndex, find_stated, portable
 from configs.schema.data import VocDataset
-from configs.stated_paths import FileIndex, find_stated, portable
 from data.formats.files import (
     SplitFiles,
     list_files,
@@ -26,8 +26,8 @@ from data.formats.files import (
     without_suffix,
     write_list,
 )
+from data.formats.label_report import decide
 from data.formats.rows import NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit, to_float
-from data.label_report import decide
 from utils.runtime.errors import UserError
 from utils.runtime.printable import shortened
 from utils.structures.images import Record

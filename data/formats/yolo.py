@@ -15,6 +15,7 @@ from typing import Literal
 
 from configs.schema.data import YoloDataset
 from data.formats.files import SplitFiles, to_text, write_list
+from data.formats.label_report import decide
 from data.formats.rows import MAX_ROWS, NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit, to_float
 from data.formats.yolo_columns import (
     POLYGONS,
@@ -25,7 +26,6 @@ from data.formats.yolo_columns import (
     reject,
 )
 from data.formats.yolo_files import find_yolo_files
-from data.label_report import decide
 from utils.runtime.errors import UserError
 from utils.structures.images import Record
 

@@ -9,9 +9,9 @@ from typing import Literal
 
 from configs.schema.data import YoloDataset
 from data.formats.files import SplitFiles, is_image_name, list_files, read_present, to_text
+from data.formats.label_report import Decision, decide
 from data.formats.sources import Sources, explain_no_images
 from data.formats.yolo_labels import files_in, label_folder, label_path, pair
-from data.label_report import Decision, decide
 from utils.runtime.errors import UserError
 
 __all__ = ["find_yolo_files", "label_path"]

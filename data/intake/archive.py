@@ -12,8 +12,8 @@ import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from utils.runtime.cache_folder import user_cache_folder
 from utils.runtime.errors import UserError
+from utils.runtime.files.cache_folder import user_cache_folder
 
 _MAX_FILES = 5_000_000
 _MAX_RATIO = 200

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from configs.stated_paths import FileIndex
+from configs.reading.stated_paths import FileIndex
 from data.intake.candidate import Candidate, by_split
 from data.intake.tree import SplitName, Tree, folder_of, json_keys, split_of
 from utils.runtime.errors import UserError

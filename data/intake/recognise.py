@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from configs.errors import ConfigError
-from configs.load import load_dataset
+from configs.reading.load import load_dataset
 from configs.schema.data import AutoDataset, DatasetSettings, VocDataset, settings_of_format
 from data.formats.sources import stated_sources
 from data.intake.archive import unpack
@@ -29,7 +29,7 @@ from data.intake.other_layouts import (
 from data.intake.tree import Tree, row_kind
 from data.intake.voc import read_voc
 from data.intake.yolo import ask_for_yaml, read_data_yaml, read_obj_data, read_plain
-from data.records import with_class_names
+from data.records.load import with_class_names
 from utils.runtime.errors import UserError
 
 LAYOUTS: dict[str, tuple[Layout, ...]] = {

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from configs.load import LoadedExperiment
+from configs.reading.load import LoadedExperiment
 from configs.schema.data import AutoDataset, DatasetSettings
 from data.intake.recognise import Recognised, recognise, without_missing_lists
-from data.records import with_class_names
-from utils.runtime.atomic import write_atomically
+from data.records.load import with_class_names
+from utils.runtime.files.atomic import write_atomically
 
 RECOGNISED = "recognised"
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from configs.errors import ConfigError
-from configs.stated_paths import find_stated
-from configs.yaml_reader import read_yaml
+from configs.reading.stated_paths import find_stated
+from configs.reading.yaml_reader import read_yaml
 from data.formats.class_names import CLASS_LISTS
 from data.formats.files import to_text
 from data.intake.candidate import Candidate, by_split

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from data.collate import collate
-from data.framing import Framing
-from data.image_io import ImageError, read_image, read_image_size
-from data.samplers import group_by_shape
+from data.images.io import ImageError, read_image, read_image_size
+from data.loading.collate import collate
+from data.loading.framing import Framing
+from data.loading.samplers import group_by_shape
 from data.sources.find import Found, Sources
 from data.sources.frame import Frame, Skipped
 from data.sources.video import LiveStream, VideoFile

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from data.formats.files import is_image_name, list_files, without_suffix
-from data.image_io import IMAGE_SUFFIXES
+from data.images.io import IMAGE_SUFFIXES
 from utils.runtime.errors import UserError
 from utils.runtime.printable import as_file_name, shortened
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from data.image_io import read_image
+from data.images.io import read_image
 from utils.structures.images import ImageArray
 
 

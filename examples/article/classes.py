@@ -14,10 +14,10 @@ from examples.article.basics import B11_LABELS, B11_LOGITS
 from examples.article.row import Row, bce, claim, figure, focal, missing_figure, refuses, vector
 from examples.minimiser import soft_target_minimiser
 from models.losses import Branch, FocalLoss
-from models.losses.branch import BranchInput
+from models.losses.criterion.branch import BranchInput
+from models.losses.criterion.selection import Selection
 from models.losses.dice import FocalDiceLoss, SoftmaxFocalDiceLoss
 from models.losses.focal_formula import FocalForm
-from models.losses.selection import Selection
 from models.losses.softmax import SoftmaxLoss
 
 TRUE_FORMS: tuple[FocalForm, ...] = ("exp", "quality")

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from models.ranks import num_ranks
+from models.distributed import num_ranks
 
 
 class JointBatchNorm2d(nn.BatchNorm2d):

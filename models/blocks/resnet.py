@@ -3,7 +3,8 @@
 torchvision is imported by the stages, because it takes longer than all that other graphs need.
 
 Sources: He et al. 2015, arXiv 1512.03385; stride in the 3 x 3 convolution, as torchvision has it.
-Names inside the modules are torchvision's, so its weights fit after renaming (`models/weights.py`).
+Names inside the modules are torchvision's, so its weights fit after renaming
+(`models/weights/checkpoint.py`).
 """
 
 from typing import Literal

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from models.distributed import sum_over_ranks
 from models.losses.focal_formula import FocalFormula
 from models.losses.fused import SigmoidLoss
-from models.ranks import sum_over_ranks
 
 
 class EqualizedFocalLoss(SigmoidLoss):

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name torch's own documentation uses
 from torch import Tensor, nn
 
+from models.distributed import sum_over_ranks
 from models.losses.fused import prepared
-from models.ranks import sum_over_ranks
 
 
 class GhmLoss(nn.Module):

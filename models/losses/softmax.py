@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from models.distributed import sum_over_ranks
 from models.losses.fused import prepared
-from models.ranks import sum_over_ranks
 
 
 class SoftmaxLoss(nn.Module):

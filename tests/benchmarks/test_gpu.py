@@ -13,13 +13,13 @@ import torch
 import benchmarks.gpu_checks as module
 from benchmarks.gpu_checks import DeviceError, require_close, run_checks
 from benchmarks.training_problem import TrainingProblem
-from data.augment.device.planned_batch import PlannedBatch
 from data.augment.plan import SamplePlan
-from data.dataset import SampleKey, TrainDataset
+from data.loading.dataset import SampleKey, TrainDataset
+from data.loading.planned_batch import PlannedBatch
+from models.inference.postprocess import Postprocess
 from models.losses import DetectionCriterion
-from models.postprocess import Postprocess
-from tests.engine.test_compiled import learner
-from tests.engine.toy import toy_batch
+from tests.utils.engine.test_compiled import learner
+from tests.utils.engine.toy import toy_batch
 from utils.engine.compiled import Compiler
 from utils.engine.learner import Learner
 from utils.structures.batch import Batch

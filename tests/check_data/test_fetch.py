@@ -11,8 +11,8 @@ import yaml
 from commands.check_data.cli import CheckCommand
 from commands.check_data.fetch import fetch_data, list_public_data
 from configs.errors import ConfigError
-from configs.public_data import read_catalogue
-from tests.runtime.file_server import Behaviour, serve
+from configs.reading.public_data import read_catalogue
+from tests.utils.runtime.file_server import Behaviour, serve
 from utils.runtime.errors import UserError
 
 

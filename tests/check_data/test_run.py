@@ -12,12 +12,12 @@ import pytest
 from commands.check_data.cli import CheckCommand
 from commands.check_data.pictures import finding_figures
 from commands.check_data.run import FINDINGS, SOUND, check_data
-from configs.load import load_dataset
+from configs.reading.load import load_dataset
 from data.doctor.examine import examine
 from data.doctor.finding import by_code
-from data.records import load_split
-from tests.commands import run
+from data.records.load import load_split
 from tests.data.doctor.planted import Planted, plant_local
+from tests.run_programs import run
 from utils.runtime.errors import UserError
 
 NAMES = "class_names: [bolt, cable, mast, sign]\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
-from configs.load import LoadedExperiment, load_experiment
+from configs.reading.load import LoadedExperiment, load_experiment
 
 GRAPH = """
 nc: 80

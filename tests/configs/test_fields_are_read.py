@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
-from configs.keys import ROOT, Group, group_of
+from configs.schema.keys import ROOT, Group, group_of
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGES = ("assembly", "data", "models", "utils")
+PACKAGES = ("commands", "data", "models", "utils")
 READ_BY_CONFIGS = {"model.graph", "train.ema.horizon"}
-"""The loader reads the graph's file itself and hands on its content; configs/derive.py turns the
-horizon into decay and ramp."""
+"""The loader reads the graph's file itself and hands on its content; configs/reading/derive.py turns
+the horizon into decay and ramp."""
 
 
 def leaf_fields(group: Group, prefix: str = "") -> set[tuple[str, str]]:

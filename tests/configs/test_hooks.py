@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
-from configs.load import load_experiment
+from configs.reading.load import load_experiment
 
 BASE = "data: {format: synthetic, path: %s}\n"
 

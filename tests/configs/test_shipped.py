@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from configs.derive import derive
-from configs.fingerprint import WITHOUT_INFLUENCE
-from configs.load import load_dataset, load_experiment
+from configs.reading.derive import derive
+from configs.reading.fingerprint import WITHOUT_INFLUENCE
+from configs.reading.load import load_dataset, load_experiment
 from configs.schema import Experiment
 from configs.schema.branch_loss import BceLossSettings, FocalLossSettings
 from configs.schema.train import AdamWSettings

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
-from assembly.exporting import export
-from configs.export_cli import ExportCommand
+from commands.export.cli import ExportCommand
+from commands.export.run import export
 from focaldet import load_detector
-from tests.assembly.tiny_weights import write_weights
-from tests.data.scene_files import SIZES
+from tests.commands.tiny_weights import write_weights
+from tests.data.synthetic.scene_files import SIZES
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "serve_onnx.py"
 ALONE = """
@@ -32,7 +32,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 REFUSED = (
     "torch", "torchvision", "onnx", "PIL", "pydantic", "yaml", "tqdm", "focaldet",
-    "assembly", "configs", "data", "models", "utils",
+    "commands", "configs", "data", "models", "utils",
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from configs.errors import ConfigError
-from configs.yaml_reader import parse_value
+from configs.reading.yaml_reader import parse_value
 from data.formats.coco import CocoReader
 from data.formats.files import Reader, SplitFiles
 from data.formats.rows import judge

@@ -12,23 +12,23 @@ import pytest
 import yaml
 
 from configs.errors import ConfigError
-from configs.load import experiment_from_mapping, load_dataset
-from configs.yaml_reader import read_yaml
+from configs.reading.load import experiment_from_mapping, load_dataset
+from configs.reading.yaml_reader import read_yaml
 from data.formats.coco import CocoReader
 from data.formats.files import SplitFiles
 from data.formats.rows import judge, reject_all
 from data.formats.voc import VocReader
 from data.formats.yolo import parse_rows
-from models.graph import parse_graph
-from models.metadata import current_metadata
-from models.score_map import read_score_map
+from models.graph.rows import parse_graph
+from models.score_calibrator import read_score_map
+from models.weights.metadata import current_metadata
 from tests.data.formats.tiny import coco, voc
 from tests.fuzz import strange_values as st
 from utils.checkpoint.tensor_file import format_tensor_file
 from utils.checkpoint.weights import load_weights
 from utils.export.description import read_description
 from utils.runtime.errors import UserError
-from utils.runtime.json_file import read_json_object
+from utils.runtime.files.json_file import read_json_object
 
 pytestmark = pytest.mark.slow
 CLEAN = (UserError, ConfigError)

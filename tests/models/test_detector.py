@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from models.anchors import order_anchors
 from models.detector import build_detector
+from models.graph.anchors import order_anchors
 from models.heads import Detect
 from tests.models.factories import tiny_detector, tiny_graph
 

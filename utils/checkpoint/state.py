@@ -15,10 +15,10 @@ from typing import Any
 
 from utils.checkpoint.tensor_file import DamagedFileError, format_tensor_file, read_tensor_file
 from utils.checkpoint.tree import flatten, unflatten
-from utils.runtime.atomic import cannot_write, sync_folder, write_durably
 from utils.runtime.errors import UserError
-from utils.runtime.json_file import parse_json
-from utils.runtime.regular_file import LARGEST_FILE, read_regular
+from utils.runtime.files.atomic import cannot_write, sync_folder, write_durably
+from utils.runtime.files.json_file import parse_json
+from utils.runtime.files.regular_file import LARGEST_FILE, read_regular
 
 FORMAT_VERSION = 1
 TENSORS = "state.safetensors"

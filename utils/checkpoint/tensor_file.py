@@ -17,9 +17,9 @@ from safetensors.torch import save as format_tensors
 from torch import Tensor
 
 from utils.runtime.errors import UserError
-from utils.runtime.json_file import BrokenJsonError, parse_json
+from utils.runtime.files.json_file import BrokenJsonError, parse_json
+from utils.runtime.files.regular_file import LARGEST_FILE, read_regular
 from utils.runtime.printable import shortened
-from utils.runtime.regular_file import LARGEST_FILE, read_regular
 
 HEADER_KEY = "focaldet"
 LONGEST_HEADER = 100_000_000

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from utils.checkpoint.pickle_machine import Call, Global, PickleError, PickleMachine
 from utils.runtime.errors import UserError
+from utils.runtime.files.regular_file import open_regular
 from utils.runtime.printable import shortened
-from utils.runtime.regular_file import open_regular
 
 FOREIGN_SUFFIXES = frozenset({".pt", ".pth"})
 DTYPES = {

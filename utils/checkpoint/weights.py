@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from utils.checkpoint.tensor_file import format_tensor_file, read_tensor_file
-from utils.runtime.atomic import write_atomically
 from utils.runtime.errors import UserError
+from utils.runtime.files.atomic import write_atomically
 
 FORMAT_VERSION = 1
 

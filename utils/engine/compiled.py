@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from utils.engine.ddp import Forward
 from utils.engine.protocols import Criterion
-from utils.runtime.compiler import EXACT_OPTION, GRAPHS_OPTION, compiling
+from utils.runtime.machine.compiler import EXACT_OPTION, GRAPHS_OPTION, compiling
 from utils.structures.batch import Targets
 from utils.structures.loss_terms import LossTerms
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from utils.runtime.ranks import Ranks
+from utils.runtime.distributed.ranks import Ranks
 
 Forward = Callable[[Tensor], Any]
 """From pixels (B, 3, H, W) to what the network returns."""

@@ -12,8 +12,8 @@ from typing import Protocol
 import torch
 
 from utils.metrics.evaluator import DetectionEvaluator
+from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.progress import progress_bar
-from utils.runtime.ranks import ALONE, Ranks
 from utils.structures.batch import Batch
 from utils.structures.images import ImageMeta
 from utils.structures.results import Detections, EvalResult
@@ -62,7 +62,7 @@ def evaluate(
 
     Returns:
         The numbers, with wall seconds of loading (waiting for batches), inference (transfer,
-        network, postprocessing) and judging.
+        network, postprocessing) and of computing the AP.
 
     Raises:
         ValueError: from the evaluator, such as images that are missing or came twice.

@@ -7,7 +7,7 @@ from utils.engine.loss_log import REMEDY, NotFiniteError
 from utils.engine.protocols import BatchSource
 from utils.engine.replay_file import Replay, save_replay
 from utils.runtime.errors import UserError
-from utils.runtime.run_folder import RunFolder
+from utils.runtime.files.run_folder import RunFolder
 from utils.structures.batch import Batch
 
 

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from utils.runtime.atomic import write_atomically
+from utils.runtime.files.atomic import write_atomically
 from utils.structures.metrics_columns import joined_columns
 
 Row = dict[str, int | float | None]

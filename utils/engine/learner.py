@@ -27,7 +27,7 @@ from utils.engine.optimizer import (
 from utils.engine.precision import autocast, choose_precision, gradient_scaler
 from utils.engine.protocols import Criterion
 from utils.engine.schedule import Rates, RateSchedule
-from utils.runtime.ranks import ALONE, Ranks
+from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.seeding import derive_seed, seed_process
 from utils.structures.batch import Batch, Targets
 from utils.structures.loss_terms import LossTerms

@@ -2,8 +2,8 @@
 
 import torch
 
-from utils.runtime.device import cpu_computes_bf16
 from utils.runtime.errors import UserError
+from utils.runtime.machine.device import cpu_computes_bf16
 
 DTYPES = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

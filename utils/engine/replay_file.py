@@ -9,8 +9,8 @@ from torch import Tensor
 
 from utils.checkpoint.tensor_file import format_tensor_file, read_tensor_file
 from utils.checkpoint.tree import flatten, unflatten
-from utils.runtime.atomic import write_atomically
 from utils.runtime.errors import UserError
+from utils.runtime.files.atomic import write_atomically
 from utils.structures.batch import Batch, Targets
 from utils.structures.images import ImageMeta
 

@@ -13,7 +13,7 @@ from utils.engine.clock import TrainingClock
 from utils.engine.history import Row
 from utils.engine.learner import Learner
 from utils.engine.loss_log import LossLog
-from utils.runtime.run_folder import RunFolder
+from utils.runtime.files.run_folder import RunFolder
 from utils.structures.results import EvalResult
 
 

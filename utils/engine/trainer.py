@@ -15,8 +15,8 @@ import torch
 
 from utils.checkpoint.state import save_state
 from utils.engine.explanation import Explanation, explain_stop
-from utils.engine.hooks.calls import HookCalls
-from utils.engine.hooks.hook import Hook
+from utils.engine.hook import Hook
+from utils.engine.hook_calls import HookCalls
 from utils.engine.learner import Learner
 from utils.engine.loss_log import LossLog, NotFiniteError, require_finite_state
 from utils.engine.micro_batches import too_little_memory
@@ -24,10 +24,10 @@ from utils.engine.protocols import BatchSource, Evaluate
 from utils.engine.restore import in_todays_form, restore
 from utils.engine.run import Best, Run
 from utils.engine.summary import TrainingStopped, TrainingSummary
+from utils.runtime.distributed.ranks import ALONE, Ranks
+from utils.runtime.files.run_folder import RunFolder
 from utils.runtime.interrupt import StopRequest, StopWaiting
-from utils.runtime.ranks import ALONE, Ranks
-from utils.runtime.run_folder import RunFolder
-from utils.runtime.thread_trials import FixedThreads
+from utils.runtime.machine.thread_trials import FixedThreads
 from utils.structures.metrics_columns import FROM_EVALUATION
 from utils.structures.results import EvalResult
 

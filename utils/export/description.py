@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from utils.runtime.errors import UserError
-from utils.runtime.json_file import BrokenJsonError, parse_json
+from utils.runtime.files.json_file import BrokenJsonError, parse_json
 from utils.runtime.printable import shortened
 
 FORMAT_VERSION = 1

@@ -1,9 +1,9 @@
 """Non-maximum suppression in ONNX operators, put behind a network's boxes and scores.
 
-The rule is that of `models/postprocess.py`: scores above the threshold are candidates, the best
-`max_candidates` of them enter suppression per class, the best `max_detections` of what survives are
-given, equal scores in the order of cells, then classes. It compares boxes in float32, where ours
-does in float64: an overlap within rounding of the threshold may be decided otherwise.
+The rule is that of `models/inference/postprocess.py`: scores above the threshold are candidates,
+the best `max_candidates` of them enter suppression per class, the best `max_detections` of what
+survives are given, equal scores in the order of cells, then classes. It compares boxes in float32,
+where ours does in float64: an overlap within rounding of the threshold may be decided otherwise.
 Legend: B images, P cells, C classes, M survivors of all images, K max_detections.
 """
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from utils.export.description import Description
 from utils.export.packages import require
 from utils.export.torchscript_file import quiet_tracing
-from utils.runtime.atomic import write_durably
+from utils.runtime.files.atomic import write_durably
 
 OPSET = 17
 """The newest that NMS, TensorRT 8 and OpenVINO 2022 read alike."""

@@ -18,9 +18,9 @@ from utils.export.description import ENTRY, Description, read_description
 from utils.export.packages import require
 from utils.export.torchscript_file import quiet_tracing
 from utils.runtime.errors import UserError
-from utils.runtime.json_file import parse_json
+from utils.runtime.files.json_file import parse_json
+from utils.runtime.files.regular_file import UnreadableFileError, open_regular
 from utils.runtime.printable import shortened
-from utils.runtime.regular_file import UnreadableFileError, open_regular
 
 Arrays = tuple[npt.NDArray[Any], ...]
 

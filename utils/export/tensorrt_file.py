@@ -12,8 +12,8 @@ import torch
 
 from utils.export.description import Description
 from utils.export.packages import require
-from utils.runtime.atomic import write_durably
 from utils.runtime.errors import UserError
+from utils.runtime.files.atomic import write_durably
 
 PURPOSE = "--format tensorrt"
 LARGEST_BATCH = 16

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.export.description import ENTRY, Description
-from utils.runtime.atomic import write_durably
+from utils.runtime.files.atomic import write_durably
 
 
 def write_torchscript(

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from utils.runtime.errors import UserError
+from utils.runtime.files.regular_file import open_regular
 from utils.runtime.printable import shortened
-from utils.runtime.regular_file import open_regular
 
 PROGRAMS = frozenset({".torchscript"})
 """File name endings whose content is code: loading one runs what it holds."""

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from utils.metrics.calibration import Calibration, ReliabilityBin, calibration, reliability
+from utils.metrics.coco_ap import JUDGES
 from utils.metrics.error_types import ErrorTypes, error_types
-from utils.metrics.judges import JUDGES
 from utils.metrics.rows import DetectionRows, Floats, TruthRows
 from utils.metrics.score_curves import ClassThreshold, ScoreCurve, class_thresholds, score_curve
 from utils.metrics.scored import ScoredDetections, scored_detections

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from utils.metrics.judges import hotcoco_evaluation
+from utils.metrics.coco_ap import hotcoco_evaluation
 from utils.metrics.rows import DetectionRows, TruthRows
 
 KINDS = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from data.augment.layout import Matrix
 from data.augment.plan import SamplePlan
 from data.augment.warp import Placement, shrink
-from data.pixels import ReadRecord
+from data.images.pixels import ReadRecord
 from utils.structures.images import ImageArray
 
 Pair = npt.NDArray[np.float64]

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 
-from configs.stated_paths import FileIndex, portable
+from configs.reading.stated_paths import FileIndex, portable
 from data.formats.files import to_text
 from data.formats.tool_reader import ToolImage, ToolRow
 from data.formats.tools.parsing import NOT_NUMBERS, in_order, read_numbers

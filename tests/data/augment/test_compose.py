@@ -10,7 +10,7 @@ from data.augment.affine import Affine
 from data.augment.compose import compose
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
 from data.augment.render import render_scene
-from data.pixels import ReadRecord
+from data.images.pixels import ReadRecord
 from tests.data.augment.test_affine import slow_point
 from utils.structures.images import ImageMeta, Record, Sample
 

@@ -13,8 +13,8 @@ from configs.schema.augment import AugmentSettings
 from data.augment.custom import load_custom_ops
 from data.augment.operation import PixelOp
 from data.augment.pixel_ops import PIXEL_OPS
-from data.dataset import SampleKey, TrainDataset
-from data.device_rendering import rendering_device
+from data.loading.dataset import SampleKey, TrainDataset
+from data.loading.device_rendering import rendering_device
 from tests.data.augment.device.both_ways import drawn_both_ways, photograph, records_of
 from utils.runtime.errors import UserError
 from utils.structures.images import ImageArray

@@ -12,9 +12,9 @@ from data.augment.compose import canvas_boxes
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
 from data.augment.rng import generator
 from data.augment.warp import place, render_tile
-from data.dataset import SampleKey, TrainDataset
-from data.pixels import read_record
-from tests.data.scene_files import write_scenes
+from data.images.pixels import read_record
+from data.loading.dataset import SampleKey, TrainDataset
+from tests.data.synthetic.scene_files import write_scenes
 from utils.structures.images import ImageArray, Record
 
 Drawn = tuple[ImageArray, np.ndarray, np.ndarray, np.ndarray]

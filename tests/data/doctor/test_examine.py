@@ -12,7 +12,7 @@ from data.doctor.checks import CHECKS, SEVERITIES
 from data.doctor.examine import Diagnosis, examine, worst_lines
 from data.doctor.rows import CODES
 from data.formats import coco, rows, voc, yolo_files
-from data.records import load_split
+from data.records.load import load_split
 from tests.data.doctor.planted import HEIGHT, NAMES, WIDTH, Planted, plant_local
 
 SIZE = 96

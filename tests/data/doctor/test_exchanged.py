@@ -5,8 +5,8 @@ import pytest
 
 from data.doctor.exchanged import check_exchanged, distance
 from data.doctor.subject import SplitTable, Subject, tabulate
-from data.label_report import LabelReport
-from data.split import Split
+from data.formats.label_report import LabelReport
+from data.records.split import Split
 from utils.structures.images import Record
 
 CLASSES = 6

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import get_args
 
-from assembly.split_cut import cut_test_split
-from configs.load import load_experiment
+from commands.compare.split_cut import cut_test_split
+from configs.reading.load import load_experiment
 from configs.schema import data as schema
 from data.formats import readers
 from data.formats.readers import READERS
-from data.records import load_split
+from data.records.load import load_split
 from tests.data.formats.tiny import write_image
 from tests.worked_example import below_root, extended_copy, run_in
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
-from configs.load import load_dataset
+from configs.reading.load import load_dataset
 from data.intake.resolve import look_at
-from data.records import load_split
-from data.split import Split
+from data.records.load import load_split
+from data.records.split import Split
 from utils.runtime.errors import UserError
 
 Truth = dict[str, list[tuple[str, float, float, float, float]]]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from configs.load import load_dataset
+from configs.reading.load import load_dataset
 from configs.schema.data import DatasetSettings
 from data.intake.recognise import Recognised
 from data.intake.resolve import look_at
-from data.records import load_split
-from data.split import Split, SplitName
+from data.records.load import load_split
+from data.records.split import Split, SplitName
 from tests.data.intake.exports import ALL, EXPORTS, SPLITS, TRAIN, VAL, Labels, roboflow_yolo
 
 OTHER_NAMES = {"face": {"cat", "dog"}, "person": {"cat", "dog"}}

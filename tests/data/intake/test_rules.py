@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from configs.load import load_dataset
+from configs.reading.load import load_dataset
 from configs.schema.data import ClassChanges
 from data.intake.archive import unpack
 from data.intake.resolve import look_at
-from data.records import load_split
+from data.records.load import load_split
 from tests.data.formats.tiny import coco, write_image, yolo
 from tests.data.intake.exports import labelme, voc_xml
 from utils.runtime.errors import UserError

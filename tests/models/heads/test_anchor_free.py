@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from configs.errors import ConfigError
 from models.detector import Detector, build_detector
+from models.inference.postprocess import Postprocess
 from models.init import init_weights
 from models.losses import Branch, DetectionCriterion
 from models.losses.box import OverlapLoss, SmoothL1Loss
-from models.losses.box_term import BoxTerm
-from models.losses.budget import measure_budget
-from models.postprocess import Postprocess
-from models.weights import checkpoint_metadata, detector_from_checkpoint
+from models.losses.criterion.box_term import BoxTerm
+from models.losses.criterion.budget import measure_budget
+from models.weights.checkpoint import checkpoint_metadata, detector_from_checkpoint
 from tests import anchor_free
 from tests.anchor_free import InsideAssigner, distances_graph
 from tests.oracles import slow_overlap

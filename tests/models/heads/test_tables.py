@@ -8,7 +8,7 @@ from models.detector import Detector, build_detector
 from models.heads import HEADS
 from models.heads.priors import Priors
 from models.init import init_weights
-from models.transfer import transfer
+from models.weights.transfer import transfer
 from tests.models.factories import tiny_graph
 
 

@@ -10,7 +10,7 @@ from models.assign import AnchorRatioAssigner
 from models.heads.detect import CellDecoder
 from models.losses import Branch, DetectionCriterion
 from models.losses.box import OverlapLoss
-from models.losses.box_term import BoxTerm
+from models.losses.criterion.box_term import BoxTerm
 from tests.oracles import SlowMatch, slow_matches, slow_overlap
 from utils.structures.batch import Targets
 from utils.structures.loss_terms import LossTerms

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from configs.schema.branch_loss import BranchLossSettings, ElementwiseLoss
 from configs.schema.class_loss import Classification, ClassLoss
-from models.losses.catalogue import BRANCH_LOSSES
+from models.losses.criterion.catalogue import BRANCH_LOSSES
 
 REQUIRED: dict[str, dict[str, Any]] = {
     "bce_alpha": {"alpha": 0.25},

@@ -6,7 +6,7 @@ from torchvision.models.detection._utils import BoxCoder
 
 from models.losses.box import AlphaOverlapLoss, FocalEiouLoss, OverlapLoss, SmoothL1Loss
 from tests.models.losses.slow_boxes import alpha_iou_loss, eiou, iou
-from tests.structures.test_iou import DEGENERATE, random_boxes
+from tests.utils.structures.test_iou import DEGENERATE, random_boxes
 from utils.structures.iou import OverlapKind, box_overlap
 
 KINDS: tuple[OverlapKind, ...] = ("iou", "giou", "diou", "ciou", "eiou", "siou")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from utils.checkpoint.weights import save_weights
-from utils.engine.hooks.hook import Hook
+from utils.engine.hook import Hook
 from utils.engine.run import Run
 
 

@@ -3,7 +3,7 @@
 import logging
 import time
 
-from utils.engine.hooks.hook import Hook
+from utils.engine.hook import Hook
 from utils.engine.run import Run
 from utils.structures.loss_terms import LossTerms
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from utils.engine.clock import Pace
 from utils.engine.history import Row
-from utils.engine.hooks.hook import Hook
+from utils.engine.hook import Hook
 from utils.engine.run import Run
 from utils.runtime.progress import format_duration, progress_bar
 from utils.structures.loss_terms import LossTerms

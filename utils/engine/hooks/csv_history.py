@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from utils.engine.history import History, Row
-from utils.engine.hooks.hook import Hook
+from utils.engine.hook import Hook
 from utils.engine.run import Run
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from utils.engine.hooks.hook import Hook
+from utils.engine.hook import Hook
 from utils.engine.run import Run
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from utils.engine.history import History, Row
-from utils.engine.hooks.hook import Hook
+from utils.engine.hook import Hook
 from utils.engine.run import Run
-from utils.runtime.atomic import write_json
-from utils.runtime.run_folder import RunFolder
+from utils.runtime.files.atomic import write_json
+from utils.runtime.files.run_folder import RunFolder
 from utils.structures.batch import Targets
 from utils.structures.budget import GROUPS, LossBudget
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from utils.report.plot_area import css
+from utils.report.charts.plot_area import css
 
 Arms = Mapping[str, Mapping[str, Any]]
 """Name -> entry of comparison.json, in the order that gives the colours."""

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from utils.report.charts.plot_area import PlotArea, padded
 from utils.report.comparison.arms import ROW, Arms, color_of
-from utils.report.plot_area import PlotArea, padded
 
 CLASS_ROW = 18
 """Height of a class, pixels."""

@@ -1,7 +1,7 @@
 """Intervals of all arms' differences."""
 
+from utils.report.charts.plot_area import PlotArea, padded
 from utils.report.comparison.arms import ROW, Arms, color_of
-from utils.report.plot_area import PlotArea, padded
 
 
 def difference_chart(arms: Arms, *, margin: float, baseline: str) -> str:

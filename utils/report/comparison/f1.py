@@ -1,7 +1,7 @@
 """F1 over the threshold of the score."""
 
+from utils.report.charts.plot_area import PlotArea
 from utils.report.comparison.arms import Arms, color_of, legend_of
-from utils.report.plot_area import PlotArea
 
 
 def f1_chart(arms: Arms) -> str:

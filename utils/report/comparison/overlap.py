@@ -1,7 +1,7 @@
 """Whether scores rank boxes by how well they fit."""
 
+from utils.report.charts.plot_area import PlotArea
 from utils.report.comparison.arms import Arms, color_of, legend_of
-from utils.report.plot_area import PlotArea
 
 
 def overlap_chart(arms: Arms) -> str:

@@ -1,7 +1,7 @@
 """Precision over recall, with bands."""
 
+from utils.report.charts.plot_area import PlotArea
 from utils.report.comparison.arms import Arms, color_of, legend_of
-from utils.report.plot_area import PlotArea
 
 
 def precision_recall_chart(arms: Arms, threshold: str) -> str:

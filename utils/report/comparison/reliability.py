@@ -1,7 +1,7 @@
 """Precision over score."""
 
+from utils.report.charts.plot_area import PlotArea
 from utils.report.comparison.arms import Arms, color_of, legend_of
-from utils.report.plot_area import PlotArea
 
 FEWEST = 10
 """Detections of a bin that the line passes through; chance rules smaller ones, which are dots."""

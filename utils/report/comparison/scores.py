@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from utils.report.charts.plot_area import PlotArea, css
 from utils.report.comparison.arms import Arms
-from utils.report.plot_area import PlotArea, css
 
 
 def score_charts(arms: Arms) -> list[str]:

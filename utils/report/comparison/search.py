@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from utils.report.charts.plot_area import PlotArea, padded
 from utils.report.comparison.arms import Arms, color_of, legend_of
-from utils.report.plot_area import PlotArea, padded
 
 
 def search_chart(tuning: Mapping[str, Mapping[str, Any]], arms: Arms) -> str:

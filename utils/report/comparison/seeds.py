@@ -1,7 +1,7 @@
 """Every run of every arm, seeds joined."""
 
+from utils.report.charts.plot_area import PlotArea, css, padded
 from utils.report.comparison.arms import Arms
-from utils.report.plot_area import PlotArea, css, padded
 
 LETTER_PX = 7
 ROOM_PX = 430

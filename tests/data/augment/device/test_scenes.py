@@ -12,11 +12,11 @@ from data.augment import warp
 from data.augment.affine import Affine
 from data.augment.compose import compose
 from data.augment.device import scenes
-from data.augment.device.planned_batch import collate_planned
 from data.augment.device.sources import gather
 from data.augment.layout import single
 from data.augment.plan import build_plan
 from data.augment.stretch import TOLERANCE_PX
+from data.loading.planned_batch import collate_planned
 from tests.data.augment.device.both_ways import (
     SIZES,
     TINY_SIZES,

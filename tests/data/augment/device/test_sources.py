@@ -9,10 +9,10 @@ from configs.schema.augment import AugmentSettings
 from data.augment.affine import Affine
 from data.augment.compose import compose
 from data.augment.device import sources
-from data.augment.device.planned_batch import collate_planned
 from data.augment.device.sources import gather
 from data.augment.layout import single
 from data.augment.plan import build_plan
+from data.loading.planned_batch import collate_planned
 from tests.data.augment.device.both_ways import dataset_of, differences, keys_of, photograph
 from tests.data.augment.test_compose import META, affine, record
 from utils.structures.batch import Batch

@@ -1,1 +1,0 @@
-"""Puts parts together: the only place, besides entry points, where models and data meet."""

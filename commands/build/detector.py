@@ -1,0 +1,252 @@
+"""Detectors from files, and the detector a training starts with."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from commands.build.exported import EXPORTED_SUFFIXES, ExportedDetector
+from commands.build.priors import head_priors
+from commands.build.start_weights import take_weights
+from configs.errors import ConfigError
+from configs.reading.load import LoadedExperiment
+from configs.schema.train import TrainSettings
+from data.anchors import describe_anchors, fit_anchors
+from data.records.load import Split
+from models.detector import Detector, build_detector
+from models.graph.rows import KEYS
+from models.init import init_weights
+from models.layer_patterns import frozen_names, learning_factors
+from models.weights.checkpoint import detector_from_checkpoint
+from models.weights.metadata import checkpoint_metadata, current_metadata
+from models.weights.transfer import TransferReport, transfer
+from utils.checkpoint.torch_file import FOREIGN_SUFFIXES, ForeignCheckpoint, read_torch_file
+from utils.checkpoint.weights import load_weights
+from utils.engine.layer_rules import LayerRules
+from utils.export.trust import require_data
+from utils.runtime.errors import UserError
+from utils.runtime.machine.environment import describe_program
+
+logger = logging.getLogger(__name__)
+
+ENGINE_SUFFIXES = frozenset({".engine", ".plan"})
+FOREIGN_IMAGE_SIZE = 640
+"""Side in pixels that released weights of this family were trained at; their files do not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedDetector:
+    """A detector from a file, in evaluation mode, and what the file says of it."""
+
+    detector: Detector | ExportedDetector
+    class_names: tuple[str, ...]
+    image_size: int
+    metadata: Mapping[str, Any]
+    """Metadata of our own files (`config`: the resolved configuration); empty for foreign ones."""
+    file_format: str = "safetensors"
+    """What kind of file it was, in words."""
+    fixed_eval: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of section `eval` that an exported file has fixed."""
+
+    def own_detector(self, source: Path) -> Detector:
+        """Return the detector where the file `source` holds weights, which exported ones do not.
+
+        Raises:
+            UserError: it is an exported file.
+        """
+        if isinstance(self.detector, ExportedDetector):
+            raise UserError(
+                f"{source} is an exported file; this needs the weights it was made from"
+            )
+        return self.detector
+
+
+def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
+    """Return the detector in a file: weights, ours (.safetensors) or foreign (.pt, .pth), or a
+    network as export.py writes it (.onnx, .xml, .torchscript).
+
+    Args:
+        path: the file.
+        trusted: run it even if it is a program: a .torchscript, or an .xml with operations of its
+            own. All others are data; nothing in them is executed.
+
+    Raises:
+        UserError: the file cannot be read, does not say which network it belongs to, or is a
+            program and not trusted.
+        ConfigError: tensors and network do not fit.
+    """
+    if path.suffix in FOREIGN_SUFFIXES:
+        return _from_foreign(read_torch_file(path), path)
+    if path.suffix in EXPORTED_SUFFIXES:
+        require_data(path, trusted=trusted)
+        return _from_exported(path)
+    if path.suffix in ENGINE_SUFFIXES:
+        raise UserError(
+            f"{path} is a TensorRT engine, a program for one machine that is not run here; "
+            "name the weights or an .onnx file"
+        )
+    tensors, stored = load_weights(path)
+    metadata = current_metadata(stored, source=str(path))
+    return LoadedDetector(
+        detector=detector_from_checkpoint(tensors, metadata, source=str(path)),
+        class_names=tuple(metadata["class_names"]),
+        image_size=int(metadata["image_size"]),
+        metadata=metadata,
+    )
+
+
+def _from_exported(path: Path) -> LoadedDetector:
+    detector = ExportedDetector(path)
+    return LoadedDetector(
+        detector=detector,
+        class_names=detector.description.class_names,
+        image_size=detector.description.image_size,
+        metadata=detector.metadata,
+        file_format=f"exported, {detector.description.precision}",
+        fixed_eval=detector.fixed_eval,
+    )
+
+
+def _from_foreign(checkpoint: ForeignCheckpoint, path: Path) -> LoadedDetector:
+    if checkpoint.graph is None or checkpoint.class_names is None:
+        raise UserError(
+            f"{path} holds tensors but not which network and classes they belong to; "
+            "train.py takes it as model.weights beside a model.graph"
+        )
+    # Pickled models carry keys of their own beside those of a graph file.
+    graph = {key: value for key, value in checkpoint.graph.items() if key in KEYS}
+    detector = build_detector(
+        graph,
+        num_classes=len(checkpoint.class_names),
+        source=str(path),
+        max_parameters=sum(tensor.numel() for tensor in checkpoint.tensors.values()),
+    )
+    report = transfer(detector, checkpoint.tensors)
+    if report.missing:
+        raise ConfigError(f"{path}: {len(report.missing)} tensors are missing\n{report.summary()}")
+    return LoadedDetector(
+        detector=detector.eval(),
+        class_names=checkpoint.class_names,
+        image_size=FOREIGN_IMAGE_SIZE,
+        metadata={},
+        file_format=f"PyTorch zip, entry {checkpoint.entry}",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingStart:
+    """What a training starts with."""
+
+    loaded: LoadedExperiment
+    """The experiment, with the anchors the detector really has."""
+    detector: Detector
+    rules: LayerRules
+    """Which layers learn, and how fast."""
+    transfer: TransferReport | None
+    """What came of `model.weights`; None without, and in a resumed training."""
+
+
+def build_training_detector(
+    loaded: LoadedExperiment, split: Split, *, resumed: bool = False
+) -> TrainingStart:
+    """Return the detector of an experiment and what goes with it.
+
+    Weights are drawn from torch's default generator, which has to be seeded before. A resumed
+    training gets its values from its checkpoint: `model.weights` is not read again.
+
+    Raises:
+        ConfigError, UserError: graph, anchors, weights or names of layers cannot be used.
+    """
+    loaded.require_derived()
+    settings, train = loaded.experiment.model, loaded.experiment.train
+    stated = settings.anchors if isinstance(settings.anchors, tuple) else None
+    detector = build_detector(
+        _with_class_scores(loaded),
+        num_classes=len(split.class_names),
+        anchors=stated,
+        source=loaded.graph_path.name,
+    )
+    if settings.anchors == "auto":
+        loaded = _fit_anchors(loaded, detector, split)
+    init_weights(detector, head_priors(loaded, detector, split))
+    is_filled = settings.weights is not None and not resumed
+    report = take_weights(loaded, detector, split) if is_filled else None
+    if detector.anchors is not None:
+        logger.info(
+            describe_anchors(
+                split.records,
+                split.class_names,
+                detector.anchors.numpy(),
+                image_size=train.image_size,
+                max_ratio=loaded.experiment.loss.assigner.anchor_limit,
+            ).text
+        )
+    fresh = report.fresh if report else frozenset[str]()
+    return TrainingStart(
+        loaded=loaded,
+        detector=detector,
+        rules=_layer_rules(train, detector, fresh),
+        transfer=report,
+    )
+
+
+def _with_class_scores(loaded: LoadedExperiment) -> Mapping[str, Any]:
+    """Return the graph with scores as the class loss trains them: one softmax or many sigmoids."""
+    if not loaded.experiment.loss.classification.over_classes:
+        return loaded.graph
+    return {**loaded.graph, "class_scores": "softmax"}
+
+
+def _layer_rules(train: TrainSettings, detector: Detector, fresh: frozenset[str]) -> LayerRules:
+    frozen = frozen_names(detector, train.freeze, key="train.freeze")
+    factors = learning_factors(detector, train.layer_lr, frozen, key="train.layer_lr")
+    if frozen:
+        parameters = [parameter for _, parameter in detector.named_parameters()]
+        count = sum(1 for name, _ in detector.named_parameters() if name in frozen)
+        logger.info("frozen: %d of %d parameter tensors", count, len(parameters))
+    return LayerRules(frozen=frozen, lr_factors=factors, fresh=fresh)
+
+
+def _fit_anchors(loaded: LoadedExperiment, detector: Detector, split: Split) -> LoadedExperiment:
+    """Fit anchors to the data, put them into `detector` and into the experiment's settings.
+
+    Raises:
+        ConfigError: the head has no anchors.
+    """
+    experiment = loaded.experiment
+    if detector.anchors is None:
+        raise ConfigError(f"model.anchors: auto: the head of {loaded.graph_path} has no anchors")
+    fit = fit_anchors(
+        split.records,
+        anchors=detector.anchors.numpy(),
+        image_size=experiment.train.image_size,
+        max_ratio=experiment.loss.assigner.anchor_limit,
+        seed=experiment.train.seed,
+    )
+    logger.info(fit.text)
+    detector.set_anchors(torch.from_numpy(fit.anchors))
+    model = experiment.model.model_copy(update={"anchors": fit.per_level})
+    return replace(
+        loaded,
+        experiment=experiment.model_copy(update={"model": model}),
+        origins={**loaded.origins, "model.anchors": "fitted to the training boxes"},
+    )
+
+
+def weights_metadata(loaded: LoadedExperiment, detector: Detector, split: Split) -> dict[str, Any]:
+    """Return what the weights file of a training says about itself."""
+    return checkpoint_metadata(
+        detector,
+        split.class_names,
+        loaded.experiment.train.image_size,
+        {
+            "config": loaded.experiment.model_dump(mode="json"),
+            "config_hash": loaded.hash,
+            "data_fingerprint": split.fingerprint,
+            "category_ids": list(split.category_ids),
+            **describe_program(),
+        },
+    )

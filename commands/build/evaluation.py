@@ -1,0 +1,126 @@
+"""The evaluation of one split, the same object in training and in val.py."""
+
+import torch
+from torch import nn
+
+from configs.schema import Experiment
+from configs.schema.evaluation import EvalSettings
+from data.images.cache import ImageCache
+from data.loading.loader import build_eval_batches
+from data.records.load import Split
+from models.detector import Detector
+from models.inference.inference import Inference, RuntimeDetector
+from utils.engine.evaluation import evaluate
+from utils.metrics.evaluator import DetectionEvaluator
+from utils.runtime.distributed.ranks import ALONE, Ranks
+from utils.runtime.machine.device import choose_device
+from utils.structures.results import EvalResult
+
+
+class SplitEvaluation:
+    """Judges detectors on one split; `evaluator` keeps the detections of the last one judged."""
+
+    def __init__(
+        self,
+        split: Split,
+        experiment: Experiment,
+        *,
+        stride: int,
+        device: torch.device,
+        cache: ImageCache | None = None,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        """Prepare loader and judge.
+
+        Args:
+            split: images and truths.
+            experiment: sections eval, train and model say how.
+            stride: largest stride of the network, pixels.
+            device: where the detector runs.
+            cache: where decoded images are kept between evaluations.
+            ranks: this process among those that share the images.
+        """
+        self.split = split
+        self.evaluator = build_evaluator(split, experiment.eval)
+        self._settings = experiment.eval
+        self._device = device
+        self._fused = experiment.model.fuse
+        self._ranks = ranks
+        self._batches = build_eval_batches(
+            split.records,
+            image_size=experiment.train.image_size,
+            stride=stride,
+            settings=experiment.eval,
+            workers=experiment.train.workers,
+            pin_memory=device.type == "cuda",
+            cache=cache,
+            ranks=ranks,
+        )
+
+    def __call__(self, detector: nn.Module | RuntimeDetector) -> EvalResult:
+        """Return how good a `Detector`, on the device, or an exported one is on the split."""
+        if isinstance(detector, nn.Module) and not isinstance(detector, Detector):
+            raise TypeError(f"expected a Detector, got {type(detector).__name__}")
+        return evaluate(
+            Inference(detector, self._settings, fused=self._fused),
+            self._batches,
+            self.evaluator,
+            device=self._device,
+            progress=self._ranks.is_main,
+            description=self.split.name,
+            ranks=self._ranks,
+        )
+
+    def start(self) -> None:
+        """Start the loader's workers now instead of at the first call."""
+        self._batches.start()
+
+    def close(self) -> None:
+        """End the loader's workers."""
+        self._batches.close()
+
+
+def build_evaluator(split: Split, settings: EvalSettings) -> DetectionEvaluator:
+    """Return the judge of detections on a split."""
+    return DetectionEvaluator(
+        truths=split.records,
+        class_names=split.class_names,
+        judge=settings.judge,
+        report_threshold=settings.report_threshold,
+    )
+
+
+def build_evaluation(
+    detector: Detector | RuntimeDetector,
+    split: Split,
+    experiment: Experiment,
+    *,
+    device: torch.device,
+    cache: ImageCache | None = None,
+    ranks: Ranks = ALONE,
+) -> SplitEvaluation:
+    """Return the evaluation of an experiment's detectors on a split, shared by `ranks`; `cache`
+    only saves time.
+    """
+    return SplitEvaluation(
+        split, experiment, stride=detector.size_multiple, device=device, cache=cache, ranks=ranks
+    )
+
+
+def evaluate_once(
+    detector: Detector | RuntimeDetector, split: Split, experiment: Experiment
+) -> tuple[EvalResult, DetectionEvaluator]:
+    """Judge a detector on a split with the settings of an experiment, on its device.
+
+    Returns:
+        The numbers, and the evaluator with truths and detections.
+
+    Raises:
+        UserError: an image cannot be read, or the device is not there.
+    """
+    device = choose_device(experiment.train.device)
+    evaluation = build_evaluation(detector, split, experiment, device=device)
+    try:
+        return evaluation(detector.to(device)), evaluation.evaluator
+    finally:
+        evaluation.close()

@@ -1,0 +1,31 @@
+"""One image twice: with its objects, and with what was found."""
+
+import numpy as np
+
+from data.images.io import read_image
+from utils.report.drawing import Picture, draw_boxes, shrink_to, side_by_side
+from utils.structures.images import Record
+from utils.structures.results import Detections
+
+PICTURE_SIDE = 640
+
+
+def truth_and_found(
+    record: Record, found: Detections, names: tuple[str, ...], threshold: float
+) -> Picture:
+    """Return truths on the left, detections with a score of at least `threshold` on the right.
+
+    Raises:
+        ImageError: the image cannot be read any more.
+    """
+    shown = found.scores >= threshold
+    image, scale = shrink_to(read_image(record.path), PICTURE_SIDE)
+    truth = draw_boxes(image, record.boxes * scale, record.labels, names)
+    detected = draw_boxes(
+        image,
+        found.boxes[shown].numpy().astype(np.float32) * scale,
+        found.labels[shown].numpy(),
+        names,
+        found.scores[shown].numpy().astype(np.float32),
+    )
+    return side_by_side([truth, detected])

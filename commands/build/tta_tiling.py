@@ -1,0 +1,94 @@
+"""Finds objects in pictures by looking at each several times: tiles and test-time augmentation."""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import torch
+
+from commands.view_options import ViewOptions
+from configs.schema.evaluation import EvalSettings
+from data.loading.collate import collate
+from data.loading.framing import Framing
+from data.loading.tta_tiling import View, ViewPlan
+from models.inference.merge_views import merge
+from models.inference.postprocess import Postprocessed
+from utils.engine.evaluation import DetectorOutput, in_original_frame
+from utils.structures.batch import Batch
+from utils.structures.images import ImageArray
+from utils.structures.results import Detections
+
+
+class ViewInference:
+    """Maps one picture to its detections, in pixels of the picture, on the CPU."""
+
+    def __init__(
+        self,
+        infer: Callable[[Batch], DetectorOutput],
+        options: ViewOptions,
+        *,
+        framing: Framing,
+        settings: EvalSettings,
+        device: torch.device,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            infer: finds objects in a batch on `device`; its suppression is that of each view.
+            options: what is looked at.
+            framing: of an ordinary input.
+            settings: batch_size, and the suppression that merges the views.
+            device: where `infer` wants its batch.
+        """
+        self._infer = infer
+        self._plan = ViewPlan(
+            framing=framing,
+            tile=options.tile,
+            overlap=options.overlap,
+            is_augmented=options.tta,
+        )
+        self._settings = settings
+        self._device = device
+
+    @torch.no_grad()
+    def __call__(self, picture: ImageArray) -> Postprocessed:
+        """Return what is in a picture (H, W, 3) uint8 RGB, as of a batch of one."""
+        views = self._plan.views((picture.shape[0], picture.shape[1]))
+        by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for index, view in enumerate(views):
+            by_shape[view.shape].append(index)
+        found: dict[int, Detections] = {}
+        had_more = is_full = False
+        for indices in by_shape.values():
+            for start in range(0, len(indices), self._settings.batch_size):
+                chosen = indices[start : start + self._settings.batch_size]
+                parts, output = self._look(picture, [views[index] for index in chosen])
+                found.update(zip(chosen, parts, strict=True))
+                had_more |= any(output.at_candidate_cap)
+                is_full |= any(output.at_detection_cap)
+        if len(views) == 1:
+            # Suppressed already, and in the network's frame, before clipping: as without views.
+            return Postprocessed(
+                detections=(found[0],), at_candidate_cap=(had_more,), at_detection_cap=(is_full,)
+            )
+        merged, has_more = merge(
+            [found[index] for index in range(len(views))],
+            [view.is_cut(found[index].boxes) for index, view in enumerate(views)],
+            iou_threshold=self._settings.iou_threshold,
+            max_detections=self._settings.max_detections,
+            class_agnostic=self._settings.class_agnostic,
+        )
+        return Postprocessed(
+            detections=(merged,),
+            at_candidate_cap=(had_more,),
+            at_detection_cap=(is_full or has_more,),
+        )
+
+    def _look(
+        self, picture: ImageArray, views: list[View]
+    ) -> tuple[list[Detections], DetectorOutput]:
+        """Return what is found in views of one network shape, and what the network gave."""
+        batch = collate([view.sample(picture) for view in views])
+        output = self._infer(batch.to(self._device))
+        of_regions = in_original_frame(output.detections, batch.metas)
+        found = [view.to_picture(each) for view, each in zip(views, of_regions, strict=True)]
+        return found, output

@@ -1,0 +1,1 @@
+"""What compare.py does: plans, trains, evaluates and reports a comparison of losses."""

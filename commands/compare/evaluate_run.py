@@ -1,0 +1,78 @@
+"""Judges the run of a comparison: weights of its last epoch, on validation and test split."""
+
+from pathlib import Path
+from typing import Any
+
+from commands.build.detector import LoadedDetector
+from commands.build.evaluation import evaluate_once
+from configs.reading.load import experiment_from_mapping
+from configs.schema import Experiment
+from data.anchors import label_statistics
+from data.records.load import SplitName, load_split
+from models.weights.checkpoint import detector_from_checkpoint
+from utils.checkpoint.state import load_state
+from utils.checkpoint.weights import load_weights
+from utils.comparison.runs.run_record import FACTS
+from utils.comparison.runs.stored_evaluation import FOLDER, JudgedSplit, write_judged
+from utils.runtime.files.atomic import write_json
+from utils.runtime.files.run_folder import open_run_folder
+from utils.runtime.machine.threads import set_threads
+from utils.runtime.seeding import set_deterministic
+
+SPLITS: tuple[SplitName, ...] = ("val", "test")
+
+
+def evaluate_run(path: Path) -> None:
+    """Write what a finished run finds in both splits into its folder; the test split comes last.
+
+    The weights are the average of the last epoch: choosing the best epoch would be a search whose
+    luck differs from arm to arm.
+
+    Raises:
+        UserError, ConfigError: the folder holds no finished run, or its data are gone.
+    """
+    loaded = load_last(path)
+    experiment = experiment_from_mapping(loaded.metadata["config"])
+    set_threads(experiment.train.threads)
+    set_deterministic(experiment.train.deterministic)
+    (path / FOLDER).mkdir(exist_ok=True)
+    write_json(path / FOLDER / FACTS, _facts(experiment))
+    for split in SPLITS:
+        write_judged(path, split, _judged(loaded, experiment, split))
+
+
+def load_last(path: Path) -> LoadedDetector:
+    """Return the detector with the averaged weights of a run's last epoch."""
+    folder = open_run_folder(path)
+    _, metadata = load_weights(folder.best)
+    tensors = load_state(folder.last)["learner"]["average"]["model"]
+    return LoadedDetector(
+        detector=detector_from_checkpoint(tensors, metadata, source=str(folder.last)),
+        class_names=tuple(metadata["class_names"]),
+        image_size=int(metadata["image_size"]),
+        metadata=metadata,
+    )
+
+
+def _facts(experiment: Experiment) -> dict[str, Any]:
+    """Return what the report says of the training data."""
+    train = load_split(experiment.data, "train")
+    statistics = label_statistics(train.records, len(train.class_names))
+    fingerprints = {name: load_split(experiment.data, name).fingerprint[:12] for name in SPLITS}
+    return {
+        "train_images": len(train.records),
+        "train_objects": [int(count) for count in statistics.class_counts],
+        "fingerprints": {"train": train.fingerprint[:12], **fingerprints},
+    }
+
+
+def _judged(loaded: LoadedDetector, experiment: Experiment, name: SplitName) -> JudgedSplit:
+    split = load_split(experiment.data, name)
+    result, evaluator = evaluate_once(loaded.detector, split, experiment)
+    return JudgedSplit(
+        truths=evaluator.truths,
+        detections=evaluator.detections,
+        paths=tuple(record.path for record in split.records),
+        class_names=split.class_names,
+        result=result.to_json(),
+    )

@@ -1,0 +1,155 @@
+"""What a comparison will cost and can find, said before anything is trained."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+import torch
+
+from commands.build.derived_recipe import derive_recipe
+from commands.build.detector import build_training_detector
+from configs.reading.design import LoadedDesign
+from configs.reading.load import LoadedExperiment
+from configs.schema.comparison import ComparisonSettings
+from configs.schema.tuning import SearchedTrials
+from data.anchors import label_statistics
+from data.loading.loader import build_train_batches
+from data.records.load import load_split
+from models.losses import build_criterion
+from utils.comparison.runs.plan import PlannedRun
+from utils.comparison.runs.stored_evaluation import is_judged
+from utils.comparison.statistics.power import Design, planned_design, power
+from utils.comparison.statistics.verdict import fewest_seeds
+from utils.engine.learner import Learner
+from utils.runtime.machine.device import choose_device
+from utils.runtime.machine.threads import set_threads
+from utils.runtime.progress import format_duration
+from utils.runtime.seeding import seed_process
+
+MEASURED_STEPS = 4
+
+
+def forecast(
+    design: LoadedDesign, runs: Sequence[PlannedRun], trials: Sequence[Path]
+) -> Iterator[str]:
+    """Yield sentences on number of runs, what they can find, and their time.
+
+    Args:
+        design: the comparison.
+        runs: its trainings.
+        trials: folders of those of the tuning before; without anything left to do nothing is
+            measured.
+    """
+    settings = design.settings
+    left = sum(not run.is_done for run in runs)
+    yield (
+        f"{len(settings.arms)} arms x {len(settings.seeds)} seeds: {len(runs)} trainings, "
+        f"{left} of them to do, {settings.jobs} at a time"
+    )
+    short = 0.0
+    if settings.tuning is not None:
+        trials_left = sum(not is_judged(folder) for folder in trials)
+        short = trials_left * settings.tuning.epochs_share / trials_at_once(settings)
+        yield (
+            f"tuning before that: {len(trials)} trainings of "
+            f"{100 * settings.tuning.epochs_share:.0f} % of the length, {trials_left} of them to do"
+        )
+    yield from power_sentences(planned_design(settings), len(settings.seeds))
+    if left or short:
+        with _silence():
+            seconds = training_seconds(design.arms[settings.baseline])
+        total = seconds * (left / settings.jobs + short)
+        yield (
+            f"one training takes about {format_duration(seconds)} by {MEASURED_STEPS} measured "
+            f"steps, all that is left {format_duration(total)}, validation not counted"
+        )
+
+
+def trials_at_once(settings: ComparisonSettings) -> int:
+    """Return how many trainings of the tuning run at a time: tpe waits for what it learns from."""
+    tuning = settings.tuning
+    if not isinstance(tuning, SearchedTrials):
+        return settings.jobs
+    return min(settings.jobs, len(settings.arms) * len(tuning.rounds[0]) * len(tuning.seeds))
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Leave out what building a training says: every run will say it again."""
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def power_sentences(design: Design, num_seeds: int) -> Iterator[str]:
+    """Yield what so many seeds can find under a design."""
+    fewest = fewest_seeds(design.level, num_arms=design.num_arms, correction=design.correction)
+    if num_seeds < 2:
+        yield "with one seed every verdict is inconclusive: the noise between seeds is unknown"
+        return
+    plan = power(design, num_seeds)
+    if num_seeds < fewest:
+        yield (
+            f"{num_seeds} seeds can never be significant with {_arms(design.num_arms)} against the "
+            f"baseline and correction={design.correction}: at least {fewest} are needed; no "
+            "verdict can be better or worse"
+        )
+    elif plan.detectable is not None:
+        yield (
+            f"a true difference of {plan.detectable:.2f} points would be found with a probability "
+            f"of 80 %, if seeds differ by {design.sd:g} points (test.expected_sd)"
+        )
+    yield (
+        f"equal arms would be called equivalent within {design.margin:g} points with a probability "
+        f"of {100 * plan.power_of_equivalence:.0f} %"
+    )
+
+
+def training_seconds(loaded: LoadedExperiment) -> float:
+    """Return how long the trainings of an experiment take, from a few steps on real batches."""
+    split = load_split(loaded.experiment.data, "train")
+    loaded = derive_recipe(loaded, split)
+    settings = loaded.experiment.train
+    device = choose_device(settings.device)
+    set_threads(settings.threads)
+    seed_process(settings.seed)
+    start = build_training_detector(loaded, split)
+    batches = build_train_batches(
+        split.records,
+        start.loaded.experiment,
+        stride=start.detector.size_multiple,
+        device=device,
+    )
+    criterion = build_criterion(
+        loaded.experiment.loss,
+        num_classes=start.detector.num_classes,
+        num_levels=len(start.detector.strides),
+        image_size=settings.image_size,
+        class_counts=label_statistics(split.records, len(split.class_names)).class_counts,
+    ).to(device)
+    learner = Learner(
+        start.detector, criterion, settings, batches_per_epoch=len(batches), device=device
+    )
+    times = []
+    try:
+        began = perf_counter()
+        for number, batch in enumerate(batches.epoch(0)):
+            learner.learn(batch, number)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            times.append(perf_counter() - began)
+            began = perf_counter()
+            if len(times) > MEASURED_STEPS:
+                break
+    finally:
+        batches.close()
+    measured = sorted(times[1:] or times)
+    return measured[len(measured) // 2] * len(batches) * settings.epochs
+
+
+def _arms(number: int) -> str:
+    return "1 arm" if number == 1 else f"{number} arms"

@@ -1,0 +1,218 @@
+"""A whole comparison: plan, runs, verdict, report; whatever breaks off can be gone on with."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from commands.compare.forecast import forecast
+from commands.compare.report import write_comparison_report
+from commands.compare.split_cut import cut_test_split
+from commands.compare.tuning import chosen_settings, trial_folders
+from configs.reading.design import LoadedDesign
+from configs.schema.comparison import ComparisonSettings
+from configs.schema.tuning import SearchedTrials
+from utils.comparison.runs.arm_search import require_optuna
+from utils.comparison.runs.local_engine import Failure, LocalEngine
+from utils.comparison.runs.pairing import require_pairing
+from utils.comparison.runs.plan import PlannedRun
+from utils.comparison.runs.ray_engine import run_on_ray
+from utils.comparison.runs.run_record import RunRecord, read_run
+from utils.comparison.runs.stored_evaluation import is_judged
+from utils.comparison.summary.summary import summarise
+from utils.runtime.errors import UserError
+from utils.runtime.files.atomic import write_json
+from utils.runtime.files.json_file import BrokenJsonError, read_json_object
+from utils.runtime.machine.threads import available_cores
+
+logger = logging.getLogger(__name__)
+
+DESIGN_NAME = "design.json"
+RESULT_NAME = "comparison.json"
+REPORT_NAME = "report.html"
+
+
+def plan(design: LoadedDesign) -> None:
+    """Say what a comparison can find and what it costs; no folder of it is made."""
+    folder = Path(design.settings.folder) / design.name
+    _say_forecast(design, planned_runs(design, folder, (), {}), folder)
+
+
+def compare(design: LoadedDesign) -> Path:
+    """Train what is missing, judge it, and write the report; return the comparison's folder.
+
+    Raises:
+        UserError, ConfigError: something the user can mend; finished runs stay.
+        KeyboardInterrupt: asked to stop; the same command goes on.
+    """
+    if isinstance(design.settings.tuning, SearchedTrials):
+        require_optuna()
+    folder = Path(design.settings.folder) / design.name
+    _write_design(design, folder)
+    cut = cut_test_split(_any_arm(design), folder / "data", design.settings.test.cut_share)
+    runs = planned_runs(design, folder, cut, {})
+    _say_forecast(design, runs, folder)
+    tuned = chosen_settings(design, folder, cut, lambda trials: carry_out(design, folder, trials))
+    runs = planned_runs(design, folder, cut, tuned)
+    carry_out(design, folder, runs)
+    require_pairing(runs, design.settings.pairing)
+    report(folder)
+    return folder
+
+
+def _say_forecast(design: LoadedDesign, runs: Sequence[PlannedRun], folder: Path) -> None:
+    for line in forecast(design, runs, trial_folders(design, folder)):
+        logger.info("%s", line)
+
+
+def planned_runs(
+    design: LoadedDesign, folder: Path, cut: Sequence[str], tuned: Mapping[str, Any]
+) -> list[PlannedRun]:
+    """Return the trainings of all arms and seeds, seed by seed, so that pairs are early complete.
+
+    Args:
+        design: the comparison.
+        folder: its folder.
+        cut: settings that give the data a test split.
+        tuned: arm -> settings that its trials found best.
+    """
+    return [
+        PlannedRun(
+            arm=arm,
+            seed=seed,
+            experiment=design.experiment_path,
+            overrides=(*design.overrides(arm, tuned.get(arm)), *cut),
+            folder=run_folder(folder, arm, seed),
+        )
+        for seed in design.settings.seeds
+        for arm in design.settings.arms
+    ]
+
+
+def run_folder(folder: Path, arm: str, seed: int) -> Path:
+    """Return where the run of an arm and a seed lies."""
+    return folder / "runs" / arm / f"seed{seed}"
+
+
+def carry_out(design: LoadedDesign, folder: Path, runs: Sequence[PlannedRun]) -> list[Failure]:
+    """Do the runs on the engine that the design names; return those that failed."""
+    settings = design.settings
+    cores = max(1, available_cores() // settings.jobs)
+    shares_cores = settings.jobs > 1 and _any_arm(design).experiment.train.threads == 0
+    extra = (f"train.threads={cores}",) if shares_cores else ()
+
+    def check() -> None:
+        _check(runs, settings)
+
+    if settings.engine == "ray":
+        return run_on_ray(
+            runs,
+            folder=folder,
+            cpus_per_run=cores,
+            gpus_per_run=1.0 / settings.jobs if _wants_gpu(design) else 0.0,
+            check=check,
+            extra=extra,
+        )
+    return LocalEngine(folder=folder, jobs=settings.jobs, check=check, extra=extra).run(runs)
+
+
+def _check(runs: Sequence[PlannedRun], settings: ComparisonSettings) -> None:
+    final = [run for run in runs if run.trial is None]
+    require_pairing(final, settings.pairing)
+
+
+def report(folder: Path) -> dict[str, Any]:
+    """Compute every number from the run folders; write and return comparison.json.
+
+    Raises:
+        UserError: it is not the folder of a comparison, or too little is finished.
+    """
+    settings, networks = _read_design(folder)
+    runs = read_runs(settings, folder, networks)
+    content = summarise(settings, runs, _failures(settings, folder))
+    content["tuning"] = _json(folder / "tuning.json")
+    write_json(folder / RESULT_NAME, content)
+    write_comparison_report(folder / REPORT_NAME, folder.name, content, runs)
+    for arm in content["arms"].values():
+        if arm["sentence"]:
+            logger.info("%s", arm["sentence"])
+    logger.info("report: %s", folder / REPORT_NAME)
+    return content
+
+
+def read_runs(
+    settings: ComparisonSettings, folder: Path, networks: Mapping[str, str]
+) -> dict[str, dict[int, RunRecord]]:
+    """Return the finished runs by arm and seed; `networks` has the name of each arm's graph."""
+    runs: dict[str, dict[int, RunRecord]] = {}
+    for arm in settings.arms:
+        places = {seed: run_folder(folder, arm, seed) for seed in settings.seeds}
+        runs[arm] = {
+            seed: read_run(arm, seed, place, network=networks[arm])
+            for seed, place in places.items()
+            if is_judged(place)
+        }
+    return runs
+
+
+def _failures(settings: ComparisonSettings, folder: Path) -> list[dict[str, str]]:
+    """Return what is known of runs that did not finish."""
+    found = []
+    for arm in settings.arms:
+        for seed in settings.seeds:
+            content = _json(folder / "failures" / f"{arm}-seed{seed}.json")
+            if content:
+                found.append({"title": content["title"], "message": content["message"]})
+    return found
+
+
+def _write_design(design: LoadedDesign, folder: Path) -> None:
+    """Write down what is compared, or check that the folder belongs to the same comparison."""
+    known = _json(folder / DESIGN_NAME)
+    if known.get("hash", design.hash) != design.hash:
+        raise UserError(
+            f"{folder} belongs to another design (hash {known['hash']}, now {design.hash}); choose "
+            "another name, or remove the folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    seeds = sorted({*known.get("settings", {}).get("seeds", ()), *design.settings.seeds})
+    settings = design.settings.model_copy(update={"seeds": tuple(seeds)})
+    content = {
+        "hash": design.hash,
+        "file": design.path.name,
+        "networks": {arm: loaded.graph_path.stem for arm, loaded in design.arms.items()},
+        "settings": settings.model_dump(mode="json"),
+    }
+    write_json(folder / DESIGN_NAME, content)
+
+
+def _read_design(folder: Path) -> tuple[ComparisonSettings, dict[str, str]]:
+    if not (folder / DESIGN_NAME).is_file():
+        raise UserError(f"{folder} is no folder of a comparison: it holds no {DESIGN_NAME}")
+    try:
+        content = _json(folder / DESIGN_NAME)
+        settings = ComparisonSettings.model_validate_json(json.dumps(content["settings"]))
+        return settings, dict(content["networks"])
+    except (BrokenJsonError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder / DESIGN_NAME} is damaged or of another version; start the same comparison "
+            "again with compare.py --cfg, which writes it anew"
+        ) from error
+
+
+def _any_arm(design: LoadedDesign) -> Any:
+    return design.arms[design.settings.baseline]
+
+
+def _wants_gpu(design: LoadedDesign) -> bool:
+    import torch
+
+    device = _any_arm(design).experiment.train.device
+    return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    return read_json_object(path)

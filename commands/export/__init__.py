@@ -1,0 +1,1 @@
+"""What export.py does: weights into files that other programs run, each checked."""

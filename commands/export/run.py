@@ -1,0 +1,214 @@
+"""What export.py does: weights into files that other programs run, each checked before it is there.
+
+A file is written to a hidden folder beside its place, run, compared with PyTorch and only then
+given its name.
+"""
+
+import copy
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from commands.build.detector import LoadedDetector, load_detector
+from commands.build.predictor import category_ids, prediction_settings
+from commands.export.check import check, references
+from commands.export.cli import ExportCommand, Format
+from commands.export.images import calibration_batches, check_batches, check_pictures
+from commands.export.int8_cost import int8_cost
+from configs.errors import ConfigError
+from configs.schema import Experiment
+from data.images.letterbox import PAD_COLOUR
+from data.loading.framing import Framing
+from data.loading.loader import check_image_size
+from models.inference.export_wrapper import ExportWrapper
+from models.inference.postprocess import Postprocess
+from models.score_calibrator import METADATA_KEY
+from utils.export.description import SUPPRESSION_KEYS, Description, Suppression
+from utils.export.nms_graph import append_suppression
+from utils.export.onnx_file import describe, onnx_of, write_onnx
+from utils.export.openvino_file import write_openvino
+from utils.export.quantisation import quantise
+from utils.export.sessions import open_session
+from utils.export.tensorrt_file import write_tensorrt
+from utils.export.torchscript_file import write_torchscript
+from utils.runtime.errors import UserError
+from utils.runtime.files.atomic import cannot_write, sync_folder
+from utils.runtime.machine.threads import set_threads
+
+logger = logging.getLogger(__name__)
+
+TRAINING_KEYS = ("config", "config_hash", "epoch")
+"""What a file repeats of its weights' metadata, so that val.py treats both alike."""
+UNUSED_KEYS = ("train.device", "eval.batch_size")
+"""Settings of prediction without effect here: an export is made and checked on the CPU."""
+
+
+def export(command: ExportCommand) -> tuple[Path, ...]:
+    """Write the files that the command asks for and return their names.
+
+    Raises:
+        UserError, ConfigError: weights, settings or images cannot be used, a package is missing, or
+            a file does not do what PyTorch does; that file is not there then.
+    """
+    for override in command.overrides:
+        if override.partition("=")[0] in UNUSED_KEYS:
+            raise ConfigError(f"{override.partition('=')[0]}: has no effect on an export")
+    loaded = load_detector(command.weights)
+    experiment = prediction_settings(loaded, command.overrides, like_val=command.like_val)
+    set_threads(experiment.train.threads)
+    exporter = Exporter(command, loaded, experiment)
+    paths = [exporter.write(name) for name in command.formats]
+    if command.int8:
+        exporter.quantise(calibration_batches(command.calibration_data, loaded, exporter.framing))
+        paths += [exporter.write(name) for name in command.formats]
+        if command.data is not None:
+            logger.info("%s", int8_cost(command, loaded, exporter.write_cells))
+    return tuple(paths)
+
+
+class Exporter:
+    """One network on its way into files of several formats."""
+
+    def __init__(
+        self, command: ExportCommand, loaded: LoadedDetector, experiment: Experiment
+    ) -> None:
+        """Prepare.
+
+        Args:
+            command: format, suppression, pictures and folder.
+            loaded: the weights.
+            experiment: as `prediction_settings` returns it.
+
+        Raises:
+            UserError: image size or pictures cannot be used, or there is no such folder.
+        """
+        detector = loaded.own_detector(command.weights)
+        self.framing = Framing(
+            image_size=experiment.train.image_size,
+            stride=detector.size_multiple,
+            rectangular=experiment.eval.rectangular,
+        )
+        check_image_size(self.framing.image_size, self.framing.stride)
+        self._folder = _existing_folder(command.output or command.weights.parent)
+        self._stem = command.weights.stem + ("-nms" if command.nms else "")
+        self._network = ExportWrapper(detector, fused=experiment.model.fuse)
+        self._description = _describe(loaded, experiment, has_suppression=command.nms)
+        pictures = check_pictures(
+            command.check_images, loaded, self.framing.image_size, command.calibration_data
+        )
+        self._wanted = references(self._network, check_batches(pictures, self.framing))
+        self._graph: Any = None
+
+    def write(self, name: Format) -> Path:
+        """Write, check and name the file of one format.
+
+        Raises:
+            UserError: a package is missing, the folder cannot be written, or the check fails.
+        """
+        suffix, write = WRITERS[name]
+        path = self._folder / f"{self._stem}{suffix}"
+        try:
+            with tempfile.TemporaryDirectory(dir=self._folder, prefix=".export-") as hidden:
+                unchecked = Path(hidden) / path.name
+                write(self, unchecked)
+                verdict = self._check(unchecked) if name != "tensorrt" else "not checked here"
+                for part in sorted(Path(hidden).iterdir()):
+                    os.replace(part, self._folder / part.name)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        sync_folder(self._folder)
+        logger.info("written: %s (%.1f MB); %s", path, path.stat().st_size / 1e6, verdict)
+        return path
+
+    def quantise(self, batches: Any) -> None:
+        """Make the files written from now on int8, with ranges measured on `batches`."""
+        self._graph = quantise(self._cells_graph(), batches, kept=self._network.head_name)
+        self._description = replace(self._description, precision="int8")
+        self._stem += "-int8"
+
+    def write_cells(self, path: Path) -> None:
+        """Write an .onnx file without suppression, unchecked."""
+        graph = copy.deepcopy(self._cells_graph())
+        describe(graph, replace(self._description, has_suppression=False))
+        write_onnx(path, graph)
+
+    def write_onnx(self, path: Path) -> None:
+        """Write an .onnx file, unchecked."""
+        write_onnx(path, self._whole_graph())
+
+    def write_openvino(self, path: Path) -> None:
+        """Write an .xml file and its .bin, unchecked."""
+        write_openvino(path, self._whole_graph(), self._description)
+
+    def write_torchscript(self, path: Path) -> None:
+        """Write a .torchscript file, unchecked."""
+        write_torchscript(path, self._network, self._example(), self._description)
+
+    def write_tensorrt(self, path: Path) -> None:
+        """Write an .engine file and its .json, unchecked."""
+        write_tensorrt(path, self._whole_graph(), self._description)
+
+    def _cells_graph(self) -> Any:
+        if self._graph is None:
+            self._graph = onnx_of(self._network, self._example(), self._description)
+        return self._graph
+
+    def _whole_graph(self) -> Any:
+        graph = copy.deepcopy(self._cells_graph())
+        if self._description.has_suppression:
+            append_suppression(graph, self._description.suppression)
+        describe(graph, self._description)
+        return graph
+
+    def _example(self) -> Tensor:
+        """Return images (2, 3, H, W) to trace with; every level has several cells."""
+        least = max(self.framing.stride, *self._network.detector.strides)
+        return torch.zeros(2, 3, 2 * least, 3 * least)
+
+    def _check(self, path: Path) -> str:
+        session = open_session(path, device=torch.device("cpu"), threads=torch.get_num_threads())
+        suppression = self._description.suppression
+        postprocess = Postprocess(**{key: getattr(suppression, key) for key in SUPPRESSION_KEYS})
+        return check(session, self._description, self._wanted, postprocess)
+
+
+WRITERS: Mapping[Format, tuple[str, Callable[[Exporter, Path], None]]] = {
+    "onnx": (".onnx", Exporter.write_onnx),
+    "openvino": (".xml", Exporter.write_openvino),
+    "torchscript": (".torchscript", Exporter.write_torchscript),
+    "tensorrt": (".engine", Exporter.write_tensorrt),
+}
+"""Format -> ending of its files' names and what writes them."""
+
+
+def _describe(
+    loaded: LoadedDetector, experiment: Experiment, *, has_suppression: bool
+) -> Description:
+    settings = experiment.eval
+    return Description(
+        class_names=loaded.class_names,
+        category_ids=category_ids(loaded),
+        image_size=experiment.train.image_size,
+        stride=loaded.detector.size_multiple,
+        rectangular=settings.rectangular,
+        pad_colour=PAD_COLOUR,
+        has_suppression=has_suppression,
+        suppression=Suppression(**{key: getattr(settings, key) for key in SUPPRESSION_KEYS}),
+        score_map=loaded.metadata.get(METADATA_KEY),
+        training={key: loaded.metadata[key] for key in TRAINING_KEYS if key in loaded.metadata},
+    )
+
+
+def _existing_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output {folder}: {error.strerror}") from error
+    return folder

@@ -1,0 +1,80 @@
+"""The command line of the entry points: what argparse leaves open.
+
+Settings are written `section.key=value`, as many as wanted, anywhere on the line. Wrong usage ends
+the program with one line and exit code 2.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from commands.settings_help import SettingsHelp, settings_help
+from configs.schema.keys import nearest_key
+
+_SETTINGS = """\
+settings, in the YAML or as section.key=value:
+  base: names one YAML or several whose settings the file changes; what a file states goes before
+  its bases, the command line before all files. Unknown keys and keys without effect are errors."""
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An argument parser that ends wrong usage with one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with one line."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+class CommandParser(OneLineParser):
+    """A parser that takes settings, too.
+
+    Args:
+        program: Name of the entry point.
+        purpose: What it does, one sentence.
+        sections: Sections of the settings that `--help` lists.
+    """
+
+    def __init__(self, program: str, purpose: str, sections: tuple[str, ...] = ()) -> None:
+        super().__init__(
+            prog=program,
+            description=purpose,
+            allow_abbrev=False,
+            formatter_class=SettingsHelp,
+        )
+        self._sections = sections
+        self.add_argument(
+            "overrides",
+            nargs="*",
+            metavar="section.key=value",
+            help="settings that override the file's; the value is YAML",
+        )
+
+    def format_help(self) -> str:
+        """Return usage and options, then the settings; made when asked for, which is rare."""
+        self.epilog = f"{_SETTINGS}\n\n{settings_help(self._sections)}"
+        return super().format_help()
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Read the command line, settings and options in any order.
+
+        Raises:
+            SystemExit: With code 2 after one line on stderr; with code 0 after `--help`.
+        """
+        known, rest = self.parse_known_intermixed_args(arguments)
+        for argument in rest:
+            self.error(f"unknown option {argument}{_setting_hint(argument)}")
+        for override in known.overrides:
+            if "=" not in override:
+                self.error(f"{override!r} is no setting{_option_hint(override)}")
+        return known
+
+
+def _option_hint(argument: str) -> str:
+    is_yaml = argument.endswith((".yaml", ".yml"))
+    return f"; did you mean --cfg {argument}?" if is_yaml else ", which reads section.key=value"
+
+
+def _setting_hint(argument: str) -> str:
+    name = argument.lstrip("-").partition("=")[0].replace("-", "_")
+    nearest = nearest_key(name)
+    return f"; settings are written without dashes: {nearest}=..." if nearest else ""

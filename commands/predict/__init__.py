@@ -1,0 +1,1 @@
+"""What predict.py does: finds objects in images, videos and streams."""

@@ -1,0 +1,53 @@
+"""What every kind of output has in common."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from data.sources.frame import Frame
+from utils.report.drawing import Picture, draw_boxes, enlarge_to
+from utils.runtime.files.atomic import cannot_write
+from utils.structures.images import ImageArray
+from utils.structures.results import Detections
+
+SMALLEST_SIDE = 480
+"""Long side of an annotated picture in pixels, at least."""
+
+
+class Output(Protocol):
+    """Takes the results of one picture after the other; `close` finishes the files."""
+
+    def write(self, frame: Frame, image: Callable[[], ImageArray], found: Detections) -> None:
+        """Take what was found in a picture.
+
+        Args:
+            frame: the picture.
+            image: returns its pixels (H, W, 3) RGB, not to be changed; costs a reading.
+            found: boxes in the frame of the picture, best first.
+        """
+
+    def close(self) -> None:
+        """Finish; also called after a failure."""
+
+
+def annotated(image: ImageArray, found: Detections, class_names: tuple[str, ...]) -> Picture:
+    """Return a copy of `image` (H, W, 3) with what was found drawn on it.
+
+    A small picture is enlarged by a whole factor: names on it would hide everything.
+    """
+    canvas, factor = enlarge_to(image, SMALLEST_SIDE)
+    boxes, scores = found.boxes.numpy() * factor, found.scores.numpy()
+    return draw_boxes(canvas, boxes, found.labels.numpy(), class_names, scores)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file and the folders above it.
+
+    Raises:
+        UserError: that is not possible.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except (OSError, ValueError) as error:
+        raise cannot_write(path, error) from error

@@ -1,0 +1,277 @@
+"""What predict.py does: find objects in all pictures and write what was asked for."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from time import perf_counter
+
+import torch
+
+from commands.build.detector import load_detector
+from commands.build.predictor import Predictor, prediction_settings
+from commands.predict.cli import PredictCommand
+from commands.predict.outputs.output import Output
+from commands.predict.outputs.pictures import AnnotatedImages, AnnotatedVideos, Crops
+from commands.predict.outputs.prelabels import (
+    CocoPrelabels,
+    CvatAnnotations,
+    LabelStudioTasks,
+    YoloPrelabels,
+)
+from commands.predict.outputs.tables import CocoResults, CsvTable, YoloLabels
+from data.sources import FrameBatch, SourceBatches, find_sources
+from data.sources.frame import Skipped
+from utils.runtime.errors import UserError
+from utils.runtime.files.json_file import BrokenJsonError, read_json_object
+from utils.runtime.files.regular_file import LARGEST_FILE, UnreadableFileError
+from utils.runtime.files.run_folder import claim_run_folder
+from utils.runtime.files.targets import require_target
+from utils.runtime.interrupt import StopRequest, StopWaiting
+from utils.runtime.machine.threads import available_cores, set_threads
+from utils.runtime.printable import printable, shortened
+from utils.runtime.progress import progress_bar
+from utils.structures.results import Detections
+
+logger = logging.getLogger(__name__)
+
+SHOWN_FAULTS = 10
+SHOWN_NAME = 60
+
+
+@dataclass(slots=True)
+class PredictionSummary:
+    """What one call of predict.py did."""
+
+    class_names: tuple[str, ...]
+    written: tuple[Path, ...]
+    """Folders and files that hold the results."""
+    num_pictures: int = 0
+    found: Counter[int] = field(default_factory=Counter)
+    """Objects per label."""
+    skipped: list[Skipped] = field(default_factory=list)
+    seconds: float = 0.0
+    was_interrupted: bool = False
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person wants to know."""
+        rate = self.num_pictures / max(self.seconds, 1e-9)
+        yield (
+            f"{_counted(self.num_pictures, 'picture')} in {self.seconds:.1f} s ({rate:.1f}/s), "
+            f"{_counted(self.found.total(), 'object')}{self._by_class()}"
+        )
+        if self.skipped:
+            yield f"skipped: {_counted(sum(skip.count for skip in self.skipped), 'picture')}"
+            for skip in self.skipped[:SHOWN_FAULTS]:
+                yield f"  {printable(skip.source)}: {printable(skip.reason)}"
+            if len(self.skipped) > SHOWN_FAULTS:
+                yield f"  and {len(self.skipped) - SHOWN_FAULTS} more sources"
+        if self.was_interrupted:
+            yield "stopped on request; what is above was done"
+        if self.written:
+            yield f"written: {', '.join(map(str, self.written))}"
+
+    def _by_class(self) -> str:
+        counts = [
+            f"{shortened(self.class_names[label], SHOWN_NAME)} {count}"
+            for label, count in self.found.most_common()
+        ]
+        return f": {', '.join(counts)}" if counts else ""
+
+
+def predict(command: PredictCommand) -> PredictionSummary:
+    """Do what the command says.
+
+    Raises:
+        UserError, ConfigError: weights, settings or sources cannot be used, or a stream broke off;
+            what was found before is written.
+    """
+    loaded = load_detector(command.weights, trusted=command.trust)
+    experiment = prediction_settings(loaded, command.overrides, like_val=command.like_val)
+    predictor = Predictor(loaded, experiment, command.views)
+    wanted = _labels(command.classes, predictor.class_names)
+    category_ids = predictor.category_ids
+    if command.categories is not None:
+        category_ids = read_category_ids(command.categories, predictor.class_names)
+    batches = SourceBatches(
+        sources=find_sources(command.sources),
+        framing=predictor.framing,
+        batch_size=predictor.batch_size,
+        threads=max(1, min(experiment.train.workers, available_cores())),
+    )
+    # As many as val.py takes: another number may change the last bit of a score.
+    set_threads(experiment.train.threads)
+    _require_targets(command, batches)
+    folder = _claim_folder(command.save_dir) if command.save else None
+    written = tuple(path for path in (folder, command.save_json) if path is not None)
+    summary = PredictionSummary(predictor.class_names, written, skipped=batches.skipped)
+    with (
+        _reported(summary),
+        _emptied(folder),
+        _open_outputs(command, folder, predictor, category_ids) as outputs,
+    ):
+        _run(predictor, batches, outputs, wanted, summary)
+    if not summary.num_pictures:
+        faults = [f"{skip.source}: {skip.reason}" for skip in summary.skipped]
+        raise UserError(": ".join(["no picture could be read", *faults[:1]]))
+    return summary
+
+
+def _run(
+    predictor: Predictor,
+    batches: SourceBatches,
+    outputs: Sequence[Output],
+    wanted: torch.Tensor | None,
+    summary: PredictionSummary,
+) -> None:
+    total = batches.num_pictures()
+    with (
+        _stopped_while_waiting(summary),
+        StopRequest(while_waiting=True) as stop,
+        progress_bar("predict", total=total, unit="picture") as bar,
+    ):
+        for item in batches:
+            found = [only(wanted, each) for each in predictor.look(item.frames, item.batch)]
+            _write(item, found, outputs)
+            summary.num_pictures += len(item.frames)
+            for each in found:
+                summary.found.update(each.labels.tolist())
+            bar.update(len(item.frames))
+            if stop.requested:
+                summary.was_interrupted = True
+                return
+
+
+@contextmanager
+def _stopped_while_waiting(summary: PredictionSummary) -> Iterator[None]:
+    try:
+        yield
+    except StopWaiting:
+        summary.was_interrupted = True
+        if not summary.num_pictures:
+            raise KeyboardInterrupt from None
+
+
+def _write(item: FrameBatch, found: Sequence[Detections], outputs: Sequence[Output]) -> None:
+    for frame, each in zip(item.frames, found, strict=True):
+        image = cache(frame.image)
+        for output in outputs:
+            output.write(frame, image, each)
+
+
+def only(labels: torch.Tensor | None, found: Detections) -> Detections:
+    """Return the finds whose label is among `labels` (M,), all of them where that is None."""
+    if labels is None:
+        return found
+    kept = torch.isin(found.labels, labels)
+    return Detections(boxes=found.boxes[kept], scores=found.scores[kept], labels=found.labels[kept])
+
+
+@contextmanager
+def _reported(summary: PredictionSummary) -> Iterator[None]:
+    """Tell what was done also where a stream broke off."""
+    start = perf_counter()
+    try:
+        yield
+    finally:
+        summary.seconds = perf_counter() - start
+        if summary.num_pictures:
+            for line in summary.lines():
+                logger.info("%s", line)
+
+
+@contextmanager
+def _emptied(folder: Path | None) -> Iterator[None]:
+    """Leave no folder behind in which nothing was written."""
+    try:
+        yield
+    finally:
+        if folder is not None and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+@contextmanager
+def _open_outputs(
+    command: PredictCommand,
+    folder: Path | None,
+    predictor: Predictor,
+    category_ids: Sequence[int],
+) -> Iterator[list[Output]]:
+    names = predictor.class_names
+    with ExitStack() as stack:
+        outputs: list[Output] = []
+        if folder is not None:
+            makers: dict[str, Callable[[Path], Output]] = {
+                "images": lambda path: AnnotatedImages(path, names),
+                "video": lambda path: AnnotatedVideos(path, names),
+                "txt": lambda path: YoloLabels(path / "labels"),
+                "csv": lambda path: CsvTable(path / "detections.csv", names),
+                "json": lambda path: CocoResults(path / "detections.json", category_ids),
+                "crops": lambda path: Crops(path / "crops", names),
+                "coco": lambda path: CocoPrelabels(path / "coco", names, category_ids),
+                "yolo": lambda path: YoloPrelabels(path / "yolo", names),
+                "labelstudio": lambda path: LabelStudioTasks(path / "labelstudio", names),
+                "cvat": lambda path: CvatAnnotations(path / "cvat", names),
+            }
+            outputs += [makers[kind](folder) for kind in command.save]
+        if command.save_json is not None:
+            outputs.append(CocoResults(command.save_json, category_ids))
+        for output in outputs:
+            stack.callback(output.close)
+        yield outputs
+
+
+def _require_targets(command: PredictCommand, batches: SourceBatches) -> None:
+    """Refuse to write results over what is read, or over anything but JSON."""
+    if command.save_json is None:
+        return
+    sources = batches.sources
+    inputs = [Path(found.location) for found in (*sources.stills, *sources.videos)]
+    inputs.append(command.weights)
+    if command.categories is not None:
+        inputs.append(command.categories)
+    require_target(command.save_json, option="--save-json", inputs=inputs)
+
+
+def _claim_folder(wish: Path) -> Path:
+    return claim_run_folder(wish.parent, wish.name).path
+
+
+def _labels(classes: Sequence[str], class_names: Sequence[str]) -> torch.Tensor | None:
+    if not classes:
+        return None
+    unknown = [name for name in classes if name not in class_names]
+    if unknown:
+        close = get_close_matches(unknown[0], class_names, n=1)
+        known = f"did you mean {close[0]!r}?" if close else f"theirs are {', '.join(class_names)}"
+        raise UserError(f"--classes: the weights know no class {unknown[0]!r}; {known}")
+    return torch.tensor([class_names.index(name) for name in classes])
+
+
+def read_category_ids(path: Path, class_names: Sequence[str]) -> tuple[int, ...]:
+    """Return the category id of each class in a COCO annotation file.
+
+    Raises:
+        UserError: the file cannot be read, or a class is not among its categories.
+    """
+    try:
+        categories = read_json_object(path, limit=LARGEST_FILE)["categories"]
+        ids = {category["name"]: category["id"] for category in categories}
+        if not all(type(category_id) is int for category_id in ids.values()):
+            raise TypeError("an id is a whole number")
+    except UnreadableFileError as error:
+        raise UserError(f"--categories {path}: {error.reason}") from error
+    except (BrokenJsonError, KeyError, TypeError) as error:
+        raise UserError(f"--categories {path}: is no COCO annotation file") from error
+    missing = [name for name in class_names if name not in ids]
+    if missing:
+        raise UserError(f"--categories {path}: has no category {missing[0]!r}")
+    return tuple(ids[name] for name in class_names)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,146 @@
+"""The settings as text for a person: every key with its meaning, range and default."""
+
+import argparse
+import textwrap
+from collections.abc import Iterator
+
+from pydantic.fields import FieldInfo
+
+from configs.schema.allowed import allowed, shown
+from configs.schema.keys import ROOT, Group
+from configs.schema.settings import Settings
+
+_WIDTH = 92
+_INDENT = " " * 6
+
+
+class SettingsHelp(argparse.RawDescriptionHelpFormatter):
+    """Layout of `--help` for entry points: as wide as the settings, paragraphs kept."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=_WIDTH)
+
+
+def settings_help(sections: tuple[str, ...] = ()) -> str:
+    """Return all keys of the given sections, of all where none is given."""
+    names = [name for name in ROOT.key_names if not sections or name in sections]
+    return "\n\n".join("\n".join(_section(name)) for name in names)
+
+
+def _section(name: str) -> Iterator[str]:
+    info, group = ROOT.fields(name)[0], ROOT.child(name)
+    yield from textwrap.wrap(f"{name}: {_text(info)}", _WIDTH, subsequent_indent="  ")
+    if group is not None:
+        yield from _group(group, f"{name}.", info.default, {})
+
+
+def _group(
+    group: Group, prefix: str, default: object, seen: dict[tuple[type[Settings], ...], str]
+) -> Iterator[str]:
+    """Yield the keys of a group; what a choice of variants shares comes first."""
+    variants = group.variants
+    shared = [k for k in group.key_names if all(_same(group, k, model) for model in variants)]
+    if group.discriminator is not None:
+        yield from _choice(group, prefix, default)
+    for name in shared:
+        yield from _key(group.variants[0], name, prefix, default, seen)
+    if len(variants) == 1:
+        return
+    if variants in seen:
+        yield f"  other keys as {seen[variants]}"
+        return
+    seen[variants] = prefix.rstrip(".")
+    for model in variants:
+        own = [k for k in model.model_fields if k not in shared and k != group.discriminator]
+        if own:
+            tags = " or ".join(group.tags(model))
+            yield from textwrap.wrap(
+                f"with {prefix}{group.discriminator} {tags}:",
+                _WIDTH,
+                initial_indent="  ",
+                subsequent_indent=_INDENT,
+            )
+        for name in own:
+            yield from ("  " + line for line in _key(model, name, prefix, default, seen))
+
+
+def _same(group: Group, key: str, model: type[Settings]) -> bool:
+    """Tell whether a variant describes a key just as the first one does."""
+    ours, first = model.model_fields.get(key), group.variants[0].model_fields.get(key)
+    return (
+        ours is not None
+        and first is not None
+        and key != group.discriminator
+        and (ours.annotation, ours.default, ours.description, str(ours.metadata))
+        == (first.annotation, first.default, first.description, str(first.metadata))
+    )
+
+
+def _choice(group: Group, prefix: str, default: object) -> Iterator[str]:
+    name = group.discriminator or ""
+    start = group.default_variant()
+    chosen = getattr(default, name, start.model_fields[name].default if start else None)
+    tags = [tag for model in group.variants for tag in group.tags(model)]
+    yield from _head(f"{prefix}{name}", f"one of {', '.join(tags)}", _default(chosen))
+    for model in group.variants:
+        meaning = f"{', '.join(group.tags(model))}: {_sentence(model.__doc__ or '')}"
+        yield from _wrap(meaning)
+
+
+def _key(
+    model: type[Settings],
+    name: str,
+    prefix: str,
+    default: object,
+    seen: dict[tuple[type[Settings], ...], str],
+) -> Iterator[str]:
+    info = model.model_fields[name]
+    below = Group((model,)).child(name)
+    inherited = getattr(default, name, info.default) if isinstance(default, model) else info.default
+    if below is None:
+        stands = "required" if info.is_required() else _default(inherited)
+        yield from _head(f"{prefix}{name}", allowed(info), stands)
+        yield from _wrap(_text(info))
+    elif len(below.variants) == 1 and below.variants in seen:
+        yield from _head(f"{prefix}{name}", f"keys as {seen[below.variants]}", _stands(info))
+        yield from _wrap(_text(info))
+    else:
+        yield from _head(f"{prefix}{name}", "keys below", _stands(info))
+        yield from _wrap(_text(info))
+        if len(below.variants) == 1:
+            seen[below.variants] = f"{prefix}{name}"
+        yield from _group(below, f"{prefix}{name}.", inherited, seen)
+
+
+def _stands(info: FieldInfo) -> str:
+    """Say whether a group has to be stated."""
+    if info.is_required():
+        return "required"
+    return "default null" if info.default is None else ""
+
+
+def _default(value: object) -> str:
+    return f"default {value if isinstance(value, str) else shown(value)}"
+
+
+def _head(key: str, holds: str, stands: str) -> Iterator[str]:
+    yield from textwrap.wrap(
+        f"{key}  {holds}; {stands}" if stands else f"{key}  {holds}",
+        _WIDTH,
+        initial_indent="  ",
+        subsequent_indent=_INDENT,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+def _wrap(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
+
+
+def _text(info: FieldInfo) -> str:
+    return _sentence(info.description or "")
+
+
+def _sentence(text: str) -> str:
+    return " ".join(text.split())

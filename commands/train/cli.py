@@ -1,0 +1,98 @@
+"""The command line of train.py."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from commands.parser import CommandParser
+from configs.reading.recipe import choose_recipe, names_data
+
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """What train.py was asked to do; `cfg`, `resume`, `replay` or `verify_resume` is stated."""
+
+    cfg: Path | None
+    overrides: tuple[str, ...]
+    resume: Path | None
+    open_report: bool = False
+    verify_resume: bool = False
+    replay: Path | None = None
+    write_yaml: Path | None = None
+    """Where to write the data YAML that says what data=FOLDER was taken for."""
+    accept_data: bool = False
+    """Go on with a training though its data changed."""
+
+
+def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
+    """Read the command line of train.py.
+
+    Args:
+        arguments: Without the program's name; the process's own where None.
+
+    Raises:
+        SystemExit: With code 2 after one line on stderr; with code 0 after `--help`.
+    """
+    parser = _make_parser()
+    command = parser.parse(sys.argv[1:] if arguments is None else arguments)
+    modes = [command.resume, command.replay, command.verify_resume or None]
+    if command.cfg is None and not any(modes):
+        if not names_data(command.overrides):
+            parser.error(
+                "data=FOLDER, --cfg FILE or --resume RUN is needed, as in "
+                "--cfg configs/quickstart.yaml"
+            )
+        command.cfg = choose_recipe(command.overrides)
+    if sum(mode is not None for mode in modes) > 1:
+        parser.error("--resume, --replay and --verify-resume exclude each other")
+    if command.accept_data and command.resume is None:
+        parser.error("--accept-data has no effect without --resume RUN")
+    return TrainCommand(
+        cfg=command.cfg,
+        overrides=tuple(command.overrides),
+        resume=command.resume,
+        open_report=command.open_report,
+        verify_resume=command.verify_resume,
+        replay=command.replay,
+        write_yaml=command.write_yaml,
+        accept_data=command.accept_data,
+    )
+
+
+def _make_parser() -> CommandParser:
+    parser = CommandParser("train.py", "Train a detector, or resume a run.")
+    parser.add_argument("--cfg", metavar="FILE", type=Path, help="experiment, a YAML in configs/")
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        type=Path,
+        help="resume the run in this folder; settings given with it are changed",
+    )
+    parser.add_argument(
+        "--accept-data",
+        action="store_true",
+        help="with --resume: go on although the data are not those the training began with",
+    )
+    parser.add_argument(
+        "--open-report", action="store_true", help="show the report in a browser at the end"
+    )
+    parser.add_argument(
+        "--verify-resume",
+        action="store_true",
+        help="check that an interrupted and resumed run gives the same weights as an uninterrupted "
+        "one: trains twice, a tiny run without --cfg",
+    )
+    parser.add_argument(
+        "--replay",
+        metavar="FILE",
+        type=Path,
+        help="recompute a saved batch whose loss or gradient was NaN or infinite, and say where",
+    )
+    parser.add_argument(
+        "--write-yaml",
+        metavar="FILE",
+        type=Path,
+        help="write the data YAML that says what data=FOLDER is taken for, and stop",
+    )
+    return parser

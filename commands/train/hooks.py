@@ -1,0 +1,64 @@
+"""What every run does beside its training, beyond what a user brings."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from configs.schema import Experiment
+from models.losses import DetectionCriterion
+from models.losses.criterion.budget import measure_budget
+from utils.engine.hook import Hook
+from utils.engine.hooks.best_weights import BestWeights
+from utils.engine.hooks.checkpoints import PeriodicCheckpoints
+from utils.engine.hooks.console import Console
+from utils.engine.hooks.csv_history import CsvHistory
+from utils.engine.hooks.early_stopping import EarlyStopping
+from utils.engine.hooks.loss_budget import LossBudgetLog
+from utils.engine.hooks.tensorboard import TensorBoard
+from utils.runtime.files.run_folder import RunFolder
+
+
+def training_hooks(
+    experiment: Experiment,
+    folder: RunFolder,
+    *,
+    metadata: Mapping[str, Any],
+    budget: LossBudgetLog | None,
+    own: Sequence[Hook],
+) -> tuple[Hook, ...]:
+    """Return the hooks of a training in the order in which they are called.
+
+    Early stopping comes before whoever says how long the training still takes, the user's `own`
+    hooks before the loggers that write what they add to `run.extras`. `metadata` is that of the
+    weights.
+    """
+    settings = experiment.train
+    return (
+        BestWeights(metadata),
+        *([budget] if budget is not None else []),
+        *([EarlyStopping(settings.patience)] if settings.patience else []),
+        *own,
+        CsvHistory(folder.metrics),
+        *([TensorBoard(folder.events)] if settings.tensorboard else []),
+        Console(),
+        PeriodicCheckpoints(experiment.run.checkpoint_minutes),
+    )
+
+
+def budget_log(
+    experiment: Experiment, criterion: DetectionCriterion, folder: RunFolder, *, batches: int
+) -> LossBudgetLog | None:
+    """Return what measures where the loss comes from; None if `loss.budget_interval` is 0.
+
+    `batches` is the number of them in an epoch.
+    """
+    interval = experiment.loss.budget_interval
+    if interval == 0:
+        return None
+    return LossBudgetLog(
+        partial(measure_budget, criterion),
+        interval=interval,
+        batches_per_epoch=batches,
+        epochs=experiment.train.epochs,
+        folder=folder,
+    )

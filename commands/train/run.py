@@ -1,0 +1,313 @@
+"""A whole training: data, network, loss and trainer put together, and what it leaves behind."""
+
+import logging
+from collections.abc import Sequence
+
+import cv2
+import torch
+
+from commands.build.compilation import choose_compiler
+from commands.build.criterion import build_training_criterion
+from commands.build.derived_recipe import derive_recipe
+from commands.build.detector import (
+    TrainingStart,
+    build_training_detector,
+    load_detector,
+    weights_metadata,
+)
+from commands.build.evaluation import build_evaluation
+from commands.build.start_weights import write_weights_report
+from commands.train.data_witness import require_same_data, write_data
+from commands.train.hooks import budget_log, training_hooks
+from commands.train.pairing import PAIRING_NAME, HashedBatches
+from commands.train.report import say_result, write_run_report
+from commands.train.run_files import own_folder, report_labels, write_configuration
+from commands.train.user_hooks import user_hooks
+from configs.checks.resume_changes import Change, gives_other_batches
+from configs.reading.load import LoadedExperiment
+from configs.schema.train import TrainSettings
+from data.doctor.examine import worst_lines
+from data.loading.device_rendering import require_usable_ops
+from data.loading.loader import build_train_batches
+from data.loading.reading import open_training_cache
+from data.records.load import Split, load_split
+from models.blocks.joint_norm import join_norms
+from models.losses import DetectionCriterion
+from utils.checkpoint.state import has_state
+from utils.engine.compiled import Compiler
+from utils.engine.hook import Hook
+from utils.engine.learner import Learner
+from utils.engine.summary import TrainingSummary
+from utils.engine.trainer import Trainer
+from utils.metrics.results_json import results_json
+from utils.runtime.distributed.ranks import ALONE, Ranks
+from utils.runtime.errors import UserError
+from utils.runtime.files.atomic import write_json
+from utils.runtime.files.run_folder import RunFolder
+from utils.runtime.machine.device import choose_device
+from utils.runtime.machine.environment import write_environment
+from utils.runtime.machine.thread_trials import FixedThreads, ThreadTrials, thread_choices
+from utils.runtime.machine.threads import available_cores, set_threads
+from utils.runtime.printable import shortened
+from utils.runtime.seeding import seed_process, set_deterministic
+from utils.structures.results import EvalResult
+
+logger = logging.getLogger(__name__)
+
+
+def train(
+    loaded: LoadedExperiment,
+    *,
+    resume: RunFolder | None = None,
+    changes: Sequence[Change] = (),
+    ranks: Ranks = ALONE,
+    hooks: Sequence[Hook] = (),
+    accept_data: bool = False,
+) -> RunFolder:
+    """Train as `loaded` says, or go on in the folder `resume`; return the folder of the results.
+
+    `changes` are settings that the resumed training has otherwise than before; `accept_data` lets
+    it go on though its data are not those that it began with. Each of `ranks` has to call it; all
+    but the first write to a folder that is gone afterwards. `hooks` are called beside the training,
+    behind those that the setting `hooks` names.
+
+    Raises:
+        UserError, ConfigError: something the user can mend; nothing of an earlier run is lost.
+        TrainingStopped: asked to stop; the state is saved.
+    """
+    settings = loaded.experiment.train
+    _require_joinable(settings, ranks)
+    own_hooks = (*user_hooks(loaded.experiment.hooks, is_main=ranks.is_main), *hooks)
+    device = choose_device(settings.device, ranks.local_rank)
+    require_usable_ops(loaded.experiment.augment, device)
+    set_threads(settings.threads, processes=ranks.local_size)
+    set_deterministic(settings.deterministic)
+    with ranks.main_first("reading labels"):
+        splits = _load_splits(loaded)
+    loaded = derive_recipe(loaded, splits[0], processes=ranks.size)
+    settings = loaded.experiment.train
+    compiler = choose_compiler(settings, device, ranks, num_images=len(splits[0].records))
+    with own_folder(loaded, resume, ranks) as folder:
+        own = [split for split in splits if split]
+        if resume is not None and ranks.is_main:
+            require_same_data(resume, own, accepted=accept_data)
+        report_labels(folder, loaded, own)
+        if ranks.is_main:
+            for line in worst_lines(own, image_size=settings.image_size):
+                logger.info("%s", line)
+        seed_process(settings.seed)
+        training = _Training(
+            loaded, splits, folder, ranks, device, own_hooks, is_resumed=resume is not None
+        )
+        if compiler is not None:
+            training.compile(compiler)
+        if resume is not None:
+            training.go_on(resume, changes)
+        training.run()
+        return folder
+
+
+class _Training:
+    """The parts of one training, put together."""
+
+    def __init__(
+        self,
+        loaded: LoadedExperiment,
+        splits: tuple[Split, Split | None],
+        folder: RunFolder,
+        ranks: Ranks,
+        device: torch.device,
+        own_hooks: Sequence[Hook],
+        *,
+        is_resumed: bool,
+    ) -> None:
+        self._folder, self._ranks, self._device = folder, ranks, device
+        self._own_hooks = own_hooks
+        settings, (split, val_split) = loaded.experiment.train, splits
+        is_begun = ranks.from_main(has_state(folder.last))
+        start = build_training_detector(loaded, split, resumed=is_begun)
+        self._loaded, detector = start.loaded, start.detector
+        if ranks.size > 1 and settings.sync_batchnorm:
+            join_norms(detector)
+        if not is_resumed:
+            write_configuration(start.loaded, folder)
+            write_environment(folder.environment)
+            write_data(folder, [each for each in splits if each])
+        if start.transfer is not None:
+            write_weights_report(folder.weights_report, start.transfer)
+        stride = detector.size_multiple
+        val_records = val_split.records if val_split else ()
+        with ranks.main_first("filling the cache of images"):
+            cache = open_training_cache(settings, split.records, val_records, stride=stride)
+        self._batches = build_train_batches(
+            split.records,
+            start.loaded.experiment,
+            stride=stride,
+            device=device,
+            cache=cache,
+            ranks=ranks,
+        )
+        self._evaluation = (
+            build_evaluation(
+                detector, val_split, loaded.experiment, device=device, cache=cache, ranks=ranks
+            )
+            if val_split
+            else None
+        )
+        criterion = build_training_criterion(
+            start.loaded, detector, split, folder, device=device, cache=cache, ranks=ranks
+        )
+        self._witness = HashedBatches(
+            source=self._batches,
+            path=folder.path / PAIRING_NAME,
+            total=settings.epochs * len(self._batches),
+        )
+        self._trainer = self._build_trainer(start, split, criterion)
+        if not is_begun:
+            self._witness.write_weights(detector)
+
+    def _build_trainer(
+        self, start: TrainingStart, split: Split, criterion: DetectionCriterion
+    ) -> Trainer:
+        experiment, batches = start.loaded.experiment, len(self._batches)
+        budget = None
+        if self._ranks.is_main:
+            budget = budget_log(experiment, criterion, self._folder, batches=batches)
+        learner = Learner(
+            start.detector,
+            criterion,
+            experiment.train,
+            batches_per_epoch=batches,
+            device=self._device,
+            rules=start.rules,
+            observe=None if budget is None else budget.observe,
+            ranks=self._ranks,
+        )
+        return Trainer(
+            learner=learner,
+            batches=self._witness,
+            evaluate=self._evaluation,
+            folder=self._folder,
+            hooks=training_hooks(
+                experiment,
+                self._folder,
+                metadata=weights_metadata(start.loaded, start.detector, split),
+                budget=budget,
+                own=self._own_hooks,
+            ),
+            eval_interval=experiment.eval.interval,
+            ranks=self._ranks,
+            threads=_threads(experiment.train, self._device, self._ranks),
+        )
+
+    def compile(self, compiler: Compiler) -> None:
+        """Compute its steps compiled."""
+        self._trainer.learner.compile(compiler)
+
+    def go_on(self, source: RunFolder, changes: Sequence[Change]) -> None:
+        """Continue where the checkpoint in `source` was written, and keep what was changed for the
+        next time.
+        """
+        if has_state(source.last):
+            self._trainer.resume(source, other_batches=gives_other_batches(changes))
+        else:
+            logger.info("no checkpoint was written yet: starting from the beginning")
+        for change in changes:
+            logger.info("changed on resume: %s", change)
+        if changes:
+            write_configuration(self._loaded, self._folder)
+
+    def run(self) -> None:
+        """Train to the end and write down what came of it."""
+        logger.info("results go to %s", self._folder.path)
+        try:
+            self._start_workers()
+            summary = self._trainer.run()
+            if self._ranks.is_main:
+                self._witness.finish()
+            self._write_results(summary)
+        finally:
+            self._batches.close()
+            if self._evaluation is not None:
+                self._evaluation.close()
+
+    def _start_workers(self) -> None:
+        # Forked before the first step, no worker holds on to memory that the step has used once.
+        self._batches.start()
+        if self._evaluation is not None:
+            self._evaluation.start()
+
+    def _write_results(self, summary: TrainingSummary) -> None:
+        """Judge the saved weights once more, as val.py will, and write what they are worth."""
+        if self._evaluation is None:
+            logger.info(
+                "no validation split: weights of the last epoch are in %s", self._folder.best
+            )
+            return
+        best = load_detector(self._ranks.from_main(self._folder.best))
+        result = self._evaluation(best.detector.to(self._device))
+        if not self._ranks.is_main:
+            return
+        _require_same_numbers(result, summary)
+        content = results_json(
+            result,
+            epochs=summary.epochs,
+            images_per_second=summary.images_per_second,
+            config_hash=self._loaded.hash,
+        )
+        own = {"best_epoch": summary.best_epoch, "batches_left_out": summary.batches_left_out}
+        write_json(self._folder.results, {**content, **own})
+        self._write_report(result)
+        say_result(self._folder, summary, result)
+
+    def _write_report(self, result: EvalResult) -> None:
+        """Write the page; one that cannot be written costs the page, not the training."""
+        if self._evaluation is None:
+            return
+        try:
+            write_run_report(self._loaded, self._folder, result, self._batches, self._evaluation)
+        except (UserError, OSError, ValueError, LookupError, MemoryError, cv2.error) as error:
+            logger.warning(
+                "%s could not be written (%s: %s); weights and results.json are complete",
+                self._folder.report,
+                type(error).__name__,
+                shortened(error),
+            )
+
+
+def _load_splits(loaded: LoadedExperiment) -> tuple[Split, Split | None]:
+    data = loaded.experiment.data
+    train_split = load_split(data, "train")
+    if not any(len(record.boxes) for record in train_split.records):
+        raise UserError(
+            f"train: not one object in {len(train_split.records)} images; "
+            "there is nothing to learn from"
+        )
+    has_validation = data.format == "synthetic" or data.val is not None
+    return train_split, load_split(data, "val") if has_validation else None
+
+
+def _require_same_numbers(result: EvalResult, summary: TrainingSummary) -> None:
+    """The saved weights must be worth exactly what training said of them."""
+    said = (summary.best_result or {}).get("map50_95")
+    if said is not None and abs(said - result.map50_95) > 1e-3:
+        raise UserError(
+            f"the saved weights reach mAP50-95 {result.map50_95:.5f}, training measured "
+            f"{said:.5f}; the data or the file changed in between, run val.py again"
+        )
+
+
+def _require_joinable(settings: TrainSettings, ranks: Ranks) -> None:
+    if ranks.size > 1 and settings.oom == "halve":
+        raise UserError(
+            "train.oom=halve works in one process only: several could halve at different times and "
+            "wait for each other for ever; lower train.batch_size instead"
+        )
+
+
+def _threads(settings: TrainSettings, device: torch.device, ranks: Ranks) -> FixedThreads:
+    """Return who decides on the number of compute threads from batch to batch."""
+    if settings.threads != "auto" or device.type != "cpu":
+        return FixedThreads()
+    cores = available_cores() // ranks.local_size
+    return ThreadTrials(thread_choices(cores), torch.set_num_threads)

@@ -1,0 +1,79 @@
+"""The files a training keeps besides weights and states, and the folder they lie in."""
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from commands.train.run_lock import run_lock
+from configs.reading.load import LoadedExperiment
+from data.formats.label_report import write_csv
+from data.records.load import Split
+from utils.checkpoint.state import has_state
+from utils.runtime.distributed.ranks import Ranks
+from utils.runtime.files.atomic import write_text
+from utils.runtime.files.run_folder import RunFolder, claim_run_folder, newest_run, run_name
+
+logger = logging.getLogger(__name__)
+
+GRAPH_NAME = "graph.yaml"
+
+
+def interrupted_run(loaded: LoadedExperiment, ranks: Ranks) -> RunFolder | None:
+    """Return the run to go on with after torchrun started all processes anew, else None.
+
+    It is the last one of this configuration; before the first checkpoint there is none.
+    """
+    if ranks.restarts == 0 or not ranks.is_main:
+        return None
+    folder = newest_run(Path(loaded.experiment.run.folder), _run_name(loaded))
+    return folder if folder is not None and has_state(folder.last) else None
+
+
+def _run_name(loaded: LoadedExperiment) -> str:
+    experiment = loaded.experiment
+    return experiment.run.name or run_name(
+        loaded.path, config_hash=loaded.hash, seed=experiment.train.seed
+    )
+
+
+def _claim_folder(loaded: LoadedExperiment) -> RunFolder:
+    return claim_run_folder(Path(loaded.experiment.run.folder), _run_name(loaded))
+
+
+@contextmanager
+def own_folder(
+    loaded: LoadedExperiment, resume: RunFolder | None, ranks: Ranks
+) -> Iterator[RunFolder]:
+    """Yield where this process writes: the first one to the run, the others to nowhere lasting."""
+    if ranks.is_main:
+        folder = resume or _claim_folder(loaded)
+        with run_lock(folder.path):
+            yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="focaldet-process-") as scratch:
+        yield RunFolder(Path(scratch))
+
+
+def report_labels(folder: RunFolder, loaded: LoadedExperiment, splits: Sequence[Split]) -> None:
+    """Write every decision about labels, show a summary, refuse data that are too bad."""
+    reports = [split.report for split in splits]
+    write_csv(folder.labels_report, reports)
+    for report in reports:
+        for line in report.summary(folder.labels_report):
+            logger.info("%s", line)
+    for report in reports:
+        report.require_usable(loaded.experiment.data.max_rejected)
+
+
+def write_configuration(loaded: LoadedExperiment, folder: RunFolder) -> None:
+    """Make the folder say all that is needed to resume: settings and graph."""
+    graph = yaml.safe_dump(dict(loaded.graph), sort_keys=False, default_flow_style=None)
+    write_text(folder.path / GRAPH_NAME, graph)
+    model = loaded.experiment.model.model_copy(update={"graph": GRAPH_NAME})
+    own = replace(loaded, experiment=loaded.experiment.model_copy(update={"model": model}))
+    write_text(folder.config, own.to_yaml())

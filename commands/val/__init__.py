@@ -1,0 +1,1 @@
+"""What val.py does: evaluates weights on a data set, reports, measures speed."""

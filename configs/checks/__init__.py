@@ -1,0 +1,1 @@
+"""Unknown, unused and contradictory keys, each in one line with the remedy."""

@@ -1,0 +1,80 @@
+"""What the schema of a comparison cannot know: whether arms and searches fit the experiment."""
+
+from collections.abc import Callable
+
+from configs.errors import ConfigError
+from configs.reading.design_files import StatedDesign
+from configs.reading.overrides import as_overrides
+from configs.schema.comparison import ComparisonSettings
+from configs.schema.tuning import EVERY_ARM, ListedTrials, Overrides, SearchedTrials
+
+SET_BY_THE_DESIGN = ("train.seed", "run", "data")
+"""Keys that are the comparison's own business and no arm's."""
+_LENGTH = "train.epochs"
+
+
+def check_arms(settings: ComparisonSettings, design: StatedDesign) -> None:
+    """Refuse arms and listed trials that set what has to be equal in all arms.
+
+    Raises:
+        ConfigError: one line that names arm, place and key.
+    """
+    stated = dict(settings.arms)
+    if isinstance(settings.tuning, ListedTrials):
+        for arm, trials in settings.tuning.trials.items():
+            stated |= {f"{arm}, trial {number}": trial for number, trial in enumerate(trials)}
+    for arm, overrides in stated.items():
+        for key in (text.partition("=")[0] for text in as_overrides(overrides)):
+            if _is_within(key, SET_BY_THE_DESIGN):
+                raise ConfigError(
+                    f"arms.{arm} ({design.where(('arms', arm))}) sets {key}, which has to be "
+                    "the same for all arms; state it in `settings`, seeds in `seeds`"
+                )
+
+
+def check_search(
+    settings: ComparisonSettings, design: StatedDesign, load: Callable[[str, Overrides], object]
+) -> None:
+    """Refuse a search space in which an arm could not be trained; nothing is drawn yet.
+
+    Every key is tried in every arm that it is searched for, at its ends or with all its choices.
+
+    Args:
+        settings: of the comparison.
+        design: where they were stated.
+        load: makes the experiment of an arm with more settings; raises ConfigError.
+
+    Raises:
+        ConfigError: one line that names arm, place and key.
+    """
+    tuning = settings.tuning
+    if not isinstance(tuning, SearchedTrials):
+        return
+    for arm in settings.arms:
+        space = tuning.space_of(arm)
+        for key, values in space.items():
+            origin = arm if key in tuning.space.get(arm, {}) else EVERY_ARM
+            place = f"tuning.space, arm {arm} ({design.where(('tuning', 'space', origin, key))})"
+            _check_key(key, tuple(space), place)
+            for value in values.probes:
+                try:
+                    load(arm, {key: value})
+                except ConfigError as error:
+                    first = str(error).splitlines()[0].replace(" (command line)", "")
+                    raise ConfigError(f"{place}: {first}") from None
+
+
+def _check_key(key: str, searched: tuple[str, ...], place: str) -> None:
+    if _is_within(key, SET_BY_THE_DESIGN):
+        raise ConfigError(f"{place} searches {key}, which has to be the same for all arms")
+    if key == _LENGTH:
+        raise ConfigError(
+            f"{place} searches {key}, which trials have from tuning.epochs_share; search rates"
+        )
+    inner = [other for other in searched if other.startswith(key + ".")]
+    if inner:
+        raise ConfigError(f"{place} searches {key} and {inner[0]}, a part of it; choose one")
+
+
+def _is_within(key: str, groups: tuple[str, ...]) -> bool:
+    return any(key == group or key.startswith(group + ".") for group in groups)

@@ -1,0 +1,78 @@
+"""The file of a design laid over the one it is based on, and where each key was stated."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.errors import ConfigError
+from configs.origins import KeyPath, Source, display_name
+from configs.reading.locate import find_yaml
+from configs.reading.overrides import merged, nested
+from configs.reading.yaml_reader import read_yaml
+from configs.schema.tuning import Overrides
+
+
+@dataclass(frozen=True)
+class StatedDesign:
+    """What the files of a design state, unchecked."""
+
+    path: Path
+    values: dict[str, Any]
+    places: Mapping[KeyPath, str]
+    """Key -> file:line."""
+    experiment_folder: Path
+    """Folder of the file that states `experiment`."""
+
+    def where(self, path: KeyPath) -> str:
+        """Return where a key, or else the innermost group around it, was stated."""
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places[path] if path else display_name(self.path)
+
+
+def read_design(path: Path) -> StatedDesign:
+    """Read a design and those below it.
+
+    `base` names a design whose settings and arms stay unless they are stated anew; an arm stated
+    again changes the arm below as an experiment changes its base. `name` is not inherited.
+
+    Raises:
+        ConfigError: a file cannot be read, or is its own base.
+    """
+    return _read(path, ())
+
+
+def _read(path: Path, open_files: tuple[Path, ...]) -> StatedDesign:
+    here, name = path.resolve(), display_name(path)
+    if here in open_files:
+        cycle = " -> ".join(display_name(one) for one in (*open_files, here))
+        raise ConfigError(f"base: a design is its own base: {cycle}")
+    document = read_yaml(path)
+    places = {key: f"{name}:{line}" for key, line in document.lines.items()}
+    values = dict(document.values)
+    base = values.pop("base", None)
+    if base is None:
+        return StatedDesign(path, values, places, here.parent)
+    source = Source(name, here.parent, line=document.lines[("base",)])
+    if not isinstance(base, str):
+        raise ConfigError(f"base ({source.where}) must be the name of a design's YAML")
+    below = _read(find_yaml(base, source, "base"), (*open_files, here))
+    inherited = {key: value for key, value in below.values.items() if key != "name"}
+    return StatedDesign(
+        path,
+        merged(_spelled_out(inherited), _spelled_out(values)),
+        {**below.places, **places},
+        here.parent if "experiment" in values else below.experiment_folder,
+    )
+
+
+def _spelled_out(values: Overrides) -> Overrides:
+    """Return a design whose settings and arms hold no dotted keys, so that they can be merged."""
+    values = dict(values)
+    if isinstance(values.get("settings"), dict):
+        values["settings"] = nested(values["settings"])
+    if isinstance(values.get("arms"), dict):
+        arms = values["arms"].items()
+        values["arms"] = {arm: nested(s) if isinstance(s, dict) else s for arm, s in arms}
+    return values

@@ -1,0 +1,1 @@
+"""Image files and their pixels: header, decoding, EXIF, cache on disk, letterbox."""

@@ -1,0 +1,339 @@
+"""Read images as a viewer shows them: uint8 RGB, EXIF rotation applied; files are never written to.
+
+JPEG, PNG, BMP, TIFF, WebP, GIF, JPEG 2000, PPM, AVIF where Pillow has it, HEIC with pillow-heif.
+Ordinary 8-bit JPEG and PNG go through OpenCV, which is faster; grey,
+16-bit, palette, transparent, CMYK and all other images through Pillow. Both give the same pixels.
+"""
+
+import importlib.util
+import io
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from data.images.header import PlainHeader, read_plain_header
+from data.images.values import JPEG_START, used_bits, with_end_marker
+from utils.runtime.errors import UserError
+from utils.runtime.files.regular_file import UnreadableFileError, read_regular
+from utils.structures.images import ImageArray
+
+_HAS_HEIF = importlib.util.find_spec("pillow_heif") is not None
+_SUFFIXES = (
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .bmp .dib .tif .tiff .webp .gif .jp2 .j2k "
+    ".ppm .pgm .pbm .pnm .avif"
+)
+IMAGE_SUFFIXES = frozenset((*_SUFFIXES.split(), *([".heic", ".heif"] if _HAS_HEIF else [])))
+"""Lower-case file name endings that are taken for images in a folder."""
+
+_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "JPEG2000", "PPM", "AVIF", "HEIF")
+_DECODE_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+# The bits of "reduced" alone: OpenCV's constants for reduced colour ask for BGR, too.
+_REDUCTION_FLAGS = {
+    1: 0,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+_LARGEST_SHIFT = 0.25
+_JPEG_END = b"\xff\xd9"
+_TRAILER_BYTES = 1 << 16
+"""How far from the end of a file the end of its JPEG is looked for: cameras append things."""
+LONGEST_SIDE = 65_535
+"""Pixels of the longest side that is read, the most that a JPEG can have."""
+_ORIENTATION = 0x0112
+_HEADER_BYTES = 1 << 16
+# What Pillow raises on files that are not what they claim to be.
+_DECODER_ERRORS = (
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    MemoryError,
+    ZeroDivisionError,
+    Image.DecompressionBombError,
+)
+
+
+class ImageError(UserError):
+    """A file that cannot be used as an image; the text starts with its path."""
+
+
+def read_image(path: str | Path) -> ImageArray:
+    """Return the image as uint8 (H, W, 3) RGB, contiguous, rotated as its EXIF data says.
+
+    16-bit values keep the upper 8 of the bits that the image uses (8, 10, 12, 14 or 16), so full
+    scale stays full scale; transparent pixels are
+    laid over white; grey is repeated in three channels; of several frames the first is taken.
+
+    Raises:
+        ImageError: the file is missing, truncated, not an image or has pixels without a clear
+            meaning as 8 bits (32-bit and floating-point).
+    """
+    data = _read_bytes(path)
+    return _decode(path, data, read_plain_header(data))
+
+
+def read_reduced_image(
+    path: str | Path, wanted: tuple[int, int]
+) -> tuple[ImageArray, tuple[int, int]]:
+    """Return an image that will be shrunk to `wanted` anyway, and the size its file has.
+
+    A JPEG is decoded at a half, a quarter or an eighth where that is still `wanted` or more; any
+    other image comes whole, as `read_image` gives it.
+
+    Args:
+        path: the file.
+        wanted: (height, width) in pixels as a viewer shows the image.
+
+    Returns:
+        uint8 (h, w, 3) RGB; the (height, width) of the whole image.
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    data = _read_bytes(path)
+    header = read_plain_header(data)
+    if header is None or not data.startswith(JPEG_START):
+        pixels = _decode(path, data, header)
+        return pixels, (pixels.shape[0], pixels.shape[1])
+    factor = jpeg_reduction(header.shown_size, wanted)
+    return _decode(path, data, header, factor), header.shown_size
+
+
+@lru_cache(maxsize=1024)
+def jpeg_reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
+    """Return by what a JPEG of `size` may be reduced on decoding: 8, 4, 2 or 1; both (h, w).
+
+    The decoder rounds the size up. Where that would shift the far side by more than a quarter of
+    a wanted pixel, objects would no longer be where their boxes are, and the factor is refused.
+    """
+    for factor in (8, 4, 2):
+        sides = [(side, goal, -(-side // factor)) for side, goal in zip(size, wanted, strict=True)]
+        is_large_enough = all(reduced >= goal for _, goal, reduced in sides)
+        shifts = [(reduced * factor - side) * goal / side for side, goal, reduced in sides]
+        if is_large_enough and max(shifts) <= _LARGEST_SHIFT:
+            return factor
+    return 1
+
+
+def read_image_size(path: str | Path) -> tuple[int, int]:
+    """Return (height, width) in pixels as a viewer shows the image, from the file's header alone.
+
+    Raises:
+        ImageError: the file is missing or not an image.
+    """
+    header = _read_jpeg_start(path)
+    if header is not None:
+        return header.shown_size
+    data = _read_bytes(path)
+    header = read_plain_header(data)
+    if header is not None:
+        return header.shown_size
+    try:
+        with _open(data) as image:
+            return _shown_size(image)
+    except _DECODER_ERRORS as error:
+        raise ImageError(f"{path}: {_explain(error)}") from error
+
+
+def check_image(path: str | Path) -> str | None:
+    """Decode the whole file and return why it cannot be used, or None if it can.
+
+    Pillow decodes, whatever `read_image` would choose: it tells truncated files apart in every
+    version and prints nothing.
+    """
+    return inspect_image(path)[1]
+
+
+class Inspection(NamedTuple):
+    """(height, width), why the file cannot be used, and what is unusual about it."""
+
+    size: tuple[int, int]
+    fault: str | None
+    remark: str = ""
+
+
+def inspect_image(path: str | Path) -> Inspection:
+    """Return what `read_image_size` and `check_image` say, reading the file once.
+
+    Returns:
+        size, None and a remark or "", or (0, 0) and the reason for a file that cannot be used.
+    """
+    try:
+        data = _read_bytes(path)
+        pixels = _read_with_pillow(path, data)
+        header = read_plain_header(data)
+    except ImageError as error:
+        return Inspection((0, 0), str(error).removeprefix(f"{path}: "))
+    if header:
+        return Inspection(header.shown_size, None)
+    return Inspection((pixels.shape[0], pixels.shape[1]), None, _remark(data))
+
+
+def _remark(data: bytes) -> str:
+    """Return what is to be said about a file that was decoded; "" for nothing."""
+    with _open(data) as image:
+        if not image.mode.startswith("I;16"):
+            return ""
+        bits = used_bits(np.asarray(image))
+    return "" if bits == 16 else f"16-bit image whose values use {bits} bits: these are taken"
+
+
+def to_rgb(image: Image.Image) -> ImageArray:
+    """Return a Pillow image as `read_image` would return its file: uint8 (H, W, 3), upright.
+
+    Raises:
+        ValueError: pixels without a clear meaning as 8 bits (32-bit and floating-point).
+    """
+    return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def _read_bytes(path: str | Path) -> bytes:
+    try:
+        data = read_regular(path)
+    except UnreadableFileError as error:
+        if error.is_missing:
+            raise ImageError(f"{path}: no such file") from error
+        raise ImageError(f"{path}: cannot be opened ({error.reason})") from error
+    if not data:
+        raise ImageError(f"{path}: the file is empty")
+    return data
+
+
+def _decode(
+    path: str | Path, data: bytes, header: PlainHeader | None, factor: int = 1
+) -> ImageArray:
+    """Return the upright pixels of a file's bytes, a plain JPEG reduced by `factor`."""
+    if header is not None:
+        flags = _DECODE_FLAGS | _REDUCTION_FLAGS[factor]
+        _refuse_impossible(path, data, header)
+        try:
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except cv2.error:  # beyond a limit of its own
+            pixels = None
+        if pixels is not None and pixels.size and _is_complete(data):
+            return _turn_upright(cast(ImageArray, pixels), header.orientation)
+    return _read_with_pillow(path, data)
+
+
+def _refuse_impossible(path: str | Path, data: bytes, header: PlainHeader) -> None:
+    """Raise ImageError for a size that is refused, or that the bytes of a JPEG cannot fill.
+
+    Decoders first take the memory for all pixels and paint grey what does not come.
+    """
+    height, width = header.size
+    _refuse_size(path, height, width)
+    blocks = -(-height // 8) * -(-width // 8)
+    if data.startswith(JPEG_START) and 8 * len(data) < blocks:  # a block has one bit or more
+        raise ImageError(
+            f"{path}: truncated image ({len(data):,} bytes for {width} x {height} pixels)"
+        )
+
+
+def _refuse_size(path: str | Path, height: int, width: int) -> None:
+    if max(height, width) > LONGEST_SIDE:
+        raise ImageError(
+            f"{path}: of {width} x {height} pixels a side has more than {LONGEST_SIDE:,}"
+        )
+    most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+    if most and height * width > most:
+        raise ImageError(f"{path}: more than {most:,} pixels")
+
+
+def _is_complete(data: bytes) -> bool:
+    """Tell whether a JPEG has an end; OpenCV paints grey what is cut off, Pillow says so."""
+    return not data.startswith(JPEG_START) or _JPEG_END in data[-_TRAILER_BYTES:]
+
+
+def _read_jpeg_start(path: str | Path) -> PlainHeader | None:
+    try:
+        start = read_regular(path, first=_HEADER_BYTES)
+    except UnreadableFileError:
+        return None
+    return read_plain_header(start) if start.startswith(JPEG_START) else None
+
+
+def _open(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=_formats())
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    """Return those of the formats that the installed Pillow reads."""
+    if _HAS_HEIF:
+        import pillow_heif  # type: ignore[import-not-found,unused-ignore]
+
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _shown_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    if image.format == "TIFF":
+        # Pillow versions differ in whether `size` of an unread TIFF is already rotated.
+        tags = cast(Any, image).tag_v2
+        width, height = int(tags[256]), int(tags[257])
+    is_turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    return (width, height) if is_turned else (height, width)
+
+
+def _read_with_pillow(path: str | Path, data: bytes) -> ImageArray:
+    try:
+        with _open(data) as image:
+            _refuse_size(path, image.height, image.width)
+            header = read_plain_header(data)
+            if header is not None:
+                _refuse_impossible(path, data, header)
+            image.load()
+            if header is None:
+                return to_rgb(image)
+            return _turn_upright(_to_rgb(image), header.orientation)
+    except _DECODER_ERRORS as error:
+        if (whole := with_end_marker(data)) is not None:
+            return _read_with_pillow(path, whole)
+        raise ImageError(f"{path}: {_explain(error)}") from error
+
+
+def _to_rgb(image: Image.Image) -> ImageArray:
+    if image.mode.startswith("I;16"):
+        values = np.asarray(image)
+        grey = (values >> (used_bits(values) - 8)).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise ValueError("32-bit pixels have no agreed full scale: convert to 8 or 16 bits")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.array(image.convert("RGB"))
+
+
+def _turn_upright(pixels: ImageArray, orientation: int) -> ImageArray:
+    if orientation == 1:
+        return pixels
+    rotated: npt.NDArray[Any] = pixels.swapaxes(0, 1) if orientation >= 5 else pixels
+    if orientation in (3, 4, 7, 8):
+        rotated = rotated[::-1]
+    if orientation in (2, 3, 6, 7):
+        rotated = rotated[:, ::-1]
+    return np.ascontiguousarray(rotated)
+
+
+def _explain(error: BaseException) -> str:
+    text = str(error)
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image in a format that is read (JPEG, PNG, TIFF, WebP, ...)"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels"
+    if "truncated" in text.lower():
+        return f"truncated image ({text})"
+    return f"damaged or unsupported image ({text or type(error).__name__})"

@@ -1,0 +1,1 @@
+"""From records to batches: dataset, samplers, collate, worker processes, loaders."""

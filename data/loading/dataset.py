@@ -1,0 +1,200 @@
+"""From a key to a sample: plan and draw (training) or letterbox (evaluation).
+
+A key says everything that varies, so a dataset holds no state that could differ between workers.
+Which keys make an epoch is in `samplers.py`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from configs.schema.augment import AugmentSettings
+from data.augment.affine import draw_affine
+from data.augment.compose import compose
+from data.augment.device.sources import PlannedSample, gather
+from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
+from data.augment.mixup import draw_share
+from data.augment.operation import PixelOp, SampledOp
+from data.augment.pixel_ops import PIXEL_OPS
+from data.augment.plan import SamplePlan, Scene, build_plan
+from data.augment.render import render
+from data.augment.rng import SampleStreams
+from data.images.letterbox import Letterbox, evaluation_letterbox
+from data.images.pixels import ReadRecord, read_record
+from data.records.record_table import RecordTable
+from utils.structures.images import ImageMeta, Record, Sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleKey:
+    """Which sample: record `index` as it is drawn in `epoch`, `image_size` pixels square.
+
+    `mosaic` allows mosaic and mixup; false in the last epochs. `copy` counts the appearances of the
+    record in the epoch from 0; each is drawn anew.
+    """
+
+    epoch: int
+    index: int
+    image_size: int
+    mosaic: bool = True
+    copy: int = 0
+
+
+class TrainDataset(Dataset[Sample]):
+    """Augmented samples; every random choice comes from (seed, epoch, index, operation)."""
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        *,
+        augment: AugmentSettings,
+        seed: int,
+        read: ReadRecord = read_record,
+        ops: Sequence[PixelOp] = PIXEL_OPS,
+    ) -> None:
+        self._records = RecordTable(records)
+        self._read = read
+        self._augment = augment
+        self._ops = tuple(ops)
+        self._streams = SampleStreams(seed)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, key: SampleKey) -> Sample:
+        """Return the sample of `key`.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        return render(self.plan(key), self._read)
+
+    def planned(self, key: SampleKey) -> PlannedSample:
+        """Return the sample of `key` for the device to render.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        return gather(self.plan(key), self._read)
+
+    def plan(self, key: SampleKey) -> SamplePlan:
+        """Sample the augmentation parameters of `key`; no pixels are read."""
+        scenes, share = self._scenes(key)
+        ops = tuple(
+            SampledOp(op=op, parameters=op.sample(self._stream(op.name, key), self._augment))
+            for op in self._ops
+        )
+        record = self._records[key.index]
+        meta = ImageMeta(
+            path=record.path,
+            image_id=record.image_id,
+            original_size=record.size,
+            # An augmented image has no way back to the original: its frame is its own.
+            scale=(1.0, 1.0),
+            pad=(0, 0),
+        )
+        return build_plan(scenes, share=share, ops=ops, meta=meta)
+
+    def _stream(self, name: str, key: SampleKey) -> np.random.Generator:
+        return self._streams(name, key.epoch, key.index, key.copy)
+
+    def _scenes(self, key: SampleKey) -> tuple[tuple[Scene, ...], float]:
+        """Return mosaic, two mosaics to blend or a single image, and the share of the first.
+
+        A second mosaic takes the next numbers of the same streams.
+        """
+        mosaic, affine = self._stream("mosaic", key), self._stream("affine", key)
+        if not key.mosaic or mosaic.random() >= self._augment.mosaic:
+            size = self._records.size(key.index)
+            return (self._scene(single(key.index, size, key.image_size), key, affine),), 1.0
+        scene = self._scene(self._mosaic(key.index, key.image_size, mosaic), key, affine)
+        mixup = self._stream("mixup", key)
+        if mixup.random() >= self._augment.mixup:
+            return (scene,), 1.0
+        partner = int(mixup.integers(len(self)))
+        second = self._scene(self._mosaic(partner, key.image_size, mosaic), key, affine)
+        return (scene, second), draw_share(mixup)
+
+    def _mosaic(self, index: int, image_size: int, rng: np.random.Generator) -> Layout:
+        """Lay image `index` and random others out; it is the middle one of nine."""
+        if rng.random() < self._augment.mosaic_nine:
+            others = rng.integers(len(self), size=8).tolist()
+            indices = [*others[:4], index, *others[4:]]
+            lay = mosaic_nine
+        else:
+            indices = rng.permutation([index, *rng.integers(len(self), size=3)]).tolist()
+            lay = mosaic_four
+        return lay(indices, [self._records.size(i) for i in indices], image_size, rng)
+
+    def _scene(self, layout: Layout, key: SampleKey, rng: np.random.Generator) -> Scene:
+        affine = draw_affine(self._augment, rng)
+        affine = affine.snapped(layout.corner, layout.side, key.image_size)
+        return compose(layout, self._records, affine, key.image_size)
+
+
+class PlannedDataset(Dataset[PlannedSample]):
+    """The samples of a `TrainDataset` for the device to render."""
+
+    def __init__(self, dataset: TrainDataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, key: SampleKey) -> PlannedSample:
+        """Return the sample of `key`.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        return self._dataset.planned(key)
+
+
+class EvalDataset(Dataset[Sample]):
+    """Letterboxed samples; keys are positions in `records`."""
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        *,
+        image_size: int,
+        stride: int,
+        rectangular: bool,
+        read: ReadRecord = read_record,
+    ) -> None:
+        self._records = RecordTable(records)
+        self._read = read
+        self._image_size = image_size
+        self._stride = stride
+        self._rectangular = rectangular
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def shape(self, index: int) -> tuple[int, int]:
+        """Return (height, width) of the network frame of image `index`."""
+        return self._letterbox(self._records.size(index)).shape
+
+    def _letterbox(self, size: tuple[int, int]) -> Letterbox:
+        return evaluation_letterbox(
+            size,
+            image_size=self._image_size,
+            stride=self._stride,
+            rectangular=self._rectangular,
+        )
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return image `index` in its network frame.
+
+        Raises:
+            UserError: the image cannot be read.
+        """
+        record = self._records[index]
+        frame = self._letterbox(record.size)
+        meta = frame.meta(record.path, record.image_id)
+        return Sample(
+            image=frame.apply(self._read(record)),
+            boxes=meta.to_network(record.boxes),
+            labels=record.labels,
+            ignore=record.ignore,
+            meta=meta,
+        )

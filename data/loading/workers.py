@@ -1,0 +1,304 @@
+"""Worker processes that load batches: started once, quiet at the end, mistakes in one line.
+
+Workers receive keys and return what `collate` makes of their samples.
+"""
+
+import atexit
+import gc
+import logging
+import multiprocessing
+import signal
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from data.loading.worker_watch import (
+    WorkersLost,
+    describe_loss,
+    end_processes,
+    fail_when_unsent,
+    fitting_workers,
+    is_stopped,
+    watch,
+)
+from utils.runtime.errors import UserError
+from utils.runtime.interrupt import SIGNALS
+from utils.runtime.machine.memory import reuse_freed_memory
+from utils.runtime.printable import shortened
+
+SampleT = TypeVar("SampleT")
+BatchT = TypeVar("BatchT")
+_logger = logging.getLogger(__name__)
+
+
+class WorkerLoader(Generic[BatchT]):
+    """torch's DataLoader with workers that live across epochs, end quietly, report in one line.
+
+    Workers that die, cannot start or deliver nothing for long cost no batch: it is said in one
+    line, and this process loads the rest of the epoch itself. What a batch holds does not depend
+    on who loads it.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[SampleT],
+        batch_sampler: Any,
+        collate: Callable[[Sequence[SampleT]], BatchT],
+        *,
+        workers: int,
+        pin_memory: bool,
+        batch_bytes: int = 0,
+    ) -> None:
+        """Prepare; no worker is started.
+
+        Args:
+            dataset: gives samples by key.
+            batch_sampler: gives the keys of each batch.
+            collate: makes a batch of samples.
+            workers: processes that load.
+            pin_memory: hand out page-locked batches.
+            batch_bytes: about how much memory a batch takes on its way from a worker, 0 where that
+                is not known.
+        """
+        reuse_freed_memory()  # this process computes on a CPU with maps as large as images
+        self._batch_loader = _BatchLoader(dataset, collate)
+        self._plan = _Plan(batch_sampler)
+        self._pin_memory = pin_memory
+        plan = fitting_workers(min(workers, len(batch_sampler)), batch_bytes)
+        if plan.note:
+            _logger.warning("%s", plan.note)
+        self._failures = 0
+        self._use(plan.workers, plan.prefetch)
+        _open_loaders.add(self)
+
+    def _use(self, workers: int, prefetch: int) -> None:
+        """Make the loader that starts so many workers."""
+        self._prefetch = prefetch
+        if workers == 0:
+            # OpenCV's own threads compete with torch's in this process and slow both down.
+            cv2.setNumThreads(0)
+        with _trusting_the_number():
+            self._loader: DataLoader[Any] = DataLoader(
+                self._batch_loader,
+                batch_sampler=self._plan,
+                num_workers=workers,
+                collate_fn=_as_it_is,
+                worker_init_fn=_start_worker,
+                persistent_workers=workers > 0,
+                prefetch_factor=prefetch if workers else None,
+                pin_memory=self._pin_memory,
+                # Otherwise the loader takes its seed from torch's global generator, and every later
+                # draw in the process depends on how often a loader was started.
+                generator=torch.Generator(),
+            )
+
+    def __iter__(self) -> Iterator[BatchT]:
+        """Yield every batch once.
+
+        Raises:
+            UserError: a sample cannot be loaded.
+            StopWaiting: the training was asked to stop while nothing came.
+        """
+        self.start()
+        number = 0
+        try:
+            for batch in self._delivered():
+                if isinstance(batch, UserError):
+                    raise batch
+                number += 1
+                yield batch
+            return
+        except WorkersLost as fault:
+            _logger.warning("%s; this process loads the rest of the epoch itself", fault)
+            self._retreat()
+        for keys in islice(iter(self._plan), number, None):
+            batch = self._batch_loader.__getitems__(keys)
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+    def _delivered(self) -> Iterator[Any]:
+        """Yield what the workers send, or what this process loads without them."""
+        with _signals_held(), _own_child_signals():
+            batches = iter(self._loader)
+        if self._loader.num_workers:
+            watch(batches)
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:  # torch's word for a worker that is gone
+                fault = describe_loss(batches)
+                if fault is None:
+                    raise
+                raise WorkersLost(fault) from error
+            yield batch
+
+    def _retreat(self) -> None:
+        """End the workers; the next epoch starts half as many, and none after a third failure."""
+        workers = self._loader.num_workers
+        self._failures += 1
+        self.close(at_once=True)
+        self._use(0 if self._failures > MOST_FAILURES else workers // 2, 1)
+
+    def start(self) -> None:
+        """Start the workers without work, unless they run already.
+
+        Each of them keeps what this process has in memory by then. Where the machine does not grant
+        so many, this process loads alone, which a note says.
+        """
+        if not self._loader.num_workers or self._loader._iterator is not None:
+            return
+        # A collection would write into every object of this process, and so copy the memory
+        # that it shares with its workers: 85 MiB of a small training.
+        gc.freeze()
+        self._plan.is_empty = True
+        before = set(multiprocessing.active_children())
+        try:
+            with _signals_held(), _own_child_signals(), _trusting_the_number():
+                iter(self._loader)
+        except (OSError, RuntimeError) as error:
+            end_processes(set(multiprocessing.active_children()) - before)
+            _logger.warning(
+                "the machine does not grant %d loader workers (%s); images are loaded without "
+                "them, lower train.workers or raise the limit (ulimit -u, ulimit -n, pids.max)",
+                self._loader.num_workers,
+                shortened(error),
+            )
+            self._loader._iterator = None
+            gc.unfreeze()
+            self._use(0, 1)
+        finally:
+            self._plan.is_empty = False
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End the workers, `at_once` without giving them time.
+
+        torch has no public way to do so while a traceback refers to them.
+        """
+        iterator = self._loader._iterator
+        self._loader._iterator = None
+        if iterator is None:
+            return
+        workers = list(getattr(iterator, "_workers", ()))
+        if at_once or any(is_stopped(worker.pid) for worker in workers):
+            for worker in workers:
+                worker.kill()
+        shutdown = getattr(iterator, "_shutdown_workers", None)
+        if shutdown is not None:
+            shutdown()
+            gc.unfreeze()
+        end_processes(workers)
+
+
+_open_loaders: "weakref.WeakSet[WorkerLoader[Any]]" = weakref.WeakSet()
+MOST_FAILURES = 2
+
+
+@atexit.register
+def _close_all() -> None:
+    """Leave no worker behind for which the interpreter would wait: they ignore polite signals."""
+    for loader in list(_open_loaders):
+        iterator = loader._loader._iterator
+        end_processes(getattr(iterator, "_workers", ()))
+
+
+class _Plan:
+    """The batches of a sampler, or none."""
+
+    def __init__(self, batches: Any) -> None:
+        self._batches = batches
+        self.is_empty = False
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(() if self.is_empty else self._batches)
+
+
+class _BatchLoader(Dataset[Any]):
+    """Loads whole batches for DataLoader; a user's mistake is returned instead of raised.
+
+    DataLoader would wrap the text of an exception in the traceback of the worker.
+    """
+
+    def __init__(self, dataset: Dataset[Any], collate: Callable[[Sequence[Any]], Any]) -> None:
+        self._dataset = dataset
+        self._collate = collate
+
+    def __getitems__(self, keys: Sequence[Any]) -> Any:
+        """Return the batch of `keys`, or the first mistake; DataLoader calls this by its name."""
+        try:
+            return self._collate([self._dataset[key] for key in keys])
+        except UserError as error:
+            return error
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+_HELD = set(SIGNALS)
+_CAN_HOLD = hasattr(signal, "pthread_sigmask")
+"""Not on Windows."""
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep signals back while workers start: they inherit this until they ignore them."""
+    if not _CAN_HOLD:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _own_child_signals() -> Iterator[None]:
+    """Keep torch's handler away that raises wherever this process is when a worker dies.
+
+    In the middle of a step it would leave half of one; `watch` looks after the workers instead.
+    """
+    number = getattr(signal, "SIGCHLD", None)
+    if number is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(number)
+    try:
+        yield
+    finally:
+        signal.signal(number, before if before is not None else signal.SIG_DFL)
+
+
+@contextmanager
+def _trusting_the_number() -> Iterator[None]:
+    """Keep torch from warning of more workers than cores: whoever set the number may judge it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        yield
+
+
+def _start_worker(_worker: int) -> None:
+    # Ctrl-C reaches every process of the terminal, and cluster managers signal all processes of a
+    # job; the main process decides what happens. Workers end when it closes them or is gone.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if _CAN_HOLD:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+    fail_when_unsent()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    reuse_freed_memory()

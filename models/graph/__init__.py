@@ -1,0 +1,1 @@
+"""A network as rows of blocks: read, checked and built; no `eval`."""

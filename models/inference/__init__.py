@@ -1,0 +1,1 @@
+"""From raw predictions to detections: post-processing, NMS, fusion, merging of views."""

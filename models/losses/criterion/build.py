@@ -1,0 +1,139 @@
+"""From the `loss` section of a configuration to the criterion it describes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from configs.errors import ConfigError
+from configs.schema.branch_loss import BranchLossSettings
+from configs.schema.loss import LossSettings
+from models.assign import build_assigner
+from models.losses.criterion.box_term import BoxTerm
+from models.losses.criterion.branch import Branch, TargetKind
+from models.losses.criterion.catalogue import BOX_LOSSES, BRANCH_LOSSES
+from models.losses.criterion.class_weights import effective_number_weights
+from models.losses.criterion.criterion import DetectionCriterion, balance_of_levels
+from models.losses.criterion.selection import Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gains:
+    """Factor on each term of the loss, applied as it stands: 0 or more."""
+
+    box: float
+    objectness: float
+    classification: float
+
+
+def build_criterion(
+    settings: LossSettings,
+    *,
+    num_classes: int,
+    num_levels: int,
+    image_size: int,
+    class_counts: Sequence[float] | None = None,
+) -> DetectionCriterion:
+    """Return the criterion that `settings` describe, gains scaled as published.
+
+    Args:
+        settings: section `loss`.
+        num_classes: C of the head.
+        num_levels: L of the head.
+        image_size: side of the network input in pixels (the longer one if they differ).
+        class_counts: objects of each class in the training split, for `class_balance`.
+
+    Raises:
+        ConfigError: a list of the section has another length than the model has levels or classes.
+    """
+    gains = scaled_gains(
+        settings, num_classes=num_classes, num_levels=num_levels, image_size=image_size
+    )
+    box = BoxTerm(
+        BOX_LOSSES[type(settings.box)](settings.box),
+        gain=gains.box,
+        normalizer=settings.box.normalizer,
+    )
+    return DetectionCriterion(
+        assigner=build_assigner(settings.assigner),
+        box=box,
+        objectness=None
+        if settings.objectness is None
+        else build_branch(settings.objectness, gain=gains.objectness, num_classes=1, target="iou"),
+        classification=build_branch(
+            settings.classification,
+            gain=gains.classification,
+            num_classes=num_classes,
+            target="hard",
+            class_counts=class_counts,
+        ),
+        level_balance=None if settings.objectness is None else _level_balance(settings, num_levels),
+        claimed_twice=settings.claimed_twice,
+    )
+
+
+def _level_balance(settings: LossSettings, num_levels: int) -> tuple[float, ...]:
+    try:
+        return balance_of_levels(num_levels, settings.level_balance)
+    except ValueError as error:
+        raise ConfigError(f"loss.{error}; give {num_levels} numbers, fine to coarse") from error
+
+
+def build_branch(
+    settings: BranchLossSettings,
+    *,
+    gain: float,
+    num_classes: int,
+    target: TargetKind,
+    class_counts: Sequence[float] | None = None,
+) -> Branch:
+    """Return one term of the loss.
+
+    Args:
+        settings: `loss.objectness` or `loss.classification`.
+        gain: factor on the term, scaled to the model.
+        num_classes: 1 for objectness.
+        target: what the target of a match is unless the settings say so.
+        class_counts: objects of each class, for `class_balance`.
+    """
+    ohem = settings.ohem
+    return Branch(
+        BRANCH_LOSSES[type(settings)](settings, num_classes),
+        gain=gain,
+        normalizer=settings.normalizer,
+        selection=None
+        if ohem is None
+        else Selection(share=ohem.share, negatives_per_positive=ohem.negatives_per_positive),
+        class_weights=_class_weights(settings, class_counts),
+        label_smoothing=settings.label_smoothing,
+        target=settings.target or target,
+    )
+
+
+def _class_weights(
+    settings: BranchLossSettings, class_counts: Sequence[float] | None
+) -> Sequence[float] | None:
+    if settings.class_balance is None:
+        return settings.class_weights
+    if class_counts is None:
+        raise ConfigError("loss.classification.class_balance: the objects were not counted")
+    return effective_number_weights(class_counts, beta=settings.class_balance)
+
+
+def scaled_gains(
+    settings: LossSettings, *, num_classes: int, num_levels: int, image_size: int
+) -> Gains:
+    """Return the gains of `settings` scaled to the model (docs/recipe_sources.md#loss).
+
+    They were tuned on three levels, 80 classes and 640 px: more levels add more terms, fewer
+    classes leave less to learn, smaller images have fewer empty cells per object. Without
+    objectness nothing was published to scale by, and the gains stay as they are.
+    """
+    if settings.objectness is None:
+        return Gains(
+            box=settings.box.gain, objectness=0.0, classification=settings.classification.gain
+        )
+    per_level = 3 / num_levels
+    return Gains(
+        box=settings.box.gain * per_level,
+        objectness=settings.objectness.gain * (image_size / 640) ** 2 * per_level,
+        classification=settings.classification.gain * (num_classes / 80) * per_level,
+    )

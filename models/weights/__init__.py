@@ -1,0 +1,1 @@
+"""Weights into and out of detectors: metadata, transfer, names of other programs."""

@@ -1,0 +1,114 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from commands.parser import CommandParser
+from commands.settings_help import settings_help
+from commands.train.cli import TrainCommand, parse_train_command
+from configs.schema.keys import all_keys
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        ("--cfg a.yaml", TrainCommand(Path("a.yaml"), (), None)),
+        (
+            "train.epochs=3 --cfg a.yaml data.path=/x=y",
+            TrainCommand(Path("a.yaml"), ("train.epochs=3", "data.path=/x=y"), None),
+        ),
+        ("--resume runs/x", TrainCommand(None, (), Path("runs/x"))),
+        ("--verify-resume", TrainCommand(None, (), None, verify_resume=True)),
+        ("--replay x", TrainCommand(None, (), None, replay=Path("x"))),
+        ("--cfg=a.yaml train.seed=-1", TrainCommand(Path("a.yaml"), ("train.seed=-1",), None)),
+    ],
+)
+def test_train_command(arguments: str, command: TrainCommand) -> None:
+    assert parse_train_command(arguments.split()) == command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "--cfg FILE or --resume RUN is needed"),
+        ("train.epochs=3", "--cfg FILE or --resume RUN is needed"),
+        ("--cfg", "argument --cfg: expected one argument"),
+        ("--resume x --verify-resume", "exclude each other"),
+        ("--replay x --resume y", "exclude each other"),
+        ("configs/bccd.yaml", "did you mean --cfg configs/bccd.yaml?"),
+        ("--cfg a.yaml epochs", "'epochs' is no setting, which reads section.key=value"),
+        ("--cfg a.yaml --epochs 3", "unknown option --epochs; settings are written without "
+         "dashes: train.epochs=..."),
+        ("--cfg a.yaml --batch-size=3", "without dashes: train.batch_size=..."),
+        ("--cf a.yaml", "unknown option --cf"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_one_line_and_code_2(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_train_command(arguments.split())
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_help_names_every_key() -> None:
+    text = settings_help()
+    missing = [key for key in all_keys() if f" {key} " not in text and f"{key}:" not in text]
+    # The second of two equal choices refers to the first, the later splits to the first split.
+    allowed = ("loss.classification.", "data.val.", "data.test.")
+    assert [key for key in missing if not key.startswith(allowed)] == []
+    assert "keys as loss.objectness" in text
+    assert "keys as data.train" in text
+
+
+def test_help_says_range_default_and_meaning() -> None:
+    text = settings_help(("train", "loss"))
+    assert "train.image_size  a whole number from 32 to 8192 and a multiple of 32; default 640" in (
+        text
+    )
+    assert "Side of the square network input, pixels, multiple of 32." in text
+    assert "loss.classification.gain  a number of at least 0; default 0.5" in text
+    assert "loss.objectness.alpha  a number from 0 to 1 or a list of numbers from 0 to 1" in text
+    assert "augment." not in text
+
+
+def test_help_fits_100_columns() -> None:
+    assert max(map(len, settings_help().splitlines())) <= 100
+
+
+def test_help_is_printed_with_code_0(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_train_command(["--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    assert out.startswith("usage: train.py")
+    assert "train.optimizer.lr" in out
+
+
+def test_another_program_lists_its_sections(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = CommandParser("val.py", "Validate.", sections=("eval",))
+    parser.add_argument("--weights", required=True)
+    assert parser.parse(["eval.iou_threshold=0.5", "--weights", "w"]).weights == "w"
+    with pytest.raises(SystemExit):
+        parser.parse(["--help"])
+    out = capsys.readouterr().out
+    assert "eval.iou_threshold" in out
+    assert "train.epochs" not in out
+
+
+def test_help_and_loading_import_neither_torch_nor_numpy() -> None:
+    code = (
+        "import sys, commands.parser, configs.reading.load; commands.parser.settings_help();"
+        "heavy = {'torch', 'numpy', 'cv2', 'data', 'models', 'utils'} & set(sys.modules);"
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,65 @@
+"""The operator without its package: it works, it is fast to load, and the package still loads."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.ops import nms as reference
+
+import models.inference.nms as module
+from models.inference.nms import nms
+
+ROOT = Path(__file__).parents[3]
+
+
+def random_boxes(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(count)
+    corners = torch.rand(count, 2, generator=generator, dtype=torch.float64) * 40
+    sizes = torch.rand(count, 2, generator=generator, dtype=torch.float64) * 20
+    scores = torch.rand(count, generator=generator, dtype=torch.float64)
+    return torch.cat((corners, corners + sizes), 1), scores
+
+
+@pytest.mark.parametrize("count", [0, 1, 200])
+def test_equals_torchvision(count: int) -> None:
+    boxes, scores = random_boxes(count)
+    assert torch.equal(nms(boxes, scores, 0.4), reference(boxes, scores, 0.4))
+
+
+def test_without_the_library_the_package_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LIBRARIES", "no such file")
+    module._load_operators.cache_clear()
+    boxes, scores = random_boxes(20)
+    assert torch.equal(nms(boxes, scores, 0.4), reference(boxes, scores, 0.4))
+
+
+def run(code: str) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+IMPORTED_LATER = """
+import sys, torch
+from models.inference.nms import nms
+boxes, scores = torch.tensor([[0.0, 0, 2, 2]]), torch.ones(1)
+first = nms(boxes, scores, 0.5)
+assert "torchvision" not in sys.modules
+from torchvision.ops import nms
+print(first.tolist(), nms(boxes, scores, 0.5).tolist())
+"""
+
+JUDGING = """
+import sys, commands.val.run
+print(sorted({"torchvision", "torch._dynamo"} & {*sys.modules}))
+"""
+
+
+def test_torchvision_can_be_imported_afterwards() -> None:
+    assert run(IMPORTED_LATER).strip() == "[0] [0]"
+
+
+def test_judging_does_not_wait_for_torchs_compiler() -> None:
+    """Those two make up most of the time that importing takes."""
+    assert run(JUDGING).strip() == "[]"

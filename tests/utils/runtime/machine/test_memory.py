@@ -1,0 +1,40 @@
+"""Each test in a process of its own: the settings hold for the rest of a process."""
+
+import subprocess
+import sys
+
+import pytest
+
+COUNT_PAGES = """
+import resource, sys
+import numpy as np
+from utils.runtime.machine.memory import reuse_freed_memory
+if sys.argv[1] == "reuse":
+    assert reuse_freed_memory()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(100):
+    images = [np.full((640, 640, 3), 7, np.uint8) for _ in range(6)]
+    del images
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 600)
+"""
+
+
+def pages_per_image(mode: str) -> float:
+    command = [sys.executable, "-c", COUNT_PAGES, mode]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a property of glibc")
+def test_images_use_the_same_pages_again() -> None:
+    assert pages_per_image("as it is") > 100
+    assert pages_per_image("reuse") < 20
+
+
+def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from utils.runtime.machine import memory
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not memory.reuse_freed_memory()
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
+    assert not memory.reuse_freed_memory()

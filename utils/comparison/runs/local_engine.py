@@ -1,0 +1,222 @@
+"""Carries out runs in processes of this machine, several at once, beside other machines."""
+
+import logging
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from utils.comparison.runs.plan import PlannedRun
+from utils.comparison.runs.run_locks import Claim, take_claim
+from utils.runtime.die_with_parent import die_with_parent
+from utils.runtime.errors import UserError
+from utils.runtime.files.atomic import write_json
+from utils.runtime.files.json_file import read_json_object
+from utils.runtime.interrupt import StopRequest
+from utils.runtime.progress import format_duration
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.2
+RENEW_S = 20.0
+OTHERS_S = 5.0
+"""Seconds between two looks at runs that others work on."""
+MESSAGE_LINES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A run that ended in an error; the others go on."""
+
+    key: str
+    title: str
+    message: str
+    """Last lines it wrote."""
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    run: PlannedRun
+    claim: Claim
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+    started: float
+    renewed: float = field(default_factory=time.monotonic)
+
+
+@dataclass(kw_only=True, eq=False)
+class LocalEngine:
+    """Does every run once, whoever else works on `folder`.
+
+    `check` is called again and again and may raise to end everything. `extra` settings, such as
+    threads, must have no influence on results.
+    """
+
+    folder: Path
+    """Of the comparison; claims, logs and failures lie in it."""
+    jobs: int
+    check: Callable[[], None] = lambda: None
+    extra: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._workers: list[_Worker] = []
+        self._failures: dict[str, Failure] = {}
+        self._durations: list[float] = []
+        self._total = self._done = 0
+
+    def run(self, runs: Sequence[PlannedRun]) -> list[Failure]:
+        """Do the runs; return those that failed.
+
+        Raises:
+            KeyboardInterrupt: asked to stop; the trainings saved their state.
+        """
+        self._forget_failures(runs)
+        pending = [run for run in runs if not run.is_done]
+        self._total, self._done = len(runs), len(runs) - len(pending)
+        looked_at = -OTHERS_S
+        try:
+            with StopRequest() as stop:
+                while pending or self._workers:
+                    if stop.requested:
+                        raise KeyboardInterrupt("stopped; the same command goes on from here")
+                    if self._end_finished() or time.monotonic() - looked_at >= OTHERS_S:
+                        pending = self._start_what_is_free(pending)
+                        looked_at = time.monotonic()
+                    self._renew()
+                    self.check()
+                    time.sleep(POLL_S)
+        finally:
+            self._stop_workers()
+        return [self._failures[run.key] for run in runs if run.key in self._failures]
+
+    def _start_what_is_free(self, pending: list[PlannedRun]) -> list[PlannedRun]:
+        """Start as many runs as there are free jobs; return those that still wait."""
+        waiting = []
+        for run in pending:
+            if run.is_done or self._has_failed(run):
+                continue
+            is_free = len(self._workers) < self.jobs
+            if not is_free or not self._claim_and_start(run):
+                waiting.append(run)
+        return waiting
+
+    def _claim_and_start(self, run: PlannedRun) -> bool:
+        claim = take_claim(self.folder / "claims", run.key)
+        if claim is None:
+            return False
+        self._start(run, claim)
+        return True
+
+    def _start(self, run: PlannedRun, claim: Claim, began: float | None = None) -> None:
+        """Start the next program of a run; without one the run is done."""
+        command = run.next_command(self.extra)
+        if command is None:
+            claim.release()
+            return
+        path = self.log_of(run.key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        run.folder.parent.mkdir(parents=True, exist_ok=True)
+        log = path.open("ab")
+        process = subprocess.Popen(
+            die_with_parent(command),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        claim.renew(process.pid)
+        self._workers.append(_Worker(run, claim, process, log, began or time.monotonic()))
+
+    def log_of(self, key: str) -> Path:
+        """Return the file that takes what a run says."""
+        return self.folder / "logs" / f"{key}.log"
+
+    def _end_finished(self) -> bool:
+        """See to workers whose program ended; tell whether a job became free."""
+        ended = [worker for worker in self._workers if worker.process.poll() is not None]
+        for worker in ended:
+            self._workers.remove(worker)
+            worker.log.close()
+            if worker.process.returncode != 0:
+                self._fail(worker)
+            elif worker.run.is_done:
+                self._finish(worker)
+            else:
+                self._start(worker.run, worker.claim, worker.started)
+        return bool(ended)
+
+    def _finish(self, worker: _Worker) -> None:
+        worker.claim.release()
+        self._durations.append(time.monotonic() - worker.started)
+        self._done += 1
+        remaining = self._remaining_text(self._total - self._done)
+        logger.info(
+            "%d of %d runs done: %s%s", self._done, self._total, worker.run.title, remaining
+        )
+
+    def _fail(self, worker: _Worker) -> None:
+        run, path = worker.run, self.log_of(worker.run.key)
+        text = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        message = "\n".join(text[-MESSAGE_LINES:])
+        self._failures[run.key] = Failure(key=run.key, title=run.title, message=message)
+        content = {"title": run.title, "exit_code": worker.process.returncode, "message": message}
+        self._failure_file(run).parent.mkdir(parents=True, exist_ok=True)
+        write_json(self._failure_file(run), content)
+        worker.claim.release()
+        logger.warning("%s failed; %s says:\n%s", run.title, path, message)
+
+    def _failure_file(self, run: PlannedRun) -> Path:
+        return self.folder / "failures" / f"{run.key}.json"
+
+    def _forget_failures(self, runs: Sequence[PlannedRun]) -> None:
+        """Give every run one more chance."""
+        for run in runs:
+            with suppress(FileNotFoundError):
+                self._failure_file(run).unlink()
+
+    def _has_failed(self, run: PlannedRun) -> bool:
+        """Tell whether a run failed, here or, since we started, on another machine."""
+        path = self._failure_file(run)
+        if run.key not in self._failures and path.is_file():
+            with suppress(UserError, KeyError):
+                content = read_json_object(path)
+                self._failures[run.key] = Failure(
+                    key=run.key, title=str(content["title"]), message=str(content["message"])
+                )
+        return run.key in self._failures
+
+    def _renew(self) -> None:
+        for worker in list(self._workers):
+            if time.monotonic() - worker.renewed < RENEW_S:
+                continue
+            worker.renewed = time.monotonic()
+            if not worker.claim.renew():
+                logger.warning("%s was taken over by another machine", worker.run.title)
+                self._workers.remove(worker)
+                _stop(worker)
+
+    def _stop_workers(self) -> None:
+        """Ask all programs to save and end, and wait for them."""
+        for worker in self._workers:
+            with suppress(ProcessLookupError):
+                worker.process.terminate()
+        for worker in self._workers:
+            _stop(worker)
+            worker.claim.release()
+        self._workers.clear()
+
+    def _remaining_text(self, left: int) -> str:
+        """Return how long `left` runs will take, judged by those done here."""
+        if not left:
+            return ""
+        seconds = sum(self._durations) / len(self._durations) * left / self.jobs
+        return f"; about {format_duration(seconds)} left"
+
+
+def _stop(worker: _Worker) -> None:
+    with suppress(ProcessLookupError):
+        worker.process.terminate()
+    worker.process.wait()
+    worker.log.close()

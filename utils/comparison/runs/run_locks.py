@@ -1,0 +1,154 @@
+"""Who does which run, where several processes or machines work on one folder.
+
+A claim is a file that only one process can create. It counts while its owner lives: on this machine
+that is looked up, elsewhere the owner renews the file's time. A dead owner's claim is not removed,
+which two others could do at once, but outbid by the next number, which again only one can create.
+"""
+
+import json
+import os
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from utils.runtime.errors import UserError
+from utils.runtime.files.json_file import read_json_object
+from utils.runtime.printable import shortened
+
+STALE_S = 180.0
+"""Seconds without renewal after which an owner on another machine counts as dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run that this process may work on."""
+
+    path: Path
+
+    def renew(self, child: int | None = None) -> bool:
+        """Say that the owner lives; False if another machine took over meanwhile.
+
+        Args:
+            child: process that does the work: the claim holds while it lives, even without us.
+        """
+        if _following(self.path).exists():
+            return False
+        if child is not None:
+            write_owner(self.path, child)
+        os.utime(self.path)
+        return True
+
+    def release(self) -> None:
+        """Give the run back."""
+        with suppress(FileNotFoundError):
+            self.path.unlink()
+
+
+def take_claim(folder: Path, key: str) -> Claim | None:
+    """Claim a run; None while somebody who lives has it.
+
+    Args:
+        folder: where the claims of a comparison lie; is created.
+        key: file name of the run.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{key}.1.claim"
+    while path.exists():
+        if not _following(path).exists() and _is_alive(path):
+            return None
+        path = _following(path)
+    try:
+        with path.open("x", encoding="utf-8"):
+            pass
+    except FileExistsError:
+        return None
+    write_owner(path, None)
+    return Claim(path)
+
+
+def write_owner(path: Path, child: int | None) -> None:
+    """Write down this process, and the one that works for it."""
+    processes = [pid for pid in (os.getpid(), child) if pid is not None]
+    owner = {
+        "host": socket.gethostname(),
+        "space": _process_space(),
+        "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "processes": [[p, _started(p)] for p in processes],
+    }
+    path.write_text(json.dumps(owner), encoding="utf-8")
+
+
+def owner_text(folder: Path, key: str) -> str:
+    """Return who holds a claim, in words."""
+    path = folder / f"{key}.1.claim"
+    while _following(path).exists():
+        path = _following(path)
+    try:
+        owner = read_json_object(path)
+        process, host, since = owner["processes"][0][0], owner["host"], owner["since"]
+    except (UserError, LookupError, TypeError):
+        return "another process"
+    return shortened(f"process {process} on {host} since {since}")
+
+
+def _process_space() -> int:
+    """Return what tells the process numbers of this container from those of others, 0 elsewhere."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
+
+
+def _following(path: Path) -> Path:
+    key, number, _ = path.name.rsplit(".", 2)
+    return path.with_name(f"{key}.{int(number) + 1}.claim")
+
+
+def _is_alive(path: Path) -> bool:
+    try:
+        owner = read_json_object(path)
+        is_here = owner["host"] == socket.gethostname()
+        if is_here and owner.get("space", _process_space()) == _process_space():
+            return any(_runs(pid, started) for pid, started in owner["processes"])
+    except (UserError, OSError, ValueError, KeyError, TypeError, OverflowError):
+        pass  # just created or just released: its time decides
+    try:
+        return _now(path.parent) - path.stat().st_mtime < STALE_S
+    except FileNotFoundError:
+        return False
+
+
+def _now(folder: Path) -> float:
+    """Return the time by the clock that dates the claims, which is the file server's."""
+    probe = folder / f".clock-{socket.gethostname()}-{os.getpid()}"
+    probe.write_bytes(b"")
+    try:
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink()
+
+
+def _runs(pid: int, started: str | None) -> bool:
+    """Tell whether a process lives and is no later one with the same number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return _started(pid) == started
+
+
+def _started(pid: int) -> str | None:
+    """Return when a process began, in ticks since the machine's start; None where unknown.
+
+    A process that ended and waits for its parent to notice counts as gone.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return "gone" if fields[0] in "ZX" else fields[19]

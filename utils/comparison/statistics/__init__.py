@@ -1,0 +1,1 @@
+"""Paired bootstrap, intervals, tests, power and verdict; knows numbers, not runs."""

@@ -1,0 +1,1 @@
+"""The content of comparison.json: what each arm reached, and what stands beside it."""

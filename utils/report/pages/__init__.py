@@ -1,0 +1,1 @@
+"""Whole pages: one HTML file each that needs neither network nor script."""

@@ -1,0 +1,150 @@
+"""The folder of one run: claimed by one process alone, never overwritten."""
+
+import os
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from utils.runtime.errors import UserError
+from utils.runtime.files.atomic import cannot_write
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Where each file of a run lies."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions and hardware."""
+        return self.path / "environment.json"
+
+    @property
+    def labels_report(self) -> Path:
+        """Every label that was repaired or rejected."""
+        return self.path / "labels_report.csv"
+
+    @property
+    def weights_report(self) -> Path:
+        """What came of each tensor of the weights that the training started with."""
+        return self.path / "weights_report.csv"
+
+    @property
+    def metrics(self) -> Path:
+        """One row per epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def budget(self) -> Path:
+        """Where the loss came from, one row per epoch."""
+        return self.path / "budget.csv"
+
+    @property
+    def budget_summary(self) -> Path:
+        """The same of the first epoch, a quarter and the last one in every detail."""
+        return self.path / "budget.json"
+
+    @property
+    def best(self) -> Path:
+        """Weights of the best epoch."""
+        return self.path / "best.safetensors"
+
+    @property
+    def last(self) -> Path:
+        """Folder of the state to resume from."""
+        return self.path / "last"
+
+    @property
+    def results(self) -> Path:
+        """The final numbers."""
+        return self.path / "results.json"
+
+    @property
+    def report(self) -> Path:
+        """The page a person reads."""
+        return self.path / "report.html"
+
+    @property
+    def not_finite(self) -> Path:
+        """Folder of batches that were not finite."""
+        return self.path / "not_finite"
+
+    @property
+    def plots(self) -> Path:
+        """Folder of pictures."""
+        return self.path / "plots"
+
+    @property
+    def loss_scale(self) -> Path:
+        """Multipliers of losses whose scale is matched; absent where none is."""
+        return self.path / "loss_scale.json"
+
+    @property
+    def events(self) -> Path:
+        """Folder of TensorBoard events."""
+        return self.path / "tensorboard"
+
+
+def run_name(config: Path, *, config_hash: str, seed: int) -> str:
+    """Return the usual name of a run: stem of the configuration file, hash, seed."""
+    return f"{config.stem}-{config_hash[:8]}-seed{seed}"
+
+
+def claim_run_folder(parent: Path, name: str) -> RunFolder:
+    """Create and return the folder `name` in `parent`; if taken, name-2, name-3 and so on.
+
+    Creating the folder is the claim: of two processes that start at once, one gets each name.
+
+    Raises:
+        UserError: the folder cannot be created.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            path = parent / (name if number == 1 else f"{name}-{number}")
+            try:
+                os.mkdir(path)
+            except FileExistsError:
+                continue
+            _check_writable(path)
+            return RunFolder(path)
+    except OSError as error:
+        raise cannot_write(parent / name, error) from error
+    raise AssertionError("unreachable: count() has no end")
+
+
+def newest_run(parent: Path, name: str) -> RunFolder | None:
+    """Return the folder of the last run that was claimed under `name`, None without one."""
+    newest = None
+    for number in count(1):
+        folder = RunFolder(parent / (name if number == 1 else f"{name}-{number}"))
+        if not folder.path.is_dir():
+            return newest
+        newest = folder if folder.config.is_file() else newest
+    raise AssertionError("unreachable: count() has no end")
+
+
+def _check_writable(path: Path) -> None:
+    probe = path / ".probe"
+    probe.write_bytes(b"x")
+    probe.unlink()
+
+
+def open_run_folder(path: Path) -> RunFolder:
+    """Return the folder of an existing run.
+
+    Raises:
+        UserError: there is no such folder, or it holds no run.
+    """
+    folder = RunFolder(path)
+    if not path.is_dir():
+        raise UserError(f"{path}: no such run folder; --resume takes the folder of an earlier run")
+    if not folder.config.is_file():
+        raise UserError(f"{path}: holds no config.yaml, so it is not the folder of a run")
+    return folder
