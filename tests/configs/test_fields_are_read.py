@@ -10,8 +10,7 @@ from configs.schema.keys import ROOT, Group, group_of
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ("commands", "data", "models", "utils")
 READ_BY_CONFIGS = {"model.graph", "train.ema.horizon"}
-"""The loader reads the graph's file itself and hands on its content; configs/reading/derive.py turns
-the horizon into decay and ramp."""
+"""The loader reads the graph's file itself; configs/reading/derive.py reads the horizon."""
 
 
 def leaf_fields(group: Group, prefix: str = "") -> set[tuple[str, str]]:
