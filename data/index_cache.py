@@ -119,3 +119,11 @@ def _content_or_empty(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def reader_sources() -> list[Path]:
+    """Return the files whose code decides what a record is: a change of one voids the index."""
+    here = Path(__file__).parent
+    rooms = ("formats", "images", "intake", "records")
+    own = sorted(path for room in rooms for path in here.glob(f"{room}/**/*.py"))
+    return [*own, here.parent / "configs" / "reading" / "stated_paths.py"]

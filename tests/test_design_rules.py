@@ -209,7 +209,10 @@ def room_of(module: str, *, is_package: bool) -> str:
 
 
 def room_arrows() -> dict[str, set[str]]:
-    """Return the rooms that each room imports; what `__init__.py` hands on does not count."""
+    """Return the rooms that each room imports; what `__init__.py` hands on does not count.
+
+    A room and a room within it are read together.
+    """
     packages = {module_name(path) for path in sources() if path.name == "__init__.py"}
     modules = {module_name(path) for path in sources()}
     arrows: dict[str, set[str]] = {}
@@ -224,7 +227,9 @@ def room_arrows() -> dict[str, set[str]]:
             for name in (f"{node.module}.{alias.name}" for alias in node.names):
                 target = name if name in modules else node.module
                 other = room_of(target, is_package=target in packages)
-                if other != room:
+                if not f"{other}.".startswith(f"{room}.") and not f"{room}.".startswith(
+                    f"{other}."
+                ):
                     arrows.setdefault(room, set()).add(other)
     return arrows
 

@@ -19,6 +19,8 @@ LEAST_OUTSIDE = 0.05
 """Share of rows that must leave the image as they are read before they are read otherwise."""
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _SLACK = 1e-3
+_CHANGED = ("rejected", "repaired")
+"""What is done to rows that leave the image: clipped, or left out."""
 
 Rows = npt.NDArray[np.float64]
 
@@ -34,7 +36,7 @@ def check_conventions(subject: Subject) -> Iterator[Finding]:
         places = [
             Place(path=decision.file, location=decision.location, value=decision.value)
             for decision in table.report.decisions
-            if decision.action == "rejected" and decision.location != "image"
+            if decision.action in _CHANGED and decision.location != "image"
         ]
         x, y, width, height = rows.T
         if _are_corners(x, y, width, height):
@@ -64,23 +66,25 @@ def _are_top_left(x: Rows, y: Rows, width: Rows, height: Rows) -> bool:
 
 
 def _stated_rows(table: SplitTable) -> Rows:
-    """Return (R, 4) centre and size in shares of the image, of used rows and of rejected ones.
+    """Return (R, 4) centre and size in shares of the image, as the rows state them.
 
-    Rejected rows are read from their text: `class cx cy w h`. Other formats give none, so that
-    only what stands in YOLO rows is judged.
+    Rows that were rejected or repaired are read from their text: `class cx cy w h`. Other formats
+    give none, so that only what stands in YOLO rows is examined. Used boxes that touch the border
+    are left out, because they may have been clipped.
     """
-    rejected = [
+    changed = [
         numbers[1:]
         for decision in table.report.decisions
-        if decision.action == "rejected" and decision.location.startswith("line")
+        if decision.action in _CHANGED and decision.location.startswith("line")
         for numbers in [_numbers(decision.value)]
         if len(numbers) == 5
     ]
-    if not rejected:
+    if not changed:
         return np.zeros((0, 4))
     shares = table.boxes.astype(np.float64) / np.concatenate([table.limits] * 2, axis=1)
+    shares = shares[(shares[:, :2] > 0).all(axis=1) & (shares[:, 2:] < 1).all(axis=1)]
     used = np.column_stack([(shares[:, :2] + shares[:, 2:]) / 2, shares[:, 2:] - shares[:, :2]])
-    return np.concatenate([used, np.array(rejected)])
+    return np.concatenate([used, np.array(changed)])
 
 
 def _numbers(text: str) -> list[float]:

@@ -15,6 +15,7 @@ from configs.schema.data import AutoDataset, DatasetSettings, VocDataset, settin
 from data.formats.sources import stated_sources
 from data.intake.archive import unpack
 from data.intake.candidate import Candidate, Layout
+from data.intake.class_names import with_class_names
 from data.intake.coco import is_coco, read_coco, read_coco_files
 from data.intake.other_layouts import (
     read_crowdhuman,
@@ -29,7 +30,6 @@ from data.intake.other_layouts import (
 from data.intake.tree import Tree, row_kind
 from data.intake.voc import read_voc
 from data.intake.yolo import ask_for_yaml, read_data_yaml, read_obj_data, read_plain
-from data.records.load import with_class_names
 from utils.runtime.errors import UserError
 
 LAYOUTS: dict[str, tuple[Layout, ...]] = {

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from configs.reading.load import LoadedExperiment
 from configs.schema.data import AutoDataset, DatasetSettings
+from data.intake.class_names import with_class_names
 from data.intake.recognise import Recognised, recognise, without_missing_lists
-from data.records.load import with_class_names
 from utils.runtime.files.atomic import write_atomically
 
 RECOGNISED = "recognised"

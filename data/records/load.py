@@ -7,16 +7,12 @@ judged, and the result is kept until a label, an image or a reader option change
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from configs.reading import stated_paths
 from configs.schema.data import (
     AutoDataset,
-    CocoDataset,
     DatasetSettings,
     SyntheticDataset,
-    YoloDataset,
 )
 from data.formats.box_units import in_image_pixels
-from data.formats.class_names import check_class_names, coco_files, find_class_names
 from data.formats.files import Reader, SplitFiles, require_folder
 from data.formats.label_report import Decision, LabelReport, decide
 from data.formats.readers import READERS
@@ -28,8 +24,10 @@ from data.formats.rows import (
     judge,
     reject_all,
 )
-from data.images.facts import ImageFacts, Stamp, inspect_images, stamp_file, stamp_files
-from data.index_cache import CacheEntry, IndexCache, hash_files, hash_parts
+from data.images.facts import ImageFacts, Stamp, inspect_images, stamp_files
+from data.index_cache import IndexCache, hash_files, hash_parts, reader_sources
+from data.intake.class_names import with_class_names
+from data.intake.recognise import recognise
 from data.records.class_changes import change_classes, plan_classes
 from data.records.split import OUTSIDE, Split, SplitName, fingerprint, pack, unpack_whole
 from data.records.split_share import cut_split
@@ -58,8 +56,6 @@ def load_split(dataset: DatasetSettings, split: SplitName, *, may_generate: bool
 
         dataset = ensure_written(dataset, may_generate=may_generate)
     if isinstance(dataset, AutoDataset):
-        from data.intake.recognise import recognise
-
         dataset = recognise(dataset).dataset
         if split != "train" and not getattr(dataset, split):
             raise UserError(f"data.{split} is not set: this data set has no {split} split")
@@ -71,45 +67,13 @@ def load_split(dataset: DatasetSettings, split: SplitName, *, may_generate: bool
     return _load_whole(dataset, split)
 
 
-def with_class_names(dataset: DatasetSettings) -> DatasetSettings:
-    """Return the settings with the class names of the data set's files where none are stated.
-
-    Raises:
-        UserError: there are none either, or stated ones contradict the files.
-    """
-    if isinstance(dataset, SyntheticDataset):
-        return dataset
-    if dataset.class_names:
-        if isinstance(dataset, YoloDataset):
-            check_class_names(dataset)
-        return dataset
-    require_folder(Path(dataset.path), "data.path")
-    return dataset.model_copy(update={"class_names": _found_class_names(dataset)})
-
-
-def _found_class_names(dataset: DatasetSettings) -> tuple[str, ...]:
-    """Return the class names of the files; those of COCO, whose files are large, from the cache."""
-    if not (isinstance(dataset, CocoDataset) and dataset.cache):
-        return find_class_names(dataset)
-    paths = coco_files(dataset)
-    name = f"names-{hash_parts(paths)[:24]}"
-    stamps = [repr(stamp_file(path)) for path in paths]
-    key = hash_parts((hash_files(_reader_sources()), *stamps))
-    cache = IndexCache.of_user()
-    if (entry := cache.load(name, key)) and isinstance(entry.facts.get("class_names"), list):
-        return tuple(map(str, entry.facts["class_names"]))
-    names = find_class_names(dataset)
-    cache.save(name, key, CacheEntry(arrays={}, facts={"class_names": names}))
-    return names
-
-
 def _load_whole(dataset: DatasetSettings, split: SplitName) -> Split:
     reader = open_reader(dataset, split)
     files = reader.find()
     stamps = stamp_files(files.images)
     settings = dataset.model_dump_json(exclude={"max_rejected", "cache", "groups"})
     name = hash_parts((settings, split))[:24]
-    sources = hash_files(_reader_sources())
+    sources = hash_files(reader_sources())
     key = hash_parts((sources, _content_key(files, stamps)))
     cache = IndexCache.of_user() if dataset.cache else None
     if cache and (kept := _kept(cache, f"labels-{name}", key, stamps)):
@@ -147,12 +111,6 @@ def open_reader(dataset: DatasetSettings, split: SplitName) -> Reader:
     if not getattr(dataset, split):
         raise UserError(f"data.{split} is not set: this data set has no {split} split")
     return READERS[type(dataset)](dataset, split)
-
-
-def _reader_sources() -> list[Path]:
-    here = Path(__file__).parent
-    shared = Path(str(stated_paths.__file__))
-    return [*sorted(here.glob("formats/**/*.py")), *sorted(here.glob("*.py")), shared]
 
 
 def _content_key(files: SplitFiles, stamps: Mapping[str, Stamp]) -> str:
