@@ -94,6 +94,7 @@ def val_command(weights: Path, data: Path, *overrides: str) -> ValCommand:
         json=None,
         save_detections=None,
         overrides=("train.workers=0", *overrides),
+        trust=weights.suffix == ".torchscript",
     )
 
 
@@ -116,7 +117,8 @@ def test_python_interface_takes_exported_files(
 ) -> None:
     path = write_scenes(tmp_path, 1)[0].path
     expected = load_for_python(weights, score_threshold=0.1)(path)
-    found = load_for_python(exported[ending], score_threshold=0.1)(path)
+    is_program = ending == ".torchscript"
+    found = load_for_python(exported[ending], score_threshold=0.1, trust=is_program)(path)
     assert len(expected) > 0
     assert found.labels.tolist() == expected.labels.tolist()
     np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-3)

@@ -378,6 +378,9 @@ def test_an_interruption_keeps_what_was_done(
     class AlreadyAsked(contextlib.nullcontext["AlreadyAsked"]):
         requested = True
 
+        def __init__(self, **options: object) -> None:
+            super().__init__(self)
+
         def __enter__(self) -> "AlreadyAsked":
             return self
 

@@ -44,8 +44,8 @@ def test_csv_holds_every_decision(tmp_path: Path) -> None:
         rows = list(csv.reader(file))
     assert rows == [
         list(COLUMNS),
-        ["/d/a,b.txt", "line 3", '0 "x"\n', "not a number", "rejected"],
-        ["/d/\\udcff.txt", "file", "", "label file without image", "noted"],
+        ["/d/a,b.txt", "line 3", '0 "x"\\n', "not a number", "rejected"],
+        ["/d/\\xff.txt", "file", "", "label file without image", "noted"],
     ]
 
 
