@@ -16,12 +16,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import models.losses.criterion.criterion as criterion_module
 from benchmarks.training_problem import TrainingProblem
 from utils.engine.learner import Learner
-from utils.engine.loss_log import READ_EVERY, LossLog
+from utils.engine.loss_log import LossLog
 
 OPERATORS = {
     "_local_scalar_dense", "item", "is_nonzero", "nonzero", "nonzero_numpy", "masked_select",
     "equal", "unique", "_unique2", "unique_dim", "unique_consecutive", "bincount",
 }  # fmt: skip
+STEPS_READ = 6
 METHODS = {"tolist", "numpy", "cpu", "item", "__bool__", "__float__", "__int__", "__index__"}
 
 
@@ -121,12 +122,16 @@ def test_a_step_asks_nothing(overrides: tuple[str, ...]) -> None:
 
 
 @pytest.mark.usefixtures("_as_on_a_gpu")
-def test_every_so_many_steps_there_is_one_question_for_all() -> None:
+def test_every_so_many_steps_there_is_one_question_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("loss_log", "finite_steps"):
+        monkeypatch.setattr(f"utils.engine.{module}.READ_EVERY", STEPS_READ)
     learner, batch = learner_and_batch()
     learner.reads_at_once = False
 
     def steps() -> None:
-        for iteration in range(1, READ_EVERY + 1):
+        for iteration in range(1, STEPS_READ + 1):
             learner.learn(batch, iteration)
 
     asked = questions(steps)

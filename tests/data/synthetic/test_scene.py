@@ -131,6 +131,7 @@ def test_class_probs_fall_geometrically(num_classes: int) -> None:
         np.testing.assert_allclose(probs[1:] / probs[:-1], probs[1] / probs[0])
 
 
+@pytest.mark.slow
 def test_objects_are_many_small_and_long_tailed() -> None:
     scenes = [
         render_scene(np.random.default_rng((0, 0, i)), side=128, num_classes=6) for i in range(400)
@@ -148,6 +149,7 @@ def test_objects_are_many_small_and_long_tailed() -> None:
     assert {max(scene.image.shape[:2]) for scene in scenes} == {128}
 
 
+@pytest.mark.slow
 def test_sizes_reach_from_small_to_large() -> None:
     sizes = np.concatenate(
         [
