@@ -68,7 +68,8 @@ def trained(weights: Path, source: Path, images: int) -> Predictions:
     with torch.no_grad():
         parts = [detector(part.float() / 255) for part in batch.split(4)]
     levels = tuple(torch.cat([part.levels[level] for part in parts]) for level in range(3))
-    return replace(parts[0], levels=levels)
+    joined: Predictions = replace(parts[0], levels=levels)
+    return joined
 
 
 def decoded_table(predictions: Predictions) -> Tensor:
