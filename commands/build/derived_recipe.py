@@ -25,7 +25,12 @@ def derive_recipe(
         logger.info("recipe, fitted to %d images:", num_images)
     for number in derived.derived:
         logger.info("  %s", number)
-    length = length_of_run(derived.experiment, num_images=num_images, processes=processes)
+    length = length_of_run(
+        derived.experiment,
+        num_images=num_images,
+        processes=processes,
+        is_fitted="train.ema.decay" in derived.words,
+    )
     for sentence in length:
         logger.info("%s", sentence)
     return derived

@@ -184,13 +184,16 @@ _RULES: Mapping[str, Callable[[_Derivation, str], tuple[float, str]]] = {
 """How each word becomes a number; a rule may use what those before it derived."""
 
 
-def length_of_run(experiment: Experiment, *, num_images: int, processes: int = 1) -> Iterator[str]:
+def length_of_run(
+    experiment: Experiment, *, num_images: int, processes: int = 1, is_fitted: bool = False
+) -> Iterator[str]:
     """Yield sentences on how long the run is and whether its average fits that.
 
     Args:
         experiment: with all numbers derived.
         num_images: of the training split.
         processes: that train together.
+        is_fitted: the average was derived from the run, so that no other fits it better.
     """
     run = _Derivation(
         values=experiment.model_dump(mode="json"),
@@ -212,6 +215,8 @@ def length_of_run(experiment: Experiment, *, num_images: int, processes: int = 1
         f"EMA remembers about {memory:.3g} of {run.steps:,.0f} steps ({epochs:.2g} epochs) "
         "at the end"
     )
+    if is_fitted:
+        return
     remedy = "train.ema.decay=auto train.ema.ramp_steps=auto fits it to the run"
     if memory < FEWEST_REMEMBERED:
         yield f"note: an average of fewer than {FEWEST_REMEMBERED} steps has no effect; {remedy}"

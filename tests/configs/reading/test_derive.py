@@ -222,3 +222,11 @@ def test_length_of_run(
     experiment = load(text).experiment
     found = list(length_of_run(experiment, num_images=num_images, processes=processes))
     assert found == lines
+
+
+def test_an_average_that_the_run_derived_needs_no_note(load: Load) -> None:
+    loaded = derive(load("train: {epochs: 1, ema: {decay: auto, ramp_steps: auto}}"), num_images=8)
+    stated = list(length_of_run(loaded.experiment, num_images=8))
+    fitted = list(length_of_run(loaded.experiment, num_images=8, is_fitted=True))
+    assert len(stated) == 3
+    assert fitted == stated[:2]
