@@ -83,11 +83,11 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_files_that_are_none_of_ours_are_refused(tmp_path: Path) -> None:
     for name in ("w.onnx", "w.xml", "w.torchscript"):
         path = tmp_path / name
-        with pytest.raises(UserError, match="no such file"):
-            load_detector(path)
+        with pytest.raises(UserError, match="No such file"):
+            load_detector(path, trusted=True)
         path.write_bytes(b"something else")
-        with pytest.raises(UserError, match=f"{name} cannot be run"):
-            load_detector(path)
+        with pytest.raises(UserError, match=f"{name} cannot be (run|read)"):
+            load_detector(path, trusted=True)
     value = onnx.helper.make_tensor_value_info("x", 1, [1])
     node = onnx.helper.make_node("Identity", ["x"], ["y"])
     outputs = [onnx.helper.make_value_info("y", value.type)]
