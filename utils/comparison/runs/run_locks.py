@@ -8,6 +8,7 @@ which two others could do at once, but outbid by the next number, which again on
 import json
 import os
 import socket
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -122,7 +123,8 @@ def _is_alive(path: Path) -> bool:
 
 def _now(folder: Path) -> float:
     """Return the time by the clock that dates the claims, which is the file server's."""
-    probe = folder / f".clock-{socket.gethostname()}-{os.getpid()}"
+    # Threads of one process ask at once, too: each has a probe of its own.
+    probe = folder / f".clock-{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
     probe.write_bytes(b"")
     try:
         return probe.stat().st_mtime
