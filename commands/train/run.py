@@ -170,9 +170,8 @@ class _Training:
         self, start: TrainingStart, split: Split, criterion: DetectionCriterion
     ) -> Trainer:
         experiment, batches = start.loaded.experiment, len(self._batches)
-        budget = None
-        if self._ranks.is_main:
-            budget = budget_log(experiment, criterion, self._folder, batches=batches)
+        # Every process measures: the criterion counts matches over all of them. One writes.
+        budget = budget_log(experiment, criterion, self._folder, batches=batches)
         learner = Learner(
             start.detector,
             criterion,
