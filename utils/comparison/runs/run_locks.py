@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from utils.runtime.errors import UserError
+from utils.runtime.files.atomic import write_atomically
 from utils.runtime.files.json_file import read_json_object
 from utils.runtime.printable import shortened
 
@@ -78,7 +79,7 @@ def write_owner(path: Path, child: int | None) -> None:
         "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "processes": [[p, _started(p)] for p in processes],
     }
-    path.write_text(json.dumps(owner), encoding="utf-8")
+    write_atomically(path, json.dumps(owner).encode())
 
 
 def owner_text(folder: Path, key: str) -> str:
