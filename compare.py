@@ -38,15 +38,15 @@ def main() -> None:
 
         report(command.folder)
     elif isinstance(command, TrainRun):
-        from commands.compare.train_run import train_and_judge
+        from commands.compare.one_run import train_and_judge
 
         train_and_judge(command.cfg, command.overrides)
     elif isinstance(command, ResumeRun):
-        from commands.compare.train_run import resume_and_judge
+        from commands.compare.one_run import resume_and_judge
 
         resume_and_judge(command.folder, command.overrides)
     elif isinstance(command, EvaluateRun):
-        from commands.compare.evaluate_run import evaluate_run
+        from commands.compare.one_run import evaluate_run
 
         evaluate_run(command.folder)
     else:

@@ -6,9 +6,8 @@ from typing import Any
 from commands.build.detector import LoadedDetector, load_detector
 from commands.build.evaluation import build_evaluator, evaluate_once
 from commands.build.stored_settings import stored_settings
-from commands.build.tta_tiling import ViewInference
+from commands.build.tta_tiling import ViewInference, evaluate_views
 from commands.val.cli import ValCommand
-from commands.val.tta_tiling import evaluate_views
 from commands.view_options import ViewOptions
 from configs.reading.load import experiment_from_mapping, load_dataset
 from configs.schema import Experiment

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from configs.schema.sampler import ClassBalancedSampler, RepeatFactorSampler, Sampler
+from configs.schema.train import ClassBalancedSampler, RepeatFactorSampler, Sampler
 from utils.structures.images import Record
 
 Floats = npt.NDArray[np.float64]

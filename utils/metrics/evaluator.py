@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from utils.metrics.coco_ap import JUDGES, MAX_DETECTIONS, SIZES, CocoNumbers
-from utils.metrics.confusion import confusion_matrix
+from utils.metrics.error_types import confusion_matrix
 from utils.metrics.matching import Matching, match, overlapping_pairs
 from utils.metrics.operating_points import OperatingPoint, best_point, point_at
 from utils.metrics.rows import (

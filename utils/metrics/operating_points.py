@@ -1,8 +1,11 @@
-"""Precision, recall and F1 at chosen score thresholds, IoU 0.5.
+"""Precision, recall and F1 at chosen score thresholds; false alarms at equal recall; optimal LRP.
 
 Precision is the share of right ones among the detections that are not neutral; recall the share of
 the truths, ignored ones left out, that were found. Pooled numbers count every object alike, so a
 frequent class weighs more than a rare one; the per-class numbers say how each fares.
+
+A loss that shifts all scores changes what happens at a score of 0.25, and nothing here. All classes
+pooled, IoU 0.5.
 """
 
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.metrics.rows import Booleans, Floats
+from utils.metrics.scored import ScoredDetections
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,3 +61,19 @@ def best_point(scores: Floats, right: Booleans, *, num_truths: int) -> Operating
     f1 = 2 * hits / (np.arange(1, len(hits) + 1) + num_truths)
     best = int(np.argmax(np.where(last_of_equals, f1, -1.0)))
     return point_at(scores, right, num_truths=num_truths, threshold=float(falling[best]))
+
+
+def false_alarms_at_recall(scored: ScoredDetections, recall: float) -> float | None:
+    """Return false alarms per image where `recall`, in (0, 1], is reached; None if it never is."""
+    hits = np.cumsum(scored.right)
+    reached = np.flatnonzero(hits >= recall * scored.truths.sum() - 1e-9)
+    if not len(reached) or not scored.truths.sum():
+        return None
+    return float(reached[0] + 1 - hits[reached[0]]) / max(scored.num_images, 1)
+
+
+def recall_at_false_alarms(scored: ScoredDetections, per_image: float) -> float:
+    """Return the recall that allows at most `per_image` false alarms per image."""
+    alarms = np.cumsum(~scored.right)
+    allowed = int(np.searchsorted(alarms, per_image * scored.num_images, side="right"))
+    return float(scored.right[:allowed].sum()) / max(int(scored.truths.sum()), 1)

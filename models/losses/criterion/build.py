@@ -10,9 +10,22 @@ from models.assign import build_assigner
 from models.losses.criterion.box_term import BoxTerm
 from models.losses.criterion.branch import Branch, TargetKind
 from models.losses.criterion.catalogue import BOX_LOSSES, BRANCH_LOSSES
-from models.losses.criterion.class_weights import effective_number_weights
 from models.losses.criterion.criterion import DetectionCriterion, balance_of_levels
 from models.losses.criterion.selection import Selection
+
+
+def effective_number_weights(counts: Sequence[float], *, beta: float) -> tuple[float, ...]:
+    """Return weights (C,) of sum C, inverse to (1 - beta^n) / (1 - beta).
+
+    Cui et al. 2019 (arXiv:1901.05555), section 4. Ours: a class without objects counts as one.
+
+    Args:
+        counts: objects of each class in the training split, at least 0.
+        beta: in (0, 1); towards 1 the weights become those of inverse frequency.
+    """
+    inverse = [(1 - beta) / (1 - beta ** max(count, 1)) for count in counts]
+    scale = len(inverse) / sum(inverse)
+    return tuple(weight * scale for weight in inverse)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,16 +8,14 @@ from torch import nn
 
 from configs.schema import box_loss, branch_loss, class_loss
 from models.losses.asymmetric import AsymmetricLoss
-from models.losses.blur import BlurLoss
 from models.losses.box import AlphaOverlapLoss, FocalEiouLoss, OverlapLoss, SmoothL1Loss
-from models.losses.cross_entropy import AlphaBce
+from models.losses.cross_entropy import AlphaBce, BlurLoss
 from models.losses.dice import FocalDiceLoss, SoftmaxFocalDiceLoss
 from models.losses.equalized import EqualizedFocalLoss
 from models.losses.focal import FocalLoss
-from models.losses.focal_star import FocalStarLoss
+from models.losses.focal_variants import FocalStarLoss, ReducedFocalLoss
 from models.losses.ghm import GhmLoss
 from models.losses.poly import PolyFocalLoss, PolyLoss
-from models.losses.reduced_focal import ReducedFocalLoss
 from models.losses.softmax import SeesawLoss, SoftmaxLoss
 from models.losses.varifocal import VarifocalLoss
 

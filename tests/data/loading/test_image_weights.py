@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.schema.sampler import ClassBalancedSampler, RepeatFactorSampler, UniformSampler
+from configs.schema.train import ClassBalancedSampler, RepeatFactorSampler, UniformSampler
 from data.loading.image_weights import (
     balanced_weights,
     build_draw,

@@ -11,9 +11,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from utils.comparison.statistics.bootstrap import Replicates, hierarchical_replicates
+from utils.comparison.statistics.bootstrap import (
+    Replicates,
+    all_but_one,
+    hierarchical_replicates,
+    image_weights,
+    seed_shares,
+)
 from utils.comparison.statistics.match_table import ClassTable, MatchTable
-from utils.comparison.statistics.resampling import all_but_one, image_weights, seed_shares
 from utils.comparison.statistics.weighted_ap import mean_over_classes, weighted_class_ap
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from configs.schema.comparison import ComparisonSettings
+from utils.comparison.statistics.intervals import t_quantile
 from utils.comparison.statistics.significance import sign_patterns, smallest_p
-from utils.comparison.statistics.student import t_quantile
 from utils.metrics.rows import Booleans, Floats
 
 DRAWS = 2000

@@ -6,14 +6,15 @@ from typing import Literal
 
 import numpy as np
 
-from utils.comparison.statistics.bootstrap import Replicates, hierarchical_replicates
-from utils.comparison.statistics.match_table import MatchTable
-from utils.comparison.statistics.resampling import (
+from utils.comparison.statistics.bootstrap import (
     ImageWeights,
+    Replicates,
     all_but_one,
+    hierarchical_replicates,
     image_weights,
     seed_shares,
 )
+from utils.comparison.statistics.match_table import MatchTable
 from utils.comparison.statistics.weighted_ap import mean_over_classes, weighted_class_ap
 from utils.metrics.rows import Floats
 

@@ -6,8 +6,7 @@ from statistics import NormalDist
 from typing import Literal
 
 from utils.comparison.statistics.bootstrap import Replicates
-from utils.comparison.statistics.intervals import Interval
-from utils.comparison.statistics.student import t_quantile
+from utils.comparison.statistics.intervals import Interval, t_quantile
 
 Word = Literal["better", "worse", "equivalent", "inconclusive"]
 LEARNED_MARGINS = 4

@@ -10,7 +10,7 @@ from utils.comparison.statistics.rank_correlation import rank_correlation
 from utils.metrics.calibration import calibration
 from utils.metrics.coco_ap import JUDGES
 from utils.metrics.error_types import KINDS, error_types
-from utils.metrics.false_alarms import false_alarms_at_recall, recall_at_false_alarms
+from utils.metrics.operating_points import false_alarms_at_recall, recall_at_false_alarms
 from utils.metrics.optimal_lrp import optimal_lrp
 from utils.metrics.recalibration import fit_isotonic, undo_focal
 from utils.metrics.rows import Floats

@@ -1,6 +1,7 @@
-"""What a search is worth."""
+"""What a search tried: gamma, alpha and scale, what each reached, and what the search is worth."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from typing import Any
 
 from utils.report.charts.plot_area import PlotArea, padded
@@ -29,3 +30,99 @@ def search_chart(tuning: Mapping[str, Mapping[str, Any]], arms: Arms) -> str:
             hint = f"{name}: best of {count} is expected at {value:.2f}"
             area.dot(count, value, color_of(arms, name), hint, radius=3)
     return area.figure(legend_of(arms, curves))
+
+
+Point = Mapping[str, Any]
+CELL_WIDTH, CELL_HEIGHT, LEFT, TOP = 84, 40, 92, 8
+
+
+def heat_maps(points: Sequence[Point], *, what: str) -> list[str]:
+    """Return one map for every branch, form and scale with at least two focal losses.
+
+    Args:
+        points: gamma, alpha, scale, form, where and map50_95 of each; cross-entropy is gamma 0.
+        what: the number that is shown, for the title.
+    """
+    maps = []
+    for (where, form, scale), own in _groups(points).items():
+        if len(own) < 2:
+            continue
+        anywhere = [p for p in points if p["gamma"] == 0 and _fits(p, where, scale)]
+        title = f"{what}: {where}, {form} form, scale {scale.replace('_', ' ')}"
+        maps.append(_map(_best_of_each_cell([*anywhere, *own]), title))
+    return maps
+
+
+def _groups(points: Sequence[Point]) -> dict[tuple[str, str, str], list[Point]]:
+    groups: dict[tuple[str, str, str], list[Point]] = {}
+    for point in points:
+        if point["gamma"] > 0:
+            key = (point["where"], point["form"], point["scale"])
+            groups.setdefault(key, []).append(point)
+    return groups
+
+
+def _fits(point: Point, where: str, scale: str) -> bool:
+    is_plain = point["alpha"] is None
+    return is_plain or (point["where"] == where and point["scale"] == scale)
+
+
+def _best_of_each_cell(points: Sequence[Point]) -> list[Point]:
+    """Trials that differ in other settings share a cell."""
+    best: dict[tuple[float, float | None], Point] = {}
+    for point in sorted(points, key=lambda one: float(one["map50_95"])):
+        best[point["gamma"], point["alpha"]] = point
+    return list(best.values())
+
+
+def _map(points: Sequence[Point], title: str) -> str:
+    gammas = sorted({point["gamma"] for point in points})
+    alphas = sorted({point["alpha"] for point in points}, key=lambda a: -1.0 if a is None else a)
+    values = [point["map50_95"] for point in points]
+    width = LEFT + CELL_WIDTH * len(gammas) + 14
+    height = TOP + CELL_HEIGHT * len(alphas) + 46
+    cells = "".join(_cells(points, gammas, alphas, (min(values), max(values))))
+    names = "".join(_names(gammas, alphas, height))
+    said = "; ".join(
+        f"gamma {p['gamma']:g}, alpha {_alpha(p['alpha'])}: {p['map50_95']:.2f}" for p in points
+    )
+    return (
+        f"<figure><figcaption>{escape(title)}</figcaption>"
+        f'<svg viewBox="0 0 {width} {height}" style="max-width:{width * 1.5:.0f}px" role="img" '
+        f'aria-label="{escape(title)}. {escape(said)}">{cells}{names}</svg></figure>'
+    )
+
+
+def _cells(
+    points: Sequence[Point],
+    gammas: Sequence[float],
+    alphas: Sequence[float | None],
+    ends: tuple[float, float],
+) -> Iterator[str]:
+    low, high = ends
+    for point in points:
+        x = LEFT + CELL_WIDTH * gammas.index(point["gamma"])
+        y = TOP + CELL_HEIGHT * alphas.index(point["alpha"])
+        share = (point["map50_95"] - low) / (high - low) if high > low else 0.5
+        hint = escape(f"{point['name']}: {point['map50_95']:.2f}")
+        yield (
+            f'<rect class="heat" x="{x + 1}" y="{y + 1}" width="{CELL_WIDTH - 2}" '
+            f'height="{CELL_HEIGHT - 2}" style="fill-opacity:{0.06 + 0.5 * share:.2f}">'
+            f"<title>{hint}</title></rect>"
+            f'<text class="axis" x="{x + CELL_WIDTH // 2}" y="{y + CELL_HEIGHT // 2 + 5}" '
+            f'text-anchor="middle">{point["map50_95"]:.2f}</text>'
+        )
+
+
+def _names(gammas: Sequence[float], alphas: Sequence[float | None], height: int) -> Iterator[str]:
+    for column, gamma in enumerate(gammas):
+        x = LEFT + CELL_WIDTH * column + CELL_WIDTH // 2
+        yield f'<text x="{x}" y="{height - 28}" text-anchor="middle">{gamma:g}</text>'
+    for row, alpha in enumerate(alphas):
+        y = TOP + CELL_HEIGHT * row + CELL_HEIGHT // 2 + 5
+        yield f'<text x="{LEFT - 8}" y="{y}" text-anchor="end">alpha {_alpha(alpha)}</text>'
+    yield (f'<text class="axis" x="{LEFT}" y="{height - 8}">gamma (0: cross-entropy)</text>')
+
+
+def _alpha(alpha: float | None) -> str:
+    return "none" if alpha is None else f"{alpha:g}"

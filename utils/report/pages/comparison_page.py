@@ -12,17 +12,16 @@ from utils.report.comparison.budget import (
     difficulty_charts,
     measured_epochs,
 )
-from utils.report.comparison.classes import class_charts
 from utils.report.comparison.course import course_charts
-from utils.report.comparison.differences import difference_chart
-from utils.report.comparison.f1 import f1_chart
-from utils.report.comparison.heat_map import heat_maps
-from utils.report.comparison.overlap import overlap_chart
-from utils.report.comparison.precision_recall import precision_recall_chart
-from utils.report.comparison.reliability import reliability_chart
-from utils.report.comparison.scores import score_charts
-from utils.report.comparison.search import search_chart
-from utils.report.comparison.seeds import seed_chart
+from utils.report.comparison.curves import (
+    f1_chart,
+    overlap_chart,
+    precision_recall_chart,
+    reliability_chart,
+    score_charts,
+)
+from utils.report.comparison.differences import class_charts, difference_chart, seed_chart
+from utils.report.comparison.search import heat_maps, search_chart
 from utils.report.pages.page_template import page_environment
 from utils.report.pages.run_page import Figure
 

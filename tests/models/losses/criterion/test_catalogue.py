@@ -13,8 +13,8 @@ from configs.schema.class_loss import ClassLoss
 from configs.schema.loss import LossSettings
 from models.losses import FocalLoss, build_criterion
 from models.losses.box import AlphaOverlapLoss, FocalEiouLoss, SmoothL1Loss
+from models.losses.criterion.build import effective_number_weights
 from models.losses.criterion.catalogue import BOX_LOSSES, BRANCH_LOSSES
-from models.losses.criterion.class_weights import effective_number_weights
 from tests.models.losses.detection_case import crowd
 from tests.models.losses.loss_settings import ALL_NAMES, ELEMENTWISE_NAMES, REQUIRED, build
 

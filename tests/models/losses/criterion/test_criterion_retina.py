@@ -132,8 +132,11 @@ def test_terms_are_those_of_torchvision(
     assert terms.names == ("box", "classification")
     ours = torch.autograd.grad(terms["box"] + terms["classification"], predictions.levels)
     theirs = torch.autograd.grad(expected[0] + expected[1], predictions.levels)
+    # a prediction that almost equals its target has a slope of cancelled digits: float32 knows it
+    # only within a few parts in a million of the largest
+    largest = max(float(gradient.abs().max()) for gradient in theirs)
     for got, reference in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(got, reference, rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(got, reference, rtol=1e-4, atol=5e-6 * largest)
 
 
 def test_rescued_targets_are_those_of_torchvision() -> None:

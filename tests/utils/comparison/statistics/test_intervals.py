@@ -13,17 +13,24 @@ from tests.utils.comparison.simulated_runs import (
     coverage,
     true_difference,
 )
-from utils.comparison.statistics.bootstrap import Replicates, hierarchical_replicates
+from utils.comparison.statistics.bootstrap import (
+    Replicates,
+    all_but_one,
+    hierarchical_replicates,
+    image_weights,
+    seed_shares,
+)
 from utils.comparison.statistics.intervals import (
     Interval,
     bca_interval,
     bootstrap_p,
+    normal_equivalent,
     percentile_interval,
+    t_probability,
+    t_quantile,
 )
 from utils.comparison.statistics.power import Design, power
-from utils.comparison.statistics.resampling import all_but_one, image_weights, seed_shares
 from utils.comparison.statistics.significance import sign_flip_p
-from utils.comparison.statistics.student import normal_equivalent, t_probability, t_quantile
 from utils.comparison.statistics.verdict import Rule, decide
 
 

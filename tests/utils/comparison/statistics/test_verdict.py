@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from utils.comparison.statistics.bootstrap import Replicates
-from utils.comparison.statistics.intervals import Interval
+from utils.comparison.statistics.intervals import Interval, t_quantile
 from utils.comparison.statistics.power import Design, power
 from utils.comparison.statistics.significance import sign_flip_p, smallest_p
-from utils.comparison.statistics.student import t_quantile
 from utils.comparison.statistics.verdict import Rule, decide, fewest_seeds, needed
 from utils.comparison.summary.sentences import data_name
 

@@ -8,15 +8,10 @@ import pytest
 
 from utils.report.charts.plot_area import css
 from utils.report.comparison.budget import cumulative_charts, difficulty_charts, measured_epochs
-from utils.report.comparison.classes import class_charts
 from utils.report.comparison.course import course_charts
-from utils.report.comparison.f1 import f1_chart
-from utils.report.comparison.heat_map import heat_maps
-from utils.report.comparison.overlap import overlap_chart
-from utils.report.comparison.reliability import reliability_chart
-from utils.report.comparison.scores import score_charts
-from utils.report.comparison.search import search_chart
-from utils.report.comparison.seeds import seed_chart
+from utils.report.comparison.curves import f1_chart, overlap_chart, reliability_chart, score_charts
+from utils.report.comparison.differences import class_charts, seed_chart
+from utils.report.comparison.search import heat_maps, search_chart
 
 
 def arm(**plots: Any) -> dict[str, Any]:

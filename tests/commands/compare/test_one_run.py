@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from commands.compare import train_run as compared_run
-from commands.compare.train_run import resume_and_judge, train_and_judge
+from commands.compare import one_run as compared_run
+from commands.compare.one_run import resume_and_judge, train_and_judge
 from configs.errors import ConfigError
 from tests.commands.compare.test_comparison_parts import experiment, yolo_data
 from utils.runtime.files.run_folder import RunFolder

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.losses.criterion.class_weights import effective_number_weights
+from models.losses.criterion.build import effective_number_weights
 from tests.models.losses.slow_losses import effective_number
 
 

@@ -1,11 +1,15 @@
-"""Judges the run of a comparison: weights of its last epoch, on validation and test split."""
+"""One run of a comparison: trained, then evaluated on validation and test split, in one process."""
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from commands.build.detector import LoadedDetector
 from commands.build.evaluation import evaluate_once
-from configs.reading.load import experiment_from_mapping
+from commands.train.run import train
+from configs.checks.resume_changes import changes_between, require_changeable
+from configs.reading.load import experiment_from_mapping, load_experiment
 from configs.schema import Experiment
 from data.anchors import label_statistics
 from data.records.load import SplitName, load_split
@@ -76,3 +80,28 @@ def _judged(loaded: LoadedDetector, experiment: Experiment, name: SplitName) -> 
         class_names=split.class_names,
         result=result.to_json(),
     )
+
+
+logger = logging.getLogger(__name__)
+
+
+def train_and_judge(cfg: Path, overrides: Sequence[str]) -> None:
+    """Train an experiment and judge its last epoch.
+
+    Raises:
+        UserError, ConfigError: something the user can mend; a training that ended stays.
+        TrainingStopped: asked to stop; the state is saved.
+    """
+    loaded = load_experiment(cfg, overrides)
+    for note in loaded.notes:
+        logger.info("%s", note)
+    evaluate_run(train(loaded).path)
+
+
+def resume_and_judge(path: Path, overrides: Sequence[str]) -> None:
+    """Go on with the training of a run folder and judge its last epoch; raises as above."""
+    folder = open_run_folder(path)
+    before, after = load_experiment(folder.config), load_experiment(folder.config, overrides)
+    changes = changes_between(before.experiment, after.experiment)
+    require_changeable(changes)
+    evaluate_run(train(after, resume=folder, changes=changes).path)
