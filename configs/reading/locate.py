@@ -103,6 +103,9 @@ def find_data_folder(
     for place in places:
         if os.path.isdir(place) or (may_be_file and os.path.isfile(place)):
             return place, ""
+    if any(os.path.exists(place) and not os.path.isfile(place) for place in places):
+        what = "a pipe or a device, not a folder"
+        raise ConfigError(f"data.path {_shown(stated)} ({source.where}) is {what}")
     own = source.folder.resolve()
     has_its_name = bool(parts_of(stated)) and parts_of(stated)[-1] == own.name
     found = [find_stated(name, own, may_leave=False) for name in sources]

@@ -28,7 +28,8 @@ def class_names_of(document: Mapping[str, Any]) -> tuple[str, ...]:
     Roboflow adds a category that groups the others and has no annotations: it is no class.
     """
     used = _count(document)
-    entries = [(to_id(entry.get("id")), entry) for entry in document.get("categories", ())]
+    stated = [entry for entry in document["categories"] if isinstance(entry, dict)]
+    entries = [(to_id(entry.get("id")), entry) for entry in stated]
     known = [(key, entry) for key, entry in entries if key is not None]
     known.sort(key=lambda item: (isinstance(item[0], str), item[0]))
     groups = {_shown(entry.get("supercategory")) for _, entry in known}
@@ -94,7 +95,8 @@ def _is_number(value: int | str | None) -> TypeGuard[int]:
 
 
 def _count(document: Mapping[str, Any]) -> Counter[Any]:
-    return Counter(to_id(entry.get("category_id")) for entry in document["annotations"])
+    entries = (entry for entry in document["annotations"] if isinstance(entry, dict))
+    return Counter(to_id(entry.get("category_id")) for entry in entries)
 
 
 def _complete(
