@@ -11,6 +11,7 @@ import torch
 from commands.build.exported import EXPORTED_SUFFIXES, ExportedDetector
 from commands.build.priors import head_priors
 from commands.build.start_weights import take_weights
+from commands.build.stored_settings import shareable_settings
 from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment
 from configs.schema.train import TrainSettings
@@ -50,6 +51,8 @@ class LoadedDetector:
     """What kind of file it was, in words."""
     fixed_eval: Mapping[str, Any] = field(default_factory=dict)
     """Settings of section `eval` that an exported file has fixed."""
+    source: Path = Path()
+    """The file."""
 
     def own_detector(self, source: Path) -> Detector:
         """Return the detector where the file `source` holds weights, which exported ones do not.
@@ -95,6 +98,7 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
         class_names=tuple(metadata["class_names"]),
         image_size=int(metadata["image_size"]),
         metadata=metadata,
+        source=path,
     )
 
 
@@ -107,6 +111,7 @@ def _from_exported(path: Path) -> LoadedDetector:
         metadata=detector.metadata,
         file_format=f"exported, {detector.description.precision}",
         fixed_eval=detector.fixed_eval,
+        source=path,
     )
 
 
@@ -243,7 +248,7 @@ def weights_metadata(loaded: LoadedExperiment, detector: Detector, split: Split)
         split.class_names,
         loaded.experiment.train.image_size,
         {
-            "config": loaded.experiment.model_dump(mode="json"),
+            "config": shareable_settings(loaded.experiment),
             "config_hash": loaded.hash,
             "data_fingerprint": split.fingerprint,
             "category_ids": list(split.category_ids),

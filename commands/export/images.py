@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from commands.build.detector import LoadedDetector
-from commands.build.stored_settings import stored_settings
+from commands.build.stored_settings import stored_settings, with_data_found
 from commands.export.cli import DataSplit
 from configs.errors import ConfigError
 from configs.reading.load import experiment_from_mapping, load_dataset
@@ -104,8 +104,8 @@ def _own_data(loaded: LoadedDetector) -> Dataset | None:
     if "data" not in stored:
         return None
     try:
-        return experiment_from_mapping(stored).data
-    except ConfigError as error:
+        return experiment_from_mapping(with_data_found(stored, loaded.source)).data
+    except (ConfigError, UserError) as error:
         logger.info("the data set that the weights name cannot be used: %s", error)
         return None
 

@@ -42,11 +42,14 @@ def checkpoint_metadata(
         raise ValueError(
             f"{len(class_names)} class names for a detector of {detector.num_classes} classes"
         )
+    anchors = [] if detector.anchors is None else detector.anchors.flatten(1).tolist()
+    # Fitted anchors are the graph's own after a resume: the file shall not tell the difference.
+    graph = {**detector.mapping, "anchors": anchors} if anchors else dict(detector.mapping)
     metadata: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
-        "graph": dict(detector.mapping),
+        "graph": graph,
         "class_names": list(class_names),
-        "anchors": [] if detector.anchors is None else detector.anchors.flatten(1).tolist(),
+        "anchors": anchors,
         "strides": list(detector.strides),
         "image_size": image_size,
     }
