@@ -82,7 +82,7 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
         ConfigError: tensors and network do not fit.
     """
     if path.suffix in FOREIGN_SUFFIXES:
-        return _from_foreign(read_torch_file(path), path)
+        return _answering(_from_foreign(read_torch_file(path), path), path)
     if path.suffix in EXPORTED_SUFFIXES:
         require_data(path, trusted=trusted)
         return _from_exported(path)
@@ -93,13 +93,40 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
         )
     tensors, stored = load_weights(path)
     metadata = current_metadata(stored, source=str(path))
-    return LoadedDetector(
+    loaded = LoadedDetector(
         detector=detector_from_checkpoint(tensors, metadata, source=str(path)),
         class_names=tuple(metadata["class_names"]),
         image_size=int(metadata["image_size"]),
         metadata=metadata,
         source=path,
     )
+    return _answering(loaded, path)
+
+
+def _answering(loaded: LoadedDetector, path: Path) -> LoadedDetector:
+    """Return `loaded`; one line says it where its network answers with no numbers.
+
+    Each value may be finite and the sums of a layer not: NaN is above no threshold, so that such
+    weights would find nothing, and nobody would know why.
+    """
+    detector = loaded.own_detector(path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a pool of threads would not survive a fork of the caller
+    try:
+        with torch.inference_mode():
+            grey = torch.full((1, 3, *2 * (detector.size_multiple,)), 0.5)
+            levels = detector(grey).levels
+    except RuntimeError:  # an image of this size is too small for a block of it
+        return loaded
+    finally:
+        torch.set_num_threads(threads)
+    if not all(bool(torch.isfinite(level).all()) for level in levels):
+        logger.warning(
+            "%s: the network answers a grey image with NaN or infinity, it will find little or "
+            "nothing; its weights are damaged, or of a training that diverged",
+            path,
+        )
+    return loaded
 
 
 def _from_exported(path: Path) -> LoadedDetector:

@@ -62,7 +62,9 @@ def test_data_are_found_by_the_run_beside_the_weights_or_in_the_usual_places(
 def test_another_data_set_in_the_run_beside_weights_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(f"data: {{path: {tmp_path}/other}}\n")
     with pytest.raises(UserError, match="--data"):
-        with_data_found({"data": {"format": "yolo", "path": "cells"}}, tmp_path / "best.safetensors")
+        with_data_found(
+            {"data": {"format": "yolo", "path": "cells"}}, tmp_path / "best.safetensors"
+        )
 
 
 def test_generated_images_are_those_of_the_generator(tmp_path: Path) -> None:
