@@ -124,7 +124,8 @@ def _explain_unknown(
     # A near name that is a category of its own is another thing, not another spelling.
     free = [known for known in class_names if known not in stated]
     close = get_close_matches(shortened(name), free, n=1)
-    hint = f"did you mean {close[0]!r} there?" if close else "add it there"
+    ways = f"add it there, or leave it out: data.classes={{leave_out: [{shortened(name, 60)}]}}"
+    hint = f"did you mean {close[0]!r} there?" if close else ways
     return (
         f"{file}: category {shortened(repr(name), 60)} has annotations but is not in "
         f"data.class_names ({', '.join(class_names)}); {hint}"
