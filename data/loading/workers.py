@@ -24,9 +24,9 @@ from data.loading.worker_watch import (
     WorkersLost,
     describe_loss,
     end_processes,
+    end_soon,
     fail_when_unsent,
     fitting_workers,
-    is_stopped,
     watch,
 )
 from utils.runtime.errors import UserError
@@ -190,13 +190,16 @@ class WorkerLoader(Generic[BatchT]):
         if iterator is None:
             return
         workers = list(getattr(iterator, "_workers", ()))
-        if at_once or any(is_stopped(worker.pid) for worker in workers):
+        if at_once:
             for worker in workers:
                 worker.kill()
+        # torch waits 5 s for each worker that is in the middle of an image, or of nothing.
+        timer = end_soon(workers)
         shutdown = getattr(iterator, "_shutdown_workers", None)
         if shutdown is not None:
             shutdown()
             gc.unfreeze()
+        timer.cancel()
         end_processes(workers)
 
 
