@@ -31,14 +31,20 @@ def find_experiment(stated: Path) -> Path:
     Raises:
         ConfigError: There is none; lists the places.
     """
-    named = stated if stated.suffix else stated.with_suffix(".yaml")
-    shipped = Path(*named.parts[1:]) if named.parts[:1] == (CONFIGS_FOLDER.name,) else named
-    places = [stated, named, CONFIGS_FOLDER / shipped]
-    for place in places:
-        if place.is_file():
-            return place
-    tried = ", ".join(dict.fromkeys(display_name(absolute(place)) for place in places))
-    raise ConfigError(f"cannot read {stated}: no such file; tried {tried}")
+    try:
+        named = stated if stated.suffix else stated.with_suffix(".yaml")
+        shipped = Path(*named.parts[1:]) if named.parts[:1] == (CONFIGS_FOLDER.name,) else named
+        places = [stated, named, CONFIGS_FOLDER / shipped]
+        for place in places:
+            if os.path.isfile(place):
+                return place
+        tried = ", ".join(dict.fromkeys(display_name(absolute(place)) for place in places))
+    except _NO_PATH as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"{_shown(str(stated))} cannot be read: {str(reason)[:_LONGEST]}"
+        ) from None
+    raise ConfigError(f"cannot read {str(stated)[:_LONGEST]}: no such file; tried {tried[:1000]}")
 
 
 def find_graph(name: str, source: Source) -> Path:

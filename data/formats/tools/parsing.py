@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from data.formats.files import to_text
+from data.formats.rows import to_float
 from utils.runtime.files.json_file import BrokenJsonError, parse_json
 
 NOT_NUMBERS = "row does not hold the numbers of a box"
@@ -34,7 +35,7 @@ def objects_in(value: Any) -> list[dict[str, Any]]:
 def read_numbers(texts: Iterable[Any]) -> list[float] | None:
     """Return finite numbers; None where one of the texts is none."""
     try:
-        numbers = [float(text) for text in texts]
+        numbers = [to_float(text) if isinstance(text, str) else float(text) for text in texts]
     except (TypeError, ValueError, OverflowError):
         return None
     return numbers if all(map(math.isfinite, numbers)) else None

@@ -131,7 +131,7 @@ def _read(handle: int, size: int) -> bytes:
 
 def _unreadable(path: str | Path, error: BaseException) -> UnreadableFileError:
     if isinstance(error, OSError):
-        missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        missing = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
         reason = error.strerror or str(error)
         return UnreadableFileError(path, reason, is_missing=missing)
     if isinstance(error, MemoryError):
