@@ -20,8 +20,9 @@ import torch
 from PIL import Image
 
 import focaldet
+from commands.compare.forecast import power_sentences
 from commands.predict.cli import parse_predict_command
-from commands.predict.run import PredictionSummary, predict
+from commands.predict.run import PredictionSummary, predict, read_category_ids
 from configs.errors import ConfigError
 from configs.reading.load import load_experiment
 from configs.reading.yaml_reader import read_yaml
@@ -42,6 +43,7 @@ from tests.data.formats.tiny import coco, voc, voc_object, write_image, yolo
 from tests.data.synthetic.scene_files import write_scenes
 from tests.models.factories import tiny_detector, tiny_graph
 from utils.checkpoint.weights import save_weights
+from utils.comparison.statistics.power import Design
 from utils.report.drawing import draw_boxes
 from utils.runtime.errors import UserError
 
@@ -558,3 +560,54 @@ def test_a_stream_that_never_answers_is_given_up_and_interrupted(
         assert process.returncode == 130, [*told, rest]
         assert time.monotonic() - began < 15  # 26 s before; a busy machine needs some
         assert "Traceback" not in rest
+
+
+# Files of JSON that others wrote.
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"categories": [{"name": "cat", "id": Infinity}]}', "[" * 100_000, "[]", '{"categories": 5}',
+     '{"categories": [{"name": "cat", "id": 1e999}]}', '{"categories": [[]]}', "{", ""],
+    ids=lambda content: content[:30],
+)  # fmt: skip
+def test_categories_of_a_file_that_is_none(content: str, tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text(content)
+    with pytest.raises(UserError, match=r"^--categories .*c\.json: is no COCO annotation file"):
+        read_category_ids(tmp_path / "c.json", ("cat",))
+
+
+# Words and folders.
+
+
+def test_one_arm_is_one_arm() -> None:
+    design = Design(level=0.95, margin=0.5, sd=0.4, num_arms=1, correction="holm")
+    told = " ".join(power_sentences(design, 2))
+    assert "1 arm " in told
+    assert "1 arms" not in told
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [("optim.lrr", "train.optimizer.lr"), ("trian.epochs", "train.epochs"),
+     ("agument.mosaic", "augment.mosaic"), ("loss.objectnes.gama", "loss.objectness.gamma")],
+)  # fmt: skip
+def test_a_slip_in_the_name_of_a_section_gets_a_hint(key: str, nearest: str) -> None:
+    with pytest.raises(ConfigError, match=rf"unknown key '{key}'.*did you mean '{nearest}'"):
+        load_experiment(Path("configs/quickstart.yaml"), [f"{key}=1"])
+
+
+def test_no_folder_is_left_where_the_network_cannot_be_built(tmp_path: Path) -> None:
+    graph = tmp_path / "g.yaml"
+    text = (ROOT / "configs" / "models" / "yolov5n.yaml").read_text()
+    graph.write_text(text.replace("[-1, 1, Conv, [128, 3, 2]]", "[-1, 1, Conv, [128, 3, 0]]", 1))
+    assert graph.read_text() != text
+    done = subprocess.run(
+        [sys.executable, "train.py", "--cfg", "configs/quickstart.yaml", f"model.graph={graph}",
+         f"data.path={tmp_path / 'data'}", "data.train_images=4", "data.val_images=2",
+         "data.side=64", "train.image_size=64", f"run.folder={tmp_path / 'runs'}"],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert list((tmp_path / "runs").iterdir()) == []
