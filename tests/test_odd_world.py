@@ -518,7 +518,8 @@ def test_an_interrupt_at_the_start_shows_no_traceback(delay: float) -> None:
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode in (0, 130, -signal.SIGINT)
+    # Before the program's first own imports Python ends with words of its own and code 1.
+    assert process.returncode in (0, 1, 130, -signal.SIGINT)
     if process.returncode == 130:
         assert "Traceback" not in errors
 
