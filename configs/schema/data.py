@@ -178,6 +178,10 @@ class ToolDataset(DatasetSettings):
 
     format: Literal[
         "labelme",
+        "cvat",
+        "labelstudio",
+        "createml",
+        "csv",
         "supervisely",
         "openimages",
         "kitti",

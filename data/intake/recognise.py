@@ -18,9 +18,13 @@ from data.intake.candidate import Candidate, Layout
 from data.intake.class_names import with_class_names
 from data.intake.coco import is_coco, read_coco, read_coco_files
 from data.intake.other_layouts import (
+    read_createml,
     read_crowdhuman,
+    read_csv_table,
+    read_cvat,
     read_kitti,
     read_labelme,
+    read_labelstudio,
     read_openimages,
     read_supervisely,
     read_two_columns,
@@ -37,6 +41,10 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
     "coco": (read_coco,),
     "voc": (read_voc,),
     "labelme": (read_labelme,),
+    "cvat": (read_cvat,),
+    "labelstudio": (read_labelstudio,),
+    "createml": (read_createml,),
+    "csv": (read_csv_table,),
     "supervisely": (read_supervisely,),
     "openimages": (read_openimages,),
     "kitti": (read_kitti,),
@@ -175,9 +183,9 @@ def _of_file(path: Path) -> Candidate:
         ".json": _of_json,
         ".data": lambda file: _of_part(file, read_obj_data),
         ".txt": _of_text,
-        ".csv": lambda file: _of_part(file, read_openimages),
+        ".csv": lambda file: _of_part(file, read_openimages, read_csv_table),
         ".odgt": lambda file: _of_part(file, read_crowdhuman),
-        ".xml": lambda file: _of_part(file, read_voc),
+        ".xml": lambda file: _of_part(file, read_cvat, read_voc),
     }
     if suffix not in readers:
         raise UserError(
@@ -191,7 +199,9 @@ def _of_json(path: Path) -> Candidate:
     folder = path.parent.parent if path.parent.name == "annotations" else path.parent
     tree = Tree(folder)
     if not is_coco(tree.head(os.path.relpath(path, tree.root))):
-        return _of_part(path, read_labelme, read_supervisely)
+        return _of_part(
+            path, read_labelme, read_supervisely, read_labelstudio, read_createml
+        )
     relative = os.path.relpath(path, tree.root).replace(os.sep, "/")
     candidate = read_coco_files(tree, [relative])
     assert candidate is not None

@@ -7,6 +7,7 @@ from data.intake.candidate import Candidate, by_split
 from data.intake.tree import SplitName, Tree, folder_of, split_of
 from utils.runtime.errors import UserError
 
+_VOC_ROOT = re.compile(r"<annotation[\s>]")
 _LIST = re.compile(r"(?:^|/)ImageSets/Main/([^/]+)\.txt$")
 
 
@@ -17,7 +18,7 @@ def read_voc(tree: Tree) -> Candidate | None:
     """
     files = tree.ending(".xml")
     folders = [
-        folder_of(path) for path in tree.samples(files) if "<annotation" in tree.head(path)[:2000]
+        folder_of(path) for path in tree.samples(files) if _VOC_ROOT.search(tree.head(path)[:2000])
     ]
     if not folders:
         return None

@@ -24,6 +24,17 @@ def read_object(content: bytes) -> dict[str, Any]:
     return value
 
 
+def read_list(content: bytes) -> list[dict[str, Any]]:
+    """Return a JSON list of objects; raises ValueError for anything else."""
+    try:
+        value = json.loads(to_text(content))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise ValueError("it is no list of objects")
+    return value
+
+
 def read_numbers(texts: Iterable[Any]) -> list[float] | None:
     """Return finite numbers; None where one of the texts is none."""
     try:
