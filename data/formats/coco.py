@@ -180,16 +180,21 @@ class CocoReader:
             return plain, "", False
         if found := index.find(name):
             return found, "", True
+        if len(alike := index.named_alike(name)) > 1:
+            places = " and ".join(shortened(path, 80) for path in alike[:2])
+            return plain, f"several files have its name: {places}", False
         return plain, "", False
 
     def _require_images(self, raw: RawSplit, index: FileIndex) -> None:
         """Raise UserError where not one image of the JSON is there."""
         paths = [image.path for image in raw.images]
         if not any(path in index or os.path.exists(path) for path in paths):
+            why = f"is below {self._images}, e.g. {paths[0]}; put the images there, or"
+            if raw.images[0].fault:
+                why = f"is found: {Path(paths[0]).name}: {raw.images[0].fault};"
             raise UserError(
-                f"{self._key}: none of the {len(paths)} images of {self._annotations} is below "
-                f"{self._images}, e.g. {paths[0]}; put the images there, or state their "
-                f"folder as {self._key}.images"
+                f"{self._key}: none of the {len(paths)} images of {self._annotations} {why} state "
+                f"their folder as {self._key}.images in a data YAML"
             )
 
     def _rows_by_image(

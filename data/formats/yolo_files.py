@@ -10,7 +10,7 @@ from typing import Literal
 from configs.schema.data import YoloDataset
 from data.formats.files import SplitFiles, is_image_name, list_files, read_present, to_text
 from data.formats.label_report import Decision, decide
-from data.formats.sources import Sources, explain_no_images
+from data.formats.sources import Sources, explain_no_images, require_images
 from data.formats.yolo_labels import files_in, label_folder, label_path, pair
 from utils.runtime.errors import UserError
 
@@ -40,7 +40,7 @@ def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]
         raise UserError(f"{key}: {explain_no_images(sources, Path(dataset.path))}")
     labels, label_of = pair(images)
     if not labels:
-        _require_images(images, key)
+        require_images(images, key)
     if not labels and dataset.unlabelled == "refuse":
         raise UserError(f"{key}: {_explain_no_labels(images)}")
     notes = [*sources.notes, *_other_files(sources.others, labels)]
@@ -56,16 +56,6 @@ def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]
         label_of=label_of,
         stray_rows=_orphan_labels(images, label_of, sources),
     )
-
-
-def _require_images(images: Sequence[str], key: str) -> None:
-    """Raise UserError where the labels are missing because the images are."""
-    missing = [path for path in images if not os.path.exists(path)]
-    if len(missing) == len(images):
-        raise UserError(
-            f"{key}: none of the {len(images)} images that it names exists, e.g. {missing[0]}; "
-            "put the images there, or state their folder instead of the list"
-        )
 
 
 def _explain_no_labels(images: Sequence[str]) -> str:

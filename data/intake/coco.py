@@ -47,8 +47,9 @@ def read_coco_files(tree: Tree, paths: Sequence[str]) -> Candidate | None:
         if name is not None:
             path = _only(found, name, tree)
             splits[name] = [{"images": _image_folder(tree, path, index), "annotations": path}]
+    chosen = [found[0]["annotations"] for found in splits.values()]
     return Candidate(
-        title=f"{_maker(files[0])}COCO annotations ({', '.join(files[:3])})",
+        title=f"{_maker(chosen[0])}COCO annotations ({', '.join(chosen)})",
         settings={"format": "coco", "path": str(tree.root), **by_split(splits)},
     )
 

@@ -12,7 +12,8 @@ import yaml
 from configs.errors import ConfigError
 from configs.reading.load import load_dataset
 from configs.schema.data import AutoDataset, DatasetSettings, VocDataset, settings_of_format
-from data.formats.sources import stated_sources
+from data.formats.files import to_text
+from data.formats.sources import resolve_sources, stated_sources
 from data.intake.archive import unpack
 from data.intake.candidate import Candidate, Layout
 from data.intake.class_names import with_class_names
@@ -113,7 +114,7 @@ def _of_tree(tree: Tree, layout: str | None) -> Candidate:
     if layout is not None and layout not in LAYOUTS:
         raise UserError(f"data.layout is {layout!r}; must be one of {', '.join(LAYOUTS)}")
     if not tree.images and len(archives := tree.ending(".zip")) == 1:
-        tree = Tree(unpack(tree.path(archives[0])))
+        tree = _unpacked(tree.path(archives[0]))
     found, problems = _readings(tree, layout)
     has_yaml = "yolo" in found and "yaml" in found["yolo"].settings
     if "two_columns" in found and not has_yaml:
@@ -171,15 +172,15 @@ def _explain_nothing(tree: Tree) -> str:
             "too: a .txt, .xml or .json per image, or one COCO .json"
         )
     return (
-        f"data: {tree.root} is not recognised (found {seen}); write a data YAML with the keys "
-        "format (yolo, coco, voc), path, train, val and class_names, and give it as data=my.yaml"
+        f"data: {tree.root} is not recognised (found {seen}); export it as COCO, YOLO or VOC, or "
+        "write a data YAML with the keys format, path, train, val and class_names: data=my.yaml"
     )
 
 
 def _of_file(path: Path) -> Candidate:
     suffix = path.suffix.lower()
     readers: dict[str, Callable[[Path], Candidate]] = {
-        ".zip": lambda file: _of_tree(Tree(unpack(file)), None),
+        ".zip": lambda file: _of_tree(_unpacked(file), None),
         ".json": _of_json,
         ".data": lambda file: _of_part(file, read_obj_data),
         ".txt": _of_text,
@@ -195,13 +196,18 @@ def _of_file(path: Path) -> Candidate:
     return readers[suffix](path)
 
 
+def _unpacked(archive: Path) -> Tree:
+    tree = Tree(unpack(archive))
+    if not tree.files:
+        raise UserError(f"data: {archive} holds no files; download or export it again")
+    return tree
+
+
 def _of_json(path: Path) -> Candidate:
     folder = path.parent.parent if path.parent.name == "annotations" else path.parent
     tree = Tree(folder)
     if not is_coco(tree.head(os.path.relpath(path, tree.root))):
-        return _of_part(
-            path, read_labelme, read_supervisely, read_labelstudio, read_createml
-        )
+        return _of_part(path, read_labelme, read_supervisely, read_labelstudio, read_createml)
     relative = os.path.relpath(path, tree.root).replace(os.sep, "/")
     candidate = read_coco_files(tree, [relative])
     assert candidate is not None
@@ -209,11 +215,16 @@ def _of_json(path: Path) -> Candidate:
 
 
 def _of_text(path: Path) -> Candidate:
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = to_text(path.read_bytes())
     if row_kind(text) == "two_columns":
         return _of_part(path, read_two_columns)
     if path.name.endswith("bbx_gt.txt"):
         return _of_part(path, read_widerface)
+    if row_kind(text) is not None or not text.strip():
+        what = "is empty" if not text.strip() else "holds labels, not paths of images"
+        raise UserError(
+            f"data: {path} {what}; give a list of images, or the folder of images and labels"
+        )
     return Candidate(
         title=f"list of images {path.name} with YOLO labels",
         settings={"format": "yolo", "path": str(path.parent), "train": path.name},
@@ -275,8 +286,6 @@ def _from_yaml(path: str, notes: list[str]) -> DatasetSettings:
 
 
 def _exists(dataset: Any, split: Any) -> bool:
-    from data.formats.sources import resolve_sources
-
     try:
         resolve_sources(dataset, split, [])
     except UserError:

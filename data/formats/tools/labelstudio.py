@@ -120,26 +120,25 @@ def _box(value: Mapping[str, Any], result: Mapping[str, Any]) -> Box | None:
         x, y, width, height = numbers
         corners = [(x + a * width, y + d * height) for a in (0, 1) for d in (0, 1)]
         centre = (x, y)
-    turned = _turned(corners, centre, value.get("rotation") or 0, result)
-    return around([list(corner) for corner in turned])
+    angle = read_numbers((value.get("rotation") or 0,))
+    if angle is None:
+        return None
+    if angle[0]:
+        size = read_numbers((result.get("original_width"), result.get("original_height")))
+        if size is None or min(size) <= 0:
+            return None
+        corners = _turned(corners, centre, angle[0], size[0] / size[1])
+    return around([list(corner) for corner in corners])
 
 
 def _turned(
-    corners: list[tuple[float, float]],
-    centre: tuple[float, float],
-    rotation: Any,
-    result: Mapping[str, Any],
+    corners: list[tuple[float, float]], centre: tuple[float, float], degrees: float, ratio: float
 ) -> list[tuple[float, float]]:
-    """Return corners turned clockwise about `centre`, which is the top left one of a rectangle."""
-    size = read_numbers((result.get("original_width"), result.get("original_height")))
-    angle = read_numbers((rotation,))
-    if not angle or not angle[0] or not size or min(size) <= 0:
-        return corners
-    sine, cosine = math.sin(math.radians(angle[0])), math.cos(math.radians(angle[0]))
-    ratio = size[0] / size[1]
-    result_corners = []
+    """Return corners in percent turned clockwise; `ratio` is width over height of the image."""
+    sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+    turned = []
     for x, y in corners:
         across, down = (x - centre[0]) * ratio, y - centre[1]
-        turned = (across * cosine - down * sine, across * sine + down * cosine)
-        result_corners.append((centre[0] + turned[0] / ratio, centre[1] + turned[1]))
-    return result_corners
+        along = (across * cosine - down * sine) / ratio
+        turned.append((centre[0] + along, centre[1] + across * sine + down * cosine))
+    return turned

@@ -63,7 +63,8 @@ def parse_json(
     """
     constant: Callable[[str], Any] | None = None if allow_nan else _no_constant
     try:
-        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
+        is_text = isinstance(content, str)
+        text = content if is_text else content.decode(json.detect_encoding(content))
         value = json.loads(text, parse_constant=constant)
     except RecursionError:
         raise BrokenJsonError(source, "nested too deeply") from None
