@@ -47,6 +47,7 @@ class Cvat:
                 continue
             stated += [name.text or "" for name in root.iterfind("meta//labels/label/name")]
             used |= {_label(shape) for image in root.iterfind("image") for shape in image}
+            used |= {_label(track) for track in root.iterfind("track")}
         return tuple(dict.fromkeys((*stated, *in_order(used - set(stated)))))
 
 

@@ -1,4 +1,4 @@
-"""Exports in the native formats of labelling tools, and tables; images and boxes of `exports.py`."""
+"""Exports in the native formats of labelling tools, and tables; same boxes as `exports.py`."""
 
 import json
 from collections.abc import Callable, Iterator
