@@ -181,7 +181,7 @@ class ToolDataset(DatasetSettings):
         "cvat",
         "labelstudio",
         "createml",
-        "csv",
+        "table",
         "supervisely",
         "openimages",
         "kitti",

@@ -45,10 +45,11 @@ def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]
         raise UserError(f"{key}: {_explain_no_labels(images)}")
     notes = [*sources.notes, *_other_files(sources.others, labels)]
     notes += _listed_twice(sources.images) + _shared_labels(label_of.values())
-    unusual = [
-        image for image in images if label_of.get(image, label_path(image)) != label_path(image)
+    notes += [
+        decide(label, "file", "", UNUSUAL_PLACE, "noted")
+        for image, label in label_of.items()
+        if label != label_path(image)
     ]
-    notes += [decide(label_of[image], "file", "", UNUSUAL_PLACE, "noted") for image in unusual]
     return SplitFiles(
         images=tuple(images),
         labels=labels,
@@ -123,7 +124,8 @@ def _orphan_labels(
     image_folders = {os.path.dirname(path) for path in images}
     neighbours = (path for folder in image_folders for path in files_in(folder))
     strangers = [path for path in neighbours if path not in known and is_image_name(path)]
-    claimed = {*label_of.values(), *map(label_path, known), *map(label_path, strangers)}
+    unlabelled = [image for image in images if image not in label_of]
+    claimed = {*label_of.values(), *map(label_path, unlabelled), *map(label_path, strangers)}
     claimed |= {os.path.splitext(path)[0] + ".txt" for path in (*known, *strangers)}
     present = {path for folder in image_folders for path in files_in(label_folder(folder))}
     present.update(sources.others)

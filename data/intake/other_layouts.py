@@ -49,7 +49,7 @@ def read_csv_table(tree: Tree) -> Candidate | None:
     files = [
         path for path in tree.ending(".csv") if has_columns(tree.head(path).partition("\n")[0])
     ]
-    return _of_files("table of boxes", "csv", tree, files)
+    return _of_files("table of boxes", "table", tree, files)
 
 
 def read_supervisely(tree: Tree) -> Candidate | None:

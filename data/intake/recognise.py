@@ -45,7 +45,7 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
     "cvat": (read_cvat,),
     "labelstudio": (read_labelstudio,),
     "createml": (read_createml,),
-    "csv": (read_csv_table,),
+    "table": (read_csv_table,),
     "supervisely": (read_supervisely,),
     "openimages": (read_openimages,),
     "kitti": (read_kitti,),

@@ -23,7 +23,7 @@ TOOLS: dict[str, ToolFormat] = {
     "cvat": Cvat(),
     "labelstudio": LabelStudio(),
     "createml": CreateML(),
-    "csv": CsvTable(),
+    "table": CsvTable(),
     "supervisely": Supervisely(),
     "openimages": OpenImages(),
     "kitti": Kitti(),

@@ -147,6 +147,6 @@ TOOL_EXPORTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "Label Studio tasks": (label_studio_tasks, "labelstudio"),
     "Label Studio JSON-MIN": (label_studio_min, "labelstudio"),
     "CreateML": (createml, "createml"),
-    "CSV table": (csv_table, "csv"),
-    "CSV of shares": (kaggle_csv, "csv"),
+    "CSV table": (csv_table, "table"),
+    "CSV of shares": (kaggle_csv, "table"),
 }
