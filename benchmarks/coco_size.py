@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.measure import describe_machine, peak_memory_mib
+from benchmarks.measure import describe_machine
 from configs.reading.load import load_dataset, load_experiment
 from data.anchors.statistics import label_statistics
 from data.doctor.examine import worst_lines
@@ -132,7 +132,7 @@ def generate(root: Path, num_images: int, num_boxes: int) -> None:
 def read(arguments: argparse.Namespace) -> dict[str, Any]:
     """Read the data set as a training does at its start; the stages read and start."""
     started, used = time.perf_counter(), time.process_time()
-    before = peak_memory_mib()
+    before = _resident_mib()
     split = load_split(load_dataset(arguments.data), "train")
     seconds, cpu = time.perf_counter() - started, time.process_time() - used
     resident = _resident_mib()
@@ -147,7 +147,7 @@ def read(arguments: argparse.Namespace) -> dict[str, Any]:
         "findings": len(lines),
         "before_mib": round(before),
         "resident_mib": round(resident),
-        "peak_mib": round(peak_memory_mib()),
+        "peak_mib": round(_mib_of("self/status", "VmHWM:")),
         "index_mib": round(_folder_mib(Path(os.environ["FOCALDET_CACHE"])), 1),
     }
 
