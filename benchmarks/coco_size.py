@@ -143,6 +143,7 @@ def read(arguments: argparse.Namespace) -> dict[str, Any]:
         "boxes": sum(len(record.boxes) for record in split.records),
         "seconds": round(seconds, 1),
         "cpu_s": round(cpu, 1),
+        "process_cpu_s": round(time.process_time(), 1),
         "checks_s": round(time.perf_counter() - started - seconds, 1),
         "findings": len(lines),
         "before_mib": round(before),

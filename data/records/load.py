@@ -24,6 +24,7 @@ from data.formats.rows import (
     judge,
     reject_all,
 )
+from data.formats.stored_frame import in_shown_frame
 from data.images.facts import ImageFacts, Stamp, inspect_images, stamp_files
 from data.index_cache import IndexCache, hash_files, hash_parts, reader_sources
 from data.intake.class_names import with_class_names
@@ -135,7 +136,8 @@ def _assemble(
         raw, num_changed = change_classes(raw, names, table, dataset.path)
         names = table.names
     sizes = {path: fact.size for path, fact in facts.items() if not fact.fault}
-    images, resized = in_image_pixels(raw.images, sizes)
+    labelled = in_shown_frame(raw.images, sizes) if dataset.frame == "stored" else raw.images
+    images, resized = in_image_pixels(labelled, sizes)
     stray_rows = [*(decision for decision, _ in files.stray_rows), *raw.stray_rows]
     decisions = [*files.notes, *raw.notes, *stray_rows, *resized]
     num_stray = sum(count for _, count in files.stray_rows) + len(raw.stray_rows)
