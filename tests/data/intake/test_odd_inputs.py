@@ -252,6 +252,13 @@ def coco_cut_off(root: Path) -> Path:
     return root
 
 
+def coco_single_backslashes(root: Path) -> Path:
+    images(root / "images")
+    document = coco_json(TRAIN).replace('"file_name": "', '"file_name": "C:\\images\\')
+    text(root / "annotations.json", document)
+    return root
+
+
 def cvat_video(root: Path) -> Path:
     images(root / "images")
     text(root / "annotations.xml", '<annotations><track id="0" label="cat"></track></annotations>')
@@ -303,6 +310,7 @@ REFUSED = [
     (percent, "not normalised"),
     (coco_same_names, "several files have its name: .*a.*b.*; state their folder"),
     (coco_cut_off, "not valid JSON"),
+    (coco_single_backslashes, "not valid JSON"),
     (cvat_video, "tracks of a video: export it as 'CVAT for images 1.1'"),
     (via, "not recognised .*export it as COCO, YOLO or VOC"),
     (label_file, "holds labels, not paths of images"),
