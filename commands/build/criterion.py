@@ -8,13 +8,13 @@ from commands.build.loss_scale import (
     matched_branches,
     scales_from_json,
     scales_to_json,
+    unscaled_criterion,
 )
 from configs.reading.load import LoadedExperiment
-from data.anchors import label_statistics
 from data.images.cache import ImageCache
 from data.records.load import Split
 from models.detector import Detector
-from models.losses import DetectionCriterion, build_criterion
+from models.losses import DetectionCriterion
 from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.files.atomic import write_json
 from utils.runtime.files.json_file import read_json_object
@@ -40,13 +40,7 @@ def build_training_criterion(
         ConfigError, UserError: the loss does not fit the network or the data.
     """
     experiment = loaded.experiment
-    criterion = build_criterion(
-        experiment.loss,
-        num_classes=detector.num_classes,
-        num_levels=len(detector.strides),
-        image_size=experiment.train.image_size,
-        class_counts=label_statistics(split.records, len(split.class_names)).class_counts,
-    )
+    criterion = unscaled_criterion(experiment.loss, experiment, detector, split)
     if matched_branches(experiment.loss):
         stored = _stored(folder) if ranks.is_main else None
         stored = ranks.from_main(stored)

@@ -66,8 +66,8 @@ def match_scales(
     if not wanted:
         return {}
     logger.info("matching the scale of %s to cross-entropy", " and ".join(wanted))
-    baseline = _criterion(_with_cross_entropy(experiment.loss), experiment, detector, split)
-    candidate = _criterion(experiment.loss, experiment, detector, split)
+    baseline = unscaled_criterion(_with_cross_entropy(experiment.loss), experiment, detector, split)
+    candidate = unscaled_criterion(experiment.loss, experiment, detector, split)
     stride = detector.size_multiple
     build = partial(build_train_batches, split.records, stride=stride, device=device, cache=cache)
     fixed = _first_batches(build(_unaugmented(experiment)))
@@ -133,9 +133,10 @@ def _with_cross_entropy(settings: LossSettings) -> LossSettings:
     return settings.model_copy(update=update)
 
 
-def _criterion(
+def unscaled_criterion(
     settings: LossSettings, experiment: Experiment, detector: Detector, split: Split
 ) -> DetectionCriterion:
+    """Return the loss of `settings` for a network and its training images, scales not matched."""
     return build_criterion(
         settings,
         num_classes=detector.num_classes,
