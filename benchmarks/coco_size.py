@@ -99,7 +99,8 @@ def generate(root: Path, num_images: int, num_boxes: int) -> None:
     pictures = [_picture(rng) for _ in range(NUM_PICTURES)]
     counts = rng.multinomial(num_boxes, rng.dirichlet(np.full(num_images, 2.0)))
     height, width = SIZE
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for folder in ("images", "labels", "annotations"):
         (root / folder).mkdir(parents=True)
     for number, count in enumerate(counts.tolist()):

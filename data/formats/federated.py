@@ -49,7 +49,7 @@ def neutral_rows(
     reasons = dict.fromkeys(sorted(partial), NOT_EXHAUSTIVE)
     absent = image.get("neg_category_ids")
     if by_checks and isinstance(absent, list):
-        known = _labels(absent, labels) | {row.label for row in own if not row.fault} | partial
+        known = _labels(absent, labels) | {row.label for row in own if not row.fault}
         reasons |= dict.fromkeys(sorted(set(labels.values()) - known), NOT_CHECKED)
     box = (0.0, 0.0, float(size[1]), float(size[0]))
     return [
