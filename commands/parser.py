@@ -97,13 +97,17 @@ class CommandParser(OneLineParser):
             self.error(f"unknown option {argument}{_setting_hint(argument)}")
         for override in known.overrides:
             if "=" not in override:
-                self.error(f"{override!r} is no setting{_option_hint(override)}")
+                self.error(f"cannot parse {override!r}{_option_hint(override)}")
         return known
 
 
 def _option_hint(argument: str) -> str:
     is_yaml = argument.endswith((".yaml", ".yml"))
-    return f"; did you mean --cfg {argument}?" if is_yaml else ", which reads section.key=value"
+    return (
+        f"; did you mean --cfg {argument}?"
+        if is_yaml
+        else "; settings have the form section.key=value"
+    )
 
 
 def _setting_hint(argument: str) -> str:

@@ -99,7 +99,7 @@ def train(
             `**{"train.epochs": 20}`.
 
     Raises:
-        UserError, ConfigError: something that you can mend, in one line each.
+        UserError, ConfigError: something that you can fix, in one line each.
         KeyboardInterrupt: interrupted; `Run(folder).resume()` goes on.
     """
     if isinstance(data, Mapping):
@@ -132,7 +132,7 @@ def val(
         settings: of sections eval, train and model, as in `train`.
 
     Raises:
-        UserError, ConfigError: something that you can mend, in one line each.
+        UserError, ConfigError: something that you can fix, in one line each.
     """
     arguments = ["--weights", _weights(weights), "--split", split, *as_overrides(settings)]
     if data is not None:
@@ -161,7 +161,7 @@ def export(
         settings: of sections eval, train and model, as in `train`.
 
     Raises:
-        UserError, ConfigError: something that you can mend, in one line each.
+        UserError, ConfigError: something that you can fix, in one line each.
     """
     names = formats if isinstance(formats, str) else ",".join(formats)
     arguments = ["--weights", _weights(weights), "--format", names, *as_overrides(settings)]
@@ -180,7 +180,7 @@ def compare(cfg: str | Path, **settings: Any) -> Path:
         settings: of the design, or of all its arms.
 
     Raises:
-        UserError, ConfigError: something that you can mend, in one line each.
+        UserError, ConfigError: something that you can fix, in one line each.
     """
     _show_log()
     return run_comparison(load_design(cfg, as_overrides(settings)))

@@ -27,7 +27,7 @@ def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunF
     """Start a training or resume one; return its folder, None where only a YAML was asked for.
 
     Raises:
-        UserError, ConfigError: something the user can mend; nothing of an earlier run is lost.
+        UserError, ConfigError: something the user can fix; nothing of an earlier run is lost.
     """
     loaded, changes = load(command)
     for note in loaded.notes:

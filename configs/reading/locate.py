@@ -145,7 +145,7 @@ def _first_file(name: str, folders: list[Path], source: Source, key: str) -> Pat
                 f"{key} {_shown(name)} ({source.where}) is a pipe or a device, not a file"
             )
     tried = ", ".join(display_name(place) for place in places)
-    raise ConfigError(f"{key} {_shown(name)} ({source.where}) is no file; tried {tried[:1000]}")
+    raise ConfigError(f"{key} {_shown(name)} ({source.where}) not found; tried {tried[:1000]}")
 
 
 def absolute(path: Path) -> Path:
