@@ -160,6 +160,13 @@ def voc_lists_with_flags(root: Path) -> None:
         text(path, "".join(f"{name}  1\n" for name in names))
 
 
+def voc_with_trainval(root: Path) -> None:
+    voc_devkit(root)
+    (lists,) = {path.parent for path in root.rglob("ImageSets/Main/*.txt")}
+    text(lists / "trainval.txt", "".join(f"{stem}\n" for stem in ALL))
+    text(lists / "cat_train.txt", "".join(f"{stem} -1\n" for stem in ALL))
+
+
 def voc_named_by_number(root: Path) -> None:
     for number, (stem, rows) in enumerate(TRAIN.items()):
         save_image(root / "images" / f"{stem}.png")
@@ -184,6 +191,7 @@ READ = [
     voc_size_zero,
     voc_parts,
     voc_lists_with_flags,
+    voc_with_trainval,
     voc_named_by_number,
 ]
 
