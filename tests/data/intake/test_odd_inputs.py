@@ -167,6 +167,14 @@ def voc_with_trainval(root: Path) -> None:
     text(lists / "cat_train.txt", "".join(f"{stem} -1\n" for stem in ALL))
 
 
+def voc_with_list_of_a_class(root: Path) -> None:
+    voc_devkit(root)
+    (lists,) = {path.parent for path in root.rglob("ImageSets/Main/*.txt")}
+    for path in lists.iterdir():
+        path.unlink()
+    text(lists / "cat_train.txt", f"{next(iter(ALL))}  1\n")
+
+
 def voc_named_by_number(root: Path) -> None:
     for number, (stem, rows) in enumerate(TRAIN.items()):
         save_image(root / "images" / f"{stem}.png")
@@ -192,6 +200,7 @@ READ = [
     voc_parts,
     voc_lists_with_flags,
     voc_with_trainval,
+    voc_with_list_of_a_class,
     voc_named_by_number,
 ]
 
