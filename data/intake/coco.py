@@ -1,6 +1,5 @@
 """COCO JSON files: of COCO itself, Roboflow, CVAT, Label Studio, FiftyOne, LVIS, Objects365."""
 
-import json
 import os
 import re
 from collections import defaultdict
@@ -11,6 +10,7 @@ from configs.reading.stated_paths import FileIndex
 from data.intake.candidate import Candidate, by_split
 from data.intake.tree import SplitName, Tree, folder_of, json_keys, split_of
 from utils.runtime.errors import UserError
+from utils.runtime.files.json_file import BrokenJsonError, parse_json
 
 _FILE_NAME = re.compile(r'"(?:file_name|coco_url)"\s*:\s*("(?:[^"\\]|\\.)*")')
 _SAMPLES = 200
@@ -102,8 +102,8 @@ def _image_folder(tree: Tree, path: str, index: FileIndex) -> str:
 def _names_in(head: str) -> list[str]:
     """Return the first file names of a JSON's text; none of one that is no JSON after all."""
     try:
-        names = [json.loads(text) for text in _FILE_NAME.findall(head)[:_SAMPLES]]
-    except ValueError:  # C:\images\x.jpg with single backslashes: the reader says so
+        names = [parse_json(text, source="") for text in _FILE_NAME.findall(head)[:_SAMPLES]]
+    except BrokenJsonError:  # C:\images\x.jpg with single backslashes: the reader says so
         return []
     return [name for name in names if name and "\0" not in name]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from data.formats.tool_reader import ToolImage, ToolRow
-from data.formats.tools.parsing import NOT_NUMBERS, in_order, read_list, read_numbers
+from data.formats.tools.parsing import NOT_NUMBERS, in_order, objects_in, read_list, read_numbers
 
 _KEYS = ("x", "y", "width", "height")
 
@@ -46,8 +46,7 @@ class CreateML:
 
 
 def _annotations(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    given = entry.get("annotations") or entry.get("annotation") or ()
-    return [one if isinstance(one, dict) else {} for one in given]
+    return objects_in(entry.get("annotations") or entry.get("annotation"))
 
 
 def _row(location: str, annotation: Mapping[str, Any]) -> ToolRow:
