@@ -100,8 +100,7 @@ def hash_parts(parts: Iterable[bytes | str]) -> str:
     digest = hashlib.sha256()
     for part in parts:
         content = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
-        digest.update(len(content).to_bytes(8, "little"))
-        digest.update(content)
+        digest.update(len(content).to_bytes(8, "little") + content)
     return digest.hexdigest()
 
 

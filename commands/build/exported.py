@@ -129,24 +129,31 @@ def output_fault(outputs: Arrays, num_images: int, description: Description) -> 
     if len(outputs) != len(ranks):
         return f"{len(outputs)} outputs instead of {len(ranks)}"
     shapes = [array.shape for array in outputs]
-    if any(
-        len(shape) != rank or shape[0] != num_images
-        for shape, rank in zip(shapes, ranks, strict=True)
-    ):
+    has_ranks = tuple(map(len, shapes)) == ranks
+    if not has_ranks or {shape[0] for shape in shapes} != {num_images}:
         return f"outputs of shapes {shapes}"
     boxes, scores = shapes[:2]
-    num_classes = len(description.class_names)
     if boxes[2] != 4 or scores[1] != boxes[1]:
         return f"outputs of shapes {shapes}"
-    if not description.has_suppression:
-        return "" if scores[2] == num_classes else f"{scores[2]} scores for {num_classes} classes"
-    labels, counts = outputs[2:]
-    if counts.size and not (counts.min() >= 0 and counts.max() <= boxes[1]):
+    num_classes = len(description.class_names)
+    if description.has_suppression:
+        return _labels_fault(outputs[2], outputs[3], room=boxes[1], num_classes=num_classes)
+    return "" if scores[2] == num_classes else f"{scores[2]} scores for {num_classes} classes"
+
+
+def _labels_fault(
+    labels: npt.NDArray[Any], counts: npt.NDArray[Any], *, room: int, num_classes: int
+) -> str:
+    """Return what is wrong with labels (B, M) and counts (B,), "" where nothing is."""
+    if not _lie_within(counts, 0, room):
         return "more detections than it has room for"
     used = [labels[image, : int(count)] for image, count in enumerate(counts.tolist())]
-    if any(row.size and not (row.min() >= 0 and row.max() < num_classes) for row in used):
-        return "classes that it does not have"
-    return ""
+    is_known = all(_lie_within(row, 0, num_classes - 1) for row in used)
+    return "" if is_known else "classes that it does not have"
+
+
+def _lie_within(values: npt.NDArray[Any], least: int, most: int) -> bool:
+    return not values.size or bool(values.min() >= least and values.max() <= most)
 
 
 def read_detections(outputs: Arrays, max_detections: int) -> Postprocessed:

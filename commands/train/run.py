@@ -23,7 +23,12 @@ from commands.train.data_witness import require_same_data, write_data
 from commands.train.hooks import budget_log, training_hooks
 from commands.train.pairing import PAIRING_NAME, HashedBatches
 from commands.train.report import say_result, write_run_report
-from commands.train.run_files import own_folder, report_labels, write_configuration
+from commands.train.run_files import (
+    own_folder,
+    report_labels,
+    write_configuration,
+    write_cut_lists,
+)
 from commands.train.user_hooks import user_hooks
 from configs.checks.resume_changes import Change, gives_other_batches
 from configs.errors import ConfigError
@@ -96,6 +101,7 @@ def train(
             require_same_data(resume, own, accepted=accept_data)
         report_labels(folder, loaded, own)
         if ranks.is_main:
+            write_cut_lists(folder, loaded, own)
             for line in worst_lines(own, image_size=settings.image_size):
                 logger.info("%s", line)
         seed_process(settings.seed)

@@ -1,6 +1,7 @@
 """The files a training keeps besides weights and states, and the folder they lie in."""
 
 import logging
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ import yaml
 
 from commands.train.run_lock import run_lock
 from configs.reading.load import LoadedExperiment
+from data.formats.files import write_list
 from data.formats.label_report import write_csv
-from data.records.load import Split
+from data.records.load import Split, SplitName, load_split
 from utils.checkpoint.state import has_state
 from utils.runtime.distributed.ranks import Ranks
 from utils.runtime.files.atomic import write_text
@@ -21,6 +23,12 @@ from utils.runtime.files.run_folder import RunFolder, claim_run_folder, newest_r
 logger = logging.getLogger(__name__)
 
 GRAPH_NAME = "graph.yaml"
+RECIPES = ("from_scratch", "finetune")
+"""Shipped experiments that name no data set."""
+CUT: tuple[SplitName, ...] = ("val", "test")
+_TELLS_NOTHING = ("data", "dataset", "datasets", "images", "train", "export", "exports", "..", ".")
+_UNPACKED = re.compile(r"-[0-9a-f]{16}$")
+_UNSAFE = re.compile(r"[^\w.-]+")
 
 
 def interrupted_run(loaded: LoadedExperiment, ranks: Ranks) -> RunFolder | None:
@@ -36,9 +44,19 @@ def interrupted_run(loaded: LoadedExperiment, ranks: Ranks) -> RunFolder | None:
 
 def _run_name(loaded: LoadedExperiment) -> str:
     experiment = loaded.experiment
+    path = loaded.path
+    if path.stem in RECIPES:  # a recipe for any data: the data tell runs apart
+        path = Path(f"{_data_name(Path(experiment.data.path))}.yaml")
     return experiment.run.name or run_name(
-        loaded.path, config_hash=loaded.hash, seed=experiment.train.seed
+        path, config_hash=loaded.hash, seed=experiment.train.seed
     )
+
+
+def _data_name(folder: Path) -> str:
+    """Return what people call a data set: its folder, or the archive that it was unpacked from."""
+    named = (part for part in reversed(folder.parts) if part.lower() not in _TELLS_NOTHING)
+    name = _UNPACKED.sub("", next(named, folder.name))
+    return _UNSAFE.sub("_", name).strip("._") or "data"
 
 
 def _claim_folder(loaded: LoadedExperiment) -> RunFolder:
@@ -57,6 +75,20 @@ def own_folder(
         return
     with tempfile.TemporaryDirectory(prefix="focaldet-process-") as scratch:
         yield RunFolder(Path(scratch))
+
+
+def write_cut_lists(folder: RunFolder, loaded: LoadedExperiment, splits: Sequence[Split]) -> None:
+    """Write the images of each split as a list, where a share cut them off the training split."""
+    data = loaded.experiment.data
+    shares = [name for name in CUT if isinstance(getattr(data, name, None), float)]
+    if not shares:
+        return
+    loaded_names = [split.name for split in splits]
+    others = [load_split(data, name) for name in shares if name not in loaded_names]
+    for split in (*splits, *others):
+        if split.name == "train" or split.name in shares:
+            write_list((record.path for record in split.records), folder.path / split.name)
+    logger.info("the images of each split: %s", folder.path / f"{{train,{','.join(shares)}}}.txt")
 
 
 def report_labels(folder: RunFolder, loaded: LoadedExperiment, splits: Sequence[Split]) -> None:

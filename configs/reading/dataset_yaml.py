@@ -77,7 +77,7 @@ def _check_class_names(values: dict[str, Any], where: str) -> None:
             indices = ", ".join(map(str, names)) or "none"
             raise ConfigError(
                 f"class names ({where}) must have the indices 0 to {max(len(names) - 1, 0)}, "
-                f"found {indices}"
+                f"found {indices}{_advice(by_index)}"
             )
         names = [by_index[index] for index in range(len(names))]
     if isinstance(names, list):
@@ -86,6 +86,16 @@ def _check_class_names(values: dict[str, Any], where: str) -> None:
     values["class_names"] = names
     if count is not None and isinstance(names, list) and count != len(names):
         raise ConfigError(f"data.nc is {count} ({where}), but there are {len(names)} class names")
+
+
+def _advice(names: Mapping[object, object]) -> str:
+    """Return what to do about names that count from 1, which their ids may or may not do, too."""
+    if set(names) != set(range(1, len(names) + 1)):
+        return ""
+    listed = ", ".join(str(names[index]) for index in range(1, len(names) + 1))
+    return (
+        f"; write names: [{listed}], and first_class: 1 if the ids in the label files count from 1"
+    )
 
 
 def _as_index(key: object) -> object:

@@ -106,11 +106,17 @@ class FileIndex:
         parts = [_folded(part) for part in parts_of(stated)]
         if not parts:
             return None
-        names = [parts[-1], unquote(parts[-1]), _UPLOAD_PREFIX.sub("", parts[-1])]
+        plain = (parts[-1], _folded(unquote(parts[-1])))
+        names = [*plain, *(_UPLOAD_PREFIX.sub("", name) for name in plain)]
         for name in dict.fromkeys(names):
             if chosen := self._most_alike(self._by_name.get(name, ()), parts[:-1]):
                 return chosen
         return None
+
+    def named_alike(self, stated: str) -> list[str]:
+        """Return the files with the name of the stated one, sorted, whatever their folders."""
+        name = "".join(parts_of(stated)[-1:])
+        return sorted(self._by_name.get(_folded(name), ()))
 
     def find_stem(self, stated: str) -> str | None:
         """Return the one file whose name without suffix is the stated one; None else."""

@@ -39,6 +39,7 @@ class DatasetSettings(Settings):
             "outside",
             "min_inside",
             "groups",
+            "frame",
         }
     )
 
@@ -76,6 +77,10 @@ class DatasetSettings(Settings):
     """Images that a share in val or test never separates: augmented copies of one original (as
     Roboflow names them, x.rf.HASH.jpg), names that differ only in a number at the end (frames of a
     video), or all of a folder."""
+
+    frame: Literal["shown", "stored"] = "shown"
+    """Pixels that boxes count in where an image is rotated by its EXIF data: shown as viewers and
+    most tools show it, or as the file stores it, as programs that ignore EXIF have it."""
 
     @model_validator(mode="after")
     def _class_names_differ(self) -> "DatasetSettings":
@@ -178,6 +183,10 @@ class ToolDataset(DatasetSettings):
 
     format: Literal[
         "labelme",
+        "cvat",
+        "labelstudio",
+        "createml",
+        "table",
         "supervisely",
         "openimages",
         "kitti",

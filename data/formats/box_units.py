@@ -17,8 +17,8 @@ SIZE_DIFFERS = "image has another size than its labels state"
 SCALED = "image was resized since it was labelled: box scaled"
 OTHER_UNITS = "image has other proportions than its labels state: boxes may belong to another image"
 STORED_FRAME = (
-    "boxes count in the pixels as stored, but the image is shown rotated (EXIF): save the images "
-    "upright, or export the labels for the images as shown"
+    "boxes count in the pixels as stored, but the image is shown rotated (EXIF): set "
+    "data.frame=stored to turn them"
 )
 _LITTLE_PX = 2
 _ROUNDING = 0.01

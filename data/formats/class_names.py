@@ -15,7 +15,7 @@ from configs.schema.data import (
 )
 from data.formats.coco_categories import class_names_of
 from data.formats.files import list_files, read_present, to_text
-from data.formats.sources import resolve_sources, stated_sources
+from data.formats.sources import Sources, require_images, resolve_sources, stated_sources
 from data.formats.tool_reader import label_files
 from data.formats.tools import TOOLS
 from data.formats.tools.parsing import in_order, read_object
@@ -50,6 +50,8 @@ def find_class_names(dataset: DatasetSettings) -> tuple[str, ...]:
     elif isinstance(dataset, YoloDataset):
         names = next((listed for _, listed in yolo_class_lists(dataset)), ())
     if not names:
+        if isinstance(dataset, YoloDataset):
+            require_images(Sources(dataset, "train").images, "data.train")
         lists = f" (no {' or '.join(CLASS_LISTS[:3])})" if isinstance(dataset, YoloDataset) else ""
         raise UserError(
             f"data.class_names is not stated and no file below {dataset.path} holds the names"

@@ -25,6 +25,7 @@ from data.formats.coco_boxes import (
     to_xyxy,
 )
 from data.formats.coco_categories import match_categories
+from data.formats.federated import MOST_ROWS, TOO_MANY, neutral_rows, states_checked
 from data.formats.files import SplitFiles, list_images, read_required, require_folder
 from data.formats.label_report import decide
 from data.formats.rows import NO_AREA, RawImage, RawRow, RawSplit
@@ -46,7 +47,6 @@ LISTED_TWICE = "image id is listed more than once: first taken"
 NORMALISED = "bbox holds shares of the image: multiplied by its size"
 OTHER_ORDER = "bbox is read in another order than x, y, width, height"
 IDS_REPLACED = "image ids are no whole numbers of 64 bits: positions in the file taken"
-NOT_EXHAUSTIVE = "class is not exhaustively labelled in this image: neutral there"
 
 
 class CocoReader:
@@ -83,6 +83,7 @@ class CocoReader:
         raw.category_ids = categories.ids
         images = self._images_by_id(document["images"], raw)
         rows = self._rows_by_image(document["annotations"], categories.labels, images, raw)
+        by_checks = self._may_fill(images, raw)
         index = FileIndex(files.images)
         number_of = self._numbers(images, raw)
         moved = 0
@@ -92,14 +93,16 @@ class CocoReader:
             if is_moved and not moved:
                 raw.notes.append(decide(path, "image", image["file_name"], MOVED, "noted"))
             moved += is_moved
+            own, size = rows[image_id], stated_size(image)
+            neutral = neutral_rows(image, categories.labels, own, size, by_checks=by_checks)
             raw.images.append(
                 RawImage(
                     path=path,
                     image_id=number_of[image_id],
-                    rows=(*rows[image_id], *_neutral_rows(image, categories.labels)),
+                    rows=(*own, *neutral),
                     label_file=str(self._annotations),
                     is_normalised=self._layout.is_normalised,
-                    stated_size=stated_size(image),
+                    stated_size=size,
                     fault=fault,
                 )
             )
@@ -170,6 +173,18 @@ class CocoReader:
         raw.notes.append(decide(self._annotations, "file", first, IDS_REPLACED, "noted"))
         return {key: position for position, key in enumerate(images)}
 
+    def _may_fill(self, images: Mapping[int | str, dict[str, Any]], raw: RawSplit) -> bool:
+        """Tell whether classes that an image was not checked for become neutral there.
+
+        In training neutral rows change nothing, and they would be many.
+        """
+        if self._key == "data.train" or not states_checked(images.values()):
+            return False
+        is_little = len(images) * len(self._dataset.class_names) <= MOST_ROWS
+        if not is_little:
+            raw.notes.append(decide(self._annotations, "file", len(images), TOO_MANY, "noted"))
+        return is_little
+
     def _find_image(self, name: str, index: FileIndex) -> tuple[str, str, bool]:
         """Return the path of an image, its fault and whether it is elsewhere than stated."""
         if not _is_file_name(name):
@@ -180,16 +195,21 @@ class CocoReader:
             return plain, "", False
         if found := index.find(name):
             return found, "", True
+        if len(alike := index.named_alike(name)) > 1:
+            places = " and ".join(shortened(path, 80) for path in alike[:2])
+            return plain, f"several files have its name: {places}", False
         return plain, "", False
 
     def _require_images(self, raw: RawSplit, index: FileIndex) -> None:
         """Raise UserError where not one image of the JSON is there."""
         paths = [image.path for image in raw.images]
         if not any(path in index or os.path.exists(path) for path in paths):
+            why = f"is below {self._images}, e.g. {paths[0]}; put the images there, or"
+            if raw.images[0].fault:
+                why = f"is found: {Path(paths[0]).name}: {raw.images[0].fault};"
             raise UserError(
-                f"{self._key}: none of the {len(paths)} images of {self._annotations} is below "
-                f"{self._images}, e.g. {paths[0]}; put the images there, or state their "
-                f"folder as {self._key}.images"
+                f"{self._key}: none of the {len(paths)} images of {self._annotations} {why} state "
+                f"their folder as {self._key}.images in a data YAML"
             )
 
     def _rows_by_image(
@@ -283,23 +303,6 @@ def _parse_annotation(
         area=area if area is not None and is_area_usable else math.nan,
         repair="; ".join(filter(None, (repair, AREA_REPLACED * is_replaced))),
     )
-
-
-def _neutral_rows(image: Mapping[str, Any], categories: Mapping[Any, int]) -> list[RawRow]:
-    """Return neutral rows that cover the image for classes which it does not label throughout.
-
-    LVIS calls them not exhaustive: what a detector finds of them is neither right nor wrong.
-    """
-    size = stated_size(image)
-    stated = image.get("not_exhaustive_category_ids")
-    if size is None or not isinstance(stated, list):
-        return []
-    labels = {categories[key] for key in map(to_id, stated) if key in categories}
-    box = (0.0, 0.0, float(size[1]), float(size[0]))
-    return [
-        RawRow("image", NOT_EXHAUSTIVE, label=label, box=box, ignore=True)
-        for label in sorted(labels)
-    ]
 
 
 def stated_size(image: Mapping[str, Any]) -> tuple[int, int] | None:

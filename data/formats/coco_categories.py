@@ -82,8 +82,12 @@ def match_categories(
 
 
 def name_of(category: Mapping[str, Any]) -> str:
-    """Return the name of a category as text, whatever it is."""
-    return _shown(category.get("name"))
+    """Return the name of a category as text, whatever it is; its id where it has none.
+
+    Categories without names would else all be the same class.
+    """
+    name = category.get("name")
+    return _shown(category.get("id") if name in (None, "") else name)
 
 
 def _shown(name: Any) -> str:

@@ -172,11 +172,14 @@ def read_present(paths: Iterable[str], *, limit: int = USUAL_LIMIT) -> dict[str,
 def to_text(content: bytes) -> str:
     """Return UTF-8, or UTF-16 with its mark, as text with plain line ends.
 
-    Other bytes become replacement signs. PowerShell writes UTF-16 where a command's output goes to
-    a file.
+    Bytes that are neither are read as Windows-1252, in which old editors save names with accents.
+    PowerShell writes UTF-16 where a command's output goes to a file.
     """
     is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    text = content.decode("utf-16" if is_utf16 else "utf-8-sig", errors="replace")
+    try:
+        text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("utf-16" if is_utf16 else "cp1252", errors="replace")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

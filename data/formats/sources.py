@@ -51,7 +51,7 @@ class Sources:
         """Return the images a list names; relative ones lie beside the list, else in the root."""
         lines = to_text(read_required(path, self._key)).split("\n")
         moved: dict[str, str] = {}
-        images = [self._find_line(line, path, moved) for line in lines if line.strip()]
+        images = [self._find_line(line, path, moved) for line in lines if _names_something(line)]
         for before, after in list(moved.items())[:1]:
             self.notes.append(decide(path, "file", f"{before} -> {after}", MOVED, "noted"))
         return images
@@ -99,6 +99,12 @@ class Sources:
         if self._known is None:
             self._known = FileIndex(list_images(self._root))
         return self._known.find(stated) or self._known.find_stem(stated)
+
+
+def _names_something(line: str) -> bool:
+    """Tell whether a line of a list is neither blank nor a comment."""
+    text = line.strip()
+    return bool(text) and not (text.startswith("#") and not is_image_name(text))
 
 
 def stated_sources(
@@ -159,6 +165,16 @@ def _require_distinct(
                 f"data.{split}: {source!r} does not exist, and shortened to {found.path} it could "
                 f"be {other!r} as well; state data.{split} as it lies now"
             )
+
+
+def require_images(images: Sequence[str], key: str) -> None:
+    """Raise UserError where a list names images and not one of them is there."""
+    missing = [path for path in images if not os.path.exists(path)]
+    if images and len(missing) == len(images):
+        raise UserError(
+            f"{key}: none of the {len(images)} images that it names exists, e.g. {missing[0]}; "
+            "put the images there, or state their folder instead of the list"
+        )
 
 
 def explain_no_images(sources: Sources, root: Path) -> str:

@@ -148,7 +148,8 @@ class ToolReader:
         for image_id, (_, raw_image) in enumerate(sorted(found.items())):
             raw.images.append(_with_id(raw_image, image_id))
         if not raw.images:
-            raise UserError(f"data.{self._split}: no labelled images")
+            why = "".join(f"; {stray.file}: {stray.value}" for stray in raw.stray_rows[:1])
+            raise UserError(f"data.{self._split}: no labelled images{why}")
         return raw
 
     def write_part(

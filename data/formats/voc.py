@@ -94,7 +94,7 @@ class VocReader:
             listed = Counter(self._names(files.labels[str(self._list)], images))
         else:
             listed = Counter(self._names_in_folder())
-        roots = {path: _parse_xml(content) for path, content in files.labels.items()}
+        roots = {path: parse_xml(content) for path, content in files.labels.items()}
         self._first_pixel = self._find_first_pixel(roots, raw)
         for image_id, (name, times) in enumerate(sorted(listed.items())):
             if times > 1:
@@ -232,7 +232,7 @@ _Parsed = ElementTree.Element | str | None
 """The root of an XML file, the reason why there is none, or no file."""
 
 
-def _parse_xml(content: bytes) -> ElementTree.Element | str:
+def parse_xml(content: bytes) -> ElementTree.Element | str:
     """Return the root, or why the text is no XML.
 
     Windows tools write the system's own encoding without saying so; Chinese ones are common.
@@ -248,7 +248,7 @@ def _parse_xml(content: bytes) -> ElementTree.Element | str:
 
 def names_in_xml(content: bytes) -> list[str]:
     """Return the class names in an XML file; none where it cannot be parsed."""
-    root = _parse_xml(content)
+    root = parse_xml(content)
     if isinstance(root, str):
         return []
     return [

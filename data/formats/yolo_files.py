@@ -10,7 +10,7 @@ from typing import Literal
 from configs.schema.data import YoloDataset
 from data.formats.files import SplitFiles, is_image_name, list_files, read_present, to_text
 from data.formats.label_report import Decision, decide
-from data.formats.sources import Sources, explain_no_images
+from data.formats.sources import Sources, explain_no_images, require_images
 from data.formats.yolo_labels import files_in, label_folder, label_path, pair
 from utils.runtime.errors import UserError
 
@@ -40,15 +40,16 @@ def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]
         raise UserError(f"{key}: {explain_no_images(sources, Path(dataset.path))}")
     labels, label_of = pair(images)
     if not labels:
-        _require_images(images, key)
+        require_images(images, key)
     if not labels and dataset.unlabelled == "refuse":
         raise UserError(f"{key}: {_explain_no_labels(images)}")
     notes = [*sources.notes, *_other_files(sources.others, labels)]
     notes += _listed_twice(sources.images) + _shared_labels(label_of.values())
-    unusual = [
-        image for image in images if label_of.get(image, label_path(image)) != label_path(image)
+    notes += [
+        decide(label, "file", "", UNUSUAL_PLACE, "noted")
+        for image, label in label_of.items()
+        if label != label_path(image)
     ]
-    notes += [decide(label_of[image], "file", "", UNUSUAL_PLACE, "noted") for image in unusual]
     return SplitFiles(
         images=tuple(images),
         labels=labels,
@@ -56,16 +57,6 @@ def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]
         label_of=label_of,
         stray_rows=_orphan_labels(images, label_of, sources),
     )
-
-
-def _require_images(images: Sequence[str], key: str) -> None:
-    """Raise UserError where the labels are missing because the images are."""
-    missing = [path for path in images if not os.path.exists(path)]
-    if len(missing) == len(images):
-        raise UserError(
-            f"{key}: none of the {len(images)} images that it names exists, e.g. {missing[0]}; "
-            "put the images there, or state their folder instead of the list"
-        )
 
 
 def _explain_no_labels(images: Sequence[str]) -> str:
@@ -133,7 +124,8 @@ def _orphan_labels(
     image_folders = {os.path.dirname(path) for path in images}
     neighbours = (path for folder in image_folders for path in files_in(folder))
     strangers = [path for path in neighbours if path not in known and is_image_name(path)]
-    claimed = {*label_of.values(), *map(label_path, known), *map(label_path, strangers)}
+    unlabelled = [image for image in images if image not in label_of]
+    claimed = {*label_of.values(), *map(label_path, unlabelled), *map(label_path, strangers)}
     claimed |= {os.path.splitext(path)[0] + ".txt" for path in (*known, *strangers)}
     present = {path for folder in image_folders for path in files_in(label_folder(folder))}
     present.update(sources.others)

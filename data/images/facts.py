@@ -16,6 +16,7 @@ from data.images import header as image_header
 from data.images import io as image_io
 from data.images import values as image_values
 from data.index_cache import CacheEntry, IndexCache, hash_files
+from utils.runtime.machine.memory import reuse_freed_memory
 
 
 class Stamp(NamedTuple):
@@ -64,6 +65,8 @@ def inspect_images(
         if path in known and known[path].stamp == stamp
     }
     changed = [path for path in stamps if path not in facts]
+    if changed:
+        reuse_freed_memory()  # each image anew would cost a third of the time
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         inspected = pool.map(image_io.inspect_image, changed)
         progress = tqdm(inspected, title, len(changed), unit="image", delay=1, disable=None)

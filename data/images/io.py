@@ -146,6 +146,24 @@ def read_image_size(path: str | Path) -> tuple[int, int]:
         raise ImageError(f"{path}: {_explain(error)}") from error
 
 
+def read_orientation(path: str | Path) -> int:
+    """Return the EXIF value of how an image is turned, 1 to 8; 1 where nothing says otherwise.
+
+    Raises:
+        ImageError: the file is missing or not an image.
+    """
+    data = _read_bytes(path)
+    header = read_plain_header(data)
+    if header is not None:
+        return header.orientation
+    try:
+        with _open(data) as image:
+            value = image.getexif().get(_ORIENTATION, 1)
+    except _DECODER_ERRORS as error:
+        raise ImageError(f"{path}: {_explain(error)}") from error
+    return value if value in range(1, 9) else 1
+
+
 def check_image(path: str | Path) -> str | None:
     """Decode the whole file and return why it cannot be used, or None if it can.
 

@@ -10,7 +10,7 @@ from configs.reading.stated_paths import FileIndex
 from data.intake.candidate import Candidate, by_split
 from data.intake.tree import SplitName, Tree, folder_of, json_keys, split_of
 from utils.runtime.errors import UserError
-from utils.runtime.files.json_file import parse_json
+from utils.runtime.files.json_file import BrokenJsonError, parse_json
 
 _FILE_NAME = re.compile(r'"(?:file_name|coco_url)"\s*:\s*("(?:[^"\\]|\\.)*")')
 _SAMPLES = 200
@@ -47,8 +47,9 @@ def read_coco_files(tree: Tree, paths: Sequence[str]) -> Candidate | None:
         if name is not None:
             path = _only(found, name, tree)
             splits[name] = [{"images": _image_folder(tree, path, index), "annotations": path}]
+    chosen = [found[0]["annotations"] for found in splits.values()]
     return Candidate(
-        title=f"{_maker(files[0])}COCO annotations ({', '.join(files[:3])})",
+        title=f"{_maker(chosen[0])}COCO annotations ({', '.join(chosen)})",
         settings={"format": "coco", "path": str(tree.root), **by_split(splits)},
     )
 
@@ -81,27 +82,36 @@ def _only(paths: list[str], split: str, tree: Tree) -> str:
 
 def _image_folder(tree: Tree, path: str, index: FileIndex) -> str:
     """Return the folder from which the file's names lead to images, relative to the root."""
-    texts = _FILE_NAME.findall(tree.head(path))[:_SAMPLES]
-    names = [parse_json(text, source=tree.path(path)) for text in texts]
-    names = [name for name in names if name and "\0" not in name]
+    names = _names_in(tree.head(path))
     home = folder_of(path)
-    for folder in dict.fromkeys(
-        (home, ".", folder_of(home), "images", f"{folder_of(home)}/images")
-    ):
+    usual = (home, ".", folder_of(home), "images", f"{folder_of(home)}/images")
+    for folder in dict.fromkeys(usual):
         places = [os.path.normpath(tree.root / folder / name) for name in names]
         if places and all(place in index for place in places):
             return os.path.normpath(folder)
-    found = [place for name in names if (place := index.find(name))]
+    found = {name: place for name in names if (place := index.find(name))}
     if not found:
         return "."
-    folders = {os.path.dirname(place) for place in found}
-    direct = {
-        place.removesuffix(os.path.normpath(name)).rstrip(os.sep)
-        for name, place in zip(names, found, strict=False)
-        if place.endswith(os.sep + os.path.normpath(name))
-    }
-    chosen = direct if len(direct) == 1 and len(found) == len(names) else folders
-    return os.path.relpath(os.path.commonpath(list(chosen)), tree.root).replace(os.sep, "/")
+    starts = {_start(place, os.path.normpath(name)) for name, place in found.items()}
+    is_one = len(starts) == 1 and None not in starts and len(found) == len(set(names))
+    folders = starts if is_one else {os.path.dirname(place) for place in found.values()}
+    common = os.path.commonpath([folder for folder in folders if folder is not None])
+    return os.path.relpath(common, tree.root).replace(os.sep, "/")
+
+
+def _names_in(head: str) -> list[str]:
+    """Return the first file names of a JSON's text; none of one that is no JSON after all."""
+    try:
+        names = [parse_json(text, source="") for text in _FILE_NAME.findall(head)[:_SAMPLES]]
+    except BrokenJsonError:  # C:\images\x.jpg with single backslashes: the reader says so
+        return []
+    return [name for name in names if name and "\0" not in name]
+
+
+def _start(place: str, name: str) -> str | None:
+    """Return the folder below which `place` has the path `name`; None where it ends otherwise."""
+    is_below = place.endswith(os.sep + name)
+    return place.removesuffix(name).rstrip(os.sep) if is_below else None
 
 
 def _maker(path: str) -> str:

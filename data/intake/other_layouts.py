@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from data.formats.tools.csv_table import has_columns
+from data.formats.tools.labelstudio import LABELS
 from data.intake.candidate import Candidate, by_split
 from data.intake.tree import SplitName, Tree, folder_of, json_keys, outermost, split_of
 
@@ -14,6 +16,40 @@ def read_labelme(tree: Tree) -> Candidate | None:
     if not folders:
         return None
     return _candidate("labelme annotations", "labelme", tree, tree.sources(folders))
+
+
+def read_cvat(tree: Tree) -> Candidate | None:
+    """CVAT for images: annotations.xml, whose root is `annotations`."""
+    files = [path for path in tree.ending(".xml") if "<annotations" in tree.head(path)[:2000]]
+    return _of_files("CVAT for images", "cvat", tree, files)
+
+
+def read_labelstudio(tree: Tree) -> Candidate | None:
+    """Label Studio: a JSON of tasks with results."""
+    files = [
+        path
+        for path in tree.samples(tree.ending(".json"))
+        if json_keys(tree.head(path)) & set(LABELS)
+    ]
+    return _of_files("Label Studio tasks", "labelstudio", tree, files)
+
+
+def read_createml(tree: Tree) -> Candidate | None:
+    """CreateML: a JSON list of images with annotations and their coordinates."""
+    files = [
+        path
+        for path in tree.samples(tree.ending(".json"))
+        if {"annotations", "coordinates", "label"} <= json_keys(tree.head(path))
+    ]
+    return _of_files("CreateML annotations", "createml", tree, files)
+
+
+def read_csv_table(tree: Tree) -> Candidate | None:
+    """CSV files with columns for file, class and corners."""
+    files = [
+        path for path in tree.ending(".csv") if has_columns(tree.head(path).partition("\n")[0])
+    ]
+    return _of_files("table of boxes", "table", tree, files)
 
 
 def read_supervisely(tree: Tree) -> Candidate | None:

@@ -13,15 +13,19 @@ from configs.errors import ConfigError
 from configs.reading.load import load_dataset
 from configs.schema.data import AutoDataset, DatasetSettings, VocDataset, settings_of_format
 from data.formats.files import to_text
-from data.formats.sources import stated_sources
+from data.formats.sources import resolve_sources, stated_sources
 from data.intake.archive import unpack
 from data.intake.candidate import Candidate, Layout
 from data.intake.class_names import with_class_names
 from data.intake.coco import is_coco, read_coco, read_coco_files
 from data.intake.other_layouts import (
+    read_createml,
     read_crowdhuman,
+    read_csv_table,
+    read_cvat,
     read_kitti,
     read_labelme,
+    read_labelstudio,
     read_openimages,
     read_supervisely,
     read_two_columns,
@@ -39,6 +43,10 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
     "coco": (read_coco,),
     "voc": (read_voc,),
     "labelme": (read_labelme,),
+    "cvat": (read_cvat,),
+    "labelstudio": (read_labelstudio,),
+    "createml": (read_createml,),
+    "table": (read_csv_table,),
     "supervisely": (read_supervisely,),
     "openimages": (read_openimages,),
     "kitti": (read_kitti,),
@@ -109,7 +117,7 @@ def _of_tree(tree: Tree, layout: str | None) -> Candidate:
     if layout is not None and layout not in LAYOUTS:
         raise UserError(f"data.layout is {layout!r}; must be one of {', '.join(LAYOUTS)}")
     if not tree.images and len(archives := tree.ending(".zip")) == 1:
-        tree = Tree(unpack(tree.path(archives[0])))
+        tree = _unpacked(tree.path(archives[0]))
     found, problems = _readings(tree, layout)
     has_yaml = "yolo" in found and "yaml" in found["yolo"].settings
     if "two_columns" in found and not has_yaml:
@@ -167,8 +175,8 @@ def _explain_nothing(tree: Tree) -> str:
             "too: a .txt, .xml or .json per image, or one COCO .json"
         )
     return (
-        f"data: {tree.root} is not recognised (found {seen}); write a data YAML with the keys "
-        "format (yolo, coco, voc), path, train, val and class_names, and give it as data=my.yaml"
+        f"data: {tree.root} is not recognised (found {seen}); export it as COCO, YOLO or VOC, or "
+        "write a data YAML with the keys format, path, train, val and class_names: data=my.yaml"
     )
 
 
@@ -176,13 +184,13 @@ def _of_file(path: Path) -> Candidate:
     read_regular(path, limit=_LARGEST, first=1)  # a pipe is told before anything waits for it
     suffix = path.suffix.lower()
     readers: dict[str, Callable[[Path], Candidate]] = {
-        ".zip": lambda file: _of_tree(Tree(unpack(file)), None),
+        ".zip": lambda file: _of_tree(_unpacked(file), None),
         ".json": _of_json,
         ".data": lambda file: _of_part(file, read_obj_data),
         ".txt": _of_text,
-        ".csv": lambda file: _of_part(file, read_openimages),
+        ".csv": lambda file: _of_part(file, read_openimages, read_csv_table),
         ".odgt": lambda file: _of_part(file, read_crowdhuman),
-        ".xml": lambda file: _of_part(file, read_voc),
+        ".xml": lambda file: _of_part(file, read_cvat, read_voc),
     }
     if suffix not in readers:
         raise UserError(
@@ -192,11 +200,18 @@ def _of_file(path: Path) -> Candidate:
     return readers[suffix](path)
 
 
+def _unpacked(archive: Path) -> Tree:
+    tree = Tree(unpack(archive))
+    if not tree.files:
+        raise UserError(f"data: {archive} holds no files; download or export it again")
+    return tree
+
+
 def _of_json(path: Path) -> Candidate:
     folder = path.parent.parent if path.parent.name == "annotations" else path.parent
     tree = Tree(folder)
     if not is_coco(tree.head(os.path.relpath(path, tree.root))):
-        return _of_part(path, read_labelme, read_supervisely)
+        return _of_part(path, read_labelme, read_supervisely, read_labelstudio, read_createml)
     relative = os.path.relpath(path, tree.root).replace(os.sep, "/")
     candidate = read_coco_files(tree, [relative])
     assert candidate is not None
@@ -209,6 +224,11 @@ def _of_text(path: Path) -> Candidate:
         return _of_part(path, read_two_columns)
     if path.name.endswith("bbx_gt.txt"):
         return _of_part(path, read_widerface)
+    if row_kind(head) is not None or not head.strip():
+        what = "is empty" if not head.strip() else "holds labels, not paths of images"
+        raise UserError(
+            f"data: {path} {what}; give a list of images, or the folder of images and labels"
+        )
     return Candidate(
         title=f"list of images {path.name} with YOLO labels",
         settings={"format": "yolo", "path": str(path.parent), "train": path.name},
@@ -270,8 +290,6 @@ def _from_yaml(path: str, notes: list[str]) -> DatasetSettings:
 
 
 def _exists(dataset: Any, split: Any) -> bool:
-    from data.formats.sources import resolve_sources
-
     try:
         resolve_sources(dataset, split, [])
     except UserError:

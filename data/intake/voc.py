@@ -1,12 +1,14 @@
 """Pascal VOC: XML beside the images or in Annotations, with or without lists of names."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from data.intake.candidate import Candidate, by_split
 from data.intake.tree import SplitName, Tree, folder_of, split_of
 from utils.runtime.errors import UserError
 
+_VOC_ROOT = re.compile(r"<annotation[\s>]")
 _LIST = re.compile(r"(?:^|/)ImageSets/Main/([^/]+)\.txt$")
 
 
@@ -17,7 +19,7 @@ def read_voc(tree: Tree) -> Candidate | None:
     """
     files = tree.ending(".xml")
     folders = [
-        folder_of(path) for path in tree.samples(files) if "<annotation" in tree.head(path)[:2000]
+        folder_of(path) for path in tree.samples(files) if _VOC_ROOT.search(tree.head(path)[:2000])
     ]
     if not folders:
         return None
@@ -39,37 +41,43 @@ def read_voc(tree: Tree) -> Candidate | None:
 
 
 def _with_lists(tree: Tree) -> Candidate | None:
-    lists: dict[SplitName, str] = {}
-    roots = set()
-    others = []
-    for path in tree.files:
-        match = _LIST.search(path)
-        if not match or not tree.head(path).strip():
-            continue
-        roots.add(path[: match.start()].rstrip("/") or ".")
-        name = match.group(1).lower()
-        split = split_of(name)[0]
-        if name in ("train", "val", "valid", "test", "trainval"):
-            if split is not None and not (name == "trainval" and "train" in lists):
-                lists[split] = path
-        elif "_" not in name:  # aeroplane_train.txt and its like flag one class
-            others.append(path)
-    if len(roots) != 1 or not (lists or others):
+    """Return the reading by the lists of one ImageSets/Main; None where there is none, or several
+    data sets have theirs.
+    """
+    lists = {path: match for path in tree.files if (match := _LIST.search(path))}
+    filled = {path: match for path, match in lists.items() if tree.head(path).strip()}
+    roots = {path[: match.start()].rstrip("/") or "." for path, match in filled.items()}
+    named = _by_name({match.group(1).lower(): path for path, match in filled.items()})
+    if len(roots) != 1 or not named:
         return None
-    root = roots.pop()
+    (root,) = roots
     sources: dict[SplitName, list[str]] = {
-        name: [_below(path, root)] for name, path in lists.items()
+        split: [_below(path, root)] for split, path in named.items()
     }
-    if not sources and len(others) == 1:
-        sources = {"train": [_below(others[0], root)]}
-    if not sources:
-        return None
-    settings: dict[str, Any] = {"format": "voc", "path": str(tree.path(root)), "val": None}
-    folders = {path.split("/")[0] for path in (_below(p, root) for p in tree.files) if "/" in path}
-    settings["images"] = "JPEGImages" if "JPEGImages" in folders else "."
-    settings["annotations"] = "Annotations" if "Annotations" in folders else "."
+    folders = {_below(path, root).partition("/")[0] for path in tree.files}
+    settings: dict[str, Any] = {
+        "format": "voc",
+        "path": str(tree.path(root)),
+        "val": None,
+        "images": "JPEGImages" if "JPEGImages" in folders else ".",
+        "annotations": "Annotations" if "Annotations" in folders else ".",
+    }
     names = ", ".join(sorted(source[0] for source in sources.values()))
     return Candidate(title=f"Pascal VOC data set ({names})", settings=settings | by_split(sources))
+
+
+def _by_name(lists: Mapping[str, str]) -> dict[SplitName, str]:
+    """Return the list of each split, by the names of the lists; a single other list is train.
+
+    Lists like aeroplane_train.txt flag the images of one class and make no split.
+    """
+    by_split: dict[SplitName, str] = {}
+    for name in ("trainval", "train", "val", "valid", "test"):  # train goes before trainval
+        split = split_of(name)[0]
+        if name in lists and split is not None:
+            by_split[split] = lists[name]
+    others = [path for name, path in lists.items() if "_" not in name]
+    return by_split or ({"train": others[0]} if len(others) == 1 else {})
 
 
 def _below(path: str, root: str) -> str:

@@ -24,6 +24,7 @@ from data.formats.rows import (
     judge,
     reject_all,
 )
+from data.formats.stored_frame import in_shown_frame
 from data.images.facts import ImageFacts, Stamp, inspect_images, stamp_files
 from data.index_cache import IndexCache, hash_files, hash_parts, reader_sources
 from data.intake.class_names import with_class_names
@@ -134,8 +135,7 @@ def _assemble(
         table = plan_classes(names, dataset.classes)
         raw, num_changed = change_classes(raw, names, table, dataset.path)
         names = table.names
-    sizes = {path: fact.size for path, fact in facts.items() if not fact.fault}
-    images, resized = in_image_pixels(raw.images, sizes)
+    images, resized = _in_shown_pixels(dataset, raw, facts)
     stray_rows = [*(decision for decision, _ in files.stray_rows), *raw.stray_rows]
     decisions = [*files.notes, *raw.notes, *stray_rows, *resized]
     num_stray = sum(count for _, count in files.stray_rows) + len(raw.stray_rows)
@@ -182,6 +182,15 @@ def _assemble(
         report=report,
         fingerprint=fingerprint(records, names, dataset.path),
     )
+
+
+def _in_shown_pixels(
+    dataset: DatasetSettings, raw: RawSplit, facts: Mapping[str, ImageFacts]
+) -> tuple[list[RawImage], list[Decision]]:
+    """Return the images with boxes in pixels as a viewer shows them, and decisions about sizes."""
+    sizes = {path: fact.size for path, fact in facts.items() if not fact.fault}
+    images = in_shown_frame(raw.images, sizes) if dataset.frame == "stored" else raw.images
+    return in_image_pixels(images, sizes)
 
 
 def _record(image: RawImage, size: tuple[int, int], judged: JudgedRows) -> Record:

@@ -6,6 +6,7 @@ What a scene looks like is in `data/synthetic`; here is how it gets to disk, and
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
@@ -24,6 +25,8 @@ from utils.runtime.files.json_file import read_json_object
 from utils.runtime.files.regular_file import UnreadableFileError
 from utils.runtime.printable import shortened
 from utils.runtime.progress import progress_bar
+
+logger = logging.getLogger(__name__)
 
 GENERATOR_VERSION = 9
 """Raised whenever the same settings give other files."""
@@ -45,9 +48,9 @@ def ensure_written(dataset: SyntheticDataset, *, may_generate: bool = True) -> Y
         UserError: the folder holds something else, cannot be written, or would have to be
             generated though that is not allowed here.
     """
-    root = Path(dataset.path)
     _check_class_names(dataset)
     try:
+        root = _folder_for(Path(dataset.path), dataset)
         if not _is_written(root, dataset):
             if not may_generate:
                 raise UserError(
@@ -57,9 +60,22 @@ def ensure_written(dataset: SyntheticDataset, *, may_generate: bool = True) -> Y
             _generate(root, dataset)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"data.path: cannot write the generated images to {root}: {error}"
+            f"data.path: cannot write the generated images to {dataset.path}: {error}"
         ) from None
     return _as_yolo(root, dataset)
+
+
+def _folder_for(root: Path, dataset: SyntheticDataset) -> Path:
+    """Return `root`, or a folder beside it where it holds scenes of other settings."""
+    if not (root / MANIFEST).is_file():
+        return root
+    is_whole = _read_manifest(root).keys() == _settings(dataset).keys()
+    if not is_whole or not _differences(root, dataset):
+        return root
+    text = json.dumps(_settings(dataset), sort_keys=True)
+    own = root.with_name(f"{root.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
+    logger.info("%s holds scenes of other settings: those of this run are in %s", root, own)
+    return own
 
 
 def _check_class_names(dataset: SyntheticDataset) -> None:
@@ -92,19 +108,22 @@ def _is_written(root: Path, dataset: SyntheticDataset) -> bool:
         raise UserError(f"data.path: {root} is a file; name a folder for the generated images")
     if not any(root.iterdir()):
         return False
-    written = _read_manifest(root)
-    wanted = _settings(dataset)
-    differing = [
-        f"{key} {written.get(key)!r} there, {value!r} wanted"
-        for key, value in wanted.items()
-        if written.get(key) != value
-    ]
-    if differing:
+    if differing := _differences(root, dataset):
         raise UserError(
             f"data.path: {root} was generated with other settings ({'; '.join(differing)}); "
             f"choose another data.path or delete the folder"
         )
     return True
+
+
+def _differences(root: Path, dataset: SyntheticDataset) -> list[str]:
+    """Return the settings of `dataset` that the scenes in `root` do not have."""
+    written = _read_manifest(root)
+    return [
+        f"{key} {written.get(key)!r} there, {value!r} wanted"
+        for key, value in _settings(dataset).items()
+        if written.get(key) != value
+    ]
 
 
 def _read_manifest(root: Path) -> dict[str, Any]:

@@ -93,11 +93,14 @@ class CocoPrelabels:
     def close(self) -> None:
         """Write annotations and YAML."""
         pictures = [self._pictures[image_id] for image_id in sorted(self._pictures)]
+        # Importers of CVAT take category 0 for background: its boxes would come without a class.
+        is_plain = min(self.category_ids) < 1
+        ids = range(1, len(self.class_names) + 1) if is_plain else self.category_ids
         document = coco_document(
             [record for record, _, _ in pictures],
             names=[name for _, name, _ in pictures],
             class_names=self.class_names,
-            category_ids=self.category_ids,
+            category_ids=tuple(ids),
         )
         scores = [score for _, _, own in pictures for score in own]
         for annotation, score in zip(document["annotations"], scores, strict=True):

@@ -5,9 +5,13 @@ TOOLS.
 """
 
 from data.formats.tool_reader import ToolFormat
+from data.formats.tools.createml import CreateML
 from data.formats.tools.crowdhuman import CrowdHuman
+from data.formats.tools.csv_table import CsvTable
+from data.formats.tools.cvat import Cvat
 from data.formats.tools.kitti import Kitti
 from data.formats.tools.labelme import Labelme
+from data.formats.tools.labelstudio import LabelStudio
 from data.formats.tools.openimages import OpenImages
 from data.formats.tools.supervisely import Supervisely
 from data.formats.tools.two_columns import TwoColumns
@@ -16,6 +20,10 @@ from data.formats.tools.widerface import WiderFace
 
 TOOLS: dict[str, ToolFormat] = {
     "labelme": Labelme(),
+    "cvat": Cvat(),
+    "labelstudio": LabelStudio(),
+    "createml": CreateML(),
+    "table": CsvTable(),
     "supervisely": Supervisely(),
     "openimages": OpenImages(),
     "kitti": Kitti(),

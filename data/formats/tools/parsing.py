@@ -26,6 +26,17 @@ def read_object(content: bytes | str) -> dict[str, Any]:
     return value
 
 
+def read_list(content: bytes) -> list[dict[str, Any]]:
+    """Return a JSON list of objects; raises ValueError for anything else."""
+    try:
+        value = parse_json(to_text(content), source="", allow_nan=True)
+    except BrokenJsonError as error:
+        raise ValueError(error.reason) from error
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise ValueError("it is no list of objects")
+    return value
+
+
 def objects_in(value: Any) -> list[dict[str, Any]]:
     """Return the entries of a JSON list, with an empty object for each that is none."""
     entries = value if isinstance(value, list) else []

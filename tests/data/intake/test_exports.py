@@ -15,6 +15,9 @@ from data.intake.resolve import look_at
 from data.records.load import load_split
 from data.records.split import Split, SplitName
 from tests.data.intake.exports import ALL, EXPORTS, SPLITS, TRAIN, VAL, Labels, roboflow_yolo
+from tests.data.intake.tool_exports import TOOL_EXPORTS
+
+EXPORTS = EXPORTS | TOOL_EXPORTS
 
 OTHER_NAMES = {"face": {"cat", "dog"}, "person": {"cat", "dog"}}
 OTHER_NAMES |= {"car": {"cat"}, "bus": {"dog"}, "1": {"cat"}, "2": {"dog"}}
@@ -122,6 +125,9 @@ def test_archive(name: str, top: str, tmp_path: Path) -> None:
         ("WIDER FACE", "wider_face_split/wider_face_train_bbx_gt.txt", ALL),
         ("DeepPCB", "trainval.txt", ALL),
         ("labelme", "v1.json", ALL),
+        ("CVAT for images", "annotations.xml", ALL),
+        ("Label Studio tasks", "project-1.json", ALL),
+        ("CSV table", "valid/_annotations.csv", VAL),
         ("labelImg VOC", "v1.xml", ALL),
     ],
 )

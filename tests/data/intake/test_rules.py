@@ -5,6 +5,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from configs.reading.load import load_dataset
 from configs.schema.data import ClassChanges
@@ -127,3 +129,35 @@ def test_a_json_of_results_is_no_data_set(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(json.dumps([{"image_id": 1}]))
     with pytest.raises(UserError, match="not recognised"):
         look_at(load_dataset(str(tmp_path / "r.json")))
+
+
+def test_detections_of_a_grouped_class_get_the_id_of_its_annotations(tmp_path: Path) -> None:
+    """Roboflow writes one class as two categories of one name; annotations use the second."""
+    write_image(tmp_path / "a.jpg")
+    document = {
+        "images": [{"id": 5, "file_name": "a.jpg", "width": 80, "height": 60}],
+        "annotations": [
+            {"id": 1, "image_id": 5, "category_id": 1, "bbox": [4, 6, 20, 30], "area": 600}
+            | {"iscrowd": 0}
+        ],
+        "categories": [
+            {"id": 0, "name": "cell", "supercategory": "none"},
+            {"id": 1, "name": "cell", "supercategory": "cell"},
+        ],
+    }
+    (tmp_path / "_annotations.coco.json").write_text(json.dumps(document))
+    split = load_split(look_at(load_dataset(str(tmp_path))).dataset, "train")
+    (record,) = split.records
+    x1, y1, x2, y2 = map(float, record.boxes[0])
+    found = {
+        "image_id": record.image_id,
+        "category_id": split.category_ids[int(record.labels[0])],
+        "bbox": [x1, y1, x2 - x1, y2 - y1],
+        "score": 0.9,
+    }
+    truth = COCO(str(tmp_path / "_annotations.coco.json"))
+    judge = COCOeval(truth, truth.loadRes([found]), "bbox")
+    judge.evaluate()
+    judge.accumulate()
+    judge.summarize()
+    assert judge.stats[0] == pytest.approx(1.0)

@@ -53,7 +53,7 @@ def parse_json(
     """Return what JSON text says.
 
     Args:
-        content: UTF-8, with or without a byte order mark.
+        content: UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
         source: name for messages.
         allow_nan: take NaN and Infinity, which are no JSON but stand in files of Python programs.
         max_depth: most lists and objects within each other.
@@ -63,8 +63,9 @@ def parse_json(
     """
     constant: Callable[[str], Any] | None = None if allow_nan else _no_constant
     try:
-        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
-        value = json.loads(text, parse_constant=constant)
+        if isinstance(content, bytes):
+            content = content.decode(json.detect_encoding(content))
+        value = json.loads(content, parse_constant=constant)
     except RecursionError:
         raise BrokenJsonError(source, "nested too deeply") from None
     except MemoryError:

@@ -20,6 +20,7 @@ from commands.predict.outputs.prelabels import (
     file_name,
 )
 from configs.reading.load import load_dataset
+from data.intake.resolve import look_at
 from data.records.load import load_split
 from data.sources.frame import Frame
 from utils.structures.images import ImageArray
@@ -117,12 +118,43 @@ def test_data_sets_are_read_again_and_train_as_they_are(
 def test_coco_keeps_scores_and_category_ids(
     items: list[tuple[Frame, Detections]], tmp_path: Path
 ) -> None:
-    write(makers(tmp_path / "x")["coco"], items)
+    write(CocoPrelabels(tmp_path / "x", NAMES, (1, 4, 2)), items)
     document = json.loads((tmp_path / "x/annotations/instances_default.json").read_text())
     scores = {
         (row["image_id"], row["category_id"]): row["score"] for row in document["annotations"]
     }
-    assert scores == {(7, 0): 0.9, (7, 4): 0.5, (5, 2): 0.9, (9, 4): 0.7}
+    assert scores == {(7, 1): 0.9, (7, 4): 0.5, (5, 2): 0.9, (9, 4): 0.7}
+
+
+def test_no_category_has_the_id_that_importers_take_for_background(
+    items: list[tuple[Frame, Detections]], tmp_path: Path
+) -> None:
+    write(CocoPrelabels(tmp_path / "x", NAMES, (0, 1, 2)), items)
+    document = json.loads((tmp_path / "x/annotations/instances_default.json").read_text())
+    assert {row["id"]: row["name"] for row in document["categories"]} == dict(enumerate(NAMES, 1))
+
+
+@pytest.mark.parametrize("kind", ["labelstudio", "cvat"])
+def test_files_of_tools_are_read_again_beside_the_images(
+    kind: str, items: list[tuple[Frame, Detections]], tmp_path: Path
+) -> None:
+    output = {"labelstudio": LabelStudioTasks, "cvat": CvatAnnotations}[kind](tmp_path, NAMES)
+    write(output, items)
+    for frame, _ in items:
+        place = tmp_path / "images" / file_name(frame)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(place), frame.image())
+    settings = look_at(load_dataset(str(tmp_path), ["data.cache=false"])).dataset
+    split = load_split(settings, "train")
+    assert split.report.num_rejected == 0
+    read = {
+        Path(record.path).relative_to(tmp_path / "images").as_posix(): sorted(
+            (NAMES.index(split.class_names[label]), tuple(box))
+            for label, box in zip(record.labels, record.boxes.tolist(), strict=True)
+        )
+        for record in split.records
+    }
+    assert_same(read, items)
 
 
 def test_label_studio_reads_percentages_of_the_shown_image(
