@@ -19,12 +19,22 @@ ROOT = Path(__file__).resolve().parent
 STAGED = ROOT / "build" / "package"
 PACKAGES = ("commands", "configs", "data", "models", "utils")
 PROGRAMS = (
-    *("calibrate", "check_data", "compare", "convert", "export", "predict", "train", "val"),
+    *(
+        "calibrate",
+        "check_data",
+        "compare",
+        "convert",
+        "export",
+        "list_runs",
+        "predict",
+        "train",
+        "val",
+    ),
 )
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 COMMAND = re.compile(rf"\b(?:python )?({'|'.join(PROGRAMS)})\.py\b(?= |$|,|;|\.|:|\)|`|'|\")")
 """A program as texts name it; `"train.py"` alone is the name of a file and stays."""
-WORDS = {"check_data": "check"}
+WORDS = {"check_data": "check", "list_runs": "runs"}
 
 
 def stage() -> None:

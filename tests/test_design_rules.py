@@ -16,6 +16,7 @@ ENTRY_POINTS = (
     "export",
     "compare",
     "check_data",
+    "list_runs",
     "convert",
     "calibrate",
     "focaldet",

@@ -70,6 +70,14 @@ def take_claim(folder: Path, key: str) -> Claim | None:
     return Claim(path)
 
 
+def is_claimed(folder: Path, key: str) -> bool:
+    """Tell whether somebody who lives has a claim; claims nothing."""
+    path = folder / f"{key}.1.claim"
+    while _following(path).exists():
+        path = _following(path)
+    return path.exists() and _is_alive(path)
+
+
 def write_owner(path: Path, child: int | None) -> None:
     """Write down this process, and the one that works for it."""
     processes = [pid for pid in (os.getpid(), child) if pid is not None]

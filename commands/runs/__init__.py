@@ -1,0 +1,1 @@
+"""List, show and compare the runs that are there."""

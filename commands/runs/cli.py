@@ -1,0 +1,56 @@
+"""The command line of list_runs.py."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from commands.parser import OneLineParser
+
+Task = Literal["list", "show", "compare"]
+NUM_RUNS = {"show": 1, "compare": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsCommand:
+    """What list_runs.py was asked to do."""
+
+    task: Task
+    folder: Path
+    """Where runs lie; names of runs are looked for there, too."""
+    runs: tuple[Path, ...] = ()
+    json: bool = False
+
+
+def parse_runs_command(arguments: Sequence[str] | None = None) -> RunsCommand:
+    """Read the command line of list_runs.py.
+
+    Args:
+        arguments: Without the program's name; the process's own where None.
+
+    Raises:
+        SystemExit: With code 2 after one line on stderr; with code 0 after `--help`.
+    """
+    by_command = sys.argv[0].startswith("focaldet ")
+    parser = OneLineParser(
+        prog=sys.argv[0] if by_command else "list_runs.py",
+        description="List runs (name, state, data, model, AP, epochs, when), show one, or compare "
+        "two: the settings that differ and what each reached.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "task", nargs="?", choices=("list", "show", "compare"), default="list", help="default: list"
+    )
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="name or folder of a run")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs"), help="where the runs are; default: runs"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    command = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    wanted = NUM_RUNS.get(command.task, 0)
+    if len(command.runs) != wanted:
+        parser.error(f"{command.task} takes {wanted or 'no'} run{'s' * (wanted != 1)}")
+    return RunsCommand(
+        task=command.task, folder=command.folder, runs=tuple(command.runs), json=command.json
+    )
