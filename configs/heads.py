@@ -20,6 +20,8 @@ class HeadTraits:
 HEAD_TRAITS: dict[str, HeadTraits] = {
     "Detect": HeadTraits(has_objectness=True, has_anchors=True),
     "Retina": HeadTraits(has_objectness=False, has_anchors=True),
+    "Joint": HeadTraits(has_objectness=False, has_anchors=False),
+    "YOLOX": HeadTraits(has_objectness=True, has_anchors=False),
 }
 """Block name of a graph's last row -> its traits; as many lines as `models.heads.HEADS`."""
 

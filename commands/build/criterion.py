@@ -10,6 +10,7 @@ from commands.build.loss_scale import (
     scales_to_json,
 )
 from configs.reading.load import LoadedExperiment
+from configs.schema import Experiment
 from data.anchors import label_statistics
 from data.images.cache import ImageCache
 from data.records.load import Split
@@ -46,6 +47,7 @@ def build_training_criterion(
         num_levels=len(detector.strides),
         image_size=experiment.train.image_size,
         class_counts=label_statistics(split.records, len(split.class_names)).class_counts,
+        first_l1_epoch=_first_l1_epoch(experiment),
     )
     if matched_branches(experiment.loss):
         stored = _stored(folder) if ranks.is_main else None
@@ -57,6 +59,13 @@ def build_training_criterion(
         matches = scales_from_json(stored)
         apply_scales(criterion, matches)
     return criterion.to(device)
+
+
+def _first_l1_epoch(experiment: Experiment) -> int:
+    """Return the epoch from 0 with which `loss.l1` begins."""
+    term = experiment.loss.l1
+    last = None if term is None else term.last_epochs
+    return experiment.train.epochs - (experiment.augment.close_mosaic if last is None else last)
 
 
 def _stored(folder: RunFolder) -> dict[str, dict[str, float]] | None:

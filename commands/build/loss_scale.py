@@ -125,9 +125,15 @@ def scales_from_json(content: dict[str, dict[str, float]]) -> dict[str, ScaleMat
 
 
 def _with_cross_entropy(settings: LossSettings) -> LossSettings:
-    """Return the settings with plain mean cross-entropy of the same gain and target."""
+    """Return the settings with plain mean cross-entropy of the same gain and target, divided by the
+    sum of the targets where these are.
+    """
     update = {
-        name: BceLossSettings(gain=loss.gain, target=loss.target)
+        name: BceLossSettings(
+            gain=loss.gain,
+            target=loss.target,
+            normalizer="targets" if loss.normalizer == "targets" else "mean",
+        )
         for name, loss in settings.branches.items()
     }
     return settings.model_copy(update=update)

@@ -4,7 +4,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from configs.schema.box_loss import BoxLoss, OverlapBoxLossSettings
+from configs.schema.box_loss import (
+    BoxLoss,
+    CodingL1LossSettings,
+    DistributionLossSettings,
+    OverlapBoxLossSettings,
+)
 from configs.schema.branch_loss import BceLossSettings, BranchLossSettings, Objectness
 from configs.schema.class_loss import Classification
 from configs.schema.model import AnchorRatioAssignerSettings, Assigner
@@ -24,11 +29,17 @@ class LossSettings(Settings):
     """Box term, over matched cells."""
 
     objectness: Objectness = BceLossSettings(gain=1.0)
-    """Objectness term, over all cells; null with a Retina head, which has none."""
+    """Objectness term, over all cells; null with a Retina or Joint head, which have none."""
 
     classification: Classification = BceLossSettings(gain=0.5)
-    """Class term, over matched cells and absent with a single class; with a Retina head over all
+    """Class term, over matched cells and absent with a single class; without objectness over all
     cells, its gain as it stands."""
+
+    distribution: DistributionLossSettings | None = None
+    """Term on the distributions of box sides, over matched cells; for heads that have them."""
+
+    l1: CodingL1LossSettings | None = None
+    """Term on coded box values in the last epochs, over matched cells; for heads without anchors."""
 
     level_balance: tuple[float, ...] | None = None
     """Weight of each level's objectness, fine to coarse; null: 4, 1, 0.4 for three levels, else

@@ -7,6 +7,7 @@ from configs.errors import ConfigError
 from configs.schema.branch_loss import BranchLossSettings
 from configs.schema.loss import LossSettings
 from models.assign import build_assigner
+from models.losses.coding import CodingL1Loss, DistributionLoss
 from models.losses.criterion.box_term import BoxTerm
 from models.losses.criterion.branch import Branch, TargetKind
 from models.losses.criterion.catalogue import BOX_LOSSES, BRANCH_LOSSES
@@ -44,6 +45,7 @@ def build_criterion(
     num_levels: int,
     image_size: int,
     class_counts: Sequence[float] | None = None,
+    first_l1_epoch: int = 0,
 ) -> DetectionCriterion:
     """Return the criterion that `settings` describe, gains scaled as published.
 
@@ -53,6 +55,7 @@ def build_criterion(
         num_levels: L of the head.
         image_size: side of the network input in pixels (the longer one if they differ).
         class_counts: objects of each class in the training split, for `class_balance`.
+        first_l1_epoch: epoch from 0 with which the term `l1` begins.
 
     Raises:
         ConfigError: a list of the section has another length than the model has levels or classes.
@@ -65,21 +68,38 @@ def build_criterion(
         gain=gains.box,
         normalizer=settings.box.normalizer,
     )
+    coding = {}
+    if settings.distribution is not None:
+        coding["distribution"] = BoxTerm(
+            DistributionLoss(),
+            gain=settings.distribution.gain,
+            normalizer=settings.box.normalizer,
+        )
+    if settings.l1 is not None:
+        loss = CodingL1Loss(first_epoch=first_l1_epoch)
+        coding["l1"] = BoxTerm(loss, gain=settings.l1.gain, normalizer=settings.box.normalizer)
+    has_quality = settings.assigner.gives_quality
     return DetectionCriterion(
         assigner=build_assigner(settings.assigner),
         box=box,
         objectness=None
         if settings.objectness is None
-        else build_branch(settings.objectness, gain=gains.objectness, num_classes=1, target="iou"),
+        else build_branch(
+            settings.objectness,
+            gain=gains.objectness,
+            num_classes=1,
+            target="hard" if has_quality else "iou",
+        ),
         classification=build_branch(
             settings.classification,
             gain=gains.classification,
             num_classes=num_classes,
-            target="hard",
+            target="aligned" if has_quality else "hard",
             class_counts=class_counts,
         ),
         level_balance=None if settings.objectness is None else _level_balance(settings, num_levels),
         claimed_twice=settings.claimed_twice,
+        coding=coding,
     )
 
 
@@ -138,11 +158,13 @@ def scaled_gains(
 
     They were tuned on three levels, 80 classes and 640 px: more levels add more terms, fewer
     classes leave less to learn, smaller images have fewer empty cells per object. Without
-    objectness nothing was published to scale by, and the gains stay as they are.
+    objectness or anchors nothing was published to scale by, and the gains stay as they are.
     """
-    if settings.objectness is None:
+    if settings.objectness is None or not settings.assigner.needs_anchors:
         return Gains(
-            box=settings.box.gain, objectness=0.0, classification=settings.classification.gain
+            box=settings.box.gain,
+            objectness=0.0 if settings.objectness is None else settings.objectness.gain,
+            classification=settings.classification.gain,
         )
     per_level = 3 / num_levels
     return Gains(
