@@ -68,7 +68,7 @@ def run(command: "RunComparison") -> None:
 def print_power(question: "PowerQuestion") -> None:
     """Print what various numbers of seeds can find."""
     from utils.comparison.statistics.power import Design, power
-    from utils.report.tables.power_table import power_table
+    from utils.report.tables.tables import power_table
 
     design = Design(
         sd=question.sd,

@@ -73,7 +73,7 @@ def report_speed(command: "ValCommand") -> None:
 def report_further(command: "ValCommand", judged: "Evaluation") -> None:
     """Print the thresholds and write the page, as asked for."""
     from commands.val.report import analyse_evaluation, write_evaluation_report
-    from utils.report.tables.threshold_table import threshold_table
+    from utils.report.tables.tables import threshold_table
 
     analysis = analyse_evaluation(judged)
     if command.threshold_report:

@@ -27,9 +27,9 @@ from benchmarks.compiled_step import compiled_figures
 from benchmarks.measure import Figure, alternate, clock_milliseconds, compared, milliseconds, report
 from benchmarks.training_problem import TrainingProblem
 from configs.schema.train import EmaSettings, SgdSettings, TrainSettings
-from utils.engine.ema import ModelEma, ema_decay
 from utils.engine.learner import Learner
-from utils.engine.optimizer import build_optimizer
+from utils.engine.optimization.ema import ModelEma, ema_decay
+from utils.engine.optimization.optimizer import build_optimizer
 from utils.engine.precision import autocast
 from utils.runtime.machine.device import cpu_computes_bf16
 from utils.runtime.machine.memory import reuse_freed_memory

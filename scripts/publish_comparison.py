@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from commands.compare.publication import publish
-from utils.report.tables.verdict_table import verdict_table
+from utils.report.tables.tables import verdict_table
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
 

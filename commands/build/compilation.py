@@ -3,8 +3,7 @@
 import torch
 
 from configs.schema.train import TrainSettings
-from utils.engine.compile_cost import require_earned
-from utils.engine.compiled import Compiler
+from utils.engine.compiled import Compiler, require_earned
 from utils.runtime.distributed.ranks import Ranks
 from utils.runtime.errors import UserError
 from utils.runtime.machine.compiler import require_compiler

@@ -25,7 +25,7 @@ from models.weights.metadata import checkpoint_metadata, current_metadata
 from models.weights.transfer import TransferReport, transfer
 from utils.checkpoint.torch_file import FOREIGN_SUFFIXES, ForeignCheckpoint, read_torch_file
 from utils.checkpoint.weights import load_weights
-from utils.engine.layer_rules import LayerRules
+from utils.engine.optimization.layer_rules import LayerRules
 from utils.export.trust import require_data
 from utils.runtime.errors import UserError
 from utils.runtime.machine.environment import describe_program

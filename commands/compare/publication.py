@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from commands.compare.run import REPORT_NAME, RESULT_NAME
-from utils.report.tables.verdict_table import verdict_page
+from utils.report.tables.tables import verdict_page
 from utils.runtime.errors import UserError
 
 KIB = 1024

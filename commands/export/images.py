@@ -1,7 +1,8 @@
-"""The pictures that an export is checked and calibrated on."""
+"""The pictures that an export is checked and calibrated on, and what int8 costs on them."""
 
 import logging
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from commands.build.detector import LoadedDetector
+from commands.build.evaluation import evaluate_once
+from commands.build.exported import ExportedDetector
+from commands.build.predictor import prediction_settings
 from commands.build.stored_settings import stored_settings
-from commands.export.cli import DataSplit
+from commands.export.cli import DataSplit, ExportCommand
 from configs.errors import ConfigError
 from configs.reading.load import experiment_from_mapping, load_dataset
 from configs.schema.data import Dataset
@@ -19,6 +23,7 @@ from data.images.io import read_image
 from data.loading.framing import Framing
 from data.records.load import SplitName, load_split
 from data.synthetic import CLASS_NAMES, render_scene
+from models.weights.checkpoint import check_class_names
 from utils.runtime.errors import UserError
 from utils.structures.batch import Batch
 from utils.structures.images import ImageArray
@@ -129,3 +134,34 @@ def _spread(items: Sequence[Any], count: int) -> list[Any]:
     """Return at most `count` items at equal distances."""
     places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[place] for place in places]
+
+
+def int8_cost(
+    command: ExportCommand, loaded: LoadedDetector, write_cells: Callable[[Path], None]
+) -> str:
+    """Judge both as val.py does and return the AP and their difference in words.
+
+    Args:
+        command: `data`, which is set, and the settings but those of section `eval`.
+        loaded: the weights.
+        write_cells: writes the int8 network without suppression to an .onnx file.
+
+    Raises:
+        UserError, ConfigError: the data cannot be used with these weights.
+    """
+    if command.data is None:
+        raise ValueError("there is no data to judge on")
+    named = command.data
+    split = load_split(load_dataset(named.data), named.split)
+    check_class_names(loaded.class_names, split.class_names, source=str(command.weights))
+    others = [each for each in command.overrides if not each.startswith("eval.")]
+    experiment = prediction_settings(loaded, others, like_val=True)
+    single, _ = evaluate_once(loaded.own_detector(command.weights), split, experiment)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "int8.onnx"
+        write_cells(path)
+        int8, _ = evaluate_once(ExportedDetector(path), split, experiment)
+    return (
+        f"AP on {named.data}/{named.split}: float32 {single.map50_95:.4f}, "
+        f"int8 {int8.map50_95:.4f}, difference {int8.map50_95 - single.map50_95:+.4f}"
+    )

@@ -20,8 +20,7 @@ from commands.build.detector import LoadedDetector, load_detector
 from commands.build.predictor import category_ids, prediction_settings
 from commands.export.check import check, references
 from commands.export.cli import ExportCommand, Format
-from commands.export.images import calibration_batches, check_batches, check_pictures
-from commands.export.int8_cost import int8_cost
+from commands.export.images import calibration_batches, check_batches, check_pictures, int8_cost
 from configs.errors import ConfigError
 from configs.schema import Experiment
 from data.images.letterbox import PAD_COLOUR

@@ -8,9 +8,8 @@ from commands.build.detector import build_training_detector
 from configs.reading.derive import derive
 from configs.reading.load import load_experiment
 from data.records.load import load_split
-from utils.engine.diagnosis import diagnose
+from utils.engine.diagnosis import diagnose, load_replay
 from utils.engine.learner import Learner
-from utils.engine.replay_file import load_replay
 from utils.runtime.errors import UserError
 from utils.runtime.files.run_folder import open_run_folder
 from utils.runtime.machine.device import choose_device

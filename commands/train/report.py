@@ -15,7 +15,7 @@ from configs.reading.load import LoadedExperiment
 from configs.schema.branch_loss import FocalLossSettings
 from configs.schema.loss import LossSettings
 from data.loading.loader import TrainBatches
-from utils.engine.summary import TrainingSummary
+from utils.engine.run import TrainingSummary
 from utils.report.drawing import (
     Picture,
     data_uri,

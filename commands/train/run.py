@@ -37,7 +37,7 @@ from utils.checkpoint.state import has_state
 from utils.engine.compiled import Compiler
 from utils.engine.hook import Hook
 from utils.engine.learner import Learner
-from utils.engine.summary import TrainingSummary
+from utils.engine.run import TrainingSummary
 from utils.engine.trainer import Trainer
 from utils.metrics.results_json import results_json
 from utils.runtime.distributed.ranks import ALONE, Ranks

@@ -13,10 +13,11 @@ from pydantic import ValidationError
 from configs.errors import ConfigError
 from configs.origins import Source, display_name
 from configs.reading.design_checks import check_arms, check_search
-from configs.reading.design_files import StatedDesign, read_design
+from configs.reading.design_files import StatedDesign, laid_over, read_design
 from configs.reading.load import LoadedExperiment, load_experiment
 from configs.reading.locate import find_yaml
-from configs.reading.overrides import as_overrides, merged, nested
+from configs.reading.merge import merge_stated
+from configs.reading.overrides import as_overrides, nested
 from configs.reading.yaml_reader import parse_value
 from configs.schema.comparison import ComparisonSettings
 from configs.schema.tuning import UNION_TAGS, Overrides
@@ -58,8 +59,8 @@ class LoadedDesign:
             arm: its name.
             extra: settings that go before the arm's own, such as those of a trial.
         """
-        shared = merged(self.settings.settings, self.settings.arms[arm])
-        return as_overrides(merged(shared, extra or {}))
+        shared = merge_stated(nested(self.settings.settings), nested(self.settings.arms[arm]))
+        return as_overrides(merge_stated(shared, nested(extra or {})))
 
 
 def load_design(path: str | Path, overrides: Sequence[str] = ()) -> LoadedDesign:
@@ -115,8 +116,7 @@ def _apply(values: Overrides, override: str) -> None:
     stated: Overrides = nested({key: value})
     if key.split(".")[0] not in ComparisonSettings.model_fields:
         stated = {"settings": stated}
-        values["settings"] = nested(values.get("settings") or {})
-    values.update(merged(values, stated))
+    values.update(laid_over(values, stated))
 
 
 def _validated(design: StatedDesign) -> ComparisonSettings:

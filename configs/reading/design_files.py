@@ -8,9 +8,14 @@ from typing import Any
 from configs.errors import ConfigError
 from configs.origins import KeyPath, Source, display_name
 from configs.reading.locate import find_yaml
-from configs.reading.overrides import merged, nested
+from configs.reading.merge import merge_stated
+from configs.reading.overrides import nested
 from configs.reading.yaml_reader import read_yaml
+from configs.schema.comparison import ComparisonSettings
+from configs.schema.keys import Group
 from configs.schema.tuning import Overrides
+
+_DESIGN = Group(variants=(ComparisonSettings,))
 
 
 @dataclass(frozen=True)
@@ -61,10 +66,28 @@ def _read(path: Path, open_files: tuple[Path, ...]) -> StatedDesign:
     inherited = {key: value for key, value in below.values.items() if key != "name"}
     return StatedDesign(
         path,
-        merged(_spelled_out(inherited), _spelled_out(values)),
+        laid_over(inherited, values),
         {**below.places, **places},
         here.parent if "experiment" in values else below.experiment_folder,
     )
+
+
+def laid_over(lower: Overrides, upper: Overrides) -> Overrides:
+    """Return a design laid over another one; settings and arms are settings of an experiment."""
+    lower, upper = _spelled_out(lower), _spelled_out(upper)
+    result = merge_stated(lower, upper, _DESIGN)
+    for key in {"settings", "arms"} & lower.keys() & upper.keys():
+        below, above = lower[key], upper[key]
+        if isinstance(below, dict) and isinstance(above, dict):
+            result[key] = merge_stated(below, above) if key == "settings" else _arms(below, above)
+    return result
+
+
+def _arms(lower: Overrides, upper: Overrides) -> Overrides:
+    both = {
+        name: merge_stated(lower[name] or {}, upper[name] or {}) for name in lower if name in upper
+    }
+    return {**lower, **upper, **both}
 
 
 def _spelled_out(values: Overrides) -> Overrides:

@@ -1,10 +1,20 @@
-"""Laying settings over each other: defaults, bases, the experiment, the command line."""
+"""Laying settings over each other, for experiments and for the designs of comparisons alike.
 
+The layers of an experiment (defaults, bases, the file, the command line) are laid over complete
+settings. A design, its bases and its arms state only what differs: the same rules, but nothing is
+filled in that nobody stated.
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from configs.origins import DEFAULT, KeyPath, Layer, Source, leaves
 from configs.schema.keys import ROOT, Group, group_of
 from configs.schema.settings import Settings
+
+
+_NO_GROUP = Group(variants=())
 
 
 def schema_defaults() -> Layer:
@@ -20,30 +30,48 @@ def merge(lower: Layer, upper: Layer) -> None:
     Where `upper` picks another variant of a choice (`name: focal` over `name: bce`), the keys in
     the new variant's `carried` keep their inherited value, the others start from its defaults.
     """
-    _merge_group(lower, upper, (), ROOT)
+    _merge_group(lower, upper, (), ROOT, complete=True)
 
 
-def _merge_group(lower: Layer, upper: Layer, path: KeyPath, group: Group) -> None:
+def merge_stated(
+    lower: Mapping[str, Any], upper: Mapping[str, Any], group: Group = ROOT
+) -> dict[str, Any]:
+    """Return nested settings `upper` laid over `lower` by the rules of `merge`.
+
+    What neither states stays unstated; mappings that the schema does not know are merged by key.
+    """
+    result = Layer(values=deepcopy(dict(lower)))
+    _merge_group(result, Layer(values=deepcopy(dict(upper))), (), group, complete=False)
+    return result.values
+
+
+def _merge_group(
+    lower: Layer, upper: Layer, path: KeyPath, group: Group, *, complete: bool
+) -> None:
     stated: dict[str, Any] = _at(upper, path)
-    _switch_variant(lower, stated, path, group)
+    _switch_variant(lower, stated, path, group, complete=complete)
     for name, value in stated.items():
         inner = (*path, name)
-        below = group.child(name)
+        below = group.child(name) or (None if complete else _NO_GROUP)
         if below is None or not isinstance(value, dict):
             _replace(lower, upper, inner, value)
             continue
         if not isinstance(_at(lower, path).get(name), dict):
             lower.put(inner, {}, upper.source(inner))
         lower.sources[inner] = upper.source(inner)
-        _merge_group(lower, upper, inner, below)
+        _merge_group(lower, upper, inner, below, complete=complete)
 
 
-def _switch_variant(lower: Layer, stated: dict[str, Any], path: KeyPath, group: Group) -> None:
+def _switch_variant(
+    lower: Layer, stated: dict[str, Any], path: KeyPath, group: Group, *, complete: bool
+) -> None:
     key = group.discriminator
     current = _at(lower, path)
     if key is None:
-        if not current and path:
+        if complete and not current and path:
             _fill_defaults(lower, path, group.variants[0])
+        return
+    if not complete and key not in stated:
         return
     old = group.variant(current[key]) if key in current else None
     new = group.variant(stated[key]) if key in stated else old or group.default_variant()
@@ -51,7 +79,8 @@ def _switch_variant(lower: Layer, stated: dict[str, Any], path: KeyPath, group: 
         return
     for name in [n for n in current if n not in new.carried]:
         lower.drop((*path, name))
-    _fill_defaults(lower, path, new)
+    if complete:
+        _fill_defaults(lower, path, new)
 
 
 def _fill_defaults(layer: Layer, path: KeyPath, model: type[Settings]) -> None:

@@ -25,11 +25,11 @@ from data.formats.coco_boxes import (
     to_xyxy,
 )
 from data.formats.coco_categories import match_categories
-from data.formats.coco_writer import coco_document
 from data.formats.files import SplitFiles, list_images, read_required, require_folder
 from data.formats.label_report import decide
 from data.formats.rows import NO_AREA, RawImage, RawRow, RawSplit
 from data.formats.sources import MOVED
+from data.formats.writers.coco_writer import coco_document
 from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import write_atomically
 from utils.runtime.files.json_file import parse_json

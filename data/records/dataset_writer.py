@@ -7,10 +7,10 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
-from data.formats.coco_writer import write_coco
 from data.formats.copies import distinct_names
-from data.formats.voc_writer import write_voc
-from data.formats.yolo_writer import write_yolo
+from data.formats.writers.coco_writer import write_coco
+from data.formats.writers.voc_writer import write_voc
+from data.formats.writers.yolo_writer import write_yolo
 from data.records.split import Split
 from utils.runtime.errors import UserError
 from utils.structures.images import Record

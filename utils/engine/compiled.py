@@ -1,10 +1,15 @@
-"""The training step compiled: network, and on CUDA the loss too.
+"""The training step compiled: network, and on CUDA the loss too; and whether that pays.
+
+A resumed training has to decide as the first start did, so nothing is timed here. The figures are
+those of `benchmarks/step.py --compile --graphs yolov5n`: float32, one thread. What is saved grows
+with the pixels of a batch, by this rule from 320 px and 16 images down to an eighth of that.
 
 What is compiled is a copy of the program, not of the network: weights, names in state dicts and
 every other caller of the network stay as they are.
 """
 
 import logging
+import math
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -14,11 +19,50 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from configs.schema.train import TrainSettings
 from utils.engine.ddp import Forward
 from utils.engine.protocols import Criterion
+from utils.runtime.errors import UserError
 from utils.runtime.machine.compiler import EXACT_OPTION, GRAPHS_OPTION, compiling
 from utils.structures.batch import Targets
 from utils.structures.loss_terms import LossTerms
+
+CPU_COMPILE_S = 100.0
+"""The first step, with nothing in torch's cache: two cores compiled."""
+CPU_SAVED_S = 0.07
+"""Saved per million pixels of a batch, of the 0.52 s that they take."""
+
+
+def require_earned(settings: TrainSettings, device: torch.device, batches_per_epoch: int) -> None:
+    """Refuse to compile for a training that would be done earlier without.
+
+    On a GPU nothing is refused: it was not measured there.
+
+    Args:
+        settings: of the training.
+        device: that computes.
+        batches_per_epoch: of `batch_size` images; smaller ones are not compiled.
+
+    Raises:
+        UserError: too few batches.
+    """
+    batches, needed = settings.epochs * batches_per_epoch, batches_to_earn(settings)
+    if device.type != "cpu" or batches >= needed:
+        return
+    saved = CPU_COMPILE_S / needed
+    raise UserError(
+        f"train.compile={settings.compile}: to compile takes about {CPU_COMPILE_S:.0f} s on a CPU "
+        f"and saves about {saved:.2g} s a batch, so it pays from {needed} whole batches on; this "
+        f"training has {batches}, {settings.epochs} epochs of {batches_per_epoch}; state "
+        "train.compile=off"
+    )
+
+
+def batches_to_earn(settings: TrainSettings) -> int:
+    """Return how many batches save on a CPU what compiling takes."""
+    megapixels = settings.batch_size * settings.image_size**2 / 1e6
+    return math.ceil(CPU_COMPILE_S / (CPU_SAVED_S * megapixels))
+
 
 logger = logging.getLogger(__name__)
 

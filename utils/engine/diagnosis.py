@@ -1,16 +1,88 @@
-"""Where a NaN or an infinity began: a second pass over the batch that brought it."""
+"""Where a NaN or an infinity began, how that is told, and the file to look at it again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from utils.checkpoint.tensor_file import format_tensor_file, read_tensor_file
+from utils.checkpoint.tree import flatten, unflatten
 from utils.engine.compiled import uncompiled
+from utils.engine.guard import name_images
 from utils.engine.learner import Learner
-from utils.structures.batch import Batch
+from utils.engine.loss_log import REMEDY, NotFiniteError
+from utils.engine.protocols import BatchSource
+from utils.runtime.errors import UserError
+from utils.runtime.files.atomic import write_atomically
+from utils.runtime.files.run_folder import RunFolder
+from utils.structures.batch import Batch, Targets
+from utils.structures.images import ImageMeta
 from utils.structures.loss_terms import LossTerms
+
+KIND = "batch to replay"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """One batch, the iteration it belongs to (from 0) and the states it met."""
+
+    batch: Batch
+    iteration: int
+    model: Mapping[str, Tensor]
+    criterion: Mapping[str, Tensor]
+
+
+def save_replay(path: Path, replay: Replay) -> None:
+    """Write a replay; its folder is created.
+
+    Raises:
+        UserError: not writable or full.
+    """
+    targets = replay.batch.targets
+    values, tensors = flatten(
+        {
+            "iteration": replay.iteration,
+            "images": replay.batch.images,
+            "targets": [targets.boxes, targets.labels, targets.image_index],
+            "metas": [asdict(meta) for meta in replay.batch.metas],
+            "model": dict(replay.model),
+            "criterion": dict(replay.criterion),
+        }
+    )
+    header = {"kind": KIND, "format_version": FORMAT_VERSION, "values": values}
+    try:
+        path.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    write_atomically(path, format_tensor_file(tensors, header))
+
+
+def load_replay(path: Path) -> Replay:
+    """Return what `save_replay` wrote.
+
+    Raises:
+        UserError: missing, damaged, or another kind of file.
+    """
+    tensors, header = read_tensor_file(path)
+    if header.get("kind") != KIND or header.get("format_version") != FORMAT_VERSION:
+        raise UserError(f"{path} is no batch to replay (version {FORMAT_VERSION})")
+    content: dict[str, Any] = unflatten(header["values"], tensors)
+    boxes, labels, image_index = content["targets"]
+    return Replay(
+        batch=Batch(
+            images=content["images"],
+            targets=Targets(boxes=boxes, labels=labels, image_index=image_index),
+            metas=tuple(ImageMeta(**meta) for meta in content["metas"]),
+        ),
+        iteration=content["iteration"],
+        model=content["model"],
+        criterion=content["criterion"],
+    )
 
 
 def diagnose(learner: Learner, batch: Batch, iteration: int) -> str:
@@ -90,3 +162,68 @@ def _unchanged(module: Any) -> Iterator[None]:
 
 def _is_finite(tensor: Tensor) -> bool:
     return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+
+
+class Explanation:
+    """Says where a batch that is not finite went wrong, and saves it in the run's folder."""
+
+    def __init__(self, learner: Learner, folder: RunFolder, batches_per_epoch: int) -> None:
+        self._learner = learner
+        self._folder = folder
+        self._batches_per_epoch = batches_per_epoch
+
+    def __call__(self, batch: Batch, iteration: int, problem: str) -> str:
+        """Return problem, place, step, first bad tensor, images and the file, in one line."""
+        epoch, number = divmod(iteration, self._batches_per_epoch)
+        place = f"epoch {epoch + 1}, batch {number + 1}"
+        at = "" if place in problem else f" at {place}"
+        return (
+            f"{problem}{at}; step {self._learner.step + 1}, {self._beginning(batch, iteration)}"
+            f"images {name_images(batch)}; {self._save(batch, iteration, epoch, number)}"
+        )
+
+    def _beginning(self, batch: Batch, iteration: int) -> str:
+        """Return where it began. Of several processes one alone cannot compute; a replay can."""
+        ranks = self._learner.ranks
+        if ranks.size > 1:
+            return f"process {ranks.rank} of {ranks.size} had "
+        return f"began in {diagnose(self._learner, batch, iteration)}, "
+
+    def _save(self, batch: Batch, iteration: int, epoch: int, number: int) -> str:
+        rank = self._learner.ranks.rank
+        name = f"epoch{epoch + 1}-batch{number + 1}" + (f"-process{rank}" if rank else "")
+        path = self._folder.not_finite / f"{name}.safetensors"
+        replay = Replay(
+            batch=batch,
+            iteration=iteration,
+            model=self._learner.model.state_dict(),
+            criterion=self._learner.criterion_state(),
+        )
+        try:
+            save_replay(path, replay)
+        except UserError as error:
+            return str(error)
+        return f"look at it with train.py --replay {path}"
+
+
+def explain_stop(
+    error: NotFiniteError,
+    learner: Learner,
+    batches: BatchSource,
+    folder: RunFolder,
+    place: tuple[int, int],
+) -> NotFiniteError:
+    """Return the error that ends a training, with all that is to be said about it.
+
+    Args:
+        error: what was noticed.
+        learner: as it was left.
+        batches: of the training; the batch is made once more.
+        folder: of the run.
+        place: epoch and batch, both from 0.
+    """
+    epoch, number = place[0], min(place[1], len(batches) - 1)
+    batch = next(iter(batches.epoch(epoch, start=number)))
+    explain = Explanation(learner, folder, len(batches))
+    text = explain(batch, epoch * len(batches) + number, str(error))
+    return NotFiniteError(f"{text}; {REMEDY}", number)

@@ -1,6 +1,11 @@
-"""Batches whose loss or gradient is NaN or infinite: left out, or the end of the training."""
+"""Batches and steps that are NaN or infinite: left out, refused, or the end of the training.
+
+To ask a GPU for a number is to wait until all work before is done. So the GPU refuses by itself
+every step from the first bad one on, and is asked now and then whether it did.
+"""
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.engine.loss_log import NotFiniteError
+from utils.engine.loss_log import READ_EVERY, NotFiniteError
 from utils.structures.batch import Batch
 
 logger = logging.getLogger(__name__)
@@ -68,3 +73,58 @@ def name_images(batch: Batch) -> str:
     names = [Path(meta.path).name for meta in batch.metas]
     more = f" and {len(names) - SHOWN_IMAGES} more" if len(names) > SHOWN_IMAGES else ""
     return ", ".join(names[:SHOWN_IMAGES]) + more
+
+
+PROBLEM = "gradient is not finite"
+
+
+class FiniteSteps:
+    """Lets `optimizer` step only as long as all gradients were finite."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, *, batches_per_epoch: int) -> None:
+        self._optimizer = optimizer
+        self._batches_per_epoch = batches_per_epoch
+        self._unread: list[tuple[int, Tensor]] = []
+        self.refused = 0
+        """Steps that the last `read` found refused."""
+
+    def admit(self, norm: Tensor, iteration: int, *, at_once: bool) -> None:
+        """Judge the gradient norm () of the step that comes next.
+
+        With `at_once`, or where the optimizer cannot refuse on its device, this waits for it.
+
+        Raises:
+            NotFiniteError: the gradient is bad, or without `at_once` that of a step before.
+        """
+        if at_once or not getattr(self._optimizer, "_step_supports_amp_scaling", False):
+            if not math.isfinite(float(norm)):
+                raise NotFiniteError(PROBLEM)
+            return
+        is_bad = (~torch.isfinite(norm)).float()
+        if self._unread:
+            is_bad = torch.maximum(is_bad, self._unread[-1][1])
+        self._unread.append((iteration, is_bad))
+        # What torch's gradient scaler tells a fused optimizer: skip this step if it is 1.
+        self._optimizer.grad_scale = None  # type: ignore[attr-defined]
+        self._optimizer.found_inf = is_bad  # type: ignore[attr-defined]
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether `read` has waited long enough."""
+        return len(self._unread) >= READ_EVERY
+
+    def read(self) -> None:
+        """Ask about all steps since the last time; waits for the device if there were any.
+
+        Raises:
+            NotFiniteError: names the batch of the first one refused; weights are as before it.
+        """
+        if not self._unread:
+            return
+        flags = torch.stack([flag for _, flag in self._unread]).tolist()
+        iterations = [iteration for iteration, _ in self._unread]
+        self._unread.clear()
+        self.refused = sum(flag > 0 for flag in flags)
+        if self.refused:
+            first = iterations[len(flags) - self.refused]
+            raise NotFiniteError(PROBLEM, first % self._batches_per_epoch)

@@ -11,22 +11,21 @@ from torch import Tensor, nn
 from configs.schema.train import TrainSettings
 from utils.engine.compiled import Compiler
 from utils.engine.ddp import JointForward
-from utils.engine.ema import ModelEma
-from utils.engine.finite_steps import FiniteSteps
-from utils.engine.gradients import Gradients
-from utils.engine.guard import FiniteGuard
-from utils.engine.layer_rules import LayerControl, LayerRules
+from utils.engine.guard import FiniteGuard, FiniteSteps
 from utils.engine.loss_log import NotFiniteError, require_finite_terms
 from utils.engine.micro_batches import MicroBatches
-from utils.engine.optimizer import (
+from utils.engine.optimization.ema import ModelEma
+from utils.engine.optimization.gradients import Gradients
+from utils.engine.optimization.layer_rules import LayerControl, LayerRules
+from utils.engine.optimization.optimizer import (
     build_optimizer,
     load_optimizer_state,
     optimizer_state,
     set_rates,
 )
+from utils.engine.optimization.schedule import Rates, RateSchedule
 from utils.engine.precision import autocast, choose_precision, gradient_scaler
 from utils.engine.protocols import Criterion
-from utils.engine.schedule import Rates, RateSchedule
 from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.seeding import derive_seed, seed_process
 from utils.structures.batch import Batch, Targets

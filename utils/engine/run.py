@@ -1,4 +1,4 @@
-"""A training under way, as its hooks see it: where it is, what it reached, how to end it."""
+"""A run as its hooks see it, and how it ended."""
 
 import math
 from collections.abc import Mapping
@@ -15,6 +15,30 @@ from utils.engine.learner import Learner
 from utils.engine.loss_log import LossLog
 from utils.runtime.files.run_folder import RunFolder
 from utils.structures.results import EvalResult
+
+
+class TrainingStopped(KeyboardInterrupt):
+    """The person or the system asked to stop; the state was saved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSummary:
+    """The figures of a training that came to its end."""
+
+    epochs: int
+    """Epochs trained."""
+    steps: int
+    """Optimizer steps."""
+    images_per_second: float
+    """Over all training, without validation."""
+    seconds: float
+    """Of training, without validation."""
+    best_epoch: int | None
+    """Epoch of best.safetensors, from 1; None without validation data: the last one is saved."""
+    best_result: Mapping[str, Any] | None
+    """EvalResult.to_json() of that epoch."""
+    batches_left_out: int
+    """Whose loss or gradient was not finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from utils.checkpoint.state import save_state
-from utils.engine.explanation import Explanation, explain_stop
+from utils.engine.diagnosis import Explanation, explain_stop
 from utils.engine.hook import Hook
 from utils.engine.hook_calls import HookCalls
 from utils.engine.learner import Learner
@@ -22,8 +22,7 @@ from utils.engine.loss_log import LossLog, NotFiniteError, require_finite_state
 from utils.engine.micro_batches import too_little_memory
 from utils.engine.protocols import BatchSource, Evaluate
 from utils.engine.restore import in_todays_form, restore
-from utils.engine.run import Best, Run
-from utils.engine.summary import TrainingStopped, TrainingSummary
+from utils.engine.run import Best, Run, TrainingStopped, TrainingSummary
 from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.files.run_folder import RunFolder
 from utils.runtime.interrupt import StopRequest, StopWaiting

@@ -18,8 +18,8 @@ import numpy as np
 import yaml
 
 from commands.predict.outputs.output import write_file
-from data.formats.coco_writer import coco_document
-from data.formats.yolo_writer import yolo_rows
+from data.formats.writers.coco_writer import coco_document
+from data.formats.writers.yolo_writer import yolo_rows
 from data.sources.frame import Frame
 from utils.report.drawing import encode_jpeg
 from utils.runtime.files.atomic import cannot_write

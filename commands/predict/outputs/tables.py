@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from commands.predict.outputs.output import write_file
-from data.formats.yolo_writer import yolo_rows
+from data.formats.writers.yolo_writer import yolo_rows
 from data.sources.frame import Frame
 from utils.metrics.rows import detection_rows
 from utils.runtime.files.atomic import cannot_write, write_atomically

@@ -71,6 +71,32 @@ def test_another_variant_inherits_nothing(design: Callable[..., Path]) -> None:
     assert not any("gamma" in text for text in loaded.overrides("bce"))
 
 
+def test_a_gain_for_all_arms_holds_for_arms_with_another_loss(design: Callable[..., Path]) -> None:
+    loaded = load_design(design(), ["loss.objectness.gain=3"])
+    gains = {name: arm.experiment.loss.objectness.gain for name, arm in loaded.arms.items()}
+    assert gains == {"bce": 3.0, "focal": 3.0}
+
+
+def test_a_design_based_on_another_follows_the_rules_of_experiments(
+    design: Callable[..., Path], write: Write
+) -> None:
+    design()
+    based = """\
+base: design.yaml
+settings: {train.epochs: 9, loss.objectness.gain: 2}
+arms:
+  focal: {loss.objectness.gamma: 2}
+  poly: {loss.objectness: {name: poly}}
+"""
+    loaded = load_design(write("based.yaml", based))
+    losses = {name: arm.experiment.loss.objectness for name, arm in loaded.arms.items()}
+    assert [loss.gain for loss in losses.values()] == [2.0, 2.0, 2.0]
+    assert [loss.name for loss in losses.values()] == ["bce", "focal", "poly"]
+    assert losses["focal"].model_dump()["gamma"] == 2
+    assert losses["focal"].model_dump()["alpha"] is None
+    assert {arm.experiment.train.epochs for arm in loaded.arms.values()} == {9}
+
+
 def test_trials_go_before_the_arm(design: Callable[..., Path]) -> None:
     loaded = load_design(design())
     stated = loaded.overrides("focal", {"loss.objectness.gamma": 2})

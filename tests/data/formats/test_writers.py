@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from configs.schema.data import CocoDataset, CocoSplit, VocDataset, YoloDataset
-from data.formats.coco_writer import write_coco
-from data.formats.voc_writer import write_voc
-from data.formats.yolo_writer import write_yolo
+from data.formats.writers.coco_writer import write_coco
+from data.formats.writers.voc_writer import write_voc
+from data.formats.writers.yolo_writer import write_yolo
 from data.records.load import load_split
 from tests.data.formats.tiny import NAMES, write_image
 from utils.runtime.errors import UserError

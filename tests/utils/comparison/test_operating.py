@@ -8,8 +8,8 @@ import pytest
 from tests.utils.comparison.detection_problem import random_rows
 from tests.utils.metrics.scored_rows import random_scored, scored
 from utils.comparison.statistics.match_table import match_table
-from utils.comparison.statistics.precision_curve import mean_precision
 from utils.comparison.statistics.weighted_ap import mean_over_classes, weighted_class_ap
+from utils.comparison.summary.curves import mean_precision
 from utils.metrics.operating_points import false_alarms_at_recall, recall_at_false_alarms
 from utils.metrics.optimal_lrp import optimal_lrp
 from utils.metrics.scored import ScoredDetections

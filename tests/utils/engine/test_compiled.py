@@ -31,9 +31,9 @@ from tests.utils.engine.toy import (
     toy_trainer,
 )
 from utils.engine.compiled import Compiler, uncompiled
-from utils.engine.layer_rules import LayerRules
 from utils.engine.learner import Learner
 from utils.engine.loss_log import NotFiniteError
+from utils.engine.optimization.layer_rules import LayerRules
 from utils.engine.trainer import Trainer
 from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.errors import UserError

@@ -15,11 +15,10 @@ from configs.schema.train import WarmupSettings
 from tests.utils.engine.test_resume import KilledError, bits, dies_before, outcome
 from tests.utils.engine.toy import ToyModel, toy_batch, toy_criterion, toy_settings, toy_trainer
 from utils.checkpoint.state import load_state
-from utils.engine.diagnosis import diagnose
+from utils.engine.diagnosis import diagnose, load_replay
 from utils.engine.guard import MOST_IN_A_ROW
 from utils.engine.learner import Learner
 from utils.engine.loss_log import NotFiniteError
-from utils.engine.replay_file import load_replay
 from utils.structures.batch import Targets
 from utils.structures.loss_terms import LossTerms
 

@@ -7,7 +7,7 @@ import yaml
 from torch import nn
 
 from models.detector import build_detector
-from utils.engine.optimizer import split_parameters
+from utils.engine.optimization.optimizer import split_parameters
 
 GRAPHS = Path(__file__).parents[3] / "configs" / "models"
 

@@ -15,9 +15,9 @@ from models.losses import build_criterion
 from tests.models.factories import tiny_detector
 from tests.processes import in_processes
 from tests.utils.metrics.problems import random_problem
-from utils.engine.layer_rules import LayerRules
 from utils.engine.learner import Learner
 from utils.engine.loss_log import NotFiniteError
+from utils.engine.optimization.layer_rules import LayerRules
 from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.structures.batch import Batch, Targets
 from utils.structures.images import ImageMeta

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from configs.schema.train import AdamSettings, AdamWSettings, SgdSettings
 from tests.utils.engine.toy import BATCHES, ToyBatches, toy_trainer
-from utils.engine.summary import TrainingStopped
+from utils.engine.run import TrainingStopped
 from utils.runtime.errors import UserError
 
 VARIANTS: dict[str, dict[str, Any]] = {

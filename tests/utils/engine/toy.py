@@ -10,15 +10,13 @@ from torch import Tensor, nn
 
 from configs.schema.train import EmaSettings, TrainSettings, WarmupSettings
 from utils.engine.hook import Hook
-from utils.engine.hooks.best_weights import BestWeights
-from utils.engine.hooks.checkpoints import PeriodicCheckpoints
+from utils.engine.hooks.checkpoints import BestWeights, EarlyStopping, PeriodicCheckpoints
 from utils.engine.hooks.console import Console
 from utils.engine.hooks.csv_history import CsvHistory
-from utils.engine.hooks.early_stopping import EarlyStopping
 from utils.engine.hooks.loss_budget import LossBudgetLog, MeasureBudget
 from utils.engine.hooks.tensorboard import TensorBoard
-from utils.engine.layer_rules import LayerRules
 from utils.engine.learner import Learner
+from utils.engine.optimization.layer_rules import LayerRules
 from utils.engine.protocols import Criterion, Evaluate
 from utils.engine.trainer import Trainer
 from utils.runtime.files.run_folder import RunFolder

@@ -9,10 +9,9 @@ import numpy as np
 from utils.comparison.runs.run_record import RunRecord
 from utils.comparison.statistics.bootstrap import image_weights
 from utils.comparison.statistics.match_table import MatchTable
-from utils.comparison.statistics.precision_curve import mean_precision
 from utils.comparison.summary.budget_course import budget_by_epoch, course
+from utils.comparison.summary.curves import f1_curve, mean_precision, score_by_overlap
 from utils.comparison.summary.run_numbers import SCORE_FLOOR, recalibrated
-from utils.comparison.summary.score_curves import f1_curve, score_by_overlap
 from utils.metrics.calibration import reliability
 from utils.metrics.rows import Floats
 from utils.metrics.scored import ScoredDetections, scored_detections

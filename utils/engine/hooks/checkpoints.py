@@ -1,8 +1,11 @@
-"""When the state of a training is written."""
+"""What is kept of a run on disk: the best weights and the state; and when it ends early."""
 
 import logging
 import time
+from collections.abc import Mapping
+from typing import Any
 
+from utils.checkpoint.weights import save_weights
 from utils.engine.hook import Hook
 from utils.engine.run import Run
 from utils.structures.loss_terms import LossTerms
@@ -34,3 +37,76 @@ class PeriodicCheckpoints(Hook):
     def _ask(self, run: Run) -> None:
         run.save()
         self._saved_at = time.monotonic()
+
+
+class BestWeights(Hook):
+    """Writes best.safetensors whenever an epoch beats all before; without validation the last one.
+
+    `metadata` goes into the file.
+    """
+
+    def __init__(self, metadata: Mapping[str, Any]) -> None:
+        self._metadata = metadata
+        self._written: int | None = None
+        """Epoch, from 1, of the weights in the file."""
+
+    def after_epoch(self, run: Run) -> None:
+        """Keep the weights of the epoch if they are the best."""
+        if run.is_best:
+            self._write(run)
+
+    def after_training(self, run: Run) -> None:
+        """Keep the last weights of a training that was not evaluated epoch by epoch."""
+        wanted = run.epoch if run.best is None else run.best.epoch
+        if run.is_finished and self._written != wanted:
+            self._write(run)
+
+    def _write(self, run: Run) -> None:
+        score = None if run.best is None else run.best.score
+        metadata = {**self._metadata, "epoch": run.epoch, "map50_95": score}
+        save_weights(run.folder.best, run.average_model.state_dict(), metadata)
+        self._written = run.epoch
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load_state` restores."""
+        return {"written": self._written}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore which epoch the file is of."""
+        self._written = state["written"]
+
+
+class EarlyStopping(Hook):
+    """Ends a training whose best epoch is `patience` epochs ago, patience at least 1.
+
+    Epochs that are not evaluated end nothing.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.latest_epoch: int | None = None
+        """The last epoch that was evaluated, from 1."""
+
+    def before_training(self, run: Run) -> None:
+        """End a training that was resumed after it had ended."""
+        self._stop_if_due(run)
+
+    def after_epoch(self, run: Run) -> None:
+        """End the training if it is time."""
+        if run.metrics["map50_95"] is not None:
+            self.latest_epoch = run.epoch
+            self._stop_if_due(run)
+
+    def _stop_if_due(self, run: Run) -> None:
+        if self.latest_epoch is None or run.best is None:
+            return
+        if self.latest_epoch - run.best.epoch >= self.patience:
+            run.stop(f"no better mAP50-95 for {self.patience} epochs")
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load_state` restores."""
+        return {"latest_epoch": self.latest_epoch}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore the memory; `patience` stays as it is set."""
+        self.latest_epoch = state["latest_epoch"]

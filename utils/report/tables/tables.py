@@ -1,7 +1,10 @@
-"""An `EvalResult` as text for the screen."""
+"""Results, thresholds, verdicts and the power of a comparison as tables of text."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
+from utils.metrics.analysis import Analysis
+from utils.metrics.score_curves import ClassThreshold, mean_f1
 from utils.structures.results import ClassResult, EvalResult
 
 _LONGEST_NAME = 24
@@ -105,3 +108,116 @@ def shortened(name: str) -> str:
         return name
     half = (_LONGEST_NAME - 3) // 2
     return f"{name[: _LONGEST_NAME - 3 - half]}...{name[-half:]}"
+
+
+HEADS = ("class, IoU 0.50", "objects", "best score", "nearly best", "F1", "precision", "recall")
+
+
+def threshold_table(analysis: Analysis, class_names: Sequence[str]) -> str:
+    """Return a line per class, and what one threshold for all classes costs."""
+    shared = analysis.shared_threshold
+    rows = [[*HEADS, f"F1 at {shared:.3f}"]]
+    for name, one in zip(class_names, analysis.thresholds, strict=True):
+        rows.append([shortened(name), *_cells(one), number(_shared(one))])
+    own, common = mean_f1(analysis.thresholds)
+    return (
+        f"{table(rows)}\n\n"
+        f"Mean F1 over classes: {own:.3f} with a threshold each, {common:.3f} with "
+        f"{shared:.3f} for all, which is best for all objects pooled.\n"
+        "nearly best: scores that reach 99 % of the best F1. To use a threshold: "
+        f"predict.py eval.score_threshold={shared:.3f}"
+    )
+
+
+def _cells(one: ClassThreshold) -> list[str]:
+    best, near = one.best, one.nearly_best
+    span = "-" if near is None else f"{near[0]:.3f} to {near[1]:.3f}"
+    if best is None:
+        return [str(one.num_truths), *["-"] * 5]
+    values = map(number, (best.f1, best.precision, best.recall))
+    return [str(one.num_truths), number(best.threshold), span, *values]
+
+
+def _shared(one: ClassThreshold) -> float | None:
+    return one.f1_at_shared if one.num_truths else None
+
+
+class Row(Protocol):
+    """One number of seeds."""
+
+    @property
+    def seeds(self) -> int:
+        """Seeds per arm."""
+        ...
+
+    @property
+    def detectable(self) -> float | None:
+        """Smallest difference found with a probability of 0.8."""
+        ...
+
+    @property
+    def power_at_margin(self) -> float:
+        """Probability of finding a difference of the margin."""
+        ...
+
+    @property
+    def power_of_equivalence(self) -> float:
+        """Probability of showing equivalence of equal arms."""
+        ...
+
+
+def power_table(rows: Sequence[Row], margin: float) -> str:
+    """Return a table with one line a number of seeds."""
+    finds = f"finds {margin:g}"
+    lines = [f"seeds  found with 80 %  {finds:>11}  shows equivalence"]
+    for row in rows:
+        found = "never" if row.detectable is None else f"{row.detectable:.2f} points"
+        lines.append(
+            f"{row.seeds:>5}  {found:>15}  {row.power_at_margin:>11.0%}  "
+            f"{row.power_of_equivalence:>17.0%}"
+        )
+    lines.append(
+        "found with 80 %: smallest true difference that is called better or worse four times in "
+        "five;\nshows equivalence: probability of that verdict where nothing differs.\n"
+        "The test images count as given."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def verdict_table(content: Mapping[str, Any]) -> str:
+    """Return one row an arm; `content` is comparison.json."""
+    level = f"{100 * content['test']['level']:g} %"
+    lines = [
+        f"| arm | mAP50-95 | difference | {level} interval | p | verdict |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, arm in content["arms"].items():
+        mean = f"{arm['map50_95']['mean']:.2f}"
+        if arm["verdict"] == "baseline":
+            lines.append(f"| {name} | {mean} | | | | baseline |")
+            continue
+        low, high = arm["interval"]
+        lines.append(
+            f"| {name} | {mean} | {arm['delta']:+.2f} | {low:+.2f} to {high:+.2f} | "
+            f"{arm['p']:.3g} | **{arm['verdict']}** |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def verdict_page(title: str, content: Mapping[str, Any], *, has_pictures: bool) -> str:
+    """Return the page that stands beside comparison.json and report.html."""
+    pictures = "" if has_pictures else " Pictures are left out of this copy."
+    seeds = sorted({len(arm["seeds"]) for arm in content["arms"].values()})
+    parts = [
+        f"# {title}",
+        content["verdict"],
+        f"{content['setting']}, {content['data']['test_images']} test images, "
+        f"{' or '.join(map(str, seeds))} seeds an arm; "
+        f"margin {content['test']['margin']:g} points, correction {content['test']['correction']}.",
+        verdict_table(content).rstrip(),
+        f"Every number and curve: [report.html](report.html), a page without network; "
+        f"[comparison.json](comparison.json).{pictures}",
+        "What would change this:",
+        "\n".join(f"- {line}" for line in (*content["would_change"], *content["cautions"])),
+    ]
+    return "\n\n".join(parts) + "\n"

@@ -15,7 +15,7 @@ import pytest
 from commands.compare.run import report
 from tests.utils.comparison.stored_runs import write_comparison
 from utils.report.charts.plot_area import PlotArea
-from utils.report.tables.power_table import power_table
+from utils.report.tables.tables import power_table
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

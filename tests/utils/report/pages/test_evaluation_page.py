@@ -17,7 +17,7 @@ from utils.report.pages.evaluation_page import (
     write_evaluation_page,
 )
 from utils.report.pages.run_page import Figure
-from utils.report.tables.threshold_table import threshold_table
+from utils.report.tables.tables import threshold_table
 from utils.structures.results import EvalResult
 
 

@@ -17,10 +17,10 @@ from tests.utils.engine.toy import (
     toy_trainer,
 )
 from utils.checkpoint.weights import load_weights
-from utils.engine.layer_rules import LayerControl, LayerRules
 from utils.engine.learner import Learner
-from utils.engine.optimizer import build_optimizer, set_rates
-from utils.engine.schedule import Rates
+from utils.engine.optimization.layer_rules import LayerControl, LayerRules
+from utils.engine.optimization.optimizer import build_optimizer, set_rates
+from utils.engine.optimization.schedule import Rates
 
 NORM = ("norm.weight", "norm.bias", "norm.running_mean", "norm.running_var",
         "norm.num_batches_tracked")  # fmt: skip

@@ -8,7 +8,7 @@ from torch import nn
 
 from configs.schema.train import AdamWSettings, SgdSettings
 from tests.utils.engine.toy import CPU, ToyModel, toy_batch, toy_criterion, toy_settings
-from utils.engine.finite_steps import FiniteSteps
+from utils.engine.guard import FiniteSteps
 from utils.engine.learner import Learner
 from utils.engine.loss_log import READ_EVERY, NotFiniteError
 

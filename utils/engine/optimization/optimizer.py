@@ -1,18 +1,50 @@
-"""The optimizer: parameter groups that are a partition, fused kernels where they exist."""
+"""The optimizer of a training: groups of parameters, learning rates, storage.
 
+The first call of some methods of `torch.optim.Optimizer`, and every step of the Adam family,
+imports it, only to mark that they are not compiled: more than a second and 100 MiB of a run that
+compiles no optimizer.
+"""
+
+import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from configs.schema.train import AdamSettings, SgdSettings, TrainSettings
 from configs.schema.train import Optimizer as OptimizerSettings
-from utils.engine.schedule import Rates
-from utils.engine.storage_order import StorageOrderSgd
-from utils.engine.uncompiled import keep_compiler_out, with_plain_step
+from utils.engine.optimization.schedule import Rates
+from utils.engine.optimization.storage_order import StorageOrderSgd
+
+_MARK = "__dynamo_disable"
+"""Where torch keeps what it calls instead of such a method, once it is marked."""
+_MARKED_IN = "torch._compile"
+
+
+def keep_compiler_out() -> None:
+    """Let torch call those methods as they are; does nothing where torch has it otherwise."""
+    for method in vars(Optimizer).values():
+        original = getattr(method, "__wrapped__", None)
+        is_marked = getattr(method, "__globals__", {}).get("__name__") == _MARKED_IN
+        if original is not None and is_marked and not hasattr(original, _MARK):
+            setattr(original, _MARK, original)
+
+
+@lru_cache
+def with_plain_step(optimizer: type[Adam]) -> type[Adam]:
+    """Return the optimizer with the same steps, computed without the wrapper that loads the
+    compiler.
+
+    Args:
+        optimizer: `torch.optim.Adam` or `AdamW`, not differentiable.
+    """
+    step = torch.no_grad()(inspect.unwrap(optimizer.step))
+    return type(optimizer.__name__, (optimizer,), {"step": step})
+
 
 NORMS = (
     nn.modules.batchnorm._NormBase,

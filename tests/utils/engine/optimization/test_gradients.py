@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tests.utils.engine.toy import CPU, ToyModel, toy_batch, toy_criterion
-from utils.engine.gradients import Gradients
+from utils.engine.optimization.gradients import Gradients
 
 
 def backward(model: nn.Module, key: int) -> None:

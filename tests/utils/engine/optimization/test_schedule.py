@@ -12,7 +12,7 @@ from configs.schema.train import (
     TrainSettings,
     WarmupSettings,
 )
-from utils.engine.schedule import RateSchedule, lr_factor
+from utils.engine.optimization.schedule import RateSchedule, lr_factor
 
 LINEAR = DecaySchedule(name="linear", final=0.01)
 COSINE = DecaySchedule(name="cosine", final=0.01)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.optim import SGD
 
-from utils.engine.storage_order import StorageOrderSgd
+from utils.engine.optimization.storage_order import StorageOrderSgd
 
 
 def network(memory_format: torch.memory_format) -> nn.Module:

@@ -2,12 +2,7 @@ import pytest
 import torch
 
 from tests.utils.engine.toy import toy_settings
-from utils.engine.compile_cost import (
-    CPU_COMPILE_S,
-    CPU_SAVED_S,
-    batches_to_earn,
-    require_earned,
-)
+from utils.engine.compiled import CPU_COMPILE_S, CPU_SAVED_S, batches_to_earn, require_earned
 from utils.runtime.errors import UserError
 
 CPU = torch.device("cpu")

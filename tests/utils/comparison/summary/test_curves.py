@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.utils.metrics.scored_rows import random_scored, scored
-from utils.comparison.summary.score_curves import THRESHOLDS, f1_curve, score_by_overlap
+from utils.comparison.summary.curves import THRESHOLDS, f1_curve, score_by_overlap
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -6,15 +6,15 @@ from torch import nn
 
 from configs.schema.train import AdamSettings, AdamWSettings, SgdSettings, TrainSettings
 from tests.utils.engine.toy import ToyModel
-from utils.engine.optimizer import (
+from utils.engine.optimization.optimizer import (
     build_optimizer,
     load_optimizer_state,
     optimizer_state,
     set_rates,
     split_parameters,
+    with_plain_step,
 )
-from utils.engine.schedule import Rates
-from utils.engine.uncompiled import with_plain_step
+from utils.engine.optimization.schedule import Rates
 
 OPTIMIZERS = [SgdSettings(), AdamSettings(name="adam"), AdamWSettings(name="adamw")]
 

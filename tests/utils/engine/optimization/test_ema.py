@@ -4,7 +4,7 @@ from torch import nn
 
 from configs.schema.train import EmaSettings
 from tests.utils.engine.toy import ToyModel, toy_batch
-from utils.engine.ema import ModelEma, ema_decay
+from utils.engine.optimization.ema import ModelEma, ema_decay
 
 
 @pytest.mark.parametrize(

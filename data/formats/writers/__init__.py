@@ -1,0 +1,1 @@
+"""Data sets written: COCO JSON, Pascal VOC XML, YOLO labels."""

@@ -1,0 +1,1 @@
+"""How weights move: optimizer, learning rates, gradients and their memory, weight averages."""
