@@ -9,8 +9,9 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from configs.schema.settings import Settings
 
+TargetKind = Literal["iou", "aligned", "hard"]
 Target = Annotated[
-    Literal["iou", "aligned", "hard"],
+    TargetKind,
     BeforeValidator(lambda value: "iou" if value == "overlap" else value),
 ]
 Alpha = Annotated[float, Field(ge=0, le=1)]

@@ -10,7 +10,12 @@ from configs.schema.box_loss import (
     DistributionLossSettings,
     OverlapBoxLossSettings,
 )
-from configs.schema.branch_loss import BceLossSettings, BranchLossSettings, Objectness
+from configs.schema.branch_loss import (
+    BceLossSettings,
+    BranchLossSettings,
+    Objectness,
+    TargetKind,
+)
 from configs.schema.class_loss import Classification
 from configs.schema.model import AnchorRatioAssignerSettings, Assigner
 from configs.schema.settings import Settings
@@ -43,7 +48,7 @@ class LossSettings(Settings):
 
     level_balance: tuple[float, ...] | None = None
     """Weight of each level's objectness, fine to coarse; null: 4, 1, 0.4 for three levels, else
-    4, 1, 0.25, 0.06, 0.02 as far as there are levels."""
+    4, 1, 0.25, 0.06, 0.02 as far as there are levels; 1 each with an assigner without anchors."""
 
     budget_interval: int = Field(default=50, ge=0)
     """Batches from one measurement of where the loss and its gradient come from (budget.csv,
@@ -52,6 +57,15 @@ class LossSettings(Settings):
     claimed_twice: Literal["best", "last"] = "best"
     """Objectness target of a cell that several targets claim: the best overlap, or the last one
     written (as YOLOv5; depends on the order of labels)."""
+
+    def target_of(self, name: str) -> TargetKind | None:
+        """Return the target of assigned cells in the branch `name`, None where that is null."""
+        branch = self.branches.get(name)
+        if branch is None or branch.target is not None:
+            return None if branch is None else branch.target
+        if self.assigner.gives_quality:
+            return "aligned" if name == "classification" else "hard"
+        return "hard" if name == "classification" else "iou"
 
     @property
     def branches(self) -> dict[str, BranchLossSettings]:

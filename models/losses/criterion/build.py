@@ -78,7 +78,6 @@ def build_criterion(
     if settings.l1 is not None:
         loss = CodingL1Loss(first_epoch=first_l1_epoch)
         coding["l1"] = BoxTerm(loss, gain=settings.l1.gain, normalizer=settings.box.normalizer)
-    has_quality = settings.assigner.gives_quality
     return DetectionCriterion(
         assigner=build_assigner(settings.assigner),
         box=box,
@@ -88,13 +87,13 @@ def build_criterion(
             settings.objectness,
             gain=gains.objectness,
             num_classes=1,
-            target="hard" if has_quality else "iou",
+            target=settings.target_of("objectness") or "iou",
         ),
         classification=build_branch(
             settings.classification,
             gain=gains.classification,
             num_classes=num_classes,
-            target="aligned" if has_quality else "hard",
+            target=settings.target_of("classification") or "hard",
             class_counts=class_counts,
         ),
         level_balance=None if settings.objectness is None else _level_balance(settings, num_levels),
@@ -104,8 +103,11 @@ def build_criterion(
 
 
 def _level_balance(settings: LossSettings, num_levels: int) -> tuple[float, ...]:
+    stated = settings.level_balance
+    if stated is None and not settings.assigner.needs_anchors:
+        stated = (1.0,) * num_levels
     try:
-        return balance_of_levels(num_levels, settings.level_balance)
+        return balance_of_levels(num_levels, stated)
     except ValueError as error:
         raise ConfigError(f"loss.{error}; give {num_levels} numbers, fine to coarse") from error
 
@@ -124,7 +126,7 @@ def build_branch(
         settings: `loss.objectness` or `loss.classification`.
         gain: factor on the term, scaled to the model.
         num_classes: 1 for objectness.
-        target: what the target of a match is unless the settings say so.
+        target: what the target of a match is.
         class_counts: objects of each class, for `class_balance`.
     """
     ohem = settings.ohem
@@ -137,7 +139,7 @@ def build_branch(
         else Selection(share=ohem.share, negatives_per_positive=ohem.negatives_per_positive),
         class_weights=_class_weights(settings, class_counts),
         label_smoothing=settings.label_smoothing,
-        target=settings.target or target,
+        target=target,
     )
 
 
