@@ -121,8 +121,8 @@ def tal_case(data: dict[str, Any]) -> tuple[Predictions, Targets]:
 class CornerDecoder(BoxFirst):
     """The box itself in cells of its level, wherever the cell is."""
 
-    def __init__(self) -> None:
-        super().__init__(has_objectness=False)
+    def __init__(self, *, has_objectness: bool = False) -> None:
+        super().__init__(has_objectness=has_objectness)
 
     def boxes(
         self, coded: Tensor, cells_xy: Tensor, anchors: Tensor | None, stride: float
