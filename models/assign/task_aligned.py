@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.assign.cells import Cells, assignment_of, is_counting_free, ranked
+from models.assign.cells import Cells, assignment_of, ranked
 from utils.structures.batch import Targets
 from utils.structures.predictions import Assignment, Predictions
 
@@ -94,7 +94,7 @@ class TaskAlignedAssigner:
             is_inside = cells.are_inside(_grown(boxes, smallest_side))
             candidates = torch.where(is_inside, alignment, 0.0)
             is_left = candidates.amax(dim=1, keepdim=True) == 0
-            if self.rescue and not (is_counting_free(boxes.device) and not is_left.any()):
+            if self.rescue:
                 candidates = torch.where(is_left, _fallback(cells, boxes, alignment), candidates)
             place = ranked(candidates, self.topk, largest=True)
             is_wanted = candidates.gather(1, place) > 0

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.assign import cells as cells_module
 from models.assign.assigner import Assigner
 from models.assign.cells import ranked
-from models.assign.dynamic_k import SimOtaAssigner, SoftLabelAssigner
+from models.assign.dynamic_k import ClassCosts, SimOtaAssigner, SoftLabelAssigner
 from models.assign.task_aligned import TaskAlignedAssigner
 from models.heads.joint import DistanceDecoder
 from models.heads.retina import DeltaDecoder
@@ -236,14 +236,11 @@ def spec_scene(*, has_objectness: bool = False) -> tuple[Predictions, Targets]:
     for stride in (8, 16):
         side = 64 // stride
         own = slice(start, start + side * side)
-        places = torch.arange(side * side)
-        points = torch.stack((places % side, places // side), dim=1) + 0.5
-        boxes = torch.cat((points - distances[own, :2], points + distances[own, 2:]), dim=1)
         objectness = (0.31 * index[own]).sin() if has_objectness else index[own, :0]
-        raw = torch.cat((boxes, objectness, logits[own]), dim=1)
+        raw = torch.cat((distances[own], objectness, logits[own]), dim=1)
         levels.append(raw.float().view(1, 1, side, side, -1))
         start += side * side
-    decoder = CornerDecoder(has_objectness=has_objectness)
+    decoder = DistanceDecoder(is_linear=True, has_objectness=has_objectness)
     return (
         Predictions(levels=tuple(levels), strides=(8, 16), decoder=decoder),
         as_targets(
@@ -308,6 +305,84 @@ def test_simota_by_hand(arguments: dict[str, Any], expected: dict[int, list[int]
 def test_soft_label_by_hand(points: str, expected: dict[int, list[int]]) -> None:
     assignment = SoftLabelAssigner(points=points)(*spec_scene())
     assert matches(target_of_cell(assignment, 1)) == expected
+
+
+U = torch.tensor([[0.82, 0.74, 0.55, 0.30, 0.05], [0.10, 0.61, 0.66, 0.58, 0.40]])
+SCORES = torch.tensor([[0.3, 0.5, 0.2, 0.6, 0.1], [0.2, 0.4, 0.7, 0.3, 0.8]])
+CLASS_COSTS = torch.tensor([[0.9, 0.4, 1.2, 0.3, 2.0], [1.5, 0.7, 0.2, 0.8, 0.1]])
+
+
+@pytest.fixture
+def contested(monkeypatch: pytest.MonkeyPatch) -> tuple[Predictions, Targets]:
+    """Five cells, two targets that hold them all, and the overlaps `U`."""
+    monkeypatch.setattr(cells_module.Cells, "overlaps", lambda self, boxes, image: U.clone())
+    raw = torch.cat((torch.zeros(5, 4), SCORES.T.logit()), dim=1).view(1, 1, 1, 5, 6)
+    predictions = Predictions(levels=(raw,), strides=(8,), decoder=CornerDecoder())
+    return predictions, as_targets([[0, 0, 40, 8]] * 2, [0, 1], [0, 0])
+
+
+@pytest.mark.parametrize(
+    ("alpha", "topk", "expected", "quality"),
+    [
+        (0.5, 3, {0: [0, 1], 1: [2, 3]}, [0.819999995, 0.571801682, 0.659999990, 0.199003120, 0]),
+        (1.0, 2, {0: [0, 1], 1: [2]}, [0.819999991, 0.738192794, 0.659999989, 0, 0]),
+    ],
+)
+def test_task_aligned_conflict_by_hand(
+    contested: tuple[Predictions, Targets],
+    alpha: float,
+    topk: int,
+    expected: dict[int, list[int]],
+    quality: list[float],
+) -> None:
+    assignment = TaskAlignedAssigner(alpha=alpha, topk=topk)(*contested)
+    assert matches(target_of_cell(assignment, 1)) == expected
+    assert quality_of_cell(assignment, 1)[0].tolist() == pytest.approx(quality, abs=1e-6)
+
+
+def test_simota_conflict_by_hand(
+    contested: tuple[Predictions, Targets], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ClassCosts(
+        background=torch.zeros(1, 5), change=CLASS_COSTS[None], logits=CLASS_COSTS[None]
+    )
+    monkeypatch.setattr(SimOtaAssigner, "class_costs", lambda self, *_: given)
+    costs: list[Tensor] = []
+    own = SimOtaAssigner.costs
+
+    def kept(self: SimOtaAssigner, *arguments: Any) -> Tensor:
+        costs.append(own(self, *arguments))
+        return costs[-1]
+
+    monkeypatch.setattr(SimOtaAssigner, "costs", kept)
+    assignment = SimOtaAssigner(radius=100)(*contested)
+    assert matches(target_of_cell(assignment, 1)) == {0: [0, 1], 1: [2]}
+    expected = torch.tensor(
+        [
+            [1.495352780, 1.303315238, 2.993510948, 3.911918313, 10.987196221],
+            [8.407754979, 2.182888916, 1.446546286, 2.434181475, 2.848872121],
+        ]
+    )
+    torch.testing.assert_close(costs[0], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_costs_of_pairs_by_hand() -> None:
+    """Class logits 0.4 and -1.2, objectness 0.8, label 0; then overlap 0.7 at 1.5 strides."""
+    cell = slow.Cell(x=0, y=0, stride=8, box=[-4, -4, 4, 4], logits=[0.4, -1.2], objectness=0.8)
+    joint = [(slow.sigmoid(z) * slow.sigmoid(0.8)) ** 0.5 for z in cell.logits]
+    assert joint == pytest.approx([0.642712383, 0.399639828], abs=1e-9)
+    class_cost = slow.simota_cost(cell, cell.box, 0, radius=2.5, center_only=False)
+    assert class_cost == pytest.approx(0.952283477, abs=5e-8)
+    assert 0.6**0.5 * 0.7**6 == pytest.approx(0.091130524, abs=1e-9)
+    assert 0.6 * 0.7**6 == pytest.approx(0.070589400, abs=1e-9)
+    # A box of 8 x 8 within one of 8 x 80 / 7: an overlap of 0.7, centres 12 px apart.
+    length = 80 / 7
+    moved = slow.Cell(12, 0, 8, [-4, -4, 4, 4], cell.logits, None)
+    truth = [-4.0, -4.0, 4.0, length - 4]
+    centre = (length - 8) / 2
+    moved.y = centre
+    total = slow.soft_label_cost(moved, truth, 0)
+    assert total == pytest.approx(0.020604268 + 1.070024403 + 0.031622777, abs=1e-6)
 
 
 @pytest.mark.slow
