@@ -49,6 +49,8 @@ LAYERS: dict[str, frozenset[str]] = {
     "utils.report": frozenset({"utils.structures", "utils.metrics"}),
 }
 """Package -> packages of ours that it may import besides itself."""
+TABLES_WITHOUT_TORCH = {"utils.export.formats"}
+"""What command lines may read outside of configs; import nothing of ours or torch themselves."""
 BANNED_NAMES = {"general", "misc", "helpers", "common", "util", "tools"}
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
@@ -197,8 +199,11 @@ def test_command_lines_do_not_import_torch() -> None:
     packages = (ROOT / "commands").rglob("__init__.py")
     command_lines = [*shared, *(ROOT / "commands").rglob("cli.py"), *packages]
     assert len(command_lines) > 15
+    command_lines += [ROOT / f"{name.replace('.', '/')}.py" for name in TABLES_WITHOUT_TORCH]
     for path in command_lines:
         for name in imported_modules(ast.parse(path.read_text())):
+            if name in TABLES_WITHOUT_TORCH:
+                continue
             assert name.split(".")[0] not in {"torch", "data", "models", "utils"}, path
             assert not name.startswith("commands") or name in allowed, path
 

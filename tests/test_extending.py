@@ -28,7 +28,7 @@ ALLOWED = {
     "a pixel augmentation": 3,
     "a hook": 1,
     "a shipped hook": 2,
-    "an export format": 4,
+    "an export format": 2,
 }
 NAMES = ("disc", "ring", "box", "cross", "triangle", "star")
 

@@ -16,7 +16,8 @@ from configs.schema.evaluation import EvalSettings
 from models.inference.postprocess import Postprocessed
 from models.score_calibrator import ScoreMap, read_score_map
 from utils.export.description import Description
-from utils.export.sessions import SESSIONS, Arrays, Session, open_session, read_file_description
+from utils.export.formats import SESSIONS
+from utils.export.sessions import Arrays, Session, open_session, read_file_description
 from utils.runtime.errors import UserError
 from utils.runtime.printable import shortened
 from utils.structures.results import Detections

@@ -7,11 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from commands.parser import CommandParser
-
-Format = Literal["onnx", "openvino", "torchscript", "tensorrt"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-WITH_NMS: tuple[Format, ...] = ("onnx", "openvino")
-"""Formats that can hold non-maximum suppression, and int8 weights."""
+from utils.export.formats import FORMATS, WITH_NMS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +23,8 @@ class ExportCommand:
     """What export.py was asked to do."""
 
     weights: Path
-    formats: tuple[Format, ...] = ("onnx",)
+    formats: tuple[str, ...] = ("onnx",)
+    """Names in `FORMATS`."""
     nms: bool = False
     int8: bool = False
     calibration_data: DataSplit | None = None
@@ -94,12 +91,13 @@ def _add_what(parser: CommandParser) -> None:
     parser.add_argument(
         "--nms",
         action="store_true",
-        help="include NMS and its thresholds in the file; onnx and openvino",
+        help=f"include NMS and its thresholds in the file; {' and '.join(WITH_NMS)}",
     )
     parser.add_argument(
         "--int8",
         action="store_true",
-        help="write a second file with int8 convolutions, for CPUs and NPUs; onnx and openvino",
+        help="write a second file with int8 convolutions, for CPUs and NPUs; "
+        f"{' and '.join(WITH_NMS)}",
     )
     parser.add_argument(
         "--like-val",
@@ -134,7 +132,7 @@ def _add_images(parser: CommandParser) -> None:
     )
 
 
-def _formats(parser: CommandParser, text: str) -> tuple[Format, ...]:
+def _formats(parser: CommandParser, text: str) -> tuple[str, ...]:
     wanted = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     for name in wanted:
         if name not in FORMATS:
@@ -144,7 +142,7 @@ def _formats(parser: CommandParser, text: str) -> tuple[Format, ...]:
     return tuple(name for name in FORMATS if name in wanted)
 
 
-def _require_effect(parser: CommandParser, formats: tuple[Format, ...], command: object) -> None:
+def _require_effect(parser: CommandParser, formats: tuple[str, ...], command: object) -> None:
     for option in ("nms", "int8"):
         unfit = [name for name in formats if name not in WITH_NMS]
         if getattr(command, option) and unfit:

@@ -8,7 +8,6 @@ import copy
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from torch import Tensor
 from commands.build.detector import LoadedDetector, load_detector
 from commands.build.predictor import category_ids, prediction_settings
 from commands.export.check import check, references
-from commands.export.cli import ExportCommand, Format
+from commands.export.cli import ExportCommand
 from commands.export.images import calibration_batches, check_batches, check_pictures, int8_cost
 from configs.errors import ConfigError
 from configs.schema import Experiment
@@ -30,13 +29,11 @@ from models.inference.export_wrapper import ExportWrapper
 from models.inference.postprocess import Postprocess
 from models.score_calibrator import METADATA_KEY
 from utils.export.description import SUPPRESSION_KEYS, Description, Suppression
+from utils.export.formats import FORMATS, load
 from utils.export.nms_graph import append_suppression
-from utils.export.onnx_file import describe, onnx_of, write_onnx
-from utils.export.openvino_file import write_openvino
+from utils.export.onnx_file import describe, onnx_of, save_onnx
 from utils.export.quantisation import quantise
 from utils.export.sessions import open_session
-from utils.export.tensorrt_file import write_tensorrt
-from utils.export.torchscript_file import write_torchscript
 from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import cannot_write, sync_folder
 from utils.runtime.machine.threads import set_threads
@@ -97,27 +94,27 @@ class Exporter:
         check_image_size(self.framing.image_size, self.framing.stride)
         self._folder = _existing_folder(command.output or command.weights.parent)
         self._stem = command.weights.stem + ("-nms" if command.nms else "")
-        self._network = ExportWrapper(detector, fused=experiment.model.fuse)
-        self._description = _describe(loaded, experiment, has_suppression=command.nms)
+        self.network = ExportWrapper(detector, fused=experiment.model.fuse)
+        self.description = _describe(loaded, experiment, has_suppression=command.nms)
         pictures = check_pictures(
             command.check_images, loaded, self.framing.image_size, command.calibration_data
         )
-        self._wanted = references(self._network, check_batches(pictures, self.framing))
+        self._wanted = references(self.network, check_batches(pictures, self.framing))
         self._graph: Any = None
 
-    def write(self, name: Format) -> Path:
+    def write(self, name: str) -> Path:
         """Write, check and name the file of one format.
 
         Raises:
             UserError: a package is missing, the folder cannot be written, or the check fails.
         """
-        suffix, write = WRITERS[name]
-        path = self._folder / f"{self._stem}{suffix}"
+        chosen = FORMATS[name]
+        path = self._folder / f"{self._stem}{chosen.suffix}"
         try:
             with tempfile.TemporaryDirectory(dir=self._folder, prefix=".export-") as hidden:
                 unchecked = Path(hidden) / path.name
-                write(self, unchecked)
-                verdict = self._check(unchecked) if name != "tensorrt" else "not checked here"
+                load(chosen.writer)(unchecked, self)
+                verdict = self._check(unchecked) if chosen.session else "not checked here"
                 for part in sorted(Path(hidden).iterdir()):
                     os.replace(part, self._folder / part.name)
         except OSError as error:
@@ -128,63 +125,39 @@ class Exporter:
 
     def quantise(self, batches: Any) -> None:
         """Make the files written from now on int8, with ranges measured on `batches`."""
-        self._graph = quantise(self._cells_graph(), batches, kept=self._network.head_name)
-        self._description = replace(self._description, precision="int8")
+        self._graph = quantise(self._cells_graph(), batches, kept=self.network.head_name)
+        self.description = replace(self.description, precision="int8")
         self._stem += "-int8"
 
     def write_cells(self, path: Path) -> None:
         """Write an .onnx file without suppression, unchecked."""
         graph = copy.deepcopy(self._cells_graph())
-        describe(graph, replace(self._description, has_suppression=False))
-        write_onnx(path, graph)
-
-    def write_onnx(self, path: Path) -> None:
-        """Write an .onnx file, unchecked."""
-        write_onnx(path, self._whole_graph())
-
-    def write_openvino(self, path: Path) -> None:
-        """Write an .xml file and its .bin, unchecked."""
-        write_openvino(path, self._whole_graph(), self._description)
-
-    def write_torchscript(self, path: Path) -> None:
-        """Write a .torchscript file, unchecked."""
-        write_torchscript(path, self._network, self._example(), self._description)
-
-    def write_tensorrt(self, path: Path) -> None:
-        """Write an .engine file and its .json, unchecked."""
-        write_tensorrt(path, self._whole_graph(), self._description)
+        describe(graph, replace(self.description, has_suppression=False))
+        save_onnx(path, graph)
 
     def _cells_graph(self) -> Any:
         if self._graph is None:
-            self._graph = onnx_of(self._network, self._example(), self._description)
+            self._graph = onnx_of(self.network, self.example(), self.description)
         return self._graph
 
-    def _whole_graph(self) -> Any:
+    def graph(self) -> Any:
+        """Return the network as ONNX, with NMS and in int8 where that was asked for."""
         graph = copy.deepcopy(self._cells_graph())
-        if self._description.has_suppression:
-            append_suppression(graph, self._description.suppression)
-        describe(graph, self._description)
+        if self.description.has_suppression:
+            append_suppression(graph, self.description.suppression)
+        describe(graph, self.description)
         return graph
 
-    def _example(self) -> Tensor:
+    def example(self) -> Tensor:
         """Return images (2, 3, H, W) to trace with; every level has several cells."""
-        least = max(self.framing.stride, *self._network.detector.strides)
+        least = max(self.framing.stride, *self.network.detector.strides)
         return torch.zeros(2, 3, 2 * least, 3 * least)
 
     def _check(self, path: Path) -> str:
         session = open_session(path, device=torch.device("cpu"), threads=torch.get_num_threads())
-        suppression = self._description.suppression
+        suppression = self.description.suppression
         postprocess = Postprocess(**{key: getattr(suppression, key) for key in SUPPRESSION_KEYS})
-        return check(session, self._description, self._wanted, postprocess)
-
-
-WRITERS: Mapping[Format, tuple[str, Callable[[Exporter, Path], None]]] = {
-    "onnx": (".onnx", Exporter.write_onnx),
-    "openvino": (".xml", Exporter.write_openvino),
-    "torchscript": (".torchscript", Exporter.write_torchscript),
-    "tensorrt": (".engine", Exporter.write_tensorrt),
-}
-"""Format -> ending of its files' names and what writes them."""
+        return check(session, self.description, self._wanted, postprocess)
 
 
 def _describe(

@@ -13,7 +13,6 @@ from configs.origins import DEFAULT, KeyPath, Layer, Source, leaves
 from configs.schema.keys import ROOT, Group, group_of
 from configs.schema.settings import Settings
 
-
 _NO_GROUP = Group(variants=())
 
 

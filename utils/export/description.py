@@ -7,7 +7,9 @@ in `rt_info`, TorchScript in an extra file.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+
+from torch import Tensor, nn
 
 from utils.runtime.errors import UserError
 from utils.runtime.files.json_file import BrokenJsonError, parse_json
@@ -195,3 +197,25 @@ def _read(properties: Mapping[str, str]) -> Description:
         score_map=None if score_map is None else _json(score_map, "score_map"),
         training=dict(_json(properties["training"], "training")),
     )
+
+
+class ExportSource(Protocol):
+    """What a writer may take of the network that is exported."""
+
+    @property
+    def description(self) -> Description:
+        """What the file is to say of itself."""
+        ...
+
+    @property
+    def network(self) -> nn.Module:
+        """Maps images (B, 3, H, W) to boxes (B, P, 4) and scores (B, P, C)."""
+        ...
+
+    def graph(self) -> Any:
+        """Return it as an `onnx.ModelProto`, with NMS and in int8 where that was asked for."""
+        ...
+
+    def example(self) -> Tensor:
+        """Return images (2, 3, H, W) to trace the network with."""
+        ...

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.export.description import Description
+from utils.export.description import Description, ExportSource
 from utils.export.packages import require
 from utils.export.torchscript_file import quiet_tracing
 from utils.runtime.files.atomic import write_durably
@@ -63,7 +63,12 @@ def describe(model: Any, description: Description) -> None:
     onnx.helper.set_model_props(model, description.to_properties())
 
 
-def write_onnx(path: Path, model: Any) -> None:
+def write_onnx(path: Path, source: ExportSource) -> None:
+    """Write an .onnx file."""
+    save_onnx(path, source.graph())
+
+
+def save_onnx(path: Path, model: Any) -> None:
     """Check an `onnx.ModelProto` by onnx's own rules, shapes included, and write it."""
     onnx = require("onnx", purpose=PURPOSE)
     onnx.checker.check_model(model, full_check=True)

@@ -6,7 +6,6 @@ Legend: B images, H W height and width.
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from utils.export.description import ENTRY, Description, read_description
+from utils.export.formats import SESSIONS, load
 from utils.export.packages import require
 from utils.export.torchscript_file import quiet_tracing
 from utils.runtime.errors import UserError
@@ -140,21 +140,14 @@ def _properties(text: str | bytes, path: Path) -> dict[str, str]:
     return content
 
 
-SESSIONS: Mapping[str, type[OnnxSession | OpenVinoSession | TorchScriptSession]] = {
-    ".onnx": OnnxSession,
-    ".xml": OpenVinoSession,
-    ".torchscript": TorchScriptSession,
-}
-"""File name ending -> what runs such a file."""
-
-
 def open_session(path: Path, *, device: torch.device, threads: int) -> Session:
     """Return the session of an exported file, by the ending of its name.
 
     Raises:
         UserError: there is no such file, or it cannot be run here.
     """
-    return SESSIONS[_existing(path).suffix](path, device=device, threads=threads)
+    session: Session = _session_of(path)(path, device=device, threads=threads)
+    return session
 
 
 def read_file_description(path: Path) -> Description:
@@ -163,15 +156,16 @@ def read_file_description(path: Path) -> Description:
     Raises:
         UserError: there is no such file, or it says nothing, or it cannot be read here.
     """
-    return read_description(SESSIONS[_existing(path).suffix].properties(path), source=str(path))
+    return read_description(_session_of(path).properties(path), source=str(path))
 
 
-def _existing(path: Path) -> Path:
+def _session_of(path: Path) -> Any:
+    """Return the class that runs a file of this name, which has to be there."""
     try:
         open_regular(path).close()
     except UnreadableFileError as error:
         raise UserError(f"{shortened(path)}: {error.reason}") from error
-    return path
+    return load(SESSIONS[path.suffix])
 
 
 def _onnxruntime(path: Path) -> Any:

@@ -6,11 +6,10 @@ description: it lies beside, as JSON.
 
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from utils.export.description import Description
+from utils.export.description import ExportSource
 from utils.export.packages import require
 from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import write_durably
@@ -19,13 +18,12 @@ PURPOSE = "--format tensorrt"
 LARGEST_BATCH = 16
 
 
-def write_tensorrt(path: Path, model: Any, description: Description) -> None:
+def write_tensorrt(path: Path, source: ExportSource) -> None:
     """Build an engine for batches up to 16 of images up to the square of `image_size`.
 
     Args:
         path: the engine; the description is written beside it, as .json.
-        model: an `onnx.ModelProto`.
-        description: stride and image size are read.
+        source: its graph is built, stride and image size of its description are read.
 
     Raises:
         UserError: there is no CUDA device or no package tensorrt, or it cannot build the network.
@@ -37,11 +35,12 @@ def write_tensorrt(path: Path, model: Any, description: Description) -> None:
     builder = tensorrt.Builder(log)
     network = builder.create_network(0)
     parser = tensorrt.OnnxParser(network, log)
-    if not parser.parse(model.SerializeToString()):
+    if not parser.parse(source.graph().SerializeToString()):
         raise UserError(f"{PURPOSE}: TensorRT cannot read the graph: {parser.get_error(0)}")
     settings = builder.create_builder_config()
     settings.clear_flag(tensorrt.BuilderFlag.TF32)
     profile = builder.create_optimization_profile()
+    description = source.description
     side, least = description.image_size, description.stride
     shapes = (1, 3, least, least), (1, 3, side, side), (LARGEST_BATCH, 3, side, side)
     profile.set_shape("images", *shapes)

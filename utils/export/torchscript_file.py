@@ -12,20 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from utils.export.description import ENTRY, Description
+from utils.export.description import ENTRY, ExportSource
 from utils.runtime.files.atomic import write_durably
 
 
-def write_torchscript(
-    path: Path, network: nn.Module, example: Tensor, description: Description
-) -> None:
-    """Write a network of images (B, 3, H, W) as TorchScript; `example` is what is traced."""
+def write_torchscript(path: Path, source: ExportSource) -> None:
+    """Write the network of images (B, 3, H, W) as TorchScript."""
     with quiet_tracing(), torch.no_grad():
-        traced: Any = torch.jit.trace(network, example, check_trace=False)
+        traced: Any = torch.jit.trace(source.network, source.example(), check_trace=False)
         buffer = io.BytesIO()
-        extra = {ENTRY: json.dumps(description.to_properties())}
+        extra = {ENTRY: json.dumps(source.description.to_properties())}
         torch.jit.save(traced, buffer, _extra_files=extra)
     write_durably(path, buffer.getvalue())
 
