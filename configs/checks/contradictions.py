@@ -174,7 +174,8 @@ def _head(experiment: Experiment, graph: Mapping[str, object]) -> Iterator[tuple
     if assigner.needs_anchors:
         yield (
             "loss.assigner.name",
-            f"is {assigner.name}, which matches anchors, and {network} has none",
+            f"is {assigner.name}, which matches anchors, and {network} has none; "
+            "take one such as task_aligned, as presets/modern.yaml does",
         )
 
 
