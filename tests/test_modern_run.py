@@ -84,7 +84,9 @@ def test_every_way_gives_the_number_of_the_training(
             "class_names": load_weights(finished / "best.safetensors")[1]["class_names"],
         })
     )  # fmt: skip
-    found = list(agreement(finished / "best.safetensors", DataSplit(data=str(data), split="val"), tmp_path))
+    found = list(
+        agreement(finished / "best.safetensors", DataSplit(data=str(data), split="val"), tmp_path)
+    )
     ap = {row.way: row.map50_95 for row in found}
     assert ap["val.py"] == trained["map50_95"]
     assert_agreement(ap)

@@ -76,9 +76,9 @@ class BranchLossSettings(Settings):
     average; targets, the sum of the targets in the batch (task-aligned heads)."""
 
     scale: Literal["as_is", "matched"] = "as_is"
-    """matched: multiply so that the gradient on the logits is as large as that of plain
-    cross-entropy, mean or with normalizer targets that one; measured before training after a short warm-up with cross-entropy, printed and
-    saved."""
+    """matched: multiply so that the gradient on the logits is as large as that of plain mean
+    cross-entropy (with normalizer targets divided by these, too); measured before training after
+    a short warm-up with cross-entropy, printed and saved."""
 
     ohem: Ohem | None = None
     """Online hard example mining: train only on the elements of highest loss; null: on all."""

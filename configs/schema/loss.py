@@ -44,7 +44,7 @@ class LossSettings(Settings):
     """Term on the distributions of box sides, over matched cells; for heads that have them."""
 
     l1: CodingL1LossSettings | None = None
-    """Term on coded box values in the last epochs, over matched cells; for heads without anchors."""
+    """Term on coded box values in the last epochs, over matched cells; for anchor-free heads."""
 
     level_balance: tuple[float, ...] | None = None
     """Weight of each level's objectness, fine to coarse; null: 4, 1, 0.4 for three levels, else

@@ -12,7 +12,12 @@ import torch
 from torch import Tensor
 
 from utils.structures.batch import Targets
-from utils.structures.predictions import Assignment, DecodedPredictions, LevelAssignment, Predictions
+from utils.structures.predictions import (
+    Assignment,
+    DecodedPredictions,
+    LevelAssignment,
+    Predictions,
+)
 
 LARGEST_TABLE = {True: 1 << 18, False: 1 << 22}
 """Most pairs of target and cell held at a time, of about twelve numbers each: on a CPU what its
@@ -73,7 +78,7 @@ class Cells:
         return (slice(start, start + step) for start in range(0, num_targets, step))
 
     def overlaps(self, boxes: Tensor, image: Tensor) -> Tensor:
-        """Return the IoU (K, P) of boxes (K, 4) px with every predicted box of their images (K,)."""
+        """Return the IoU (K, P) of boxes (K, 4) px with predicted boxes of their images (K,)."""
         left, top, right, bottom, area = self.edges[:, image]
         x1, y1, x2, y2 = boxes[:, :, None].unbind(dim=1)
         width = (torch.minimum(right, x2) - torch.maximum(left, x1)).clamp_(min=0)
@@ -84,7 +89,7 @@ class Cells:
         return torch.where(union > 0, shared / union, 0.0)
 
     def are_inside(self, boxes: Tensor) -> Tensor:
-        """Return (K, P) bool: does the point of a cell lie within a box (K, 4), borders excluded."""
+        """Return (K, P) bool: does a cell's point lie within a box (K, 4), borders excluded."""
         left, top, right, bottom = boxes[:, :, None].unbind(dim=1)
         return (self.x > left) & (self.x < right) & (self.y > top) & (self.y < bottom)
 

@@ -76,7 +76,9 @@ class DynamicKAssigner(ABC):
         cells = Cells.of(predictions, offset=self.offset)
         target = targets.labels.new_full((cells.num_images, len(cells)), -1)
         if not len(targets):
-            return assignment_of(predictions, targets, target, targets.boxes.new_zeros(target.shape))
+            return assignment_of(
+                predictions, targets, target, targets.boxes.new_zeros(target.shape)
+            )
         target = self._targets_of_cells(cells, self.class_costs(predictions, cells), targets)
         boxes = targets.boxes[target.clamp(min=0)]
         overlap = box_overlap(cells.decoded.boxes, boxes, "iou")
@@ -129,7 +131,7 @@ class DynamicKAssigner(ABC):
         return found > 0
 
     def _cheapest(self, cost: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:
-        """Return places (K, R) in cost and overlap (K, P) by ascending cost, and which are taken."""
+        """Return places (K, R) in tables (K, P) by ascending cost, and which are taken."""
         count = min(self.num_overlaps, overlap.shape[1])
         wanted = overlap.topk(count, dim=1).values.sum(dim=1).floor().clamp(min=1)
         place = ranked(cost, count, largest=False)
@@ -262,9 +264,7 @@ class SoftLabelAssigner(DynamicKAssigner):
         """Return quality focal losses of background."""
         logits = _logits_by_class(predictions)
         as_background = F.softplus(logits) * logits.sigmoid().square()
-        return ClassCosts(
-            background=as_background.sum(dim=1), change=-as_background, logits=logits
-        )
+        return ClassCosts(background=as_background.sum(dim=1), change=-as_background, logits=logits)
 
     def costs(self, cells: Cells, classes: ClassCosts, pairs: Pairs) -> Tensor:
         """Return the cost (K, P) of every pair."""

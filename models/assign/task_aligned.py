@@ -13,6 +13,7 @@ from models.assign.cells import Cells, assignment_of, ranked
 from utils.structures.batch import Targets
 from utils.structures.predictions import Assignment, Predictions
 
+
 class TaskAlignedAssigner:
     """Gives a target the cells with the best alignment score^alpha IoU^beta among those inside it.
 
@@ -111,9 +112,7 @@ class TaskAlignedAssigner:
         place, alignment, overlap, wanted = (torch.cat(part) for part in zip(*parts, strict=True))
         return _Claims(place=place, alignment=alignment, overlap=overlap, wanted=wanted)
 
-    def _settled(
-        self, cells: Cells, targets: Targets, claims: "_Claims"
-    ) -> tuple[Tensor, Tensor]:
+    def _settled(self, cells: Cells, targets: Targets, claims: "_Claims") -> tuple[Tensor, Tensor]:
         """Return target, -1 for none, and quality of every cell, (B, P)."""
         shape = (cells.num_images, len(cells))
         kept = _keeps(claims, torch.Size(shape).numel())
@@ -140,7 +139,7 @@ class _Claims:
 
 
 def _grown(boxes: Tensor, smallest_side: float) -> Tensor:
-    """Return boxes (K, 4) whose sides below `smallest_side` px have grown to it about the centre."""
+    """Return boxes (K, 4) whose sides below `smallest_side` px are grown to it."""
     missing = (smallest_side - (boxes[:, 2:] - boxes[:, :2])).clamp(min=0) / 2
     return torch.cat((boxes[:, :2] - missing, boxes[:, 2:] + missing), dim=1)
 

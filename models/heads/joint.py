@@ -60,8 +60,8 @@ class DistanceDecoder(BoxFirst):
         return torch.cat((points - distances[..., :2], points + distances[..., 2:]), dim=-1)
 
     def encode(self, boxes: Tensor) -> Tensor:
-        """Return what decodes to boxes (..., 4) in cells from the corner of their own cell, (..., 4)
-        as `boxes` takes it; with `bins` the mean of each distribution.
+        """Return what decodes to boxes (..., 4) in cells from the corner of their cell: (..., 4)
+        as `boxes` takes it, with `bins` the mean of each distribution.
         """
         distances = torch.cat((self.offset - boxes[..., :2], boxes[..., 2:] - self.offset), dim=-1)
         if self.bins or self.is_linear:

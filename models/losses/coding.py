@@ -12,7 +12,7 @@ _BELOW_LAST = 0.01
 
 
 def distribution_focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return -(k + 1 - y) log p_k - (y - k) log p_(k + 1), (...,): cross-entropy to both neighbours.
+    """Return cross-entropy to both neighbours -(k + 1 - y) log p_k - (y - k) log p_(k + 1), (...).
 
     p is the softmax of logits (..., N), y the target (...,) cut to 0 to N - 1.01, k its whole part.
     The mean of the best distribution is y. Li et al. 2020, arXiv 2006.04388, section 3.2.

@@ -69,9 +69,7 @@ def yolox_case(data: dict[str, Any]) -> tuple[Predictions, Targets, Tensor]:
             labels.append(int(label))
             images.append(image)
     return (
-        Predictions(
-            levels=levels, strides=tuple(data["strides"].tolist()), decoder=ShiftDecoder()
-        ),
+        Predictions(levels=levels, strides=tuple(data["strides"].tolist()), decoder=ShiftDecoder()),
         as_targets(boxes, labels, images),
         first_targets(images, len(data["labels"])),
     )

@@ -92,7 +92,7 @@ class Learner:
         self._compiled_loss = compiler.loss(self.criterion)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Tell the loss which epoch begins or goes on, from 0; some terms belong to the last ones."""
+        """Tell the loss which epoch begins or goes on, from 0: some terms come in the last ones."""
         begin = getattr(self.criterion, "begin_epoch", None)
         if begin is not None:
             begin(epoch)

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from models.distributed import share_of_count
 from utils.structures.iou import OverlapKind
 
-
 BoxNormalizer = Literal["mean", "positives", "targets"]
 
 
@@ -56,7 +55,9 @@ class BoxTerm(nn.Module):
         targets: (M,) soft target of each match, read by the normalizer of that name.
         """
         if self.normalizer == "targets":
-            weights = torch.cat([torch.where(v, t, 0.0) for v, t in zip(valid, targets, strict=True)])
+            weights = torch.cat(
+                [torch.where(v, t, 0.0) for v, t in zip(valid, targets, strict=True)]
+            )
             joined = torch.where(torch.cat(tuple(valid)), torch.cat(tuple(losses)), 0.0)
             return self.gain * (weights * joined).sum() / share_of_count(weights.sum())
         sums = [torch.where(v, level, 0.0).sum() for level, v in zip(losses, valid, strict=True)]

@@ -50,8 +50,8 @@ class Branch(nn.Module):
     * targets: the sum over rows and classes of all levels, divided by the sum of the targets of the
       batch, at least 1 (Feng et al. 2021, arXiv 2108.07755).
 
-    Counts and sums are those of all ranks divided by the number of ranks: N ranks of b images learn what one
-    of N * b would.
+    Counts and sums are those of all ranks divided by the number of ranks: N ranks of b images learn
+    what one of N * b would.
 
     Args:
         loss: takes logits and targets, (n,) or (n, C), and returns (n,) or (n, C), not reduced.

@@ -50,9 +50,7 @@ def cells_of(predictions: Predictions, image: int, offset: float = 0.5) -> list[
                 parts = predictions.split(raw[image, 0, row, column].double())
                 objectness = None if parts.objectness is None else float(parts.objectness)
                 point = ((column + offset) * stride, (row + offset) * stride)
-                cells.append(
-                    Cell(*point, stride, next(boxes), parts.classes.tolist(), objectness)
-                )
+                cells.append(Cell(*point, stride, next(boxes), parts.classes.tolist(), objectness))
     return cells
 
 

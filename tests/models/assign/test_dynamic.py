@@ -163,7 +163,7 @@ def test_a_target_without_area_matches_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", RULES)
 def test_the_first_of_equal_targets_and_cells_counts(name: str) -> None:
     """All cells of a level predict the same box, and every target stands in the list twice."""
-    predictions, targets = scene(3, CornerDecoder(), num_images=1, num_targets=2)
+    predictions, _ = scene(3, CornerDecoder(), num_images=1)
     box = torch.tensor([20.0, 12, 44, 36])
     levels = []
     for raw, stride in zip(predictions.levels, predictions.strides, strict=True):
@@ -186,7 +186,7 @@ def test_the_first_of_equal_targets_and_cells_counts(name: str) -> None:
 
 @pytest.mark.parametrize("name", RULES)
 def test_heads_with_anchors_are_refused(name: str) -> None:
-    predictions, targets = scene(0, DECODERS["exp"])
+    _, targets = scene(0, DECODERS["exp"])
     anchored = Predictions(
         levels=tuple(torch.zeros(1, 1, 2, 2, 7) for _ in range(2)),
         strides=(8, 16),
@@ -373,8 +373,6 @@ def test_costs_of_pairs_by_hand() -> None:
     assert joint == pytest.approx([0.642712383, 0.399639828], abs=1e-9)
     class_cost = slow.simota_cost(cell, cell.box, 0, radius=2.5, center_only=False)
     assert class_cost == pytest.approx(0.952283477, abs=5e-8)
-    assert 0.6**0.5 * 0.7**6 == pytest.approx(0.091130524, abs=1e-9)
-    assert 0.6 * 0.7**6 == pytest.approx(0.070589400, abs=1e-9)
     # A box of 8 x 8 within one of 8 x 80 / 7: an overlap of 0.7, centres 12 px apart.
     length = 80 / 7
     moved = slow.Cell(12, 0, 8, [-4, -4, 4, 4], cell.logits, None)
@@ -391,7 +389,9 @@ def test_crowded_images_take_bounded_memory(name: str) -> None:
     """200 targets in each of 8 images of 8,400 cells: whole tables would take 430 MB for 64."""
     tracked: list[int] = []
     generator = torch.Generator().manual_seed(0)
-    levels = tuple(torch.randn(8, 1, 640 // s, 640 // s, 7, generator=generator) for s in (8, 16, 32))
+    levels = tuple(
+        torch.randn(8, 1, 640 // s, 640 // s, 7, generator=generator) for s in (8, 16, 32)
+    )
     predictions = Predictions(levels=levels, strides=(8, 16, 32), decoder=DistanceDecoder())
     corners = torch.rand(1600, 2, generator=generator) * 600
     targets = Targets(
@@ -401,7 +401,9 @@ def test_crowded_images_take_bounded_memory(name: str) -> None:
     )
 
     class Largest(torch.utils._python_dispatch.TorchDispatchMode):
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
             out = func(*args, **(kwargs or {}))
             if isinstance(out, Tensor):
                 tracked.append(out.numel())

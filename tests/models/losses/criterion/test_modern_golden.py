@@ -1,4 +1,4 @@
-"""Whole losses of anchor-free heads, with gradients, against what published implementations gave."""
+"""Losses of anchor-free heads and their gradients against what published implementations gave."""
 
 from pathlib import Path
 from typing import Any

@@ -134,8 +134,9 @@ def test_focal_without_focus_is_bce_bit_for_bit(target: str) -> None:
 )
 def test_every_loss_learns_and_has_a_budget(loss: dict[str, Any]) -> None:
     predictions, targets = scene(5, DistanceDecoder(bins=4, box_channels=16))
-    own, loss_of_all = with_gradient(predictions), criterion(
-        classification=class_loss(**loss), distribution={"gain": 1.5}
+    own, loss_of_all = (
+        with_gradient(predictions),
+        criterion(classification=class_loss(**loss), distribution={"gain": 1.5}),
     )
     terms = loss_of_all(own, targets)
     assert terms.names == ("box", "distribution", "classification")
@@ -162,9 +163,7 @@ def test_matches_that_do_not_count_change_nothing(monkeypatch: pytest.MonkeyPatc
     predictions, targets = scene(7, DistanceDecoder(bins=4, box_channels=16))
     loss = criterion(distribution={"gain": 1.5})
     expected = loss(predictions, targets)
-    monkeypatch.setattr(
-        "models.losses.criterion.criterion.is_counting_free", lambda device: False
-    )
+    monkeypatch.setattr("models.losses.criterion.criterion.is_counting_free", lambda device: False)
     found = loss(predictions, targets)
     for name, value in expected.items():
         assert found[name].item() == pytest.approx(value.item(), rel=1e-5), name
