@@ -93,7 +93,7 @@ def test_every_way_gives_the_number_of_the_training(
 
 
 def test_views_and_tiles_find_objects(finished: Path, dataset: Path, tmp_path: Path) -> None:
-    for number, option in enumerate(("--tta=flip", "--tiles=64")):
+    for number, option in enumerate(("--tta", "--tile=64")):
         done = run(
             "val.py", "--weights", finished / "best.safetensors", option, "--json",
             tmp_path / f"{number}.json",

@@ -51,7 +51,9 @@ class DistanceDecoder(BoxFirst):
         """Return boxes (..., 4) xyxy of distances (..., 4) or (..., 4 N), see `Decoder`."""
         if self.bins:
             shares = coded.unflatten(-1, (4, self.bins)).softmax(dim=-1)
-            distances = shares @ torch.arange(self.bins, device=coded.device, dtype=coded.dtype)
+            places = torch.arange(self.bins, device=coded.device, dtype=coded.dtype)
+            # Not as a matrix product, which OpenVINO's optimizer fuses wrongly with the stride.
+            distances = (shares * places).sum(dim=-1)
         elif self.is_linear:
             distances = coded
         else:
