@@ -8,14 +8,13 @@ from commands.build.loss_scale import (
     matched_branches,
     scales_from_json,
     scales_to_json,
+    unscaled_criterion,
 )
 from configs.reading.load import LoadedExperiment
-from configs.schema import Experiment
-from data.anchors import label_statistics
 from data.images.cache import ImageCache
 from data.records.load import Split
 from models.detector import Detector
-from models.losses import DetectionCriterion, build_criterion
+from models.losses import DetectionCriterion
 from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.files.atomic import write_json
 from utils.runtime.files.json_file import read_json_object
@@ -41,14 +40,7 @@ def build_training_criterion(
         ConfigError, UserError: the loss does not fit the network or the data.
     """
     experiment = loaded.experiment
-    criterion = build_criterion(
-        experiment.loss,
-        num_classes=detector.num_classes,
-        num_levels=len(detector.strides),
-        image_size=experiment.train.image_size,
-        class_counts=label_statistics(split.records, len(split.class_names)).class_counts,
-        first_l1_epoch=_first_l1_epoch(experiment),
-    )
+    criterion = unscaled_criterion(experiment.loss, experiment, detector, split)
     if matched_branches(experiment.loss):
         stored = _stored(folder) if ranks.is_main else None
         stored = ranks.from_main(stored)
@@ -59,13 +51,6 @@ def build_training_criterion(
         matches = scales_from_json(stored)
         apply_scales(criterion, matches)
     return criterion.to(device)
-
-
-def _first_l1_epoch(experiment: Experiment) -> int:
-    """Return the epoch from 0 with which `loss.l1` begins."""
-    term = experiment.loss.l1
-    last = None if term is None else term.last_epochs
-    return experiment.train.epochs - (experiment.augment.close_mosaic if last is None else last)
 
 
 def _stored(folder: RunFolder) -> dict[str, dict[str, float]] | None:

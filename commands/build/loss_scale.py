@@ -66,8 +66,8 @@ def match_scales(
     if not wanted:
         return {}
     logger.info("matching the scale of %s to cross-entropy", " and ".join(wanted))
-    baseline = _criterion(_with_cross_entropy(experiment.loss), experiment, detector, split)
-    candidate = _criterion(experiment.loss, experiment, detector, split)
+    baseline = unscaled_criterion(_with_cross_entropy(experiment.loss), experiment, detector, split)
+    candidate = unscaled_criterion(experiment.loss, experiment, detector, split)
     stride = detector.size_multiple
     build = partial(build_train_batches, split.records, stride=stride, device=device, cache=cache)
     fixed = _first_batches(build(_unaugmented(experiment)))
@@ -139,16 +139,24 @@ def _with_cross_entropy(settings: LossSettings) -> LossSettings:
     return settings.model_copy(update=update)
 
 
-def _criterion(
+def unscaled_criterion(
     settings: LossSettings, experiment: Experiment, detector: Detector, split: Split
 ) -> DetectionCriterion:
+    """Return the loss of `settings` for a network and its training images, scales not matched."""
     return build_criterion(
         settings,
         num_classes=detector.num_classes,
         num_levels=len(detector.strides),
         image_size=experiment.train.image_size,
         class_counts=label_statistics(split.records, len(split.class_names)).class_counts,
+        first_l1_epoch=experiment.train.epochs - _l1_epochs(experiment),
     )
+
+
+def _l1_epochs(experiment: Experiment) -> int:
+    """Return how many of the last epochs have the term `loss.l1`."""
+    stated = None if experiment.loss.l1 is None else experiment.loss.l1.last_epochs
+    return experiment.augment.close_mosaic if stated is None else stated
 
 
 def _unaugmented(experiment: Experiment) -> Experiment:

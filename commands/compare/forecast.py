@@ -10,14 +10,13 @@ import torch
 
 from commands.build.derived_recipe import derive_recipe
 from commands.build.detector import build_training_detector
+from commands.build.loss_scale import unscaled_criterion
 from configs.reading.design import LoadedDesign
 from configs.reading.load import LoadedExperiment
 from configs.schema.comparison import ComparisonSettings
 from configs.schema.tuning import SearchedTrials
-from data.anchors import label_statistics
 from data.loading.loader import build_train_batches
 from data.records.load import load_split
-from models.losses import build_criterion
 from utils.comparison.runs.plan import PlannedRun
 from utils.comparison.runs.stored_evaluation import is_judged
 from utils.comparison.statistics.power import Design, planned_design, power
@@ -124,12 +123,8 @@ def training_seconds(loaded: LoadedExperiment) -> float:
         stride=start.detector.size_multiple,
         device=device,
     )
-    criterion = build_criterion(
-        loaded.experiment.loss,
-        num_classes=start.detector.num_classes,
-        num_levels=len(start.detector.strides),
-        image_size=settings.image_size,
-        class_counts=label_statistics(split.records, len(split.class_names)).class_counts,
+    criterion = unscaled_criterion(
+        loaded.experiment.loss, loaded.experiment, start.detector, split
     ).to(device)
     learner = Learner(
         start.detector, criterion, settings, batches_per_epoch=len(batches), device=device

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from configs.errors import ConfigError
 from configs.schema.branch_loss import BranchLossSettings
 from configs.schema.loss import LossSettings
@@ -68,16 +70,6 @@ def build_criterion(
         gain=gains.box,
         normalizer=settings.box.normalizer,
     )
-    coding = {}
-    if settings.distribution is not None:
-        coding["distribution"] = BoxTerm(
-            DistributionLoss(),
-            gain=settings.distribution.gain,
-            normalizer=settings.box.normalizer,
-        )
-    if settings.l1 is not None:
-        loss = CodingL1Loss(first_epoch=first_l1_epoch)
-        coding["l1"] = BoxTerm(loss, gain=settings.l1.gain, normalizer=settings.box.normalizer)
     return DetectionCriterion(
         assigner=build_assigner(settings.assigner),
         box=box,
@@ -98,8 +90,21 @@ def build_criterion(
         ),
         level_balance=None if settings.objectness is None else _level_balance(settings, num_levels),
         claimed_twice=settings.claimed_twice,
-        coding=coding,
+        coding=_coding_terms(settings, first_l1_epoch=first_l1_epoch),
     )
+
+
+def _coding_terms(settings: LossSettings, *, first_l1_epoch: int) -> dict[str, BoxTerm]:
+    """Return the terms on coded values by name; they are weighed and divided as boxes are."""
+    terms: dict[str, tuple[nn.Module, float]] = {}
+    if settings.distribution is not None:
+        terms["distribution"] = DistributionLoss(), settings.distribution.gain
+    if settings.l1 is not None:
+        terms["l1"] = CodingL1Loss(first_epoch=first_l1_epoch), settings.l1.gain
+    return {
+        name: BoxTerm(loss, gain=gain, normalizer=settings.box.normalizer)
+        for name, (loss, gain) in terms.items()
+    }
 
 
 def _level_balance(settings: LossSettings, num_levels: int) -> tuple[float, ...]:

@@ -58,7 +58,7 @@ def test_a_distribution_is_decoded_to_its_mean() -> None:
 
 
 def test_yolox_codes_by_hand() -> None:
-    """SPEC: stride 8, cell (3, 2)."""
+    """Stride 8, cell (3, 2)."""
     coded = torch.tensor([0.25, -0.5, 0.3, -0.2])
     box = ShiftDecoder().boxes(coded, torch.tensor([3.0, 2.0]), None, 8)
     width, height = 10.798870461, 6.549846025
@@ -84,7 +84,7 @@ def test_no_logit_makes_a_box_that_is_not_finite(decoder: Any) -> None:
 
 
 def test_biases_of_cells_by_hand() -> None:
-    """SPEC: 5 objects an image; 80 classes at 640 px, 3 at 320."""
+    """5 objects an image; 80 classes at 640 px, 3 at 320."""
     large = cell_biases(Priors(image_size=640), 80, (8, 16, 32))
     expected = [-11.536641992, -10.150347630, -8.764053269]
     assert [float(level[0]) for level in large] == pytest.approx(expected, rel=1e-6)

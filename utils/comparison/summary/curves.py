@@ -1,4 +1,4 @@
-"""Curves: precision over recall with its band, F1 over the threshold, score against fit."""
+"""Curves of a comparison: precision over recall with its band, and score against fit."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -48,15 +48,7 @@ def _precision(table: ClassTable, weights: Floats, threshold: int) -> Floats:
     return result
 
 
-THRESHOLDS: Floats = np.linspace(0.0, 1.0, 51)
 OVERLAP_EDGES: Floats = np.linspace(0.5, 1.0, 11)
-
-
-def f1_curve(scored: ScoredDetections) -> Floats:
-    """Return F1 at each of `THRESHOLDS` (51,): all classes pooled, IoU 0.5; 0 without objects."""
-    kept = np.searchsorted(-scored.scores, -THRESHOLDS, side="right")
-    right = np.concatenate([[0], np.cumsum(scored.right)])[kept]
-    return np.asarray(2.0 * right / np.maximum(kept + scored.truths.sum(), 1), np.float64)
 
 
 def score_by_overlap(runs: Sequence[ScoredDetections]) -> list[dict[str, Any]]:

@@ -10,10 +10,11 @@ from utils.comparison.runs.run_record import RunRecord
 from utils.comparison.statistics.bootstrap import image_weights
 from utils.comparison.statistics.match_table import MatchTable
 from utils.comparison.summary.budget_course import budget_by_epoch, course
-from utils.comparison.summary.curves import f1_curve, mean_precision, score_by_overlap
+from utils.comparison.summary.curves import mean_precision, score_by_overlap
 from utils.comparison.summary.run_numbers import SCORE_FLOOR, recalibrated
 from utils.metrics.calibration import reliability
 from utils.metrics.rows import Floats
+from utils.metrics.score_curves import score_curve
 from utils.metrics.scored import ScoredDetections, scored_detections
 
 BAND_REPLICATES = 60
@@ -32,7 +33,7 @@ def arm_plots(runs: Sequence[RunRecord], tables: Sequence[MatchTable]) -> dict[s
         },
         "reliability": _reliability(runs, found),
         "scores": _histogram(found),
-        "f1": _rounded(np.mean([f1_curve(one) for one in found], axis=0)),
+        "f1": _rounded(np.mean([score_curve(one).f1 for one in found], axis=0)),
         "score_by_overlap": score_by_overlap(found),
         "budget": budget_by_epoch([run.budget for run in runs if run.budget]),
         "course": course(runs),

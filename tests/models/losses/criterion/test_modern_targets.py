@@ -17,7 +17,7 @@ from tests.models.assign.test_dynamic import scene, spec_scene
 from tests.models.modern_golden import CornerDecoder
 from utils.structures.predictions import Predictions
 
-SPEC = {"name": "task_aligned", "min_side": 0.0, "rescue": False}
+BY_HAND = {"name": "task_aligned", "min_side": 0.0, "rescue": False}
 
 
 def criterion(num_classes: int = 3, **changes: Any) -> DetectionCriterion:
@@ -42,11 +42,11 @@ def class_loss(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("assigner", "loss", "expected"),
     [
-        (SPEC, {"name": "bce"}, 43.387952822),
-        (SPEC, {"name": "quality", "beta": 2.0}, 9.795503698),
-        (SPEC, {"name": "varifocal", "alpha": 0.75, "gamma": 2.0}, 7.255542366),
-        (SPEC | {"alpha": 1.0, "topk": 13}, {"name": "bce"}, 45.621825264),
-        (SPEC | {"alpha": 1.0, "topk": 13}, {"name": "varifocal"}, 7.441041938),
+        (BY_HAND, {"name": "bce"}, 43.387952822),
+        (BY_HAND, {"name": "quality", "beta": 2.0}, 9.795503698),
+        (BY_HAND, {"name": "varifocal", "alpha": 0.75, "gamma": 2.0}, 7.255542366),
+        (BY_HAND | {"alpha": 1.0, "topk": 13}, {"name": "bce"}, 45.621825264),
+        (BY_HAND | {"alpha": 1.0, "topk": 13}, {"name": "varifocal"}, 7.441041938),
         ({"name": "task_aligned"}, {"name": "varifocal"}, 6.920391387),
     ],
 )
@@ -56,7 +56,7 @@ def test_losses_by_hand(assigner: Any, loss: Any, expected: float) -> None:
 
 
 def test_the_box_loss_by_hand() -> None:
-    terms = criterion(assigner=SPEC)(*spec_scene())
+    terms = criterion(assigner=BY_HAND)(*spec_scene())
     assert terms["box"].item() == pytest.approx(0.531979528, rel=3e-6)
 
 

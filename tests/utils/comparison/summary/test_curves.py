@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from tests.utils.metrics.scored_rows import random_scored, scored
-from utils.comparison.summary.curves import THRESHOLDS, f1_curve, score_by_overlap
+from utils.comparison.summary.curves import score_by_overlap
+from utils.metrics.score_curves import THRESHOLDS, score_curve
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_f1_equals_counting_at_every_threshold(seed: int) -> None:
     found = random_scored(seed)
-    curve = f1_curve(found)
+    curve = score_curve(found).f1
     for threshold, value in zip(THRESHOLDS, curve, strict=True):
         kept = found.scores >= threshold
         hits, false = int(found.right[kept].sum()), int((~found.right[kept]).sum())
@@ -19,8 +20,8 @@ def test_f1_equals_counting_at_every_threshold(seed: int) -> None:
 
 
 def test_nothing_found_and_nothing_there() -> None:
-    assert f1_curve(scored([], [3])).tolist() == [0.0] * len(THRESHOLDS)
-    assert f1_curve(scored([], [0])).tolist() == [0.0] * len(THRESHOLDS)
+    assert score_curve(scored([], [3])).f1.tolist() == [0.0] * len(THRESHOLDS)
+    assert score_curve(scored([], [0])).f1.tolist() == [0.0] * len(THRESHOLDS)
     assert score_by_overlap([scored([(0.9, 0, False, 0.0)], [3])]) == []
 
 

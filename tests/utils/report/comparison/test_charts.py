@@ -23,8 +23,8 @@ def dots(svg: str) -> list[tuple[float, float]]:
 
 
 def test_the_best_threshold_is_marked_and_said() -> None:
-    curve = [0.0] * 51
-    curve[25] = 0.8
+    curve = [0.0] * 101
+    curve[50] = 0.8
     text = f1_chart({"a": arm(f1=curve)})
     assert "a: best 0.800 at 0.50" in text
     ((x, _),) = dots(text)
