@@ -23,8 +23,9 @@ class ModelSettings(Settings):
 
     prior: Literal["fixed", "counted", "none"] = "fixed"
     """Start value of objectness and class biases: fixed by formula (8 objects a 640 px image;
-    without objectness 0.01 a class), counted from the training labels, or none: every score starts
-    at 0.5 and the first steps are spent on background."""
+    without objectness 0.01 a class, with a Joint head 5 objects an image), counted from the
+    training labels, or none: every score starts at 0.5 and the first steps are spent on
+    background."""
 
     fuse: bool = True
     """Fold batch normalisation into the convolutions for validation and export; same detections,

@@ -137,7 +137,7 @@ def test_a_step_asks_nothing(overrides: tuple[str, ...]) -> None:
 def test_every_so_many_steps_there_is_one_question_for_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in ("loss_log", "finite_steps"):
+    for module in ("loss_log", "guard"):
         monkeypatch.setattr(f"utils.engine.{module}.READ_EVERY", STEPS_READ)
     learner, batch = learner_and_batch()
     learner.reads_at_once = False

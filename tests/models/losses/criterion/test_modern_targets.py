@@ -169,6 +169,23 @@ def test_matches_that_do_not_count_change_nothing(monkeypatch: pytest.MonkeyPatc
         assert found[name].item() == pytest.approx(value.item(), rel=1e-5), name
 
 
+def test_matches_beside_objectness_that_do_not_count_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    predictions, targets = scene(7, ShiftDecoder())
+    loss = criterion(
+        assigner={"name": "simota"},
+        objectness={"name": "bce", "normalizer": "targets"},
+        l1={"gain": 1.0},
+    )
+    expected = loss(predictions, targets)
+    monkeypatch.setattr("models.losses.criterion.criterion.is_counting_free", lambda device: False)
+    found = loss(predictions, targets)
+    assert expected.names == ("box", "l1", "objectness", "classification")
+    for name, value in expected.items():
+        assert found[name].item() == pytest.approx(value.item(), rel=1e-5), name
+
+
 def test_the_term_of_the_last_epochs() -> None:
     predictions, targets = scene(8, DistanceDecoder())
     loss = build_criterion(
