@@ -1,15 +1,16 @@
 """Check a data set: python check_data.py my.yaml [--page check.html] [--fix FOLDER]."""
 
-from commands.check_data.cli import parse_check_command
 from configs.errors import ConfigError
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
-from utils.runtime.machine.threads import prepare_environment
-from utils.runtime.progress import start_logging
 
 
 def main() -> int:
     """Read the command line, check, return 0 for sound data and 1 for findings."""
+    from commands.check_data.cli import parse_check_command
+    from utils.runtime.machine.threads import prepare_environment
+    from utils.runtime.progress import start_logging
+
     command = parse_check_command()
     start_logging()
     prepare_environment()

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from configs.errors import ConfigError
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
-from utils.runtime.machine.threads import prepare_environment
-from utils.runtime.progress import start_logging
 from utils.runtime.screen import show
 
 if TYPE_CHECKING:
@@ -27,6 +25,8 @@ def main() -> None:
         TrainRun,
         parse_compare_command,
     )
+    from utils.runtime.machine.threads import prepare_environment
+    from utils.runtime.progress import start_logging
 
     command = parse_compare_command()
     start_logging()

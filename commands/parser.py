@@ -5,10 +5,16 @@ the program with one line and exit code 2.
 """
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 from typing import NoReturn
 
 from commands.settings_help import SettingsHelp, settings_help
+from configs.errors import ConfigError
+from configs.reading.locate import best_weights
 from configs.schema.keys import nearest_key
 
 _SETTINGS = """\
@@ -17,11 +23,35 @@ settings, in the YAML or as section.key=value:
   its bases, the command line before all files. Unknown keys and keys without effect are errors."""
 
 
+_RAISES: ContextVar[bool] = ContextVar("_RAISES", default=False)
+
+
+@contextmanager
+def wrong_usage_raises() -> Iterator[None]:
+    """Let wrong usage raise ConfigError instead of ending the program: for callers in Python."""
+    token = _RAISES.set(True)
+    try:
+        yield
+    finally:
+        _RAISES.reset(token)
+
+
+def weights_file(text: str) -> Path:
+    """Return the path of weights; the folder of a run stands for its best ones."""
+    return best_weights(Path(text))
+
+
 class OneLineParser(argparse.ArgumentParser):
     """An argument parser that ends wrong usage with one line."""
 
     def error(self, message: str) -> NoReturn:
-        """End the program with one line."""
+        """End the program with one line.
+
+        Raises:
+            ConfigError: within `wrong_usage_raises`.
+        """
+        if _RAISES.get():
+            raise ConfigError(message)
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
@@ -35,8 +65,10 @@ class CommandParser(OneLineParser):
     """
 
     def __init__(self, program: str, purpose: str, sections: tuple[str, ...] = ()) -> None:
+        # The command `focaldet` names itself and its first word there.
+        by_command = sys.argv[0].startswith("focaldet ")
         super().__init__(
-            prog=program,
+            prog=sys.argv[0] if by_command else program,
             description=purpose,
             allow_abbrev=False,
             formatter_class=SettingsHelp,
@@ -65,13 +97,17 @@ class CommandParser(OneLineParser):
             self.error(f"unknown option {argument}{_setting_hint(argument)}")
         for override in known.overrides:
             if "=" not in override:
-                self.error(f"{override!r} is no setting{_option_hint(override)}")
+                self.error(f"cannot parse {override!r}{_option_hint(override)}")
         return known
 
 
 def _option_hint(argument: str) -> str:
     is_yaml = argument.endswith((".yaml", ".yml"))
-    return f"; did you mean --cfg {argument}?" if is_yaml else ", which reads section.key=value"
+    return (
+        f"; did you mean --cfg {argument}?"
+        if is_yaml
+        else "; settings have the form section.key=value"
+    )
 
 
 def _setting_hint(argument: str) -> str:

@@ -53,7 +53,7 @@ def test_predict_command(arguments: str, command: PredictCommand) -> None:
         ("--weights w", "--source"),
         ("--weights w --source a --save images,pdf", "--save pdf: choose some of images, video"),
         ("--weights w --source a --save none,txt", "--save none: choose"),
-        ("--weights w a.jpg --source a", "'a.jpg' is no setting"),
+        ("--weights w a.jpg --source a", "cannot parse 'a.jpg'"),
         ("--weights w --source a --score-threshold 0.5", "eval.score_threshold=..."),
     ],
 )

@@ -49,7 +49,7 @@ def test_two_processes_train_as_one(dataset: Path, tmp_path: Path) -> None:
     text = ended(torchrun(dataset, tmp_path / "two", *settings, "train.sync_batchnorm=true"))
     joint = tmp_path / "two" / "x"
     assert {path.name for path in joint.iterdir()} == {path.name for path in alone.iterdir()}
-    assert text.count("results go to") == 1
+    assert text.count("Saving results to") == 1
     for one, other in zip(rows(alone), rows(joint), strict=True):
         for column in ("box", "objectness", "classification", "foreground"):
             assert float(other[column]) == pytest.approx(float(one[column]), rel=1e-3), column

@@ -1,4 +1,4 @@
-"""What the head's start values are counted from: the labels and who answers for them."""
+"""What the head's start values are counted from: the labels and the cells they are assigned to."""
 
 import logging
 import math

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from commands.parser import CommandParser
+from commands.parser import CommandParser, weights_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,9 @@ def parse_calibrate_command(arguments: Sequence[str] | None = None) -> Calibrate
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        type=Path,
+        type=weights_file,
         required=True,
-        help=".safetensors of a run, or a released .pt; not changed",
+        help="a run's folder, its .safetensors, or a released .pt; not changed",
     )
     parser.add_argument(
         "--out",

@@ -43,7 +43,7 @@ def compare(design: LoadedDesign) -> Path:
     """Train what is missing, judge it, and write the report; return the comparison's folder.
 
     Raises:
-        UserError, ConfigError: something the user can mend; finished runs stay.
+        UserError, ConfigError: something the user can fix; finished runs stay.
         KeyboardInterrupt: asked to stop; the same command goes on.
     """
     if isinstance(design.settings.tuning, SearchedTrials):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from commands.parser import CommandParser
+from commands.parser import CommandParser, weights_file
 from utils.export.formats import FORMATS, WITH_NMS
 
 
@@ -78,9 +78,9 @@ def _add_what(parser: CommandParser) -> None:
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        type=Path,
+        type=weights_file,
         required=True,
-        help=".safetensors of a run, or a released .pt",
+        help="a run's folder, its .safetensors, or a released .pt",
     )
     parser.add_argument(
         "--format",

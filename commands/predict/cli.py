@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from commands.parser import CommandParser
+from commands.parser import CommandParser, weights_file
 from commands.view_options import (
     AS_IT_IS,
     TRUST_HELP,
@@ -83,9 +83,9 @@ def _add_weights(parser: CommandParser) -> None:
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        type=Path,
+        type=weights_file,
         required=True,
-        help=".safetensors of a run, a released .pt, or a file written by export.py",
+        help="a run's folder, its .safetensors, a released .pt, or a file written by export.py",
     )
 
 

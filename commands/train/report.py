@@ -27,6 +27,7 @@ from utils.report.pages.budget_section import read_budget_section
 from utils.report.pages.run_page import Figure, RunPage, read_history, write_run_page
 from utils.report.tables.tables import format_result
 from utils.runtime.files.run_folder import RunFolder
+from utils.runtime.progress import format_duration
 from utils.structures.batch import Batch
 from utils.structures.images import Record
 from utils.structures.results import EvalResult
@@ -151,9 +152,10 @@ def say_result(folder: RunFolder, summary: TrainingSummary, result: EvalResult) 
     """Log what a finished training has reached, and where that is written."""
     logger.info("\n%s\n", format_result(result))
     logger.info(
-        "%d epochs in %.1f min (%.1f images/s); best epoch %s: %s\nreport: %s",
+        "%d epoch%s in %s (%.1f images/s); best epoch %s: %s\nreport: %s",
         summary.epochs,
-        summary.seconds / 60,
+        "" if summary.epochs == 1 else "s",
+        format_duration(summary.seconds),
         summary.images_per_second,
         summary.best_epoch,
         folder.best,

@@ -19,14 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from configs.origins import CONFIGS_FOLDER
 from utils.checkpoint.weights import load_weights
 from utils.runtime.errors import UserError
 from utils.runtime.files.run_folder import RunFolder
+from utils.runtime.program import program_file
 
 logger = logging.getLogger(__name__)
 
-PROGRAM = Path(__file__).parents[2] / "train.py"
-QUICKSTART = PROGRAM.with_name("configs") / "quickstart.yaml"
+PROGRAM = program_file("train")
+QUICKSTART = CONFIGS_FOLDER / "quickstart.yaml"
 TINY = (
     "data.train_images=16", "data.val_images=6", "data.test_images=0", "data.side=96",
     "train.image_size=96", "train.batch_size=4", "train.nominal_batch=8", "train.epochs=6",

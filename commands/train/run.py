@@ -72,7 +72,7 @@ def train(
     behind those that the setting `hooks` names.
 
     Raises:
-        UserError, ConfigError: something the user can mend; nothing of an earlier run is lost.
+        UserError, ConfigError: something the user can fix; nothing of an earlier run is lost.
         TrainingStopped: asked to stop; the state is saved.
     """
     settings = loaded.experiment.train
@@ -218,7 +218,7 @@ class _Training:
 
     def run(self) -> None:
         """Train to the end and write down what came of it."""
-        logger.info("results go to %s", self._folder.path)
+        logger.info("Saving results to %s", self._folder.path)
         try:
             self._start_workers()
             summary = self._trainer.run()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from commands.parser import CommandParser
+from commands.parser import CommandParser, weights_file
 from commands.view_options import (
     AS_IT_IS,
     TRUST_HELP,
@@ -83,9 +83,9 @@ def _add_data(parser: CommandParser) -> None:
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        type=Path,
+        type=weights_file,
         required=True,
-        help=".safetensors of a run, a released .pt, or a file written by export.py",
+        help="a run's folder, its .safetensors, a released .pt, or a file written by export.py",
     )
     parser.add_argument(
         "--data", metavar="D", help="data set YAML or its name; the training's own where not given"

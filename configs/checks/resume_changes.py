@@ -14,8 +14,8 @@ FIXED: Mapping[str, str] = {
     "train.optimizer.name": "the checkpoint holds what the old optimizer remembers",
     "train.head_warmup": "it belongs to the beginning",
     "data.class_names": "the checkpoint is of one list of classes",
-    "run.folder": "a training goes on in its folder",
-    "run.name": "a training goes on in its folder",
+    "run.folder": "a run is resumed in its own folder",
+    "run.name": "a run is resumed in its own folder",
 }
 """Keys (all below them too) that cannot change, and why; the first that fits holds, an empty reason
 allows."""

@@ -117,15 +117,22 @@ def find_data_folder(
 
 
 def find_weights(stated: str, source: Source) -> str:
-    """Return the full name of a weights file; the stated one where no such file is found."""
+    """Return the full name of weights, a file or a run; the stated one where there are none."""
     try:
         for folder in (source.folder, Path.cwd()):
             place = folder / Path(stated).expanduser()
+            place = best_weights(place)
             if os.path.isfile(place):
                 return str(absolute(place))
     except _NO_PATH:
         pass
     return stated
+
+
+def best_weights(path: Path) -> Path:
+    """Return the best weights in the folder of a run; any other path as it is."""
+    best = path / BEST_WEIGHTS
+    return best if os.path.isfile(best) else path
 
 
 def _first_file(name: str, folders: list[Path], source: Source, key: str) -> Path:
@@ -138,7 +145,7 @@ def _first_file(name: str, folders: list[Path], source: Source, key: str) -> Pat
                 f"{key} {_shown(name)} ({source.where}) is a pipe or a device, not a file"
             )
     tried = ", ".join(display_name(place) for place in places)
-    raise ConfigError(f"{key} {_shown(name)} ({source.where}) is no file; tried {tried[:1000]}")
+    raise ConfigError(f"{key} {_shown(name)} ({source.where}) not found; tried {tried[:1000]}")
 
 
 def absolute(path: Path) -> Path:
@@ -150,6 +157,8 @@ def absolute(path: Path) -> Path:
     return path.resolve()
 
 
+BEST_WEIGHTS = "best.safetensors"
+"""Name of the best weights in the folder of a run."""
 _NO_PATH = (OSError, RuntimeError, ValueError)
 """What pathlib raises for links in a circle, unknown homes and names that no file can have."""
 _LONGEST = 200

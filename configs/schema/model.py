@@ -79,7 +79,7 @@ class IouAssignerSettings(AssignerSettings):
     name: Literal["iou"]
 
     positive: float = Field(default=0.5, gt=0, le=1)
-    """Smallest overlap (IoU) with which an anchor box answers for a target."""
+    """Smallest overlap (IoU) with which an anchor box is assigned to a target."""
 
     negative: float = Field(default=0.4, gt=0, le=1)
     """Overlap below which a cell is background; between it and positive, cells are ignored."""

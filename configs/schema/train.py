@@ -202,7 +202,7 @@ class TrainSettings(Settings):
     freeze; where several name one parameter, the last one holds."""
 
     head_warmup: float = Field(default=0.0, ge=0)
-    """First epochs in which only those tensors learn that model.weights did not fill."""
+    """Epochs at the start in which only tensors without pretrained weights are trained."""
 
     schedule: Schedule = DecaySchedule()
     """Learning rate over the training."""

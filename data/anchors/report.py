@@ -46,8 +46,8 @@ class AnchorReport:
             return ("anchors: there are no boxes to compare them with",)
         summary = (
             f"anchors: best possible recall {fit.best_possible_recall:.2%} of {fit.num_boxes} "
-            f"boxes at {self.image_size} px, "
-            f"{fit.anchors_per_box:.2f} anchors match a box on average"
+            f"boxes at {self.image_size} px; "
+            f"on average {fit.anchors_per_box:.2f} anchors match each box"
         )
         classes = [(name, group) for name, group in self.per_class.items() if group.num_boxes]
         classes.sort(key=lambda row: row[1].best_possible_recall or 0.0)

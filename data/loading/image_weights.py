@@ -48,7 +48,7 @@ def build_draw(sampler: Sampler, records: Sequence[Record]) -> Draw:
 
 
 def repeat_factors(presence: Floats, threshold: float) -> Floats:
-    """Return how much oftener than common ones each image is to come, (images,), at least 1.
+    """Return the repeat factor of each image, (images,), at least 1.
 
     max over its classes of sqrt(threshold / f), f the share of images that show the class. Gupta et
     al. 2019 (arXiv:1908.03195), section 5.3. Ours: an epoch keeps its length, so common images come

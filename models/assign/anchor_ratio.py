@@ -1,4 +1,4 @@
-"""Assignment by anchor shape: who answers for a target is known before the network says anything.
+"""Assignment by anchor shape: the cells of a target are known before the network says anything.
 
 Legend: T targets, A anchors per cell, H W cells of a level, M = 3 A T entries of a level.
 """

@@ -23,7 +23,7 @@ CELL_OBJECTS = 5.0
 CLASS_PRIOR = 0.01
 """Score that every class of every cell starts with in a head without objectness."""
 SMALLEST_SHARE = 1e-6
-"""Counted share of a class that no cell answers for, so that its bias stays finite."""
+"""Counted share of a class that is assigned to no cell, so that its bias stays finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,12 +51,12 @@ class TransferReport:
         if self.partly:
             known = f": {shorten(self.classes)}" if self.classes else ""
             lines.append(
-                f"  {len(self.partly)} head tensors in part: the rows of box and objectness, and "
-                f"those of {len(self.classes)} of {self.num_classes} classes{known}"
+                f"  detection head: box weights taken, objectness too where there is any; "
+                f"class weights for {len(self.classes)} of {self.num_classes} classes{known}"
             )
-        lines += [f"  left: {name}: {why}" for name, why in self.left[:SHOWN_NAMES]]
+        lines += [f"  skipped: {name}: {why}" for name, why in self.left[:SHOWN_NAMES]]
         if len(self.left) > SHOWN_NAMES:
-            lines.append(f"  left: {len(self.left) - SHOWN_NAMES} more")
+            lines.append(f"  skipped: {len(self.left) - SHOWN_NAMES} more")
         return "\n".join(lines)
 
 

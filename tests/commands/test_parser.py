@@ -39,7 +39,7 @@ def test_train_command(arguments: str, command: TrainCommand) -> None:
         ("--resume x --verify-resume", "exclude each other"),
         ("--replay x --resume y", "exclude each other"),
         ("configs/bccd.yaml", "did you mean --cfg configs/bccd.yaml?"),
-        ("--cfg a.yaml epochs", "'epochs' is no setting, which reads section.key=value"),
+        ("--cfg a.yaml epochs", "cannot parse 'epochs'; settings have the form section.key=value"),
         ("--cfg a.yaml --epochs 3", "unknown option --epochs; settings are written without "
          "dashes: train.epochs=..."),
         ("--cfg a.yaml --batch-size=3", "without dashes: train.batch_size=..."),

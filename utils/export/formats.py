@@ -15,7 +15,7 @@ class ExportFormat:
 
     suffix: str
     writer: str
-    """`module:function`, called with the path of the file and an `ExportSource`."""
+    """`module:function` in utils/export, called with the path of the file and an `ExportSource`."""
     session: str | None
     """`module:class` as in `sessions.py`; None: such files are neither checked nor run here."""
     holds_nms: bool = False
@@ -25,27 +25,28 @@ class ExportFormat:
 FORMATS: Mapping[str, ExportFormat] = {
     "onnx": ExportFormat(
         suffix=".onnx",
-        writer="utils.export.onnx_file:write_onnx",
-        session="utils.export.sessions:OnnxSession",
+        writer="onnx_file:write_onnx",
+        session="sessions:OnnxSession",
         holds_nms=True,
     ),
     "openvino": ExportFormat(
         suffix=".xml",
-        writer="utils.export.openvino_file:write_openvino",
-        session="utils.export.sessions:OpenVinoSession",
+        writer="openvino_file:write_openvino",
+        session="sessions:OpenVinoSession",
         holds_nms=True,
     ),
     "torchscript": ExportFormat(
         suffix=".torchscript",
-        writer="utils.export.torchscript_file:write_torchscript",
-        session="utils.export.sessions:TorchScriptSession",
+        writer="torchscript_file:write_torchscript",
+        session="sessions:TorchScriptSession",
     ),
     "tensorrt": ExportFormat(
         suffix=".engine",
-        writer="utils.export.tensorrt_file:write_tensorrt",
+        writer="tensorrt_file:write_tensorrt",
         session=None,
     ),
 }
+_ROOM = f"{__name__.rpartition('.')[0]}."
 WITH_NMS = tuple(name for name, one in FORMATS.items() if one.holds_nms)
 SESSIONS: Mapping[str, str] = {
     one.suffix: one.session for one in FORMATS.values() if one.session is not None
@@ -56,4 +57,4 @@ SESSIONS: Mapping[str, str] = {
 def load(place: str) -> Any:
     """Return what a table names as `module:attribute`."""
     module, _, attribute = place.partition(":")
-    return getattr(import_module(module), attribute)
+    return getattr(import_module(_ROOM + module), attribute)

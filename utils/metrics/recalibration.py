@@ -1,4 +1,4 @@
-"""Two monotone maps that mend scores: isotonic regression, and the inverse of focal's own bias."""
+"""Two monotone maps that recalibrate scores: isotonic regression, and the inverse of focal loss."""
 
 from dataclasses import dataclass
 

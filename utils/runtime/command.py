@@ -3,13 +3,20 @@
 import errno
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from utils.runtime.errors import UserError
 from utils.runtime.printable import printable
-from utils.runtime.progress import is_silent_process
 from utils.runtime.screen import forget_unwritten, prepare_streams, say
 
+NEEDED = frozenset(
+    {
+        *("PIL", "cv2", "hotcoco", "jinja2", "numpy", "pycocotools", "pydantic", "safetensors"),
+        *("torch", "torchvision", "tqdm", "yaml"),
+    }
+)
+"""Modules of the packages in requirements.txt."""
 USER_ERROR_CODE = 2
 INTERRUPTED_CODE = 130
 MACHINE_LIMITS = frozenset(
@@ -23,19 +30,31 @@ def run_command(
 ) -> NoReturn:
     """Run `main` and leave the process with its exit code (None counts as 0).
 
-    One of `user_errors`, a full disk and a missing permission print `error: ...` and give 2; an
-    interruption gives 130. Everything else is a mistake of the program and keeps its traceback.
+    One of `user_errors`, a full disk, a missing permission and a package that this Python lacks
+    print `error: ...` and give 2; an interruption gives 130. Everything else is a mistake of the
+    program and keeps its traceback.
     """
     prepare_streams()
     try:
         code = main() or 0
     except KeyboardInterrupt as interruption:
+        from utils.runtime.progress import is_silent_process
+
         if not is_silent_process():
             say(str(interruption) or "interrupted")
         code = INTERRUPTED_CODE
     except user_errors as error:
         # A ConfigError has a line for each mistake; a name with a line end makes no second one.
         say(f"error: {printable(error) if isinstance(error, UserError) else error}")
+        code = USER_ERROR_CODE
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] not in NEEDED:
+            raise
+        say(
+            f"error: {sys.executable} lacks the package {error.name}; install all of them with "
+            f"{Path(sys.executable).name} -m pip install -r requirements.txt, or use the Python "
+            "that `make demo` has set up: .venv/bin/python"
+        )
         code = USER_ERROR_CODE
     except OSError as error:
         if error.errno not in MACHINE_LIMITS:

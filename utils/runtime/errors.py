@@ -2,4 +2,4 @@
 
 
 class UserError(Exception):
-    """Something the user can mend; the text says what, where and what to do. Shown bare."""
+    """Something the user can fix; the text says what, where and what to do. Shown bare."""

@@ -143,7 +143,7 @@ class LossBudget:
 
     @property
     def best_possible_recall(self) -> float | None:
-        """Share of the targets that at least one cell answers for; None without targets."""
+        """Share of the targets that at least one cell is assigned to; None without targets."""
         targets = self.targets.sum().item()
         return self.matched_targets.sum().item() / targets if targets else None
 

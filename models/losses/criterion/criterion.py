@@ -1,7 +1,7 @@
 """`DetectionCriterion`: from raw predictions and targets to the terms of the loss.
 
-Who answers for which target is decided in `models/assign`; which losses and gains an experiment
-asks for is read in `build.py`; how a term is summed is in `branch.py`.
+`models/assign` decides which cells a target is assigned to; `build.py` reads which losses and gains
+an experiment asks for; `branch.py` sums a term.
 
 Legend: B images, A predictions per cell, H W cells of a level, L levels, K channels, C classes, M
 matches.
@@ -81,7 +81,7 @@ class DetectionCriterion(nn.Module):
     without matches adds 0. Everything is float32, whatever the autocast around it.
 
     Args:
-        assigner: who answers for which target.
+        assigner: which cells are assigned to which target.
         box: term of matched boxes.
         objectness: term of the logits of all cells; None for a head without objectness.
         classification: term of the class logits, of matched cells or without objectness of all.

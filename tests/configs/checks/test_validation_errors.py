@@ -108,7 +108,7 @@ def _first_unknown(key: str) -> str:
          "(experiment.yaml:1) must hold as many pairs w, h on every level"),
         ("model: {graph: graph.yaml, anchors: [[1, 2], [3, 4], [5, 0]]}", "model.anchors "
          "(experiment.yaml:1) must hold sides above 0 pixels"),
-        ("model: {graph: gone.yaml}", "model.graph 'gone.yaml' (experiment.yaml:1) is no file; "
+        ("model: {graph: gone.yaml}", "model.graph 'gone.yaml' (experiment.yaml:1) not found; "
          "tried gone.yaml, "),
         ("model: {graph: 3}", "model.graph is 3 (experiment.yaml:1); must be text"),
         ("eval: {score_threshold: 0.5}", "eval.report_threshold (default) is 0.25, but detections "

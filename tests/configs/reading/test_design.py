@@ -129,7 +129,7 @@ def test_a_design_changes_the_one_it_is_based_on(design: Callable[..., Path], wr
     ("change", "said"),
     [
         (("design.yaml", "derived.yaml"), "base: a design is its own base: "),
-        (("design.yaml", "absent.yaml"), "base 'absent.yaml' (derived.yaml:1) is no file"),
+        (("design.yaml", "absent.yaml"), "base 'absent.yaml' (derived.yaml:1) not found"),
         (("base: design.yaml", "base: [a, b]"), "base (derived.yaml:1) must be the name"),
         (("focal: {loss.", "focal: {train.seed: 1, loss."), "arms.focal (derived.yaml:4) sets"),
         (("arms:", "sedes: [1]\narms:"), "unknown key 'sedes' (derived.yaml:3); did you"),
@@ -186,7 +186,7 @@ def test_dotted_and_nested_keys_mean_the_same() -> None:
             "unknown key 'loss.objectness.gama' (arm focal of design.",
         ),
         (("seeds: [0, 1]", "jobs: 0"), "jobs (design.yaml:8): input should be greater"),
-        (("experiment.yaml", "other.yaml"), "experiment 'other.yaml' (design.yaml:1) is no file"),
+        (("experiment.yaml", "other.yaml"), "experiment 'other.yaml' (design.yaml:1) not found"),
         (("seeds: [0, 1]", "test: {margn: 1}"), "unknown key 'test.margn' (design.yaml:8)"),
         (("  bce: {}\n", ""), "arms"),
     ],

@@ -76,7 +76,7 @@ def test_the_same_base_twice_is_no_cycle(write: Write, load: Load) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("base: gone.yaml", r"base 'gone.yaml' \(experiment.yaml:1\) is no file; tried gone.yaml"),
+        ("base: gone.yaml", r"base 'gone.yaml' \(experiment.yaml:1\) not found; tried gone.yaml"),
         ("base: {a: 1}", r"base \(experiment.yaml:1\) must be the name of a YAML"),
         ("base: [1]", r"base \(experiment.yaml:1\) must be the name of a YAML"),
     ],

@@ -53,7 +53,7 @@ def test_text_names_sizes_and_classes_that_have_boxes() -> None:
     text = describe([record([(30, 40), (1, 600)], labels=[0, 0])]).text
     assert text.splitlines()[0] == (
         "anchors: best possible recall 50.00% of 2 boxes at 640 px, "
-        "3.50 anchors match a box on average"
+        "on average 3.50 anchors match each box"
     )
     assert [line.split()[0] for line in text.splitlines()[1:]] == ["small", "medium", "cat"]
 

@@ -85,7 +85,7 @@ def test_what_cannot_be_used_is_left_and_named(name: str, tensor: torch.Tensor, 
 
 def test_summary_shortens_long_lists() -> None:
     report = transfer(tiny_detector(), {f"x{index}": torch.ones(1) for index in range(8)})
-    assert report.summary().splitlines()[-1] == "  left: 3 more"
+    assert report.summary().splitlines()[-1] == "  skipped: 3 more"
 
 
 @pytest.mark.parametrize("anchors", [3, [[1.5, 2, 3, 4], [10, 20, 30, 40.25]]])

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.comparison.runs.stored_evaluation import is_judged
-
-PROGRAM_ROOT = Path(__file__).parents[3]
+from utils.runtime.program import program_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,4 +59,4 @@ class PlannedRun:
         return self._program("train", "--cfg", str(self.experiment), *self.overrides, *own, *extra)
 
     def _program(self, *arguments: str) -> list[str]:
-        return [sys.executable, str(PROGRAM_ROOT / "compare.py"), *arguments]
+        return [sys.executable, str(program_file("compare")), *arguments]

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from utils.comparison.runs.local_engine import Failure, LocalEngine
-from utils.comparison.runs.plan import PROGRAM_ROOT, PlannedRun
+from utils.comparison.runs.plan import PlannedRun
 from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import write_json
+from utils.runtime.program import IMPORT_ROOT
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def run_on_ray(
         ray.init(
             log_to_driver=False,
             include_dashboard=False,
-            runtime_env={"env_vars": {"PYTHONPATH": str(PROGRAM_ROOT)}},
+            runtime_env={"env_vars": {"PYTHONPATH": str(IMPORT_ROOT)}},
         )
     task = ray.remote(num_cpus=cpus_per_run, num_gpus=gpus_per_run, max_retries=RETRIES)(_one_run)
     here, folder = Path.cwd(), folder.resolve()

@@ -96,7 +96,7 @@ def _reliability(analysis: Analysis) -> str:
     area = _unit_area(
         f"Reliability of scores, {stated}",
         "Share of right detections in bins of the score; the line is where they should lie",
-        ("score", "share that is right"),
+        ("score", "precision"),
     )
     area.line([0, 1], [0, 1], "plain")
     most = max((one.count for one in analysis.reliability), default=1)

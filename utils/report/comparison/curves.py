@@ -73,7 +73,7 @@ def reliability_chart(arms: Arms, scores: str, title: str) -> str:
         x_range=(0.0, 1.0),
         y_range=(0.0, 1.0),
         x_label="mean score of the bin",
-        y_label="share that is right",
+        y_label="precision",
     )
     area.line([0, 1], [0, 1], "plain", style="faint")
     for name in having:

@@ -90,7 +90,7 @@ def seed_chart(arms: Arms) -> str:
     names = list(arms)
     is_slanted = max(map(len, names)) * len(names) * LETTER_PX > ROOM_PX
     area = PlotArea(
-        title="Every run, seeds joined",
+        title="All runs; lines join equal seeds",
         description="; ".join(
             f"{name}: " + ", ".join(f"{v:.1f}" for v in arm["map50_95"]["by_seed"].values())
             for name, arm in arms.items()

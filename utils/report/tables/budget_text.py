@@ -57,7 +57,7 @@ def _meaning(share: float, loss: str) -> str:
     is_plain = loss in PLAIN_LOSSES
     if share < LITTLE:
         return (
-            "focal loss has little to remove here"
+            "focal loss is unlikely to help"
             if is_plain
             else f"after {loss} they have little weight"
         )
@@ -77,15 +77,17 @@ def _meaning(share: float, loss: str) -> str:
 
 
 def recall_sentence(budget: Mapping[str, Any]) -> str:
-    """Return how many targets of an epoch of budget.json some cell answered for."""
+    """Return how many ground-truth boxes of an epoch of budget.json are assigned to a cell."""
     targets, matched = sum(budget["targets"]), sum(budget["matched_targets"])
     if not targets:
         return "No target was seen in the measured batches."
     if matched == targets:
-        return "Every target had a cell that answers for it: best possible recall 100 %."
+        return (
+            "Every ground-truth box is assigned to at least one cell: best possible recall 100 %."
+        )
     return (
-        f"{targets - matched:.0f} of {targets:.0f} targets had no cell that answers for them, so "
-        f"nothing teaches the network to find these: best possible recall "
+        f"{targets - matched:.0f} of {targets:.0f} ground-truth boxes are assigned to no cell, so "
+        f"the network never learns to find them: best possible recall "
         f"{percent(matched / targets)}. loss.assigner decides that, and model.anchors where the "
         "head has anchors."
     )

@@ -11,7 +11,7 @@ _LONGEST_NAME = 24
 _MOST_LETTERS = 1000
 _POINT_KEYS = ("threshold", "precision", "recall", "f1")
 _POINT_HEADS = ("score", "precision", "recall", "F1")
-_POINT_TITLES = {"best_f1": "all, at the best F1", "given": "all, at the given score"}
+_POINT_TITLES = {"best_f1": "all, at the best F1", "given": "all, at the chosen score"}
 
 
 def format_result(result: EvalResult) -> str:
@@ -76,8 +76,8 @@ def _limits(counts: Mapping[str, int]) -> list[str]:
         ("images_at_detection_cap", "detections", "eval.max_detections"),
     )
     return [
-        f"On {counts[key]} of {counts['images']} images {what} were cut off at {setting}; "
-        "raise it to see whether they matter."
+        f"{counts[key]} of {counts['images']} images hit the limit of {what}; increase {setting} "
+        "if recall matters."
         for key, what, setting in notes
         if counts.get(key)
     ]
@@ -215,7 +215,7 @@ def verdict_page(title: str, content: Mapping[str, Any], *, has_pictures: bool) 
         f"{' or '.join(map(str, seeds))} seeds an arm; "
         f"margin {content['test']['margin']:g} points, correction {content['test']['correction']}.",
         verdict_table(content).rstrip(),
-        f"Every number and curve: [report.html](report.html), a page without network; "
+        f"Every number and curve: [report.html](report.html), an offline page; "
         f"[comparison.json](comparison.json).{pictures}",
         "What would change this:",
         "\n".join(f"- {line}" for line in (*content["would_change"], *content["cautions"])),

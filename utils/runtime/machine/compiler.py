@@ -14,7 +14,7 @@ from utils.runtime.errors import UserError
 DEVICES = ("cpu", "cuda")
 EXACT_OPTION, GRAPHS_OPTION = "deterministic", "triton.cudagraphs"
 """What torch calls to choose no code by its speed, and to record CUDA graphs."""
-REMEDY = "mend that or state train.compile=off"
+REMEDY = "fix that or set train.compile=off"
 LONGEST_REASON = 200
 """Characters of torch's own words that fit into one line."""
 

@@ -13,6 +13,7 @@ import torch
 
 from utils.runtime.files.atomic import write_json
 from utils.runtime.machine.threads import available_cores
+from utils.runtime.program import ROOT
 
 PACKAGES = (
     "torch",
@@ -27,7 +28,6 @@ PACKAGES = (
     "tqdm",
     "PyYAML",
 )
-PROGRAM_ROOT = Path(__file__).parents[3]
 
 
 def describe_environment() -> dict[str, Any]:
@@ -35,7 +35,7 @@ def describe_environment() -> dict[str, Any]:
     return {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": sys.argv,
-        "git": git_commit(PROGRAM_ROOT),
+        "git": git_commit(ROOT),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "packages": _package_versions(),
@@ -54,7 +54,7 @@ def describe_environment() -> dict[str, Any]:
 
 def describe_program() -> dict[str, Any]:
     """Return what weights say of the program that made them: library versions, git commit."""
-    return {"versions": _package_versions(), "commit": git_commit(PROGRAM_ROOT)}
+    return {"versions": _package_versions(), "commit": git_commit(ROOT)}
 
 
 def write_environment(path: Path) -> None:

@@ -52,7 +52,7 @@ def test_every_number_is_in_its_place() -> None:
     assert cells(text, "AR, 10 per class") == ["0.420"]
     assert cells(text, "AR, 100 per class") == ["0.630", "-", "0.400", "0.600"]
     assert cells(text, "all, at the best F1") == ["0.312", "0.800", "0.600", "0.686"]
-    assert cells(text, "all, at the given score") == ["0.250", "0.800", "0.600", "0.686"]
+    assert cells(text, "all, at the chosen score") == ["0.250", "0.800", "0.600", "0.686"]
     assert cells(text, "cat") == ["12", "345", "0.432", "0.654", "0.310", "0.810", "0.620", "0.702"]
 
 
@@ -87,7 +87,7 @@ def test_limits_are_mentioned_only_where_reached() -> None:
     assert "cut off" not in format_result(RESULT)
     counts = {**RESULT.counts, "images_at_detection_cap": 7}
     text = format_result(replace(RESULT, counts=counts))
-    assert "On 7 of 40 images detections were cut off at eval.max_detections" in text
+    assert "7 of 40 images hit the limit of detections; increase eval.max_detections" in text
     assert "max_candidates" not in text
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from commands.api.detector import as_rgb
 from commands.build.predictor import Predictor
 from focaldet import (
     ConfigError,
@@ -17,7 +18,6 @@ from focaldet import (
     Detector,
     ImageError,
     UserError,
-    as_rgb,
     load_detector,
 )
 from tests.commands.tiny_weights import CLASS_NAMES, write_weights
@@ -191,9 +191,29 @@ def test_supervision_gets_all_columns(
 
 
 def test_the_project_itself_does_not_import_it() -> None:
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[3]
     own = [root / f"{name}.py" for name in ("train", "val", "predict")]
     for package in ("commands", "configs", "data", "models", "utils"):
         own += (root / package).rglob("*.py")
     assert [path for path in own if "import focaldet" in path.read_text()] == []
     assert [path for path in own if "from focaldet" in path.read_text()] == []
+
+
+def test_detections_are_shown_as_a_picture_and_a_table(folder: Path, detector: Detector) -> None:
+    found = detector(folder / "0.png")
+    drawn = found.plot()
+    assert drawn.size == (found.image_size[1], found.image_size[0])
+    assert len(found) > 0
+    assert (np.asarray(drawn) != found.pixels).any()
+    assert found._repr_png_().startswith(b"\x89PNG")
+    assert repr(found).startswith("<Detections: ")
+    assert f"{found.image_size[1]} x {found.image_size[0]} pixels" in repr(found)
+
+
+def test_a_table_has_a_row_for_each_object(folder: Path, detector: Detector) -> None:
+    pandas = pytest.importorskip("pandas")
+    found = detector(folder / "0.png")
+    table = found.to_pandas()
+    assert isinstance(table, pandas.DataFrame)
+    assert table[["x1", "y1", "x2", "y2"]].to_numpy().tolist() == found.boxes.tolist()
+    assert table["class_name"].tolist() == [each.class_name for each in found]

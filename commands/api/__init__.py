@@ -1,0 +1,1 @@
+"""FocalDet from Python: what the module `focaldet` offers."""

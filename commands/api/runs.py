@@ -1,0 +1,213 @@
+"""Train, evaluate, export and compare from Python: what the programs of these names do."""
+
+import csv
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from commands.compare.run import compare as run_comparison
+from commands.export.cli import parse_export_command
+from commands.export.run import export as write_exports
+from commands.parser import wrong_usage_raises
+from commands.train.cli import TrainCommand
+from commands.train.start import start_training
+from commands.val.cli import parse_val_command
+from commands.val.run import evaluate_weights
+from configs.reading.design import load_design
+from configs.reading.overrides import as_overrides
+from configs.reading.recipe import choose_recipe
+from utils.engine.hook import Hook
+from utils.runtime.errors import UserError
+from utils.runtime.files.json_file import read_json_object
+from utils.runtime.files.run_folder import RunFolder, open_run_folder
+from utils.runtime.progress import start_logging
+from utils.structures.results import EvalResult
+
+Value = float | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run: the folder that a training has written, and what is in it.
+
+    It can be given wherever weights are asked for; its best weights are meant then.
+    """
+
+    folder: Path
+
+    def __fspath__(self) -> str:
+        return str(self.best)
+
+    @property
+    def best(self) -> Path:
+        """The weights of the best epoch, a .safetensors file."""
+        return RunFolder(self.folder).best
+
+    @property
+    def report(self) -> Path:
+        """The page of the run, report.html."""
+        return RunFolder(self.folder).report
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """The final numbers, as in results.json.
+
+        Raises:
+            UserError: the run has not ended yet.
+        """
+        return read_json_object(RunFolder(self.folder).results)
+
+    @property
+    def metrics(self) -> dict[str, list[Value]]:
+        """The table of metrics.csv, one list a column, one entry an epoch; None where empty.
+
+        `pandas.DataFrame(run.metrics)` makes a data frame of it.
+        """
+        with RunFolder(self.folder).metrics.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        names = list(rows[0]) if rows else []
+        return {name: [_value(row[name]) for row in rows] for name in names}
+
+    def resume(self, *, hooks: Sequence[Hook] = (), **settings: Any) -> "Run":
+        """Go on with the run where it stopped; `settings` are changed, such as train.epochs.
+
+        Raises:
+            UserError, ConfigError: the run cannot be resumed, or a setting cannot be changed.
+        """
+        return _start(TrainCommand(None, as_overrides(settings), self.folder), hooks)
+
+
+def train(
+    cfg: str | Path | None = None,
+    data: str | Path | Mapping[str, Any] | None = None,
+    *,
+    hooks: Sequence[Hook] = (),
+    **settings: Any,
+) -> Run:
+    """Train a detector and return the run.
+
+    Args:
+        cfg: an experiment, a YAML or the name of a shipped one; where None, the recipe that
+            fits `data`.
+        data: a data YAML, a folder, a .zip, a COCO JSON: whatever `train.py data=` takes; or keys
+            of that section.
+        hooks: objects whose methods are called before, during and after the training.
+        settings: of the experiment, by section: `train={"epochs": 20}`, or with dots:
+            `**{"train.epochs": 20}`.
+
+    Raises:
+        UserError, ConfigError: something that you can fix, in one line each.
+        KeyboardInterrupt: interrupted; `Run(folder).resume()` goes on.
+    """
+    if isinstance(data, Mapping):
+        settings["data"] = dict(data)
+    overrides = as_overrides(settings)
+    if data is not None and not isinstance(data, Mapping):
+        overrides = (f"data={json.dumps(str(data))}", *overrides)
+    if cfg is None:
+        if data is None:
+            raise UserError("train needs data=FOLDER or cfg=FILE")
+        cfg = choose_recipe(overrides)
+    return _start(TrainCommand(Path(cfg), overrides, None), hooks)
+
+
+def val(
+    weights: str | Path | Run,
+    data: str | Path | None = None,
+    *,
+    split: Literal["train", "val", "test"] = "val",
+    trust: bool = False,
+    **settings: Any,
+) -> EvalResult:
+    """Evaluate weights on a split of a data set and return the numbers.
+
+    Args:
+        weights: a run, a weights file or an exported file.
+        data: a data YAML, a folder, ...; that of the training where None.
+        split: train, val or test.
+        trust: run weights that are a program, such as .torchscript.
+        settings: of sections eval, train and model, as in `train`.
+
+    Raises:
+        UserError, ConfigError: something that you can fix, in one line each.
+    """
+    arguments = ["--weights", _weights(weights), "--split", split, *as_overrides(settings)]
+    if data is not None:
+        arguments += ["--data", str(data)]
+    _show_log()
+    with wrong_usage_raises():
+        command = parse_val_command([*arguments, *(["--trust"] * trust)])
+    return evaluate_weights(command).result
+
+
+def export(
+    weights: str | Path | Run,
+    formats: str | Sequence[str] = "onnx",
+    *,
+    nms: bool = False,
+    int8: bool = False,
+    **settings: Any,
+) -> tuple[Path, ...]:
+    """Write weights for other programs, each checked against PyTorch; return the files.
+
+    Args:
+        weights: a run or a weights file.
+        formats: one or several of onnx, openvino, torchscript, tensorrt.
+        nms: make non-maximum suppression part of the file.
+        int8: write a second file with int8 convolutions.
+        settings: of sections eval, train and model, as in `train`.
+
+    Raises:
+        UserError, ConfigError: something that you can fix, in one line each.
+    """
+    names = formats if isinstance(formats, str) else ",".join(formats)
+    arguments = ["--weights", _weights(weights), "--format", names, *as_overrides(settings)]
+    arguments += ["--nms"] * nms + ["--int8"] * int8
+    _show_log()
+    with wrong_usage_raises():
+        command = parse_export_command(arguments)
+    return write_exports(command)
+
+
+def compare(cfg: str | Path, **settings: Any) -> Path:
+    """Run a comparison, or go on with it; return its folder with report.html.
+
+    Args:
+        cfg: a design, a YAML.
+        settings: of the design, or of all its arms.
+
+    Raises:
+        UserError, ConfigError: something that you can fix, in one line each.
+    """
+    _show_log()
+    return run_comparison(load_design(cfg, as_overrides(settings)))
+
+
+def _start(command: TrainCommand, hooks: Sequence[Hook]) -> Run:
+    _show_log()
+    folder = start_training(command, hooks)
+    if folder is None:
+        raise RuntimeError("a training returns its folder")
+    return Run(open_run_folder(folder.path).path)
+
+
+def _weights(weights: str | Path | Run) -> str:
+    return str(weights.best if isinstance(weights, Run) else weights)
+
+
+def _show_log() -> None:
+    """Show what the programs say, unless the caller has set up logging otherwise."""
+    if not logging.getLogger().handlers:
+        start_logging()
+
+
+def _value(text: str | None) -> Value:
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,111 @@
+"""From what train.py was asked to do to a run: configuration, data, then the training itself.
+
+torch is imported only after the configuration proved right, so that mistakes appear at once.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from commands.train.cli import TrainCommand
+from configs.checks.resume_changes import Change, changes_between, require_changeable
+from configs.errors import ConfigError
+from configs.reading.load import LoadedExperiment, load_experiment
+from utils.runtime.command import USER_ERROR_CODE
+from utils.runtime.errors import UserError
+from utils.runtime.machine.threads import prepare_environment
+from utils.runtime.progress import is_silent_process
+
+if TYPE_CHECKING:
+    from utils.engine.hook import Hook
+    from utils.runtime.files.run_folder import RunFolder
+
+
+def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunFolder | None":
+    """Start a training or resume one; return its folder, None where only a YAML was asked for.
+
+    Raises:
+        UserError, ConfigError: something the user can fix; nothing of an earlier run is lost.
+    """
+    loaded, changes = load(command)
+    for note in loaded.notes:
+        logging.info(note)
+    prepare_environment()
+    loaded = look_at_data(loaded, command)
+    if command.write_yaml is not None:
+        return None
+    from commands.train.report import open_report
+    from commands.train.run import train
+    from commands.train.run_files import interrupted_run
+    from utils.runtime.distributed.ranks import join_ranks
+    from utils.runtime.files.run_folder import open_run_folder
+
+    with join_ranks() as ranks:
+        resumed = None if command.resume is None else open_run_folder(command.resume)
+        interrupted = ranks.from_main(interrupted_run(loaded, ranks) if resumed is None else None)
+        if interrupted is not None:
+            loaded, resumed = load_experiment(interrupted.config), interrupted
+        folder = train(
+            loaded,
+            resume=resumed,
+            changes=changes,
+            ranks=ranks,
+            hooks=hooks,
+            accept_data=command.accept_data,
+        )
+    if command.open_report and ranks.is_main:
+        open_report(folder)
+    return folder
+
+
+def look_at_data(loaded: LoadedExperiment, command: TrainCommand) -> LoadedExperiment:
+    """Return the configuration with what data=FOLDER was recognised as; say or write it."""
+    from data.intake.resolve import describe, resolve_data, write_yaml
+
+    try:
+        loaded, found = resolve_data(loaded)
+    except UserError:
+        if is_silent_process():
+            sys.exit(USER_ERROR_CODE)
+        raise
+    for line in describe(found):
+        logging.info(line)
+    if command.write_yaml is not None:
+        write_yaml(found, command.write_yaml)
+        logging.info("wrote %s; train with data=%s", command.write_yaml, command.write_yaml)
+    return loaded
+
+
+def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
+    """Return the configuration, of the run that is resumed or of --cfg, and what is new in it."""
+    try:
+        if command.resume is None:
+            if command.cfg is None:
+                raise UserError("--cfg FILE or --resume RUN is needed")
+            return load_experiment(command.cfg, command.overrides), []
+        config = command.resume / "config.yaml"
+        if not config.is_file():
+            raise UserError(f"{command.resume} is not the folder of a run: it holds no config.yaml")
+        after = load_experiment(config, command.overrides)
+        before = load_earlier(config, command.overrides)
+        changes = changes_between(before.experiment, after.experiment)
+        require_changeable(changes)
+    except (ConfigError, UserError):
+        if is_silent_process():
+            sys.exit(USER_ERROR_CODE)  # the first process says it
+        raise
+    return after, changes
+
+
+def load_earlier(config: Path, overrides: tuple[str, ...]) -> LoadedExperiment:
+    """Return the configuration a run began with; where its data moved, with the place of now."""
+    moved = [text for text in overrides if text.startswith("data.path=")]
+    try:
+        return load_experiment(config, moved)
+    except ConfigError:
+        data = [text for text in overrides if text.startswith(("data=", "data."))]
+        if data == moved:
+            raise
+        return load_experiment(config, data)

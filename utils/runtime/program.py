@@ -1,0 +1,30 @@
+"""Where the programs of FocalDet are: beside the packages, or inside the installed package."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+"""Folder of the packages: a checkout, or the installed package."""
+_OWN_NAME = "utils.runtime.program"
+_PREFIX = __name__.removesuffix(_OWN_NAME)
+"""What stands before the names of all modules: nothing in a checkout, else `focaldet.`"""
+
+
+IMPORT_ROOT = ROOT.parent if _PREFIX else ROOT
+"""Folder that has to be on `sys.path` for the modules to be found by their names."""
+
+
+def program_file(name: str) -> Path:
+    """Return the file of a program such as `train`, to be run as a script."""
+    return ROOT / "programs" / f"{name}.py" if _PREFIX else ROOT / f"{name}.py"
+
+
+def program_module(name: str) -> str:
+    """Return the module of a program such as `train`, or of `focaldet` itself."""
+    if name == "focaldet":
+        return _PREFIX.removesuffix(".") or name
+    return f"{_PREFIX}programs.{name}" if _PREFIX else name
+
+
+def own_module(name: str) -> str:
+    """Return the importable name of a module of ours that a table names."""
+    return _PREFIX + name
