@@ -94,11 +94,12 @@ def test_biases_of_cells_by_hand() -> None:
 
 
 def test_biases_of_cells_follow_the_counts() -> None:
-    priors = Priors(class_frequency=[89, 9, 0], objects_per_image=10, image_size=64)
+    priors = Priors(class_frequency=[89, 9, 0], objects_per_image=60, image_size=64)
     (level,) = cell_biases(priors, 3, (8,))
     shares = [90 / 101, 10 / 101, 1 / 101]
-    expected = [math.log(min(10 * share / 64, 0.5)) for share in shares]
+    expected = [math.log(min(60 * share / 64, 0.5)) for share in shares]
     assert level.tolist() == pytest.approx(expected)
+    assert expected[0] == math.log(0.5)
     levels = Priors(objects_per_image=[2.0, 4.0], image_size=64)
     two = cell_biases(levels, 2, (8, 16))
     assert [float(x[0]) for x in two] == pytest.approx([math.log(1 / 64), math.log(2 / 16)])

@@ -176,6 +176,7 @@ def test_matches_beside_objectness_that_do_not_count_change_nothing(
     loss = criterion(
         assigner={"name": "simota"},
         objectness={"name": "bce", "normalizer": "targets"},
+        classification=class_loss(target="hard"),  # 1, at entries that do not count, too
         l1={"gain": 1.0},
     )
     expected = loss(predictions, targets)
