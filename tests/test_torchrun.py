@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,21 +17,25 @@ from tests.run_programs import ROOT, TINY, run, train, weights_digest
 pytestmark = pytest.mark.slow
 
 
+def torchrun_arguments(dataset: Path, runs: Path, *settings: str, restarts: int = 0) -> list[str]:
+    return [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2",
+        "--master_port=0", "--rdzv_backend=c10d", "--rdzv_endpoint=127.0.0.1:0",
+        f"--max-restarts={restarts}", "train.py", *TINY, "train.batch_size=2",
+        f"data.path={dataset}", f"run.folder={runs}", "run.name=x", *settings,
+    ]  # fmt: skip
+
+
 def torchrun(dataset: Path, runs: Path, *settings: str, restarts: int = 0) -> subprocess.Popen[str]:
     """Start two processes that train as `train` does with twice their batch."""
     return subprocess.Popen(
-        [
-            sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2",
-            "--master_port=0", "--rdzv_backend=c10d", "--rdzv_endpoint=127.0.0.1:0",
-            f"--max-restarts={restarts}", "train.py", *TINY, "train.batch_size=2",
-            f"data.path={dataset}", f"run.folder={runs}", "run.name=x", *settings,
-        ],
+        torchrun_arguments(dataset, runs, *settings, restarts=restarts),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
 
 
 def ended(process: subprocess.Popen[str]) -> str:
@@ -77,10 +83,13 @@ def kill_one_child_once(parent: int, sign: Path) -> None:
     while not sign.is_dir():
         assert time.monotonic() < end, "no checkpoint came"
         time.sleep(0.02)
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    ranks = {int(child): process_rank(int(child)) for child in children}
-    (victim,) = [child for child, rank in ranks.items() if rank == "1"]
+    (victim,) = [child for child in children_of(parent) if process_rank(child) == "1"]
     os.kill(victim, signal.SIGKILL)
+
+
+def children_of(parent: int) -> list[int]:
+    text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+    return [int(child) for child in text.split()]
 
 
 def process_rank(process: int) -> str:
@@ -93,3 +102,36 @@ def test_a_mistake_is_said_once(dataset: Path, tmp_path: Path) -> None:
     text, _ = process.communicate(timeout=200)
     assert process.returncode != 0
     assert text.count("error: unknown key 'train.epoch'") == 1
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_stopped_process_is_named_and_an_interrupt_ends_all(
+    rank: str, dataset: Path, tmp_path: Path
+) -> None:
+    """Rank 0 serves the others' store: where it is stopped, nobody can ask who stands still."""
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            torchrun_arguments(dataset, tmp_path, "train.epochs=500"),
+            cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+    try:
+        wait_for(lambda: (tmp_path / "x" / "last").is_dir(), 200)
+        time.sleep(5)  # signs of life are exchanged by now
+        (victim,) = [pid for pid in children_of(process.pid) if process_rank(pid) == rank]
+        os.kill(victim, signal.SIGSTOP)
+        wait_for(lambda: f"process {rank} is stopped" in log.read_text(), 60)
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(timeout=60)
+        assert "stopped on request while process" in log.read_text()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_for(is_so: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)

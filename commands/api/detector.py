@@ -23,6 +23,7 @@ from data.images.io import read_image, to_rgb
 from utils.metrics.rows import detection_rows
 from utils.report.drawing import draw_boxes
 from utils.runtime.errors import UserError
+from utils.runtime.machine.threads import compute_alone_after_fork
 from utils.structures.images import ImageArray
 from utils.structures.results import Detections as _NetworkDetections
 
@@ -225,6 +226,8 @@ def load_detector(  # noqa: PLR0913  flat keywords are what callers of an API wa
 ) -> Detector:
     """Return the detector in a weights file.
 
+    A process forked after this computes with one thread; to use more, load in the child.
+
     Args:
         weights: a `Run` or its folder, .safetensors of a run, a released .pt, nothing in which is
             executed, or a file of export.py (.onnx, .xml, .torchscript); one with NMS has
@@ -254,6 +257,7 @@ def load_detector(  # noqa: PLR0913  flat keywords are what callers of an API wa
         overrides.append(f"train.image_size={image_size}")
     if not isinstance(weights, str | os.PathLike):
         raise UserError(f"weights are the path of a file, got {type(weights).__name__}")
+    compute_alone_after_fork()
     return Detector(Predictor.from_file(best_weights(Path(weights)), overrides, trusted=trust))
 
 

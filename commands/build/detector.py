@@ -11,6 +11,7 @@ import torch
 from commands.build.exported import EXPORTED_SUFFIXES, ExportedDetector
 from commands.build.priors import head_priors
 from commands.build.start_weights import take_weights
+from commands.build.stored_settings import shareable_settings
 from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment
 from configs.schema.train import TrainSettings
@@ -50,6 +51,8 @@ class LoadedDetector:
     """What kind of file it was, in words."""
     fixed_eval: Mapping[str, Any] = field(default_factory=dict)
     """Settings of section `eval` that an exported file has fixed."""
+    source: Path = Path()
+    """The file."""
 
     def own_detector(self, source: Path) -> Detector:
         """Return the detector where the file `source` holds weights, which exported ones do not.
@@ -79,7 +82,7 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
         ConfigError: tensors and network do not fit.
     """
     if path.suffix in FOREIGN_SUFFIXES:
-        return _from_foreign(read_torch_file(path), path)
+        return _answering(_from_foreign(read_torch_file(path), path), path)
     if path.suffix in EXPORTED_SUFFIXES:
         require_data(path, trusted=trusted)
         return _from_exported(path)
@@ -90,12 +93,40 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
         )
     tensors, stored = load_weights(path)
     metadata = current_metadata(stored, source=str(path))
-    return LoadedDetector(
+    loaded = LoadedDetector(
         detector=detector_from_checkpoint(tensors, metadata, source=str(path)),
         class_names=tuple(metadata["class_names"]),
         image_size=int(metadata["image_size"]),
         metadata=metadata,
+        source=path,
     )
+    return _answering(loaded, path)
+
+
+def _answering(loaded: LoadedDetector, path: Path) -> LoadedDetector:
+    """Return `loaded`; one line says it where its network answers with no numbers.
+
+    Each value may be finite and the sums of a layer not: NaN is above no threshold, so that such
+    weights would find nothing, and nobody would know why.
+    """
+    detector = loaded.own_detector(path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a pool of threads would not survive a fork of the caller
+    try:
+        with torch.inference_mode():
+            grey = torch.full((1, 3, *2 * (detector.size_multiple,)), 0.5)
+            levels = detector(grey).levels
+    except RuntimeError:  # an image of this size is too small for a block of it
+        return loaded
+    finally:
+        torch.set_num_threads(threads)
+    if not all(bool(torch.isfinite(level).all()) for level in levels):
+        logger.warning(
+            "%s: the network answers a grey image with NaN or infinity, it will find little or "
+            "nothing; its weights are damaged, or of a training that diverged",
+            path,
+        )
+    return loaded
 
 
 def _from_exported(path: Path) -> LoadedDetector:
@@ -107,6 +138,7 @@ def _from_exported(path: Path) -> LoadedDetector:
         metadata=detector.metadata,
         file_format=f"exported, {detector.description.precision}",
         fixed_eval=detector.fixed_eval,
+        source=path,
     )
 
 
@@ -243,7 +275,7 @@ def weights_metadata(loaded: LoadedExperiment, detector: Detector, split: Split)
         split.class_names,
         loaded.experiment.train.image_size,
         {
-            "config": loaded.experiment.model_dump(mode="json"),
+            "config": shareable_settings(loaded.experiment),
             "config_hash": loaded.hash,
             "data_fingerprint": split.fingerprint,
             "category_ids": list(split.category_ids),

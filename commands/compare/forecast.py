@@ -94,8 +94,8 @@ def power_sentences(design: Design, num_seeds: int) -> Iterator[str]:
     if num_seeds < fewest:
         yield (
             f"{num_seeds} seeds are too few for a significant difference with "
-            f"{_arms(design.num_arms)} against the baseline and correction={design.correction}: at least {fewest} are "
-            "needed; no verdict can be better or worse"
+            f"{_arms(design.num_arms)} against the baseline and correction={design.correction}: at "
+            f"least {fewest} are needed; no verdict can be better or worse"
         )
     elif plan.detectable is not None:
         yield (

@@ -7,6 +7,7 @@ from typing import Any
 
 from commands.build.detector import LoadedDetector
 from commands.build.evaluation import evaluate_once
+from commands.build.stored_settings import with_data_found
 from commands.train.run import train
 from configs.checks.resume_changes import changes_between, require_changeable
 from configs.reading.load import experiment_from_mapping, load_experiment
@@ -36,7 +37,8 @@ def evaluate_run(path: Path) -> None:
         UserError, ConfigError: the folder holds no finished run, or its data are gone.
     """
     loaded = load_last(path)
-    experiment = experiment_from_mapping(loaded.metadata["config"])
+    weights = open_run_folder(path).best
+    experiment = experiment_from_mapping(with_data_found(loaded.metadata["config"], weights))
     set_threads(experiment.train.threads)
     set_deterministic(experiment.train.deterministic)
     (path / FOLDER).mkdir(exist_ok=True)

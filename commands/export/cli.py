@@ -127,8 +127,9 @@ def _add_images(parser: CommandParser) -> None:
         type=Path,
         action="append",
         default=[],
-        help="image or folder on which each file is compared with PyTorch, may be given several "
-        "times; default: images of --calibration-data, of the model's own data, or generated ones",
+        help="image or folder on which each file but TensorRT's is compared with PyTorch, may be "
+        "given several times; default: images of --calibration-data, of the model's own data, or "
+        "generated ones",
     )
 
 

@@ -13,7 +13,7 @@ from commands.build.detector import LoadedDetector
 from commands.build.evaluation import evaluate_once
 from commands.build.exported import ExportedDetector
 from commands.build.predictor import prediction_settings
-from commands.build.stored_settings import stored_settings
+from commands.build.stored_settings import stored_settings, with_data_found
 from commands.export.cli import DataSplit, ExportCommand
 from configs.errors import ConfigError
 from configs.reading.load import experiment_from_mapping, load_dataset
@@ -109,8 +109,8 @@ def _own_data(loaded: LoadedDetector) -> Dataset | None:
     if "data" not in stored:
         return None
     try:
-        return experiment_from_mapping(stored).data
-    except ConfigError as error:
+        return experiment_from_mapping(with_data_found(stored, loaded.source)).data
+    except (ConfigError, UserError) as error:
         logger.info("the data set that the weights name cannot be used: %s", error)
         return None
 

@@ -1,4 +1,6 @@
-"""What export.py does: weights into files that other programs run, each checked before it is there.
+"""What export.py does: weights into files that other programs run, checked before they are there.
+
+TensorRT engines are not checked: they run on the GPU that they were built on alone.
 
 A file is written to a hidden folder beside its place, run, compared with PyTorch and only then
 given its name.

@@ -27,6 +27,7 @@ from commands.predict.outputs.tables import CocoResults, CsvTable, YoloLabels
 from data.sources import FrameBatch, SourceBatches, find_sources
 from data.sources.frame import Skipped
 from utils.runtime.errors import UserError
+from utils.runtime.files.atomic import BadNameError
 from utils.runtime.files.json_file import BrokenJsonError, read_json_object
 from utils.runtime.files.regular_file import LARGEST_FILE, UnreadableFileError
 from utils.runtime.files.run_folder import claim_run_folder
@@ -54,6 +55,8 @@ class PredictionSummary:
     found: Counter[int] = field(default_factory=Counter)
     """Objects per label."""
     skipped: list[Skipped] = field(default_factory=list)
+    unwritten: list[Skipped] = field(default_factory=list)
+    """Results of single pictures that no file could take."""
     seconds: float = 0.0
     was_interrupted: bool = False
 
@@ -64,12 +67,14 @@ class PredictionSummary:
             f"{_counted(self.num_pictures, 'picture')} in {self.seconds:.1f} s ({rate:.1f}/s), "
             f"{_counted(self.found.total(), 'object')}{self._by_class()}"
         )
-        if self.skipped:
-            yield f"skipped: {_counted(sum(skip.count for skip in self.skipped), 'picture')}"
-            for skip in self.skipped[:SHOWN_FAULTS]:
+        for what, skips in (("skipped", self.skipped), ("not written", self.unwritten)):
+            if not skips:
+                continue
+            yield f"{what}: {_counted(sum(skip.count for skip in skips), 'picture')}"
+            for skip in skips[:SHOWN_FAULTS]:
                 yield f"  {printable(skip.source)}: {printable(skip.reason)}"
-            if len(self.skipped) > SHOWN_FAULTS:
-                yield f"  and {len(self.skipped) - SHOWN_FAULTS} more sources"
+            if len(skips) > SHOWN_FAULTS:
+                yield f"  and {len(skips) - SHOWN_FAULTS} more sources"
         if self.was_interrupted:
             yield "stopped on request; what is above was done"
         if self.written:
@@ -136,7 +141,7 @@ def _run(
     ):
         for item in batches:
             found = [only(wanted, each) for each in predictor.look(item.frames, item.batch)]
-            _write(item, found, outputs)
+            _write(item, found, outputs, summary)
             summary.num_pictures += len(item.frames)
             for each in found:
                 summary.found.update(each.labels.tolist())
@@ -156,11 +161,19 @@ def _stopped_while_waiting(summary: PredictionSummary) -> Iterator[None]:
             raise KeyboardInterrupt from None
 
 
-def _write(item: FrameBatch, found: Sequence[Detections], outputs: Sequence[Output]) -> None:
+def _write(
+    item: FrameBatch,
+    found: Sequence[Detections],
+    outputs: Sequence[Output],
+    summary: PredictionSummary,
+) -> None:
     for frame, each in zip(item.frames, found, strict=True):
         image = cache(frame.image)
         for output in outputs:
-            output.write(frame, image, each)
+            try:
+                output.write(frame, image, each)
+            except BadNameError as error:
+                summary.unwritten.append(Skipped(frame.source, str(error)))
 
 
 def only(labels: torch.Tensor | None, found: Detections) -> Detections:

@@ -4,7 +4,6 @@ Each training is a process of its own, as a person starts it; a kill is SIGKILL 
 workers, after which nothing of ours runs.
 """
 
-import hashlib
 import logging
 import os
 import random
@@ -22,6 +21,7 @@ from typing import Protocol
 from configs.origins import CONFIGS_FOLDER
 from utils.checkpoint.weights import load_weights
 from utils.runtime.errors import UserError
+from utils.runtime.files.download import file_sha256
 from utils.runtime.files.run_folder import RunFolder
 from utils.runtime.program import program_file
 
@@ -47,7 +47,7 @@ class FinishedRun:
     """A training that came to its end."""
 
     digest: str
-    """SHA-256 over names and values of the best weights."""
+    """SHA-256 of the file with the best weights."""
     kills: tuple[str, ...]
     """When it was killed, in words."""
     seconds: float
@@ -176,12 +176,9 @@ class KillableTraining:
 
 
 def weights_digest(path: Path) -> str:
-    """Return a SHA-256 over names and values of a weights file."""
-    tensors, _ = load_weights(path)
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode() + tensors[name].numpy().tobytes())
-    return digest.hexdigest()
+    """Return the SHA-256 of a weights file that is whole: equal trainings write equal bytes."""
+    load_weights(path)
+    return file_sha256(path)
 
 
 def verify_resume(cfg: Path | None, overrides: Sequence[str], *, kills: int = 3) -> str:

@@ -1,7 +1,9 @@
 """A whole training: data, network, loss and trainer put together, and what it leaves behind."""
 
 import logging
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import cv2
 import torch
@@ -24,6 +26,7 @@ from commands.train.report import say_result, write_run_report
 from commands.train.run_files import own_folder, report_labels, write_configuration
 from commands.train.user_hooks import user_hooks
 from configs.checks.resume_changes import Change, gives_other_batches
+from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment
 from configs.schema.train import TrainSettings
 from data.doctor.examine import worst_lines
@@ -96,15 +99,27 @@ def train(
             for line in worst_lines(own, image_size=settings.image_size):
                 logger.info("%s", line)
         seed_process(settings.seed)
-        training = _Training(
-            loaded, splits, folder, ranks, device, own_hooks, is_resumed=resume is not None
-        )
+        with _emptied_where_nothing_began(folder, is_new=resume is None):
+            training = _Training(
+                loaded, splits, folder, ranks, device, own_hooks, is_resumed=resume is not None
+            )
         if compiler is not None:
             training.compile(compiler)
         if resume is not None:
             training.go_on(resume, changes)
         training.run()
         return folder
+
+
+@contextmanager
+def _emptied_where_nothing_began(folder: RunFolder, *, is_new: bool) -> Iterator[None]:
+    """Leave no folder of a run behind whose network could not be built."""
+    try:
+        yield
+    except (UserError, ConfigError):
+        if is_new and not folder.config.exists():
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
 
 
 class _Training:

@@ -5,7 +5,7 @@ from typing import Any
 
 from commands.build.detector import LoadedDetector, load_detector
 from commands.build.evaluation import build_evaluator, evaluate_once
-from commands.build.stored_settings import stored_settings
+from commands.build.stored_settings import stored_settings, with_data_found
 from commands.build.tta_tiling import ViewInference, evaluate_views
 from commands.val.cli import ValCommand
 from commands.view_options import ViewOptions
@@ -129,5 +129,7 @@ def _experiment(loaded: LoadedDetector, command: ValCommand) -> Experiment:
             f"{command.weights} does not say which data it was trained on; "
             "name a data set with --data, such as --data coco128"
         )
+    if command.data is None:
+        stored = with_data_found(stored, command.weights)
     stored.setdefault("train", {"image_size": loaded.image_size})
     return experiment_from_mapping(stored, command.overrides)

@@ -33,7 +33,8 @@ def _check_group(
         inner = (*path, name)
         fields, below = group.fields(name), group.child(name)
         if not fields:
-            faults.append(unknown_key(dotted(inner), layer.source(inner).where))
+            stated = _only_key(inner, value)
+            faults.append(unknown_key(dotted(stated), layer.source(stated).where))
             layer.drop(inner)
         elif below is None or (isinstance(value, type(None)) and below.optional):
             continue
@@ -45,6 +46,14 @@ def _check_group(
             where = layer.source(inner).where
             faults.append(_not_a_group(dotted(inner), shown(value), where, below))
             layer.drop(inner)
+
+
+def _only_key(path: KeyPath, value: Any) -> KeyPath:
+    """Return the one key stated below an unknown group, which tells more than the group's name."""
+    while isinstance(value, dict) and len(value) == 1:
+        ((name, value),) = value.items()
+        path = (*path, str(name))
+    return path
 
 
 def unknown_key(key: str, where: str) -> str:

@@ -31,14 +31,20 @@ def find_experiment(stated: Path) -> Path:
     Raises:
         ConfigError: There is none; lists the places.
     """
-    named = stated if stated.suffix else stated.with_suffix(".yaml")
-    shipped = Path(*named.parts[1:]) if named.parts[:1] == (CONFIGS_FOLDER.name,) else named
-    places = [stated, named, CONFIGS_FOLDER / shipped]
-    for place in places:
-        if place.is_file():
-            return place
-    tried = ", ".join(dict.fromkeys(display_name(absolute(place)) for place in places))
-    raise ConfigError(f"cannot read {stated}: no such file; tried {tried}")
+    try:
+        named = stated if stated.suffix else stated.with_suffix(".yaml")
+        shipped = Path(*named.parts[1:]) if named.parts[:1] == (CONFIGS_FOLDER.name,) else named
+        places = [stated, named, CONFIGS_FOLDER / shipped]
+        for place in places:
+            if os.path.isfile(place):
+                return place
+        tried = ", ".join(dict.fromkeys(display_name(absolute(place)) for place in places))
+    except _NO_PATH as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"{_shown(str(stated))} cannot be read: {str(reason)[:_LONGEST]}"
+        ) from None
+    raise ConfigError(f"cannot read {str(stated)[:_LONGEST]}: no such file; tried {tried[:1000]}")
 
 
 def find_graph(name: str, source: Source) -> Path:
@@ -103,6 +109,9 @@ def find_data_folder(
     for place in places:
         if os.path.isdir(place) or (may_be_file and os.path.isfile(place)):
             return place, ""
+    if any(os.path.exists(place) and not os.path.isfile(place) for place in places):
+        what = "a pipe or a device, not a folder"
+        raise ConfigError(f"data.path {_shown(stated)} ({source.where}) is {what}")
     own = source.folder.resolve()
     has_its_name = bool(parts_of(stated)) and parts_of(stated)[-1] == own.name
     found = [find_stated(name, own, may_leave=False) for name in sources]

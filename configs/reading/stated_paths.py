@@ -121,6 +121,20 @@ class FileIndex:
         parts = [_folded(part) for part in parts_of(stated)] or [""]
         return self._most_alike(self._by_stem.get(parts[-1], ()), parts[:-1])
 
+    def find_nearest(self, label_file: str) -> str | None:
+        """Return the file with the stem of `label_file` that shares most leading folders with it.
+
+        So splits with folders of their own, train/images and valid/images, may repeat names. None
+        where there is none, or several are equally near.
+        """
+        self.find_stem("")
+        stem = _folded(os.path.splitext(os.path.basename(label_file))[0])
+        shared: dict[int, list[str]] = {}
+        for path in self._by_stem.get(stem, ()):
+            shared.setdefault(len(os.path.commonpath((path, label_file))), []).append(path)
+        nearest = shared[max(shared)] if shared else []
+        return nearest[0] if len(nearest) == 1 else None
+
     @staticmethod
     def _most_alike(paths: Iterable[str], folders: list[str]) -> str | None:
         scored: dict[int, list[str]] = {}

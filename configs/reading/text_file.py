@@ -26,6 +26,8 @@ def read_text(path: Path) -> str:
             raise ValueError("Is a directory")
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is a pipe or a device, not a file")
+        if not status.st_size and os.path.realpath(path).startswith(("/proc/", "/sys/")):
+            raise ValueError("it is a view of the system, not a file")
         if status.st_size > LARGEST_TEXT:
             raise ValueError(f"it has {status.st_size / 2**20:,.0f} MiB, no YAML is so large")
         data = file.read(status.st_size)

@@ -22,6 +22,7 @@ from data.images import header as image_header
 from data.images import io as image_io
 from data.images.facts import Stamp, stamp_file
 from data.index_cache import CacheEntry, IndexCache, hash_files
+from utils.runtime.files.regular_file import UnreadableFileError, read_regular
 
 SIDE = 16
 """Width and height of a thumbnail in pixels."""
@@ -89,7 +90,7 @@ def scan_image(path: str) -> ImageScan:
     """
     stamp = stamp_file(path)
     pixels, _ = image_io.read_reduced_image(path, _DECODED_AT)
-    data = Path(path).read_bytes()
+    data = read_regular(path)
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     spread = cv2.meanStdDev(pixels)[1]
     kind = _describe(data)
@@ -108,7 +109,7 @@ def scan_image(path: str) -> ImageScan:
 def _scan_safely(path: str) -> ImageScan | None:
     try:
         return scan_image(path)
-    except (image_io.ImageError, OSError, cv2.error):
+    except (image_io.ImageError, UnreadableFileError, OSError, cv2.error):
         return None
 
 

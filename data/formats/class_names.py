@@ -22,6 +22,7 @@ from data.formats.tools.parsing import in_order, read_object
 from data.formats.voc import names_in_xml
 from data.formats.yolo_labels import label_folder
 from utils.runtime.errors import UserError
+from utils.runtime.files.regular_file import LARGEST_ANNOTATIONS
 
 CLASS_LISTS = (
     "classes.txt",
@@ -107,7 +108,7 @@ def _of_coco(dataset: CocoDataset) -> tuple[str, ...]:
     """Return the categories of all splits, in the order of their ids."""
     paths = coco_files(dataset)
     documents: list[Any] = []
-    for path, content in read_present(dict.fromkeys(paths)).items():
+    for path, content in read_present(paths, limit=LARGEST_ANNOTATIONS).items():
         try:
             document = read_object(content)
         except ValueError as error:
@@ -132,5 +133,5 @@ def _of_tool(dataset: ToolDataset) -> tuple[str, ...]:
         if stated_sources(dataset, split):  # type: ignore[arg-type]
             sources += resolve_sources(dataset, split, [])  # type: ignore[arg-type]
     companions = filter(tool.is_companion, list_files(Path(dataset.path)))
-    files = read_present((*label_files(sources, tool), *companions))
+    files = read_present((*label_files(sources, tool), *companions), limit=LARGEST_ANNOTATIONS)
     return tool.class_names({path: files[path] for path in sorted(files)})

@@ -28,7 +28,8 @@ def class_names_of(document: Mapping[str, Any]) -> tuple[str, ...]:
     Roboflow adds a category that groups the others and has no annotations: it is no class.
     """
     used = _count(document)
-    entries = [(to_id(entry.get("id")), entry) for entry in document.get("categories", ())]
+    stated = [entry for entry in document["categories"] if isinstance(entry, dict)]
+    entries = [(to_id(entry.get("id")), entry) for entry in stated]
     known = [(key, entry) for key, entry in entries if key is not None]
     known.sort(key=lambda item: (isinstance(item[0], str), item[0]))
     groups = {_shown(entry.get("supercategory")) for _, entry in known}
@@ -94,7 +95,8 @@ def _is_number(value: int | str | None) -> TypeGuard[int]:
 
 
 def _count(document: Mapping[str, Any]) -> Counter[Any]:
-    return Counter(to_id(entry.get("category_id")) for entry in document["annotations"])
+    entries = (entry for entry in document["annotations"] if isinstance(entry, dict))
+    return Counter(to_id(entry.get("category_id")) for entry in entries)
 
 
 def _complete(
@@ -122,7 +124,8 @@ def _explain_unknown(
     # A near name that is a category of its own is another thing, not another spelling.
     free = [known for known in class_names if known not in stated]
     close = get_close_matches(shortened(name), free, n=1)
-    hint = f"did you mean {close[0]!r} there?" if close else "add it there"
+    ways = f"add it there, or leave it out: data.classes={{leave_out: [{shortened(name, 60)}]}}"
+    hint = f"did you mean {close[0]!r} there?" if close else ways
     return (
         f"{file}: category {shortened(repr(name), 60)} has annotations but is not in "
         f"data.class_names ({', '.join(class_names)}); {hint}"

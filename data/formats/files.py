@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,12 @@ from data.formats.rows import RawSplit
 from data.images.io import IMAGE_SUFFIXES
 from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import write_atomically
-from utils.runtime.files.regular_file import LARGEST_FILE, UnreadableFileError, read_regular
+from utils.runtime.files.regular_file import (
+    LARGEST_ANNOTATIONS,
+    USUAL_LIMIT,
+    UnreadableFileError,
+    read_regular,
+)
 from utils.runtime.printable import shortened
 from utils.structures.images import Record
 
@@ -142,19 +148,20 @@ def require_folder(path: Path, key: str) -> Path:
 def read_required(path: Path, key: str) -> bytes:
     """Return the content of a file that must be there; raises UserError naming the settings key."""
     try:
-        return read_regular(path, limit=LARGEST_FILE)
+        return read_regular(path, limit=LARGEST_ANNOTATIONS)
     except UnreadableFileError as error:
         what = "does not exist" if error.is_missing else f"cannot be read: {error.reason}"
         raise UserError(f"{key}: {shortened(path)} {what}") from error
 
 
-def read_present(paths: Iterable[str]) -> dict[str, bytes]:
+def read_present(paths: Iterable[str], *, limit: int = USUAL_LIMIT) -> dict[str, bytes]:
     """Return the contents of the files that exist; raises UserError for unreadable ones."""
     distinct = list(dict.fromkeys(paths))
     # One task a file would cost more than reading it.
     chunks = [distinct[start : start + _CHUNK] for start in range(0, len(distinct), _CHUNK)]
     with ThreadPoolExecutor(_READING_THREADS) as pool:
-        contents = [content for chunk in pool.map(_read_all, chunks) for content in chunk]
+        read = partial(_read_all, limit=limit)
+        contents = [content for chunk in pool.map(read, chunks) for content in chunk]
     return {
         path: content
         for path, content in zip(distinct, contents, strict=True)
@@ -173,13 +180,13 @@ def to_text(content: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _read_all(paths: Iterable[str]) -> list[bytes | None]:
-    return [_read(path) for path in paths]
+def _read_all(paths: Iterable[str], limit: int) -> list[bytes | None]:
+    return [_read(path, limit) for path in paths]
 
 
-def _read(path: str) -> bytes | None:
+def _read(path: str, limit: int) -> bytes | None:
     try:
-        return read_regular(path)
+        return read_regular(path, limit=limit)
     except UnreadableFileError as error:
         if error.is_missing:
             return None

@@ -137,7 +137,8 @@ def resolve_sources(
         if found is None:
             plain = os.path.abspath(root / source)
             raise UserError(
-                f"data.{split}: {plain} does not exist, and nothing below {root} has this path"
+                f"data.{split}: {shortened(plain)} does not exist, and nothing below {root} has "
+                "this path"
             )
         _require_distinct(source, found, everything, split)
         if not found.is_as_stated:

@@ -17,6 +17,7 @@ from data.formats.label_report import Decision, decide
 from data.formats.rows import RawImage, RawRow, RawSplit
 from data.formats.sources import resolve_sources
 from utils.runtime.errors import UserError
+from utils.runtime.files.regular_file import LARGEST_ANNOTATIONS
 from utils.structures.images import Record
 
 NO_IMAGE = "no such file below the data set's folder"
@@ -115,7 +116,7 @@ class ToolReader:
                 f"{key}: {len(labels)} label files, but no images below {root}; put them there"
             )
         companions = sorted(filter(self._tool.is_companion, list_files(root)))
-        contents = read_present((*labels, *companions))
+        contents = read_present((*labels, *companions), limit=LARGEST_ANNOTATIONS)
         return SplitFiles(images=tuple(images), labels=contents, notes=tuple(notes))
 
     def read(self, files: SplitFiles) -> RawSplit:

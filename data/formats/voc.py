@@ -102,7 +102,12 @@ class VocReader:
                 raw.notes.append(note)
             xml_path = self._xml_path(name)
             parsed = roots.get(xml_path)
-            image_path = images.get(name) or index.find_stem(name) or _by_file_name(parsed, index)
+            image_path = (
+                images.get(name)
+                or index.find_stem(name)
+                or index.find_nearest(xml_path)
+                or _by_file_name(parsed, index)
+            )
             image = RawImage(
                 path=image_path or str(self._images / name),
                 image_id=image_id,

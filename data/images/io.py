@@ -20,6 +20,7 @@ from data.images.header import PlainHeader, read_plain_header
 from data.images.values import JPEG_START, used_bits, with_end_marker
 from utils.runtime.errors import UserError
 from utils.runtime.files.regular_file import UnreadableFileError, read_regular
+from utils.runtime.printable import shortened
 from utils.structures.images import ImageArray
 
 _HAS_HEIF = importlib.util.find_spec("pillow_heif") is not None
@@ -202,10 +203,10 @@ def _read_bytes(path: str | Path) -> bytes:
         data = read_regular(path)
     except UnreadableFileError as error:
         if error.is_missing:
-            raise ImageError(f"{path}: no such file") from error
-        raise ImageError(f"{path}: cannot be opened ({error.reason})") from error
+            raise ImageError(f"{shortened(path)}: no such file") from error
+        raise ImageError(f"{shortened(path)}: cannot be opened ({error.reason})") from error
     if not data:
-        raise ImageError(f"{path}: the file is empty")
+        raise ImageError(f"{shortened(path)}: the file is empty")
     return data
 
 

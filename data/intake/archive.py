@@ -14,8 +14,10 @@ from pathlib import Path, PurePosixPath
 
 from utils.runtime.errors import UserError
 from utils.runtime.files.cache_folder import user_cache_folder
+from utils.runtime.files.regular_file import open_regular
 
 _MAX_FILES = 5_000_000
+_MAX_BYTES = 1 << 44
 _MAX_RATIO = 200
 _SMALL = 1 << 26
 
@@ -36,7 +38,7 @@ def unpack(archive: Path) -> Path:
     temporary = ""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(archive) as file:
+        with open_regular(archive, limit=_MAX_BYTES) as source, zipfile.ZipFile(source) as file:
             members = _checked(file, archive, folder.parent)
             temporary = tempfile.mkdtemp(dir=folder.parent, prefix=".unpacking-")
             for member in members:

@@ -1,6 +1,5 @@
 """COCO JSON files: of COCO itself, Roboflow, CVAT, Label Studio, FiftyOne, LVIS, Objects365."""
 
-import json
 import os
 import re
 from collections import defaultdict
@@ -11,6 +10,7 @@ from configs.reading.stated_paths import FileIndex
 from data.intake.candidate import Candidate, by_split
 from data.intake.tree import SplitName, Tree, folder_of, json_keys, split_of
 from utils.runtime.errors import UserError
+from utils.runtime.files.json_file import parse_json
 
 _FILE_NAME = re.compile(r'"(?:file_name|coco_url)"\s*:\s*("(?:[^"\\]|\\.)*")')
 _SAMPLES = 200
@@ -81,7 +81,8 @@ def _only(paths: list[str], split: str, tree: Tree) -> str:
 
 def _image_folder(tree: Tree, path: str, index: FileIndex) -> str:
     """Return the folder from which the file's names lead to images, relative to the root."""
-    names = [json.loads(text) for text in _FILE_NAME.findall(tree.head(path))[:_SAMPLES]]
+    texts = _FILE_NAME.findall(tree.head(path))[:_SAMPLES]
+    names = [parse_json(text, source=tree.path(path)) for text in texts]
     names = [name for name in names if name and "\0" not in name]
     home = folder_of(path)
     for folder in dict.fromkeys(

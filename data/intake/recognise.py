@@ -12,6 +12,7 @@ import yaml
 from configs.errors import ConfigError
 from configs.reading.load import load_dataset
 from configs.schema.data import AutoDataset, DatasetSettings, VocDataset, settings_of_format
+from data.formats.files import to_text
 from data.formats.sources import stated_sources
 from data.intake.archive import unpack
 from data.intake.candidate import Candidate, Layout
@@ -31,6 +32,7 @@ from data.intake.tree import Tree, row_kind
 from data.intake.voc import read_voc
 from data.intake.yolo import ask_for_yaml, read_data_yaml, read_obj_data, read_plain
 from utils.runtime.errors import UserError
+from utils.runtime.files.regular_file import LARGEST_FILE, read_regular
 
 LAYOUTS: dict[str, tuple[Layout, ...]] = {
     "yolo": (read_data_yaml, read_obj_data, read_plain, ask_for_yaml),
@@ -47,6 +49,8 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
 }
 """Name of each layout and its readings, of which the first that fits holds."""
 
+_HEAD = 1 << 18
+_LARGEST = 1 << 44
 _OWN_KEYS = {"format", "path", "layout", "class_names"}
 
 
@@ -81,7 +85,7 @@ def recognise(auto: AutoDataset) -> Recognised:
     """
     path = Path(auto.path)
     try:
-        candidate = _of_file(path) if path.is_file() else _of_tree(Tree(path), auto.layout)
+        candidate = _of_tree(Tree(path), auto.layout) if path.is_dir() else _of_file(path)
         dataset, notes = _settings(candidate, auto)
         return Recognised(
             title=candidate.title,
@@ -169,6 +173,7 @@ def _explain_nothing(tree: Tree) -> str:
 
 
 def _of_file(path: Path) -> Candidate:
+    read_regular(path, limit=_LARGEST, first=1)  # a pipe is told before anything waits for it
     suffix = path.suffix.lower()
     readers: dict[str, Callable[[Path], Candidate]] = {
         ".zip": lambda file: _of_tree(Tree(unpack(file)), None),
@@ -199,8 +204,8 @@ def _of_json(path: Path) -> Candidate:
 
 
 def _of_text(path: Path) -> Candidate:
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if row_kind(text) == "two_columns":
+    head = to_text(read_regular(path, limit=LARGEST_FILE, first=_HEAD))
+    if row_kind(head) == "two_columns":
         return _of_part(path, read_two_columns)
     if path.name.endswith("bbx_gt.txt"):
         return _of_part(path, read_widerface)

@@ -1,6 +1,5 @@
 """The files below a folder, and what a look at some of them tells."""
 
-import json
 import os
 import re
 from collections import defaultdict
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from data.formats.files import is_image_name, list_files, to_text
+from utils.runtime.files.regular_file import UnreadableFileError, open_regular
 
 SplitName = Literal["train", "val", "test"]
 RowKind = Literal["yolo", "visdrone", "kitti", "two_columns", "other"]
@@ -60,13 +60,21 @@ class Tree:
         return self.root / relative
 
     def head(self, relative: str) -> str:
-        """Return the beginning of a file and, if it is long, its end, as text."""
+        """Return the beginning of a file and, if it is long, its end, as text.
+
+        Raises:
+            UserError: it is a pipe, a device, too large or forbidden.
+        """
         try:
-            with open(self.path(relative), "rb") as file:
+            with open_regular(self.path(relative)) as file:
                 content = file.read(_HEAD)
                 if len(content) == _HEAD:
-                    file.seek(max(_HEAD, os.path.getsize(self.path(relative)) - _TAIL))
+                    file.seek(max(_HEAD, os.fstat(file.fileno()).st_size - _TAIL))
                     content += file.read(_TAIL)
+        except UnreadableFileError as error:
+            if error.is_missing:  # deleted meanwhile, or a link to nothing
+                return ""
+            raise
         except OSError:
             return ""
         return to_text(content)
@@ -155,14 +163,6 @@ def row_kind(text: str) -> RowKind | None:
 def json_keys(text: str) -> set[str]:
     """Return the words that stand before a colon in a text of JSON."""
     return set(re.findall(r'"(\w+)"\s*:', text))
-
-
-def read_json(path: Path) -> object:
-    """Return the content of a JSON file; None where it is none."""
-    try:
-        return json.loads(to_text(path.read_bytes()))
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 def _name(path: str) -> str:

@@ -1,12 +1,13 @@
 """YOLO texts: Roboflow, Ultralytics, CVAT, Label Studio, FiftyOne, Darknet, labelImg."""
 
+from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError
 from configs.reading.stated_paths import find_stated
 from configs.reading.yaml_reader import read_yaml
 from data.formats.class_names import CLASS_LISTS
-from data.formats.files import to_text
+from data.formats.files import read_required, to_text
 from data.intake.candidate import Candidate, by_split
 from data.intake.tree import Tree, folder_of
 from utils.runtime.errors import UserError
@@ -73,8 +74,7 @@ def read_obj_data(tree: Tree) -> Candidate | None:
     settings: dict[str, Any] = {"format": "yolo", "path": str(root)}
     names = find_stated(stated.get("names", "obj.names"), root, may_leave=False)
     if names is not None:
-        with open(names.path, "rb") as file:
-            lines = to_text(file.read()).split("\n")
+        lines = to_text(read_required(Path(names.path), "names")).split("\n")
         settings["class_names"] = [line.strip() for line in lines if line.strip()]
     notes = []
     for split, keys in {"train": ("train",), "val": ("valid", "val"), "test": ("test",)}.items():

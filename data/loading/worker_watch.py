@@ -12,13 +12,14 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from utils.runtime.interrupt import stopping_at_once
+from utils.runtime.machine.process_state import is_stopped, process_state
 from utils.runtime.printable import shortened
 
 _logger = logging.getLogger(__name__)
@@ -27,8 +28,12 @@ POLL_S = 0.5
 """Seconds between two looks at signals and workers while no batch comes."""
 SAY_AFTER_S = 20.0
 """Seconds without a batch after which it is said."""
+STOPPED_AFTER_S = 10.0
+"""Seconds without a batch after which a worker that was stopped is ended."""
 GIVE_UP_AFTER_S = 120.0
-"""Seconds without a batch after which workers are ended; stopped ones after `SAY_AFTER_S`."""
+"""Seconds without a batch after which all workers are ended."""
+GRACE_S = 0.5
+"""Seconds that workers get to end by themselves."""
 UNSENT_CODE = 77
 """Exit code of a worker that cannot hand over what it has loaded."""
 SHARED_MEMORY = Path("/dev/shm")
@@ -148,7 +153,7 @@ class _Guard(threading.Thread):
             if iterator is None or getattr(iterator, "_shutdown", False):
                 return
             since = self.waiting_since
-            if since is not None and time.monotonic() - since >= SAY_AFTER_S:
+            if since is not None and time.monotonic() - since >= min(STOPPED_AFTER_S, SAY_AFTER_S):
                 self._judge(iterator, since)
             del iterator
 
@@ -162,7 +167,7 @@ class _Guard(threading.Thread):
             )
         elif seconds >= GIVE_UP_AFTER_S:
             self.reason = f"{_silence(iterator, seconds)}; they are ended"
-        elif self._said_at != since:
+        elif seconds >= SAY_AFTER_S and self._said_at != since:
             self._said_at = since
             _logger.warning(
                 "%s; is the disk or network slow? waiting %.0f s more, Ctrl-C stops and saves",
@@ -175,7 +180,7 @@ class _Guard(threading.Thread):
 
 
 def _silence(iterator: Any, seconds: float) -> str:
-    states = " ".join(f"{n}:{_state(w.pid)}" for n, w in enumerate(iterator._workers))
+    states = " ".join(f"{n}:{process_state(w.pid)}" for n, w in enumerate(iterator._workers))
     return f"no batch from the loader workers for {seconds:.0f} s (states {states})"
 
 
@@ -219,27 +224,30 @@ def fail_when_unsent() -> None:
     multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(end)  # type: ignore[attr-defined]
 
 
+def end_soon(processes: Sequence[Any]) -> threading.Timer:
+    """Return a running timer that ends processes which have not ended by themselves in time.
+
+    Those that are stopped are ended now: they cannot.
+    """
+    for process in processes:
+        if is_stopped(process.pid):
+            process.kill()
+    timer = threading.Timer(GRACE_S, _kill_all, (processes,))
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _kill_all(processes: Iterable[Any]) -> None:
+    for process in processes:
+        with suppress(OSError, ValueError, AttributeError):
+            process.kill()
+
+
 def end_processes(processes: Iterable[Any]) -> None:
     """End processes that may ignore every polite signal, or be stopped."""
     ended = list(processes)
-    for process in ended:
-        with suppress(OSError, ValueError, AttributeError):
-            process.kill()
+    _kill_all(ended)
     for process in ended:
         with suppress(OSError, ValueError, AssertionError):
             process.join(timeout=1.0)
-
-
-def is_stopped(pid: int | None) -> bool:
-    """Tell whether a process was stopped by a signal or a debugger."""
-    return _state(pid) in ("T", "t")
-
-
-def _state(pid: int | None) -> str:
-    """Return the letter of proc(5) for what a process does; "?" where it cannot be told."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "?"
-    fields = text.rpartition(")")[2].split()
-    return fields[0] if fields else "?"

@@ -8,6 +8,7 @@ import gc
 import logging
 import multiprocessing
 import signal
+import sys
 import threading
 import warnings
 import weakref
@@ -24,9 +25,9 @@ from data.loading.worker_watch import (
     WorkersLost,
     describe_loss,
     end_processes,
+    end_soon,
     fail_when_unsent,
     fitting_workers,
-    is_stopped,
     watch,
 )
 from utils.runtime.errors import UserError
@@ -181,7 +182,7 @@ class WorkerLoader(Generic[BatchT]):
             self._plan.is_empty = False
 
     def close(self, *, at_once: bool = False) -> None:
-        """End the workers, `at_once` without giving them time.
+        """End the workers, `at_once` without giving them time, as where an exception is on its way.
 
         torch has no public way to do so while a traceback refers to them.
         """
@@ -190,13 +191,16 @@ class WorkerLoader(Generic[BatchT]):
         if iterator is None:
             return
         workers = list(getattr(iterator, "_workers", ()))
-        if at_once or any(is_stopped(worker.pid) for worker in workers):
+        if at_once or sys.exc_info()[0] is not None:
             for worker in workers:
                 worker.kill()
+        # torch waits 5 s for each worker that is in the middle of an image, or of nothing.
+        timer = end_soon(workers)
         shutdown = getattr(iterator, "_shutdown_workers", None)
         if shutdown is not None:
             shutdown()
             gc.unfreeze()
+        timer.cancel()
         end_processes(workers)
 
 

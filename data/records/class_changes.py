@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from configs.schema.data import ClassChanges
+from configs.schema.data import ClassChanges, DatasetSettings, SyntheticDataset, YoloDataset
+from data.formats.class_names import find_class_names
 from data.formats.label_report import Decision, decide
 from data.formats.rows import RawSplit
 from utils.runtime.errors import UserError
@@ -21,6 +22,28 @@ class ClassTable(NamedTuple):
     new_label: tuple[int | None, ...]
 
 
+def with_named_classes(dataset: DatasetSettings) -> DatasetSettings:
+    """Return settings whose class names hold those, too, that only `classes` and the files name.
+
+    A stray category can so be left out or merged though `class_names` states the wanted ones.
+    Label files of YOLO number their classes and name none.
+    """
+    if dataset.classes is None or isinstance(dataset, YoloDataset | SyntheticDataset):
+        return dataset
+    unknown = [name for name in _named(dataset.classes) if name not in dataset.class_names]
+    if not unknown:
+        return dataset
+    in_files = find_class_names(dataset.model_copy(update={"class_names": ()}))
+    more = tuple(dict.fromkeys(name for name in unknown if name in in_files))
+    return dataset.model_copy(update={"class_names": (*dataset.class_names, *more)})
+
+
+def _named(changes: ClassChanges) -> list[str]:
+    """Return every class of the files that the changes name."""
+    merged = [old for olds in changes.merge.values() for old in olds]
+    return [*changes.leave_out, *changes.rename, *merged]
+
+
 def plan_classes(names: Sequence[str], changes: ClassChanges) -> ClassTable:
     """Return what becomes of each class.
 
@@ -29,8 +52,7 @@ def plan_classes(names: Sequence[str], changes: ClassChanges) -> ClassTable:
     Raises:
         UserError: a class is named that there is not, one is named twice, or none is left.
     """
-    named = [*changes.leave_out, *changes.rename]
-    named += [old for olds in changes.merge.values() for old in olds]
+    named = _named(changes)
     for name in named:
         if name not in names:
             raise UserError(f"data.classes names {name!r}, but the classes are {', '.join(names)}")

@@ -28,7 +28,7 @@ from data.images.facts import ImageFacts, Stamp, inspect_images, stamp_files
 from data.index_cache import IndexCache, hash_files, hash_parts, reader_sources
 from data.intake.class_names import with_class_names
 from data.intake.recognise import recognise
-from data.records.class_changes import change_classes, plan_classes
+from data.records.class_changes import change_classes, plan_classes, with_named_classes
 from data.records.split import OUTSIDE, Split, SplitName, fingerprint, pack, unpack_whole
 from data.records.split_share import cut_split
 from utils.runtime.errors import UserError
@@ -59,7 +59,7 @@ def load_split(dataset: DatasetSettings, split: SplitName, *, may_generate: bool
         dataset = recognise(dataset).dataset
         if split != "train" and not getattr(dataset, split):
             raise UserError(f"data.{split} is not set: this data set has no {split} split")
-    dataset = with_class_names(dataset)
+    dataset = with_named_classes(with_class_names(dataset))
     shares = {name: share for name in _CUT if isinstance(share := getattr(dataset, name), float)}
     if split == "train" or split in shares:
         whole = _load_whole(dataset.model_copy(update=dict.fromkeys(shares)), "train")

@@ -15,6 +15,8 @@ from models.limits import MAX_CLASSES
 FORMAT_VERSION = 2
 NOT_OURS = "not weights of this program"
 MAX_DEPTH = 40
+MAX_VALUES = 400_000
+"""Numbers, texts and containers; those of 65,536 classes are 200,000."""
 LARGEST_IMAGE = 8192
 """Pixels; as `train.image_size` may be."""
 LONGEST_NAME = 10_000
@@ -42,11 +44,14 @@ def checkpoint_metadata(
         raise ValueError(
             f"{len(class_names)} class names for a detector of {detector.num_classes} classes"
         )
+    anchors = [] if detector.anchors is None else detector.anchors.flatten(1).tolist()
+    # Fitted anchors are the graph's own after a resume: the file shall not tell the difference.
+    graph = {**detector.mapping, "anchors": anchors} if anchors else dict(detector.mapping)
     metadata: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
-        "graph": dict(detector.mapping),
+        "graph": graph,
         "class_names": list(class_names),
-        "anchors": [] if detector.anchors is None else detector.anchors.flatten(1).tolist(),
+        "anchors": anchors,
         "strides": list(detector.strides),
         "image_size": image_size,
     }
@@ -109,10 +114,14 @@ def _check_keys(current: Mapping[str, Any], source: str) -> None:
 
 def _check_text(metadata: Mapping[str, Any], source: str) -> None:
     """Raise ConfigError for half characters and for numbers and nesting that no training makes."""
-    level: list[Any] = [metadata]
+    level: list[Any] = [dict(metadata)]
+    count = 0
     for _ in range(MAX_DEPTH):
         if not level:
             return
+        count += len(level)
+        if count > MAX_VALUES:
+            raise ConfigError(f"{source}: its metadata hold more than {MAX_VALUES:,} values")
         for item in level:
             if isinstance(item, str) and not _is_whole(item):
                 text = item[:60].encode("ascii", "backslashreplace").decode()
@@ -120,7 +129,7 @@ def _check_text(metadata: Mapping[str, Any], source: str) -> None:
             if type(item) is int and abs(item) >= 2**63:
                 bits = item.bit_length()
                 raise ConfigError(f"{source}: its metadata hold a number of {bits} bits")
-        level = [child for item in level for child in _children(item)]
+        level = [child for item in level if type(item) in (dict, list) for child in _children(item)]
     if level:
         raise ConfigError(f"{source}: its metadata are nested more than {MAX_DEPTH} deep")
 
@@ -134,9 +143,8 @@ def _is_whole(text: str) -> bool:
 
 
 def _children(item: Any) -> list[Any]:
-    if isinstance(item, Mapping):
-        return [*item.keys(), *item.values()]
-    return list(item) if isinstance(item, list | tuple) else []
+    """Return what a dict or list of JSON holds."""
+    return [*item.keys(), *item.values()] if type(item) is dict else item
 
 
 def _from_version_1(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What every kind of output has in common."""
 
+import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -40,11 +42,27 @@ def annotated(image: ImageArray, found: Detections, class_names: tuple[str, ...]
     return draw_boxes(canvas, boxes, found.labels.numpy(), class_names, scores)
 
 
+LONGEST_NAME = 255
+"""Bytes of a file name that the usual file systems take."""
+
+
+def fitting_name(name: str, end: str) -> str:
+    """Return `name` with `end`, cut to what a file may be called, still different from others."""
+    folder, _, last = name.rpartition("/")
+    encoded = os.fsencode(last)
+    room = LONGEST_NAME - len(os.fsencode(end))
+    if len(encoded) > room:
+        digest = hashlib.sha256(encoded).hexdigest()[:8]
+        last = f"{os.fsdecode(encoded[: room - 9]).encode('utf-8', 'ignore').decode()}-{digest}"
+    return f"{folder}/{last}{end}" if folder else f"{last}{end}"
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file and the folders above it.
 
     Raises:
-        UserError: that is not possible.
+        BadNameError: a file of that name is not possible, others are.
+        UserError: nothing can be written there.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from commands.predict.outputs.output import annotated, write_file
+from commands.predict.outputs.output import annotated, fitting_name, write_file
 from data.sources.frame import Frame
 from utils.report.drawing import encode_jpeg
 from utils.runtime.errors import UserError
@@ -31,7 +31,8 @@ class AnnotatedImages:
         """Draw and write a still picture."""
         if frame.number is None:
             picture = annotated(image(), found, self.class_names)
-            write_file(self.folder / f"{frame.name}.jpg", encode_jpeg(picture, JPEG_QUALITY))
+            path = self.folder / fitting_name(frame.name, ".jpg")
+            write_file(path, encode_jpeg(picture, JPEG_QUALITY))
 
     def close(self) -> None:
         """Do nothing: every picture is complete."""
@@ -58,7 +59,7 @@ class Crops:
             if right > left and bottom > top:
                 folder = self.folder / as_file_name(self.class_names[label])
                 crop = encode_jpeg(pixels[top:bottom, left:right], JPEG_QUALITY)
-                write_file(folder / f"{frame.numbered_name}_{number}.jpg", crop)
+                write_file(folder / fitting_name(frame.numbered_name, f"_{number}.jpg"), crop)
 
     def close(self) -> None:
         """Do nothing: every picture is complete."""

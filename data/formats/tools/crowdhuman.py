@@ -1,12 +1,19 @@
 """CrowdHuman: an .odgt file, one JSON object a line with the boxes of an image."""
 
-import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from data.formats.files import to_text
 from data.formats.tool_reader import ALL_CLASSES, ToolImage, ToolRow
-from data.formats.tools.parsing import NOT_NUMBERS, from_corner, in_order, read_numbers
+from data.formats.tools.parsing import (
+    NOT_NUMBERS,
+    from_corner,
+    in_order,
+    objects_in,
+    read_numbers,
+    read_object,
+)
 
 _NEUTRAL = "mask"
 
@@ -34,25 +41,25 @@ class CrowdHuman:
         for number, line in enumerate(to_text(content).split("\n"), start=1):
             if not line.strip():
                 continue
-            entry = json.loads(line)
-            if not isinstance(entry, dict) or not isinstance(entry.get("ID"), str):
+            entry = read_object(line)
+            if not isinstance(entry.get("ID"), str):
                 raise ValueError(f"line {number} has no ID")
-            boxes = entry.get("gtboxes") or ()
+            boxes = objects_in(entry.get("gtboxes"))
             rows = [_row(f"line {number} box {place}", box) for place, box in enumerate(boxes)]
             images.append(ToolImage(stated=entry["ID"], rows=rows))
         return images
 
     def class_names(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
         """Return the tags that are no masks; person in the data set itself."""
-        images = [
-            image for path, content in files.items() for image in self.parse(path, content, files)
-        ]
+        images: list[ToolImage] = []
+        for path, content in files.items():
+            with suppress(ValueError):  # the file becomes a rejected row when it is read
+                images += self.parse(path, content, files)
         names = {row.class_name for image in images for row in image.rows if not row.fault}
         return in_order(names - {ALL_CLASSES}) or ("person",)
 
 
-def _row(location: str, box: Any) -> ToolRow:
-    entry = box if isinstance(box, dict) else {}
+def _row(location: str, entry: Mapping[str, Any]) -> ToolRow:
     tag, full = str(entry.get("tag")), entry.get("fbox") or entry.get("vbox")
     numbers = read_numbers(full) if isinstance(full, list) and len(full) == 4 else None
     value = f"{tag} {full}"

@@ -1,10 +1,18 @@
 """labelme: a JSON per image with `shapes`, each with a label, a type and points in pixels."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from data.formats.tool_reader import ToolImage, ToolRow
-from data.formats.tools.parsing import Box, around, in_order, read_numbers, read_object
+from data.formats.tools.parsing import (
+    Box,
+    around,
+    in_order,
+    objects_in,
+    read_numbers,
+    read_object,
+)
 
 NOT_A_REGION = "shape is a point or a line: no box"
 NO_POINTS = "shape has no points"
@@ -35,8 +43,8 @@ class Labelme:
         stem = path.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
         size = read_numbers((document.get("imageHeight"), document.get("imageWidth")))
         rows = [
-            _row(f"shape {number}", shape if isinstance(shape, dict) else {})
-            for number, shape in enumerate(shapes, start=1)
+            _row(f"shape {number}", shape)
+            for number, shape in enumerate(objects_in(shapes), start=1)
         ]
         return [
             ToolImage(
@@ -50,11 +58,9 @@ class Labelme:
         """Return the labels of all shapes, sorted: labelme itself numbers none."""
         names = []
         for content in files.values():
-            try:
-                shapes = read_object(content).get("shapes")
-            except ValueError:
-                continue
-            names += [str(shape.get("label")) for shape in shapes or () if isinstance(shape, dict)]
+            with suppress(ValueError):
+                shapes = objects_in(read_object(content).get("shapes"))
+                names += [str(shape["label"]) for shape in shapes if "label" in shape]
         return in_order(name for name in names if not name.startswith("__ignore"))
 
 

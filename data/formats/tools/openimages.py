@@ -3,6 +3,8 @@
 import csv
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import zip_longest
 
 from data.formats.files import to_text
 from data.formats.tool_reader import ToolImage, ToolRow
@@ -37,31 +39,46 @@ class OpenImages:
 
     def class_names(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
         """Return the names of the classes that have boxes, in the order of classes.csv."""
-        codes = {entry["LabelName"] for content in files.values() for _, entry in _entries(content)}
+        codes: set[str] = set()
+        for content in files.values():
+            with suppress(ValueError):  # the file becomes a rejected row when it is read
+                codes |= {entry["LabelName"] for _, entry in _entries(content)}
         names = _names(files)
         known = [name for code, name in names.items() if code in codes]
         return tuple(dict.fromkeys((*known, *in_order(codes - set(names)))))
 
 
 def _entries(content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.DictReader(to_text(content).split("\n"))
-    columns = reader.fieldnames or ()
+    """Yield line number and cells of the objects; none where the columns are not those of boxes."""
+    lines = _lines(content)
+    _, columns = next(lines, (0, []))
     if all(name in columns for name in _NEEDED):
-        for entry in reader:
+        for number, cells in lines:
+            entry = dict(zip_longest(columns, cells[: len(columns)], fillvalue=""))
             if entry["ImageID"]:
-                yield reader.line_num, entry
+                yield number, entry
+
+
+def _lines(content: bytes) -> Iterator[tuple[int, list[str]]]:
+    """Yield number and cells of the lines that are not empty; raises ValueError."""
+    reader = csv.reader(to_text(content).split("\n"))
+    try:
+        for cells in reader:
+            if cells:
+                yield reader.line_num, cells
+    except csv.Error as error:  # a cell longer than any name, for one
+        raise ValueError(f"line {reader.line_num}: {error}") from error
 
 
 def _names(files: Mapping[str, bytes]) -> dict[str, str]:
     """Return the names of the codes, from files of two columns: `/m/01g317,Person`."""
     names: dict[str, str] = {}
     for path, content in files.items():
-        text = to_text(content)
         if "class" not in os.path.basename(path).lower():
             continue
-        for line in csv.reader(text.split("\n")):
-            if len(line) == 2 and line[0] != "LabelName":
-                names.setdefault(line[0].strip(), line[1].strip())
+        for _, cells in _lines(content):
+            if len(cells) == 2 and cells[0] != "LabelName":
+                names.setdefault(cells[0].strip(), cells[1].strip())
     return names
 
 

@@ -1,33 +1,41 @@
 """What several parsers of tools need: JSON objects, numbers, points, names."""
 
-import json
 import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from data.formats.files import to_text
+from data.formats.rows import to_float
+from utils.runtime.files.json_file import BrokenJsonError, parse_json
 
 NOT_NUMBERS = "row does not hold the numbers of a box"
 Box = tuple[float, float, float, float]
 _DIGITS = re.compile(r"(\d+)")
 
 
-def read_object(content: bytes) -> dict[str, Any]:
+def read_object(content: bytes | str) -> dict[str, Any]:
     """Return a JSON object; raises ValueError for anything else."""
+    text = to_text(content) if isinstance(content, bytes) else content
     try:
-        value = json.loads(to_text(content))
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+        value = parse_json(text, source="", allow_nan=True)
+    except BrokenJsonError as error:
+        raise ValueError(error.reason) from error
     if not isinstance(value, dict):
         raise ValueError("it holds no object")
     return value
 
 
+def objects_in(value: Any) -> list[dict[str, Any]]:
+    """Return the entries of a JSON list, with an empty object for each that is none."""
+    entries = value if isinstance(value, list) else []
+    return [entry if isinstance(entry, dict) else {} for entry in entries]
+
+
 def read_numbers(texts: Iterable[Any]) -> list[float] | None:
     """Return finite numbers; None where one of the texts is none."""
     try:
-        numbers = [float(text) for text in texts]
+        numbers = [to_float(text) if isinstance(text, str) else float(text) for text in texts]
     except (TypeError, ValueError, OverflowError):
         return None
     return numbers if all(map(math.isfinite, numbers)) else None

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from data.formats.tool_reader import ToolImage, ToolRow
-from data.formats.tools.parsing import around, in_order, read_numbers, read_object
+from data.formats.tools.parsing import around, in_order, objects_in, read_numbers, read_object
 
 NOT_A_REGION = "object is a point or a line: no box"
 NO_POINTS = "object has no exterior points"
@@ -36,8 +37,8 @@ class Supervisely:
         numbers = read_numbers((sides.get("height"), sides.get("width")))
         name = os.path.basename(path)[: -len(".json")]
         rows = [
-            _row(f"object {number}", item if isinstance(item, dict) else {})
-            for number, item in enumerate(objects, start=1)
+            _row(f"object {number}", item)
+            for number, item in enumerate(objects_in(objects), start=1)
         ]
         return [
             ToolImage(
@@ -49,15 +50,16 @@ class Supervisely:
 
     def class_names(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
         """Return the classes of meta.json in its order, else the titles of all objects, sorted."""
+        titles: list[str] = []
         for path, content in files.items():
-            if os.path.basename(path) == "meta.json":
-                classes = read_object(content).get("classes")
-                if isinstance(classes, list):
-                    return tuple(str(entry.get("title")) for entry in classes)
-        titles = []
-        for content in files.values():
-            objects = read_object(content).get("objects")
-            titles += [str(item.get("classTitle")) for item in objects or ()]
+            with suppress(ValueError):  # the file becomes a rejected row when it is read
+                document = read_object(content)
+                if os.path.basename(path) == "meta.json":
+                    classes = objects_in(document.get("classes"))
+                    if names := tuple(str(entry["title"]) for entry in classes if "title" in entry):
+                        return names
+                objects = objects_in(document.get("objects"))
+                titles += [str(item["classTitle"]) for item in objects if "classTitle" in item]
         return in_order(titles)
 
 

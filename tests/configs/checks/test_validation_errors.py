@@ -2,7 +2,6 @@ from collections.abc import Callable
 
 import pytest
 
-from configs.schema.keys import all_keys, nearest_key
 from tests.configs.conftest import Write
 
 Faults = Callable[..., list[str]]
@@ -29,18 +28,7 @@ RETINA = "model: {graph: models/retinanet-csp-n.yaml}\n"
 )
 def test_an_unknown_key_names_the_nearest(faults: Faults, typo: str, meant: str | None) -> None:
     hint = f"did you mean '{meant}'?" if meant else "--help lists all keys"
-    assert faults("", [f"{typo}=1"])[0] == (
-        f"unknown key '{_first_unknown(typo)}' (command line); {hint}"
-        if typo == _first_unknown(typo)
-        else f"unknown key '{_first_unknown(typo)}' (command line); did you mean "
-        f"'{nearest_key(_first_unknown(typo))}'?"
-    )
-
-
-def _first_unknown(key: str) -> str:
-    parts = key.split(".")
-    prefixes = [".".join(parts[: n + 1]) for n in range(len(parts))]
-    return next(prefix for prefix in prefixes if prefix not in all_keys())
+    assert faults("", [f"{typo}=1"])[0] == f"unknown key '{typo}' (command line); {hint}"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from data.formats.voc import (
     WRONG_NAME,
     VocReader,
 )
+from data.records.load import load_split
 from tests.data.formats.tiny import voc, voc_object, write_image
 from utils.runtime.errors import UserError
 
@@ -161,3 +162,27 @@ def test_missing_pieces(tmp_path: Path) -> None:
     names.unlink()
     with pytest.raises(UserError, match=r"data\.train: .*train\.txt does not exist"):
         read(dataset)
+
+
+def test_every_split_may_have_folders_of_its_own(tmp_path: Path) -> None:
+    """Images and XML of a split in its own folders, with the same names in both."""
+    for split, right in (("train", 41), ("valid", 42)):
+        write_image(tmp_path / split / "images" / "a.jpg")
+        xml = tmp_path / split / "labels" / "a.xml"
+        xml.parent.mkdir(parents=True)
+        inner = voc_object("cat", (1, 1, right, 20))
+        xml.write_text(f"<annotation><filename>a.jpg</filename>{inner}</annotation>")
+    dataset = VocDataset(
+        format="voc",
+        path=str(tmp_path),
+        class_names=("cat", "dog"),
+        images=".",
+        annotations=".",
+        train="train",
+        val="valid",
+    )
+    for split, right in (("train", 41), ("val", 42)):
+        (record,) = load_split(dataset, split).records
+        assert record.boxes.tolist() == [[0, 0, right, 20]]
+        folder = "train" if split == "train" else "valid"
+        assert Path(record.path) == tmp_path / folder / "images" / "a.jpg"

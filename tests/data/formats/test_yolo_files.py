@@ -125,3 +125,20 @@ def test_missing_folder_list_images_and_labels_are_told(tmp_path: Path) -> None:
     write_image(tmp_path / "images" / "x.jpg")
     with pytest.raises(UserError, match=r"none of the 1 images has a label file.*labels/x\.txt"):
         find(train="images")
+
+
+@pytest.mark.parametrize("line", ["images/a.jpg labels/a.txt", "images/a.jpg\tlabels/a.txt"])
+def test_a_list_with_columns_is_refused_by_name(tmp_path: Path, line: str) -> None:
+    yolo(tmp_path, {"a": ROW})
+    (tmp_path / "list.txt").write_text(f"{line}\n")
+    with pytest.raises(
+        UserError, match=r"data\.train: .*list\.txt has several columns .*one image"
+    ):
+        find_yolo_files(yolo(tmp_path, {}, train="list.txt"), "train")
+
+
+def test_a_blank_in_the_name_of_an_image_is_no_second_column(tmp_path: Path) -> None:
+    yolo(tmp_path, {"a b": ROW})
+    (tmp_path / "list.txt").write_text("images/a b.jpg\n")
+    found = find_yolo_files(yolo(tmp_path, {}, train="list.txt"), "train")
+    assert names(found.images) == ["a b.jpg"]

@@ -36,7 +36,7 @@ BATCHES = [[2 * n, 2 * n + 1] for n in range(8)]
 def test_every_batch_comes_in_order(
     number: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(data.loading.worker_watch, "SAY_AFTER_S", 1.0)
+    monkeypatch.setattr(data.loading.worker_watch, "STOPPED_AFTER_S", 1.0)
     loader = WorkerLoader(Numbers(7, number), BATCHES, collate, workers=2, pin_memory=False)
     assert list(loader) == BATCHES
     words = "stopped" if number == signal.SIGSTOP else signal.Signals(number).name

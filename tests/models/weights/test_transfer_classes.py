@@ -71,8 +71,8 @@ def test_the_rest_of_the_network_is_taken_whole() -> None:
     assert set(report.partly) == set(HEAD) == report.fresh
     assert set(report.taken) == target.state_dict().keys() - set(HEAD)
     assert (report.missing, report.left, report.classes) == ((), (), ("dog",))
-    assert "4 head tensors in part" in report.summary()
-    assert "those of 1 of 3 classes: dog" in report.summary()
+    assert "class weights for 1 of 3 classes: dog" in report.summary()
+    assert "detection head: box weights taken" in report.summary()
 
 
 def test_equal_numbers_of_other_classes_are_not_mixed_up() -> None:

@@ -80,7 +80,7 @@ def write_data_page(path: Path, page: DataPage) -> None:
         hidden=page.class_rows[SHOWN_CLASSES:],
         verdict=_verdict(page),
     )
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _verdict(page: DataPage) -> str:

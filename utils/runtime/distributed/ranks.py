@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from utils.runtime.distributed.stopped_peers import PeerGuard
 from utils.runtime.distributed.watchdog import Watchdog
 from utils.runtime.errors import UserError
 
@@ -147,6 +148,8 @@ def join_ranks(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
     except (RuntimeError, ValueError) as error:
         raise UserError(f"process {rank} cannot reach the others: {error}") from error
     watchdog = Watchdog.beside(address, store.port)
+    guard = PeerGuard(watchdog)
+    guard.start()
     ranks = Ranks(
         rank=int(rank),
         size=int(size),
@@ -165,6 +168,7 @@ def join_ranks(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
             "tells why, and the last checkpoint is whole"
         ) from error
     finally:
+        guard.stop()
         watchdog.stop()
         _part()
 

@@ -2,17 +2,21 @@
 
 import json
 import logging
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch.distributed as dist
 
+from utils.runtime.machine.process_state import is_stopped
+
 logger = logging.getLogger(__name__)
 
-BEAT_S = 5.0
-"""Seconds between two signs of life."""
+BEAT_S = 4.0
+"""Seconds between two signs of life; a process without one for four times as long is silent."""
 PATIENCE_S = 120.0
 """Seconds without progress before it is said."""
 
@@ -56,6 +60,13 @@ class Watchdog:
         self._say = say
         self._place, self._since = "start", time.time()
         self._told: str | None = None
+        self._own = {"pid": os.getpid(), "host": socket.gethostname()}
+        self._heard: dict[int, tuple[float, float]] = {}
+        """By rank: when it was last seen, by its clock and by this one."""
+        self.signs: dict[int, dict[str, Any]] = {}
+        """What is known of every process, by rank."""
+        self.beat_began: float | None = None
+        """Since when this process waits for the store, None where it does not."""
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -78,6 +89,29 @@ class Watchdog:
         """Take down that this process has come to `place`."""
         self._place, self._since = place, time.time()
 
+    @property
+    def since(self) -> float:
+        """When this process came to where it is."""
+        return self._since
+
+    def local_peers(self) -> dict[int, int]:
+        """Return the process ids of the other processes on this machine, by rank."""
+        return {
+            rank: int(sign["pid"])
+            for rank, sign in self.signs.items()
+            if rank != self._rank and sign.get("host") == self._own["host"]
+        }
+
+    @property
+    def speaks(self) -> bool:
+        """Tell whether no process of a lower rank is there to speak."""
+        stopped = {rank for rank, pid in self.local_peers().items() if is_stopped(pid)}
+        return all(
+            rank in stopped or not self._is_alive(self.signs[rank], time.time())
+            for rank in self.signs
+            if rank < self._rank
+        )
+
     def stop(self) -> None:
         """End the watch."""
         self._ended.set()
@@ -85,10 +119,15 @@ class Watchdog:
             self._thread.join(timeout=1.0)
 
     def _watch(self) -> None:
-        while not self._ended.wait(self._beat_s):
+        while True:
             try:
+                self.beat_began = time.time()
                 self.beat()
             except RuntimeError:  # the store is gone, and the training with it
+                return
+            finally:
+                self.beat_began = None
+            if self._ended.wait(self._beat_s):
                 return
 
     def beat(self) -> None:
@@ -96,11 +135,15 @@ class Watchdog:
         if self._store is None:
             return
         now = time.time()
-        sign = {"place": self._place, "since": self._since, "seen": now}
+        sign = {"place": self._place, "since": self._since, "seen": now, **self._own}
         self._store.set(_key(self._rank), json.dumps(sign))
-        if now - self._since < self._patience_s or self._told == self._place:
+        signs = self.signs = self._signs(self._store)
+        # Of this machine's own processes `stopped_peers` knows more.
+        others = [sign for sign in signs.values() if sign.get("host") != self._own["host"]]
+        is_whole = all(self._is_alive(sign, now) for sign in others)
+        patience_s = self._patience_s if is_whole else min(self._patience_s, self._late_s)
+        if now - self._since < patience_s or self._told == self._place:
             return
-        signs = self._signs(self._store)
         if self._rank == min(rank for rank, sign in signs.items() if self._is_alive(sign, now)):
             self._told = self._place
             self._say(describe(signs, self._size, now, late_s=self._late_s))
@@ -109,16 +152,23 @@ class Watchdog:
     def _late_s(self) -> float:
         return 4 * self._beat_s
 
-    def _is_alive(self, sign: Mapping[str, float | str], now: float) -> bool:
+    def _is_alive(self, sign: Mapping[str, Any], now: float) -> bool:
         return now - float(sign["seen"]) < self._late_s
 
-    def _signs(self, store: Store) -> dict[int, dict[str, float | str]]:
+    def _signs(self, store: Store) -> dict[int, dict[str, Any]]:
+        """Return the signs by rank, last seen by this process's clock; machines differ in it."""
         known = [rank for rank in range(self._size) if store.check([_key(rank)])]
-        return {rank: json.loads(store.get(_key(rank))) for rank in known}
+        signs = {rank: json.loads(store.get(_key(rank))) for rank in known}
+        for rank, sign in signs.items():
+            theirs, _ = self._heard.get(rank, (None, 0.0))
+            if theirs != sign["seen"]:
+                self._heard[rank] = (sign["seen"], time.time())
+            sign["seen"] = self._heard[rank][1]
+        return signs
 
 
 def describe(
-    signs: Mapping[int, Mapping[str, float | str]], size: int, now: float, *, late_s: float
+    signs: Mapping[int, Mapping[str, Any]], size: int, now: float, *, late_s: float
 ) -> str:
     """Return where each of `size` processes stands, those that are behind the others first.
 

@@ -86,10 +86,17 @@ _ADVICE = {
 }
 
 
+class BadNameError(UserError):
+    """One file that cannot be written for its name, where others still can."""
+
+
 def cannot_write(path: Path, error: OSError | ValueError) -> UserError:
     """Return the error to raise where `path` could not be written."""
     if not isinstance(error, OSError):
-        return UserError(f"cannot write {shortened(path)}: no file can have such a name")
+        return BadNameError(f"cannot write {shortened(path)}: no file can have such a name")
     reason = error.strerror or str(error)
-    advice = _ADVICE.get(error.errno or 0, "free space or choose another run.folder")
-    return UserError(f"cannot write {shortened(path)}: {reason}; {advice}")
+    advice = _ADVICE.get(error.errno or 0)
+    if advice is None:
+        advice = "free space or choose another run.folder"
+        return UserError(f"cannot write {shortened(path)}: {reason}; {advice}")
+    return BadNameError(f"cannot write {shortened(path)}: {reason}; {advice}")

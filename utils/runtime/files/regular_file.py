@@ -17,7 +17,9 @@ MIB = 1 << 20
 USUAL_LIMIT = 1024 * MIB
 """Bytes of the largest label file or picture that is read."""
 LARGEST_FILE = 16 * 1024 * MIB
-"""Bytes of the largest weights or annotation file that is read."""
+"""Bytes of the largest weights file that is read."""
+LARGEST_ANNOTATIONS = 8 * 1024 * MIB
+"""Bytes of the largest file with the annotations of a whole data set."""
 _OPEN_FLAGS = (
     os.O_RDONLY
     | getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer is opened at once
@@ -129,7 +131,7 @@ def _read(handle: int, size: int) -> bytes:
 
 def _unreadable(path: str | Path, error: BaseException) -> UnreadableFileError:
     if isinstance(error, OSError):
-        missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        missing = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
         reason = error.strerror or str(error)
         return UnreadableFileError(path, reason, is_missing=missing)
     if isinstance(error, MemoryError):

@@ -65,6 +65,25 @@ def set_threads(threads: int | Literal["auto"], *, processes: int = 1) -> int:
     return chosen
 
 
+def compute_alone_after_fork() -> None:
+    """Let every process that is forked from this one compute with one thread.
+
+    The threads of OpenMP do not survive a fork: a child that asks them to compute waits for ever.
+    """
+    if not _forks_watched and hasattr(os, "register_at_fork"):
+        _forks_watched.append(True)
+        os.register_at_fork(after_in_child=_one_thread)
+
+
+_forks_watched: list[bool] = []
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def _fair_share(processes: int) -> int:
     if processes > 1:  # torchrun sets the variable to 1 by itself, which is nobody's wish
         return max(1, available_cores() // processes)

@@ -130,3 +130,21 @@ def test_png_files_are_pictures(tmp_path: Path) -> None:
         picture = cv2.imread(str(path))
         assert picture.shape[0] >= 600
         assert picture.std() > 10
+
+
+def test_half_characters_of_file_and_class_names_are_escaped(tmp_path: Path) -> None:
+    """Names that are no UTF-8 come so out of the system."""
+    problem = random_problem(3, num_images=3, per_image=2, num_classes=2)
+    result, analysis, names = evaluated(problem)
+    page = EvaluationPage(
+        title="\udce9.safetensors",
+        command="x",
+        facts={"data": "\ud800"},
+        result=result,
+        analysis=analysis,
+        class_names=names,
+        worst={"missed": [("\udce91.jpg", 3)], "false": [], "misplaced": []},
+        figures=[Figure(source="data:image/jpeg;base64,AA", caption="\udce91.jpg")],
+    )
+    write_evaluation_page(tmp_path / "page.html", page)
+    assert "\\udce91.jpg" in (tmp_path / "page.html").read_text(encoding="utf-8")
