@@ -140,7 +140,7 @@ def test_yolox_starts_at_one_percent_or_at_what_was_counted() -> None:
     def biases(priors: Priors) -> list[float]:
         init_weights(detector, priors)
         layers = (head.obj_preds[0], head.obj_preds[1], head.cls_preds[0])
-        return [float(layer.bias[0]) for layer in layers]  # type: ignore[index]
+        return [layer.bias[0].item() for layer in layers]  # type: ignore[index]
 
     assert biases(Priors()) == pytest.approx([-4.595119850] * 3)
     assert biases(Priors(has_prior=False)) == [0, 0, 0]

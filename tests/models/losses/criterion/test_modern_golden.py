@@ -101,7 +101,7 @@ def test_distribution_focal_loss() -> None:
     data = golden.load(path)
     logits = golden.tensor(data["logits"]).requires_grad_()
     loss = distribution_focal_loss(logits, golden.tensor(data["target"])).mean()
-    assert float(loss) == pytest.approx(float(data["loss"]), rel=1e-12)
+    assert loss.item() == pytest.approx(float(data["loss"]), rel=1e-12)
     loss.backward()
     torch.testing.assert_close(logits.grad, golden.tensor(data["grad"]), rtol=0, atol=1e-12)
     bins = torch.arange(logits.shape[1], dtype=logits.dtype)
