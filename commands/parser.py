@@ -16,6 +16,7 @@ from commands.settings_help import SettingsHelp, settings_help
 from configs.errors import ConfigError
 from configs.reading.locate import best_weights
 from configs.schema.keys import nearest_key
+from configs.schema.known_words import hint_for
 
 _SETTINGS = """\
 settings, in the YAML or as section.key=value:
@@ -112,5 +113,8 @@ def _option_hint(argument: str) -> str:
 
 def _setting_hint(argument: str) -> str:
     name = argument.lstrip("-").partition("=")[0].replace("-", "_")
+    known = hint_for(name)
+    if known is not None:
+        return f"; here that is {known}"
     nearest = nearest_key(name)
     return f"; settings are written without dashes: {nearest}=..." if nearest else ""

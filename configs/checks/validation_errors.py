@@ -15,7 +15,8 @@ from configs.origins import KeyPath, Layer
 from configs.schema import Experiment
 from configs.schema.allowed import allowed, choices, shown
 from configs.schema.derived_words import with_numbers
-from configs.schema.keys import ROOT, Group, dotted, nearest_key
+from configs.schema.keys import ROOT, Group, all_keys, dotted, nearest_key
+from configs.schema.known_words import hint_for
 from configs.schema.settings import Settings
 
 
@@ -58,8 +59,13 @@ def _only_key(path: KeyPath, value: Any) -> KeyPath:
 
 def unknown_key(key: str, where: str) -> str:
     """Return the sentence on a key that does not exist, with the nearest one that does."""
+    last = key.rpartition(".")[2]
+    is_ours = "." in key and any(name.endswith(f".{last}") for name in all_keys())
+    known = None if is_ours else hint_for(last)
     nearest = nearest_key(key)
     hint = f"did you mean '{nearest}'?" if nearest else "--help lists all keys"
+    if known is not None:
+        hint = f"here that is {known}"
     return f"unknown key '{key}' ({where}); {hint}"
 
 

@@ -20,7 +20,7 @@ RETINA = "model: {graph: models/retinanet-csp-n.yaml}\n"
         ("alpha", "loss.objectness.alpha"),
         ("batch_size", "train.batch_size"),
         ("eval.batchsize", "eval.batch_size"),
-        ("augment.fliplr", None),
+        ("augment.flopped", None),
         ("data.clas_names", "data.class_names"),
         ("data.train.annotation", "data.train.annotations"),
         ("zzz", None),

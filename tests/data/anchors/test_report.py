@@ -52,7 +52,7 @@ def test_ignored_boxes_do_not_count() -> None:
 def test_text_names_sizes_and_classes_that_have_boxes() -> None:
     text = describe([record([(30, 40), (1, 600)], labels=[0, 0])]).text
     assert text.splitlines()[0] == (
-        "anchors: best possible recall 50.00% of 2 boxes at 640 px, "
+        "anchors: best possible recall 50.00% of 2 boxes at 640 px; "
         "on average 3.50 anchors match each box"
     )
     assert [line.split()[0] for line in text.splitlines()[1:]] == ["small", "medium", "cat"]

@@ -135,7 +135,7 @@ def branch_json(loss: float, gradient: float, positives: float = 0.3) -> dict[st
 @pytest.mark.parametrize(
     ("shares", "loss", "said"),
     [
-        ((0.04, 0.19), "bce", "4.0 % of the loss and 19 % of its gradient: focal loss has little"),
+        ((0.04, 0.19), "bce", "4.0 % of the loss and 19 % of its gradient: focal loss is unlikely"),
         ((0.04, 0.31), "bce", "focal loss would move part of the weight"),
         ((0.6, 0.1), "bce", "outweigh everything else, the case focal loss was made for"),
         ((0.04, 0.1), "focal", "after focal they have little weight"),
@@ -170,7 +170,7 @@ def test_recall_is_said_in_numbers() -> None:
         return recall_sentence({"targets": targets, "matched_targets": matched})
 
     assert "best possible recall 100 %" in sentence([2, 3], [2, 3])
-    assert "2 of 200 targets" in sentence([100, 100], [99, 99])
+    assert "2 of 200 ground-truth boxes" in sentence([100, 100], [99, 99])
     assert "best possible recall 99 %" in sentence([100, 100], [99, 99])
     assert "100 %" not in sentence([100000], [99999])
 
