@@ -3,34 +3,57 @@
 A head is the last row of a graph. Its layers and the meaning of its output are in `models/heads`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadTraits:
     """has_objectness: each prediction has an objectness beside its classes, else only classes.
     has_anchors: boxes are coded relative to anchors, which the graph then states or counts.
+    default_bins: bins of the distributions it codes box sides as, unless the graph's row says
+    otherwise after nc; 0 where it has none. encodes: it knows the inverse of its coding, so that
+    coded values can have a loss of their own.
     """
 
     has_objectness: bool
     has_anchors: bool
+    default_bins: int = 0
+    encodes: bool = False
 
 
 HEAD_TRAITS: dict[str, HeadTraits] = {
     "Detect": HeadTraits(has_objectness=True, has_anchors=True),
     "Retina": HeadTraits(has_objectness=False, has_anchors=True),
+    "Joint": HeadTraits(has_objectness=False, has_anchors=False, default_bins=8, encodes=True),
+    "YOLOX": HeadTraits(has_objectness=True, has_anchors=False, encodes=True),
 }
 """Block name of a graph's last row -> its traits; as many lines as `models.heads.HEADS`."""
 
 
 def head_name(graph: Mapping[str, object]) -> str | None:
     """Return the block of a graph's last row, None where it does not say."""
-    rows = graph.get("head")
-    last = rows[-1] if isinstance(rows, list | tuple) and rows else None
-    return str(last[2]) if isinstance(last, list | tuple) and len(last) > 2 else None
+    last = _last_row(graph)
+    return str(last[2]) if len(last) > 2 else None
 
 
 def head_traits(graph: Mapping[str, object]) -> HeadTraits | None:
     """Return the traits of a graph's head, None where it has none that is known."""
     return HEAD_TRAITS.get(head_name(graph) or "")
+
+
+def distribution_bins(graph: Mapping[str, object]) -> int:
+    """Return the bins of the distributions of a graph's head, 0 where it has or states none."""
+    traits, last = head_traits(graph), _last_row(graph)
+    if traits is None or not traits.default_bins:
+        return 0
+    arguments = last[3] if len(last) > 3 and isinstance(last[3], list | tuple) else ()
+    stated = arguments[1] if len(arguments) > 1 else traits.default_bins
+    return stated if isinstance(stated, int) else 0
+
+
+def _last_row(graph: Mapping[str, object]) -> Sequence[Any]:
+    rows = graph.get("head")
+    last = rows[-1] if isinstance(rows, list | tuple) and rows else ()
+    return last if isinstance(last, list | tuple) else ()

@@ -48,6 +48,15 @@ SETTINGS = (
     "augment.mosaic=0.7", "augment.close_mosaic=2", "eval.interval=1",
     "run.checkpoint_minutes=0.0005",
 )  # fmt: skip
+MODERN_GRAPH = GRAPH.replace("anchors: [[6, 7, 12, 10], [20, 18, 30, 34]]\n", "").replace(
+    "Detect, [nc, anchors]", "Joint, [nc, 4]"
+)
+MODERN_SETTINGS = (
+    "loss.assigner={name: task_aligned}", "loss.box={name: ciou, gain: 7.5, normalizer: targets}",
+    "loss.objectness=null", "loss.classification={name: bce, gain: 0.5, normalizer: targets}",
+    "loss.distribution={gain: 1.5}",
+)  # fmt: skip
+"""What an anchor-free head needs beside the settings above."""
 WORKERS = (0, 2)
 
 
@@ -99,12 +108,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--runs", type=int, default=25, help="killed trainings; default 25")
     parser.add_argument("--seed", type=int, default=0, help="of the moments; default 0")
+    parser.add_argument("--modern", action="store_true", help="an anchor-free head, soft targets")
     parser.add_argument("--fresh", action="store_true", help="start each process from nothing")
     options = parser.parse_args()
     start_logging()
     prepare_environment()
     folder = Path(tempfile.mkdtemp(prefix="kill-test-"))
-    equal = run_all(folder, options.runs, options.seed, is_fresh=options.fresh)
+    equal = run_all(
+        folder, options.runs, options.seed, is_fresh=options.fresh, is_modern=options.modern
+    )
     logging.info("%d of %d runs ended with the same weights", equal, options.runs)
     if equal == options.runs:
         shutil.rmtree(folder)
@@ -113,15 +125,16 @@ def main() -> int:
     return 1
 
 
-def run_all(folder: Path, runs: int, seed: int, *, is_fresh: bool) -> int:
+def run_all(folder: Path, runs: int, seed: int, *, is_fresh: bool, is_modern: bool) -> int:
     """Kill and resume `runs` trainings in `folder`; return how many ended as undisturbed ones."""
     import commands.train.run  # noqa: F401  so that forks need not
     from commands.train.resume_check import KillableTraining, launch_program
 
     launch = launch_program if is_fresh else ForkedTraining
     graph = folder / "tiny.yaml"
-    graph.write_text(GRAPH)
+    graph.write_text(MODERN_GRAPH if is_modern else GRAPH)
     arguments = ["--cfg", str(ROOT / "configs" / "quickstart.yaml"), *SETTINGS]
+    arguments += MODERN_SETTINGS if is_modern else ()
     arguments += [f"data.path={folder / 'images'}", f"model.graph={graph}"]
     straight = KillableTraining(arguments, folder / "straight", launch).finish()
     logging.info("undisturbed: %.1f s, sha256 %s", straight.seconds, straight.digest[:16])

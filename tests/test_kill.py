@@ -10,9 +10,10 @@ from tests.run_programs import ROOT
 
 @pytest.mark.slow
 @pytest.mark.timeout(1000)
-def test_killed_trainings_end_as_undisturbed_ones() -> None:
+@pytest.mark.parametrize("head", [(), ("--modern",)], ids=["anchors", "anchor-free"])
+def test_killed_trainings_end_as_undisturbed_ones(head: tuple[str, ...]) -> None:
     done = subprocess.run(
-        [sys.executable, "scripts/kill_test.py", "--runs", "2", "--seed", "3"],
+        [sys.executable, "scripts/kill_test.py", "--runs", "2", "--seed", "3", *head],
         cwd=ROOT,
         capture_output=True,
         text=True,

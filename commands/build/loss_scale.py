@@ -125,9 +125,15 @@ def scales_from_json(content: dict[str, dict[str, float]]) -> dict[str, ScaleMat
 
 
 def _with_cross_entropy(settings: LossSettings) -> LossSettings:
-    """Return the settings with plain mean cross-entropy of the same gain and target."""
+    """Return the settings with plain mean cross-entropy of the same gain and target, divided by the
+    sum of the targets where these are.
+    """
     update = {
-        name: BceLossSettings(gain=loss.gain, target=loss.target)
+        name: BceLossSettings(
+            gain=loss.gain,
+            target=loss.target,
+            normalizer="targets" if loss.normalizer == "targets" else "mean",
+        )
         for name, loss in settings.branches.items()
     }
     return settings.model_copy(update=update)
@@ -143,7 +149,14 @@ def unscaled_criterion(
         num_levels=len(detector.strides),
         image_size=experiment.train.image_size,
         class_counts=label_statistics(split.records, len(split.class_names)).class_counts,
+        first_l1_epoch=experiment.train.epochs - _l1_epochs(experiment),
     )
+
+
+def _l1_epochs(experiment: Experiment) -> int:
+    """Return how many of the last epochs have the term `loss.l1`."""
+    stated = None if experiment.loss.l1 is None else experiment.loss.l1.last_epochs
+    return experiment.augment.close_mosaic if stated is None else stated
 
 
 def _unaugmented(experiment: Experiment) -> Experiment:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 
-from configs.heads import head_name, head_traits
+from configs.heads import distribution_bins, head_name, head_traits
 from configs.origins import Layer
 from configs.schema import Experiment
 from configs.schema.branch_loss import BranchLossSettings, FocalLossSettings, FocalStarLossSettings
@@ -52,16 +52,33 @@ def loss_contradictions(experiment: Experiment) -> Iterator[Contradiction]:
         yield from _list_without_classes(objectness)
     yield from _lengths(classification, len(experiment.data.class_names))
     yield from _undone_smoothing(classification)
-    for name, branch, default in (
-        ("objectness", objectness, "iou"),
-        ("classification", classification, "hard"),
-    ):
-        if isinstance(branch, FocalStarLossSettings) and (branch.target or default) == "iou":
-            yield (
-                f"loss.{name}.name",
-                "is focal_star, which has no minimum on soft targets; "
-                f"state loss.{name}.target: hard",
-            )
+    for name, branch in experiment.loss.branches.items():
+        yield from _soft_targets(experiment, name, branch)
+
+
+def _soft_targets(
+    experiment: Experiment, name: str, branch: BranchLossSettings
+) -> Iterator[Contradiction]:
+    """Yield what has no meaning where targets lie between 0 and 1."""
+    assigner = experiment.loss.assigner
+    target = experiment.loss.target_of(name)
+    if target == "aligned" and not assigner.gives_quality:
+        yield (
+            f"loss.{name}.target",
+            f"is aligned, but the assigner {assigner.name} gives matches no quality; take an "
+            "assigner such as task_aligned, or target: iou",
+        )
+    if target == "iou" and isinstance(branch, FocalStarLossSettings):
+        yield (
+            f"loss.{name}.name",
+            f"is focal_star, which has no minimum on soft targets; state loss.{name}.target: hard",
+        )
+    if target == "aligned" and branch.undoes_smoothing == branch.beyond_soft_targets:
+        yield (
+            f"loss.{name}.name",
+            f"is {getattr(branch, 'name', '')}, {branch.undoes_smoothing}, and targets are the "
+            f"qualities of {assigner.name}; state loss.{name}.target: hard or another loss",
+        )
 
 
 def _against_background(classification: ClassLoss) -> Iterator[Contradiction]:
@@ -115,7 +132,7 @@ def contradictions(
     """Return one sentence for each contradiction, with the place that states the key."""
     found = [*_levels(experiment, graph), *_anchors(experiment, graph), *_thresholds(experiment)]
     found += [*_synthetic_names(experiment), *loss_contradictions(experiment)]
-    found += [*_head(experiment, graph), *_threads(experiment)]
+    found += [*_head(experiment, graph), *_coding(experiment, graph), *_threads(experiment)]
     found += [*compile_contradictions(experiment.train)]
     return [
         f"{key} ({settings.source(tuple(key.split('.'))).where}) {problem}"
@@ -144,16 +161,39 @@ def _head(experiment: Experiment, graph: Mapping[str, object]) -> Iterator[tuple
             "loss.objectness",
             f"must not be null: {network} predicts objectness, which has to learn",
         )
+    assigner = experiment.loss.assigner
     if traits.has_anchors:
+        if assigner.forbids_anchors:
+            yield (
+                "loss.assigner.name",
+                f"is {assigner.name}, which takes heads without anchors, and {network} has some",
+            )
         return
     if experiment.model.anchors != "graph":
         yield "model.anchors", f"must be graph: {network} has no anchors"
-    assigner = experiment.loss.assigner
     if assigner.needs_anchors:
         yield (
             "loss.assigner.name",
-            f"is {assigner.name}, which matches anchors, and {network} has none",
+            f"is {assigner.name}, which matches anchors, and {network} has none; "
+            "take one such as task_aligned, as presets/modern.yaml does",
         )
+
+
+def _coding(experiment: Experiment, graph: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield losses of coded values that the head, where it is known, does not have."""
+    traits, bins, loss = head_traits(graph), distribution_bins(graph), experiment.loss
+    if traits is None:
+        return
+    network = f"the head {head_name(graph)} of {PurePath(experiment.model.graph).name}"
+    if loss.distribution is not None and not bins:
+        yield (
+            "loss.distribution",
+            f"must be null: {network} does not say box sides as distributions",
+        )
+    if loss.l1 is not None and bins:
+        yield "loss.l1", f"must be null: {network} says box sides as distributions"
+    elif loss.l1 is not None and not traits.encodes:
+        yield "loss.l1", f"must be null: {network} has no inverse of how it codes boxes"
 
 
 def _threads(experiment: Experiment) -> Iterator[tuple[str, str]]:

@@ -45,11 +45,13 @@ def _no_objectness(experiment: Experiment) -> bool:
 
 
 def _no_class_term(experiment: Experiment) -> bool:
-    return _one_class(experiment) and _has_objectness(experiment)
+    is_quality = experiment.loss.target_of("classification") == "aligned"
+    return _one_class(experiment) and _has_objectness(experiment) and not is_quality
 
 
 def _no_double_claims(experiment: Experiment) -> bool:
-    return isinstance(experiment.loss.assigner, IouAssignerSettings)
+    assigner = experiment.loss.assigner
+    return isinstance(assigner, IouAssignerSettings) or assigner.forbids_anchors
 
 
 def _one_class(experiment: Experiment) -> bool:
@@ -110,7 +112,7 @@ RULES = (
     Rule(
         keys=("loss.claimed_twice",),
         applies=_no_double_claims,
-        because="with the iou assigner a cell answers for one target",
+        because="with this assigner a cell answers for one target",
         causes=("loss.assigner.name",),
     ),
     Rule(

@@ -15,9 +15,10 @@ class BoxLossSettings(Settings):
     gain: float = Field(default=0.05, ge=0)
     """Weight of the term; scaled by 3 / number of levels."""
 
-    normalizer: Literal["mean", "positives"] = "mean"
+    normalizer: Literal["mean", "positives", "targets"] = "mean"
     """mean: by level over its matches, summed over levels (YOLO); positives: the sum over all
-    levels divided by the number of matches (RetinaNet)."""
+    levels divided by the number of matches (RetinaNet); targets: matches weigh their class target
+    and the sum is divided by that of the targets (task-aligned heads)."""
 
 
 class OverlapBoxLossSettings(BoxLossSettings):
@@ -63,3 +64,24 @@ BoxLoss = Annotated[
     OverlapBoxLossSettings | AlphaIouLossSettings | FocalEiouLossSettings | SmoothL1LossSettings,
     Field(discriminator="name"),
 ]
+
+
+class DistributionLossSettings(Settings):
+    """Distribution focal loss, for heads that say each side of a box as a distribution."""
+
+    name: Literal["dfl"] = "dfl"
+    """Cross-entropy to the two bins around the distance; matches are weighed and summed as in
+    loss.box."""
+
+    gain: float = Field(default=1.5, ge=0)
+    """Weight of the term; as published with loss.box.gain 7.5."""
+
+
+class CodingL1LossSettings(Settings):
+    """Absolute differences of what the head says of a box before it is decoded."""
+
+    gain: float = Field(default=1.0, ge=0)
+    """Weight of the term."""
+
+    last_epochs: int | None = Field(default=None, ge=0)
+    """The last epochs, which have this term; null: those of augment.close_mosaic, as in YOLOX."""

@@ -5,10 +5,15 @@ Settings of boxes and of the whole section are in `loss.py`.
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from configs.schema.settings import Settings
 
+TargetKind = Literal["iou", "aligned", "hard"]
+Target = Annotated[
+    TargetKind,
+    BeforeValidator(lambda value: "iou" if value == "overlap" else value),
+]
 Alpha = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -56,23 +61,24 @@ class BranchLossSettings(Settings):
     """Weight of the term. Objectness is scaled by (image_size / 640)^2 * 3 / levels, classification
     by classes / 80 * 3 / levels, as published for this recipe."""
 
-    target: Literal["iou", "hard"] | None = None
-    """Target of an assigned cell: iou, that of its predicted box and the ground truth; hard, 1;
-    null takes iou for objectness and hard for classification, as published."""
+    target: Target | None = None
+    """Target of an assigned cell: iou (or overlap), that of its predicted box and the ground truth;
+    aligned, the quality that the assigner gives it; hard, 1. null takes, as published, iou for
+    objectness and hard for classification; with an assigner of qualities hard and aligned."""
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Moves class targets from 0 and 1 to e/2 and 1 - e/2 (with a softmax to e/C and 1 - e + e/C);
     classification only."""
 
-    normalizer: Literal["mean", "positives", "ema_positives"] = "mean"
+    normalizer: Literal["mean", "positives", "ema_positives", "targets"] = "mean"
     """What the sum of losses is divided by: mean, the number of elements of a level (YOLO);
     positives, the number of matches in the batch (RetinaNet); ema_positives, its running
-    average."""
+    average; targets, the sum of the targets in the batch (task-aligned heads)."""
 
     scale: Literal["as_is", "matched"] = "as_is"
     """matched: multiply so that the gradient on the logits is as large as that of plain mean
-    cross-entropy; measured before training after a short warm-up with cross-entropy, printed and
-    saved."""
+    cross-entropy (with normalizer targets divided by these, too); measured before training after
+    a short warm-up with cross-entropy, printed and saved."""
 
     ohem: Ohem | None = None
     """Online hard example mining: train only on the elements of highest loss; null: on all."""

@@ -103,7 +103,8 @@ def nearest_key(key: str) -> str | None:
     known = [name for name in all_keys() if not key.startswith(name + ".")]
     same_last = [name for name in known if name.rpartition(".")[2] == last]
     if same_last and "." not in key:
-        return same_last[0]
+        # Of the same name in several groups, a loss is what people mean.
+        return next((name for name in same_last if ".assigner." not in name), same_last[0])
     if same_last:
         return max(same_last, key=lambda name: SequenceMatcher(None, name, key).ratio())
     close = get_close_matches(key, known, n=1, cutoff=0.75)

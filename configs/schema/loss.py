@@ -4,8 +4,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from configs.schema.box_loss import BoxLoss, OverlapBoxLossSettings
-from configs.schema.branch_loss import BceLossSettings, BranchLossSettings, Objectness
+from configs.schema.box_loss import (
+    BoxLoss,
+    CodingL1LossSettings,
+    DistributionLossSettings,
+    OverlapBoxLossSettings,
+)
+from configs.schema.branch_loss import (
+    BceLossSettings,
+    BranchLossSettings,
+    Objectness,
+    TargetKind,
+)
 from configs.schema.class_loss import Classification
 from configs.schema.model import AnchorRatioAssignerSettings, Assigner
 from configs.schema.settings import Settings
@@ -24,15 +34,21 @@ class LossSettings(Settings):
     """Box term, over matched cells."""
 
     objectness: Objectness = BceLossSettings(gain=1.0)
-    """Objectness term, over all cells; null with a Retina head, which has none."""
+    """Objectness term, over all cells; null with a Retina or Joint head, which have none."""
 
     classification: Classification = BceLossSettings(gain=0.5)
-    """Class term, over matched cells and absent with a single class; with a Retina head over all
+    """Class term, over matched cells and absent with a single class; without objectness over all
     cells, its gain as it stands."""
+
+    distribution: DistributionLossSettings | None = None
+    """Term on the distributions of box sides, over matched cells; for heads that have them."""
+
+    l1: CodingL1LossSettings | None = None
+    """Term on coded box values in the last epochs, over matched cells; for anchor-free heads."""
 
     level_balance: tuple[float, ...] | None = None
     """Weight of each level's objectness, fine to coarse; null: 4, 1, 0.4 for three levels, else
-    4, 1, 0.25, 0.06, 0.02 as far as there are levels."""
+    4, 1, 0.25, 0.06, 0.02 as far as there are levels; 1 each with an assigner without anchors."""
 
     budget_interval: int = Field(default=50, ge=0)
     """Batches from one measurement of where the loss and its gradient come from (budget.csv,
@@ -41,6 +57,15 @@ class LossSettings(Settings):
     claimed_twice: Literal["best", "last"] = "best"
     """Objectness target of a cell that several targets claim: the best overlap, or the last one
     written (as YOLOv5; depends on the order of labels)."""
+
+    def target_of(self, name: str) -> TargetKind | None:
+        """Return the target of assigned cells in the branch `name`, None where that is null."""
+        branch = self.branches.get(name)
+        if branch is None or branch.target is not None:
+            return None if branch is None else branch.target
+        if self.assigner.gives_quality:
+            return "aligned" if name == "classification" else "hard"
+        return "hard" if name == "classification" else "iou"
 
     @property
     def branches(self) -> dict[str, BranchLossSettings]:

@@ -23,8 +23,9 @@ class ModelSettings(Settings):
 
     prior: Literal["fixed", "counted", "none"] = "fixed"
     """Start value of objectness and class biases: fixed by formula (8 objects a 640 px image;
-    without objectness 0.01 a class), counted from the training labels, or none: every score starts
-    at 0.5 and the first steps are spent on background."""
+    without objectness 0.01 a class, with a Joint head 5 objects an image), counted from the
+    training labels, or none: every score starts at 0.5 and the first steps are spent on
+    background."""
 
     fuse: bool = True
     """Fold batch normalisation into the convolutions for validation and export; same detections,
@@ -42,6 +43,10 @@ class AssignerSettings(Settings):
     """It matches anchors, which not every head has."""
     reads_predictions: ClassVar[bool] = False
     """It decides by what the network predicts, so nothing can be counted before training."""
+    gives_quality: ClassVar[bool] = False
+    """It says how good each match is to be, for soft targets."""
+    forbids_anchors: ClassVar[bool] = False
+    """It takes heads with one prediction per cell."""
 
     @property
     def anchor_limit(self) -> float:
@@ -97,4 +102,69 @@ class IouAssignerSettings(AssignerSettings):
         return 1 / self.positive
 
 
-Assigner = Annotated[AnchorRatioAssignerSettings | IouAssignerSettings, Field(discriminator="name")]
+class PredictionAssignerSettings(AssignerSettings):
+    """What assigners that look at the predictions share."""
+
+    reads_predictions = True
+    gives_quality = True
+    forbids_anchors = True
+
+
+class TaskAlignedAssignerSettings(PredictionAssignerSettings):
+    """A target goes to the cells inside it that are best at score^alpha IoU^beta."""
+
+    name: Literal["task_aligned"]
+
+    alpha: float = Field(default=0.5, ge=0, le=10)
+    """Exponent of the score of the target's class; 0.5 with beta 6 is usual, TOOD has 1."""
+
+    beta: float = Field(default=6.0, gt=0, le=20)
+    """Exponent of the overlap (IoU) of the predicted box."""
+
+    topk: int = Field(default=10, ge=1, le=100)
+    """Most cells that answer for a target; TOOD has 13."""
+
+    min_side: float = Field(default=2.0, ge=0, le=16)
+    """Sides of targets below this many cells of the finest level grow to that, for the question
+    which cells lie inside only; 0: as they are, and targets without a cell centre learn nothing."""
+
+    rescue: bool = True
+    """Give a target without candidates the best aligned cell of the image."""
+
+
+class SimOtaAssignerSettings(PredictionAssignerSettings):
+    """A target goes to the k cells where its losses would be smallest, k the sum of overlaps."""
+
+    name: Literal["simota"]
+
+    candidates: Literal["box_or_center", "center"] = "box_or_center"
+    """box_or_center: cells within any target or near any centre (paper); center: near any centre,
+    as YOLOX does since 2023."""
+
+    radius: float | None = Field(default=None, gt=0, le=16)
+    """What is near a centre, in strides along both axes; null: 2.5, with candidates center 1.5."""
+
+    num_overlaps: int = Field(default=10, ge=1, le=100)
+    """How many of a target's largest overlaps are summed to k."""
+
+
+class SoftLabelAssignerSettings(PredictionAssignerSettings):
+    """RTMDet's assignment: as simota, with soft labels in the cost and a soft centre."""
+
+    name: Literal["soft_label"]
+
+    points: Literal["center", "corner"] = "center"
+    """Where in its cell a prediction stands: in the middle, or top left as in RTMDet's head."""
+
+    num_overlaps: int = Field(default=13, ge=1, le=100)
+    """How many of a target's largest overlaps are summed to k."""
+
+
+Assigner = Annotated[
+    AnchorRatioAssignerSettings
+    | IouAssignerSettings
+    | TaskAlignedAssignerSettings
+    | SimOtaAssignerSettings
+    | SoftLabelAssignerSettings,
+    Field(discriminator="name"),
+]

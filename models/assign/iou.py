@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from models.assign.anchors import anchors_by_level
+from models.assign.cells import cell_entries
 from utils.structures.batch import Targets
 from utils.structures.predictions import Assignment, LevelAssignment, Predictions
 
@@ -54,9 +55,7 @@ class IouAssigner:
     def __call__(self, predictions: Predictions, targets: Targets) -> Assignment:
         """Return one entry per cell, B A H W of every level (none without targets), no gradient.
 
-        The entry of a cell that does not count names the cell all the same, and target 0: cells
-        then differ from each other, which a GPU needs for a fast backward pass. Only the shapes,
-        anchors and strides of `predictions` matter.
+        Only the shapes, anchors and strides of `predictions` matter.
         """
         num_images = len(predictions.levels[0])
         overlap, target = self._best_targets(predictions, targets, num_images)  # (B, P)
@@ -112,18 +111,11 @@ class IouAssigner:
     ) -> LevelAssignment:
         """Return the entries of one level from overlap and target index (B, A, H, W)."""
         is_match = overlap >= self.positive
-        places = torch.meshgrid(
-            *(torch.arange(size, device=overlap.device) for size in shape), indexing="ij"
-        )
-        listed = slice(None) if has_targets else slice(0)
-        image, anchor, row, column = (place.flatten()[listed] for place in places)
-        return LevelAssignment(
-            image=image,
-            anchor=anchor,
-            row=row,
-            column=column,
-            target=torch.where(is_match, target, 0).flatten()[listed],
-            valid=is_match.flatten()[listed],
+        return cell_entries(
+            shape,
+            target,
+            is_match=is_match,
+            has_targets=has_targets,
             ignored=~is_match & (overlap >= self.negative),
         )
 

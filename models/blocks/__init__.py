@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from torch import nn
 
-from models.blocks.conv import Add, Concat, Conv, DWConv, Focus, batch_norm
-from models.blocks.csp import C3, C3SPP, Bottleneck, BottleneckCSP
+from models.blocks.attention import ChannelAttention
+from models.blocks.conv import Add, AvgConv, Concat, Conv, DWConv, Focus, batch_norm
+from models.blocks.csp import C3, C3SPP, C3SPPF, Bottleneck, BottleneckCSP, SplitConcat
 from models.blocks.ghost import C3Ghost, GhostBottleneck, GhostConv
 from models.blocks.pooling import SPP, SPPF
 from models.blocks.resnet import BasicStage, BottleneckStage, ResNetStem
@@ -57,6 +58,10 @@ BLOCKS: Mapping[str, Block] = {
     "C3Ghost": Block(build=C3Ghost, has_repeats=True),
     "C3TR": Block(build=C3TR, has_repeats=True),
     "C3SPP": Block(build=C3SPP),
+    "C3SPPF": Block(build=C3SPPF),
+    "SplitConcat": Block(build=SplitConcat, has_repeats=True),
+    "AvgConv": Block(build=AvgConv),
+    "ChannelAttention": Block(build=ChannelAttention, channels="counted"),
     "GhostConv": Block(build=GhostConv),
     "GhostBottleneck": Block(build=GhostBottleneck),
     "SPP": Block(build=SPP),

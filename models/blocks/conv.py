@@ -134,6 +134,26 @@ class Focus(nn.Module):
         return result
 
 
+class AvgConv(nn.Module):
+    """Mean of 2 x 2 neighbours, one cell apart, then a `Conv` of stride 2: halves the map without
+    the aliasing of a stride alone.
+
+    Source: YOLOv9 (arXiv 2402.13616).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 2
+    ) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(2, stride=1)
+        self.conv = Conv(in_channels, out_channels, kernel, stride)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (B, in, H, W), H and W even, to (B, out, H / 2, W / 2)."""
+        result: Tensor = self.conv(self.pool(features))
+        return result
+
+
 class Concat(nn.Module):
     """Joins feature maps along one dimension, by default the channels."""
 

@@ -6,8 +6,9 @@ Source: CSPNet (arXiv 1911.11929); C3 is its form with three convolutions.
 import torch
 from torch import Tensor, nn
 
+from models.blocks.attention import ChannelAttention
 from models.blocks.conv import Conv, batch_norm
-from models.blocks.pooling import SPP
+from models.blocks.pooling import SPP, SPPF
 
 
 class Bottleneck(nn.Module):
@@ -108,6 +109,64 @@ class C3SPP(C3):
         super().__init__(in_channels, out_channels, repeats=0, expansion=expansion)
         hidden = int(out_channels * expansion)
         self.m = SPP(hidden, hidden, kernels)
+
+
+class C3SPPF(C3):
+    """C3 whose deep branch is `SPPF`: pooling in one branch only (Li et al., arXiv 2301.05586)."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int = 5, expansion: float = 0.5
+    ) -> None:
+        super().__init__(in_channels, out_channels, repeats=0, expansion=expansion)
+        hidden = int(out_channels * expansion)
+        self.m = SPPF(hidden, hidden, kernel)
+
+
+class SplitConcat(nn.Module):
+    """CSP block that joins the outputs of all its steps, not only of the last one.
+
+    A 1 x 1 convolution to two halves; each of `repeats` steps of two 3 x 3 convolutions reads what
+    the last one made; a 1 x 1 convolution reads both halves and all steps. So gradients have short
+    ways to every step, for few channels.
+
+    Sources: CSPNet (arXiv 1911.11929), ELAN (arXiv 2211.04800).
+
+    Args:
+        in_channels: of the input.
+        out_channels: of the output.
+        repeats: steps.
+        shortcut: each step adds its input.
+        expansion: channels of a half over those of the output.
+        attention: `ChannelAttention` before the last convolution.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        repeats: int = 1,
+        shortcut: bool = True,
+        expansion: float = 0.5,
+        attention: bool = False,
+    ) -> None:
+        super().__init__()
+        hidden = int(out_channels * expansion)
+        joined = (2 + repeats) * hidden
+        self.cv1 = Conv(in_channels, 2 * hidden, 1)
+        self.m = nn.ModuleList(
+            nn.Sequential(Conv(hidden, hidden, 3), Conv(hidden, hidden, 3)) for _ in range(repeats)
+        )
+        self.attention = ChannelAttention(joined) if attention else nn.Identity()
+        self.cv2 = Conv(joined, out_channels, 1)
+        self.has_shortcut = shortcut
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (B, in, H, W) to (B, out, H, W)."""
+        made = list(self.cv1(features).chunk(2, dim=1))
+        for step in self.m:
+            made.append(made[-1] + step(made[-1]) if self.has_shortcut else step(made[-1]))
+        result: Tensor = self.cv2(self.attention(torch.cat(made, dim=1)))
+        return result
 
 
 def bottlenecks(channels: int, repeats: int, shortcut: bool, groups: int) -> nn.Sequential:

@@ -18,6 +18,8 @@ CONSTANTS: Mapping[str, Any] = {
     "nearest-exact": "nearest-exact",
     "bilinear": "bilinear",
     "bicubic": "bicubic",
+    "exp": "exp",
+    "linear": "linear",
 }
 
 ACTIVATIONS: Mapping[str, Callable[..., nn.Module]] = {

@@ -3,9 +3,16 @@
 from models.heads.anchor_head import AnchorHead
 from models.heads.detect import Detect
 from models.heads.detection_head import DetectionHead
+from models.heads.joint import Joint
 from models.heads.retina import Retina
+from models.heads.yolox import YOLOX
 
-__all__ = ["HEADS", "AnchorHead", "Detect", "DetectionHead", "Retina"]
+__all__ = ["HEADS", "YOLOX", "AnchorHead", "Detect", "DetectionHead", "Joint", "Retina"]
 
-HEADS: dict[str, type[DetectionHead]] = {"Detect": Detect, "Retina": Retina}
+HEADS: dict[str, type[DetectionHead]] = {
+    "Detect": Detect,
+    "Retina": Retina,
+    "Joint": Joint,
+    "YOLOX": YOLOX,
+}
 """As many lines as `configs.heads.HEAD_TRAITS`, which is read where torch is not loaded."""

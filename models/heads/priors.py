@@ -17,6 +17,9 @@ PUBLISHED_SIZE = 640
 LARGEST_PRIOR = 0.5
 """No cell starts as more probable than this, however many objects crowd a small image."""
 
+CELL_OBJECTS = 5.0
+"""Objects assumed in an image of any size by a head with one prediction per cell."""
+
 CLASS_PRIOR = 0.01
 """Score that every class of every cell starts with in a head without objectness."""
 SMALLEST_SHARE = 1e-6
@@ -81,6 +84,39 @@ def frequency_biases(priors: Priors, num_classes: int) -> Tensor:
         return torch.full((num_classes,), math.log(0.6 / (num_classes - 0.99999)))
     counts = torch.tensor(counted, dtype=torch.float64) + 1
     return (counts / counts.sum()).logit()
+
+
+def cell_biases(priors: Priors, num_classes: int, strides: Sequence[int]) -> list[Tensor]:
+    """Return class biases (C,) of each level without objectness: ln(n / C / (size / stride)^2), 5
+    objects an image; or of the objects of each class that were counted; 0 without priors.
+
+    A class without objects counts as one of all counted objects, so that its bias stays finite.
+
+    Raises:
+        ValueError: a count is not positive, or there is not one per class.
+    """
+    if not priors.has_prior:
+        return [torch.zeros(num_classes) for _ in strides]
+    objects, shares = priors.objects_per_image, torch.full((num_classes,), 1 / num_classes)
+    if priors.class_frequency is not None:
+        if len(priors.class_frequency) != num_classes or min(priors.class_frequency) < 0:
+            raise ValueError(
+                f"class_frequency must be {num_classes} numbers from 0, "
+                f"got {list(priors.class_frequency)}"
+            )
+        counts = torch.tensor(priors.class_frequency, dtype=torch.float64) + 1
+        shares = counts / counts.sum()
+    levels = [CELL_OBJECTS] * len(strides) if objects is None else objects
+    levels = [levels] * len(strides) if isinstance(levels, int | float) else list(levels)
+    if len(levels) != len(strides) or min(levels) <= 0:
+        raise ValueError(
+            f"objects_per_image must be above 0, one for each of {len(strides)} levels, "
+            f"got {levels}"
+        )
+    return [
+        (count * shares / (priors.image_size / stride) ** 2).clamp(max=LARGEST_PRIOR).log()
+        for count, stride in zip(levels, strides, strict=True)
+    ]
 
 
 def share_biases(priors: Priors, num_classes: int) -> Tensor:

@@ -91,6 +91,12 @@ class Learner:
         self._forward.compile(compiler.network)
         self._compiled_loss = compiler.loss(self.criterion)
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Tell the loss which epoch begins or goes on, from 0: some terms come in the last ones."""
+        begin = getattr(self.criterion, "begin_epoch", None)
+        if begin is not None:
+            begin(epoch)
+
     def learn(self, batch: Batch, iteration: int) -> LossTerms | None:
         """Learn from one batch; `iteration` counts from 0 over the whole training.
 

@@ -97,6 +97,7 @@ class Trainer:
         run, total = self.current, len(self.batches)
         source = self.batches.epoch(run.epochs_done, start=run.batch) if run.batch < total else ()
         self.learner.model.train()
+        self.learner.begin_epoch(run.epochs_done)
         run.clock.start()
         for batch in source:
             self.ranks.at(f"epoch {run.epochs_done + 1}, batch {run.batch + 1}/{total}")

@@ -3,7 +3,7 @@
 Legend: K channels of a prediction, D of them for the box, C classes.
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -48,5 +48,16 @@ class Decoder(Protocol):
                 corner of their cell; broadcast against `coded`.
             anchors: (..., 2) width and height; None for a head without anchors.
             stride: length of a cell.
+        """
+        ...
+
+
+@runtime_checkable
+class Encoder(Decoder, Protocol):
+    """A decoder that knows its inverse, for losses of the coded values themselves."""
+
+    def encode(self, boxes: Tensor) -> Tensor:
+        """Return the codes (..., 4) of boxes (..., 4) xyxy in cells from the corner of their cell,
+        without gradient through the decoder; of distributions, what their means should be.
         """
         ...

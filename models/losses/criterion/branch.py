@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from models.distributed import num_ranks, share_of_count, sum_over_ranks
 from models.losses.criterion.selection import Selection
 
-Normalizer = Literal["mean", "positives", "ema_positives"]
+Normalizer = Literal["mean", "positives", "ema_positives", "targets"]
 TargetKind = Literal["hard", "iou", "aligned"]
 """Target of a match: 1, the overlap with its truth, or the quality that the assigner gave it."""
 
@@ -47,9 +47,11 @@ class Branch(nn.Module):
     * positives: the sum over rows and classes of all levels, divided by the number of matches of
       the batch (Lin et al. 2017, section 4.1), at least 1.
     * ema_positives: the same with a running average of that number, which steadies small batches.
+    * targets: the sum over rows and classes of all levels, divided by the sum of the targets of the
+      batch, at least 1 (Feng et al. 2021, arXiv 2108.07755).
 
-    Counts are those of all ranks divided by the number of ranks: N ranks of b images learn what one
-    of N * b would.
+    Counts and sums are those of all ranks divided by the number of ranks: N ranks of b images learn
+    what one of N * b would.
 
     Args:
         loss: takes logits and targets, (n,) or (n, C), and returns (n,) or (n, C), not reduced.
@@ -101,7 +103,7 @@ class Branch(nn.Module):
     def forward(self, given: BranchInput, num_positives: Tensor) -> Tensor:
         """Return the term, a scalar; `num_positives` is the number of matches in the batch."""
         values, counted, set_term = self._evaluate(given)
-        divisor = self._divisor(num_positives)
+        divisor = self._divisor(given, num_positives)
         term = set_term
         for weight, level, rows in zip(given.level_weights, values, counted, strict=True):
             counting, count = _masked(level, rows, divisor)
@@ -118,7 +120,7 @@ class Branch(nn.Module):
         self.eval()
         try:
             values, counted, _ = self._evaluate(given)
-            divisor = self._divisor(num_positives)
+            divisor = self._divisor(given, num_positives)
         finally:
             self.train(was_training)
         shares = []
@@ -157,9 +159,14 @@ class Branch(nn.Module):
         share = 1 / targets.shape[1] if getattr(self.loss, "over_classes", False) else 0.5
         return targets * (1 - self.label_smoothing) + self.label_smoothing * share
 
-    def _divisor(self, num_positives: Tensor) -> Tensor | None:
+    def _divisor(self, given: BranchInput, num_positives: Tensor) -> Tensor | None:
         if self.normalizer == "mean":
             return None
+        if self.normalizer == "targets":
+            targets = torch.cat(given.targets)
+            if given.counted is not None:
+                targets = torch.where(_like(torch.cat(given.counted), targets), targets, 0.0)
+            return share_of_count(targets.detach().sum())
         count = sum_over_ranks(num_positives.to(self.positives_average))
         if self.normalizer == "ema_positives":
             average = self.positives_average

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from configs.errors import ConfigError
 from configs.schema.branch_loss import BranchLossSettings
 from configs.schema.loss import LossSettings
 from models.assign import build_assigner
+from models.losses.coding import CodingL1Loss, DistributionLoss
 from models.losses.criterion.box_term import BoxTerm
 from models.losses.criterion.branch import Branch, TargetKind
 from models.losses.criterion.catalogue import BOX_LOSSES, BRANCH_LOSSES
@@ -44,6 +47,7 @@ def build_criterion(
     num_levels: int,
     image_size: int,
     class_counts: Sequence[float] | None = None,
+    first_l1_epoch: int = 0,
 ) -> DetectionCriterion:
     """Return the criterion that `settings` describe, gains scaled as published.
 
@@ -53,6 +57,7 @@ def build_criterion(
         num_levels: L of the head.
         image_size: side of the network input in pixels (the longer one if they differ).
         class_counts: objects of each class in the training split, for `class_balance`.
+        first_l1_epoch: epoch from 0 with which the term `l1` begins.
 
     Raises:
         ConfigError: a list of the section has another length than the model has levels or classes.
@@ -70,22 +75,44 @@ def build_criterion(
         box=box,
         objectness=None
         if settings.objectness is None
-        else build_branch(settings.objectness, gain=gains.objectness, num_classes=1, target="iou"),
+        else build_branch(
+            settings.objectness,
+            gain=gains.objectness,
+            num_classes=1,
+            target=settings.target_of("objectness") or "iou",
+        ),
         classification=build_branch(
             settings.classification,
             gain=gains.classification,
             num_classes=num_classes,
-            target="hard",
+            target=settings.target_of("classification") or "hard",
             class_counts=class_counts,
         ),
         level_balance=None if settings.objectness is None else _level_balance(settings, num_levels),
         claimed_twice=settings.claimed_twice,
+        coding=_coding_terms(settings, first_l1_epoch=first_l1_epoch),
     )
 
 
+def _coding_terms(settings: LossSettings, *, first_l1_epoch: int) -> dict[str, BoxTerm]:
+    """Return the terms on coded values by name; they are weighed and divided as boxes are."""
+    terms: dict[str, tuple[nn.Module, float]] = {}
+    if settings.distribution is not None:
+        terms["distribution"] = DistributionLoss(), settings.distribution.gain
+    if settings.l1 is not None:
+        terms["l1"] = CodingL1Loss(first_epoch=first_l1_epoch), settings.l1.gain
+    return {
+        name: BoxTerm(loss, gain=gain, normalizer=settings.box.normalizer)
+        for name, (loss, gain) in terms.items()
+    }
+
+
 def _level_balance(settings: LossSettings, num_levels: int) -> tuple[float, ...]:
+    stated = settings.level_balance
+    if stated is None and not settings.assigner.needs_anchors:
+        stated = (1.0,) * num_levels
     try:
-        return balance_of_levels(num_levels, settings.level_balance)
+        return balance_of_levels(num_levels, stated)
     except ValueError as error:
         raise ConfigError(f"loss.{error}; give {num_levels} numbers, fine to coarse") from error
 
@@ -104,7 +131,7 @@ def build_branch(
         settings: `loss.objectness` or `loss.classification`.
         gain: factor on the term, scaled to the model.
         num_classes: 1 for objectness.
-        target: what the target of a match is unless the settings say so.
+        target: what the target of a match is.
         class_counts: objects of each class, for `class_balance`.
     """
     ohem = settings.ohem
@@ -117,7 +144,7 @@ def build_branch(
         else Selection(share=ohem.share, negatives_per_positive=ohem.negatives_per_positive),
         class_weights=_class_weights(settings, class_counts),
         label_smoothing=settings.label_smoothing,
-        target=settings.target or target,
+        target=target,
     )
 
 
@@ -138,11 +165,13 @@ def scaled_gains(
 
     They were tuned on three levels, 80 classes and 640 px: more levels add more terms, fewer
     classes leave less to learn, smaller images have fewer empty cells per object. Without
-    objectness nothing was published to scale by, and the gains stay as they are.
+    objectness or anchors nothing was published to scale by, and the gains stay as they are.
     """
-    if settings.objectness is None:
+    if settings.objectness is None or not settings.assigner.needs_anchors:
         return Gains(
-            box=settings.box.gain, objectness=0.0, classification=settings.classification.gain
+            box=settings.box.gain,
+            objectness=0.0 if settings.objectness is None else settings.objectness.gain,
+            classification=settings.classification.gain,
         )
     per_level = 3 / num_levels
     return Gains(

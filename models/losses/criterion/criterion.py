@@ -1,4 +1,4 @@
-"""`DetectionCriterion`: from raw predictions and targets to the three terms of the loss.
+"""`DetectionCriterion`: from raw predictions and targets to the terms of the loss.
 
 `models/assign` decides which cells a target is assigned to; `build.py` reads which losses and gains
 an experiment asks for; `branch.py` sums a term.
@@ -7,25 +7,27 @@ Legend: B images, A predictions per cell, H W cells of a level, L levels, K chan
 matches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from models.assign.assigner import Assigner
+from models.assign.cells import is_counting_free
+from models.losses.coding import CodingL1Loss
 from models.losses.criterion.box_term import BoxTerm
 from models.losses.criterion.branch import Branch, BranchInput, TargetKind
 from models.losses.criterion.matched_cells import (
     ClaimRule,
     boxes_in_cell,
     drop_invalid,
-    is_counting_free,
     spread_over_cells,
 )
 from models.losses.fused import at_least_float32
 from utils.structures.batch import Targets
+from utils.structures.decoder import Encoder
 from utils.structures.iou import box_overlap
 from utils.structures.loss_terms import LossTerms
 from utils.structures.predictions import Assignment, LevelAssignment, Predictions
@@ -35,12 +37,14 @@ from utils.structures.predictions import Assignment, LevelAssignment, Prediction
 class LossParts:
     """What the terms are made of: losses of matched boxes by level, and the input of each branch.
 
-    `objectness` is None for a head without it, `classification` with a single class beside
-    objectness.
+    `box_losses` has those of each term on boxes by name, `box_targets` the soft targets of the
+    matches. `objectness` is None for a head without it, `classification` with a single class beside
+    objectness whose target says no more than objectness does.
     """
 
-    box_losses: tuple[Tensor, ...]
+    box_losses: Mapping[str, tuple[Tensor, ...]]
     box_valid: tuple[Tensor, ...]
+    box_targets: tuple[Tensor, ...]
     objectness: BranchInput | None
     classification: BranchInput | None
     assignment: Assignment
@@ -58,9 +62,10 @@ class LossParts:
 
 
 class DetectionCriterion(nn.Module):
-    """Box, objectness and class loss of a detection head.
+    """Box, objectness and class loss of a detection head, and losses of how it codes boxes.
 
     * box: the loss of matched boxes, in grid units relative to the cell (`box_term.py`).
+    * distribution, l1: losses of the coded values of the same boxes (`coding.py`), where given.
     * objectness: over all cells, a level weighted by its balance. The target of a matched cell is
       the overlap of its box with its truth, cut at 0 and without gradient, or 1; 0 elsewhere.
     * classification: over matches and classes; absent with one class. The target of the true class
@@ -84,6 +89,7 @@ class DetectionCriterion(nn.Module):
             4, 1, 0.4 on three levels, else the first L of 4, 1, 0.25, 0.06, 0.02.
         claimed_twice: target of a cell that several targets claim; without objectness "best" lets
             it answer for the classes of all of them.
+        coding: terms on coded values by name, for heads that know their inverse.
     """
 
     def __init__(
@@ -95,6 +101,7 @@ class DetectionCriterion(nn.Module):
         classification: Branch,
         level_balance: Sequence[float] | None = None,
         claimed_twice: ClaimRule = "best",
+        coding: Mapping[str, BoxTerm] | None = None,
     ) -> None:
         super().__init__()
         self.assigner = assigner
@@ -103,6 +110,13 @@ class DetectionCriterion(nn.Module):
         self.classification = classification
         self.level_balance = None if level_balance is None else tuple(level_balance)
         self.claimed_twice: ClaimRule = claimed_twice
+        self.coding = nn.ModuleDict(coding or {})
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Switch terms that belong to some epochs only; `epoch` counts from 0."""
+        for module in self.coding.modules():
+            if isinstance(module, CodingL1Loss):
+                module.begin_epoch(epoch)
 
     def forward(self, predictions: Predictions, targets: Targets) -> LossTerms:
         """Return the terms for levels (B, A, H, W, K) and T targets; T may be 0.
@@ -113,7 +127,10 @@ class DetectionCriterion(nn.Module):
         with torch.autocast(predictions.levels[0].device.type, enabled=False):
             parts = self.parts(predictions, targets)
             positives = parts.num_foreground
-            terms = {"box": self.box(parts.box_losses, parts.box_valid)}
+            terms = {
+                name: term(parts.box_losses[name], parts.box_valid, parts.box_targets)
+                for name, term in self.box_terms.items()
+            }
             absent = terms["box"].new_zeros(())
             for name, branch in self.branches.items():
                 given = parts.branches.get(name)
@@ -128,12 +145,18 @@ class DetectionCriterion(nn.Module):
         given = {"objectness": self.objectness, "classification": self.classification}
         return {name: branch for name, branch in given.items() if branch is not None}
 
+    @property
+    def box_terms(self) -> dict[str, BoxTerm]:
+        """The terms on matched boxes by name."""
+        return {"box": self.box} | {name: cast(BoxTerm, t) for name, t in self.coding.items()}
+
     def parts(self, predictions: Predictions, targets: Targets) -> LossParts:
         """Return what the terms are computed from; the same arguments as `forward`.
 
         Raises:
             ValueError: a level has no balance weight, only one of head and criterion knows
-                objectness, or targets are to be aligned and the assigner gives no quality.
+                objectness, targets are to be aligned and the assigner gives no quality, or coded
+                values have a loss and the head does not know its inverse.
         """
         if predictions.has_objectness != (self.objectness is not None):
             raise ValueError("head and criterion must both have objectness or neither")
@@ -147,17 +170,25 @@ class DetectionCriterion(nn.Module):
         if predictions.has_objectness:
             balance = balance_of_levels(len(levels), self.level_balance)
             objectness = _joined([level.objectness for level in levels], balance)
-        # With one class and objectness the class says nothing that objectness does not.
-        has_classes = predictions.num_classes > 1 or not predictions.has_objectness
         return LossParts(
-            box_losses=tuple(level.box_losses for level in levels),
+            box_losses={
+                name: tuple(level.box_losses[name] for level in levels) for name in self.box_terms
+            },
             box_valid=tuple(level.box_valid for level in levels),
+            box_targets=tuple(level.box_targets for level in levels),
             objectness=objectness,
             classification=_joined([level.classification for level in levels], ones)
-            if has_classes
+            if self._has_class_term(predictions)
             else None,
             assignment=assignment,
         )
+
+    def _has_class_term(self, predictions: Predictions) -> bool:
+        """With one class and objectness the class says nothing that objectness does not, unless its
+        target is a quality.
+        """
+        is_alone = predictions.num_classes == 1 and predictions.has_objectness
+        return not is_alone or self.classification.target == "aligned"
 
     def _level_parts(
         self, predictions: Predictions, index: int, matches: LevelAssignment, targets: Targets
@@ -177,8 +208,8 @@ class DetectionCriterion(nn.Module):
         overlap = box_overlap(boxes, truths, self.box.kind).detach().clamp(min=0)
         labels = targets.labels[matches.target]
         is_class = labels[:, None] == torch.arange(predictions.num_classes, device=labels.device)
-        wanted = _target_of(matches, overlap, self.classification.target)
-        class_targets = torch.where(is_class, wanted[:, None], 0.0)
+        class_wanted = _target_of(matches, overlap, self.classification.target)
+        class_targets = torch.where(is_class, class_wanted[:, None], 0.0)
         if self.objectness is None or every.objectness is None:
             objectness = None
             classes = self._over_cells(every.classes, matches, class_targets)
@@ -188,9 +219,15 @@ class DetectionCriterion(nn.Module):
             classes = _Elements(matched.classes, class_targets, matches.valid)
         # Without anchors a cell is the unit of length.
         units = boxes.new_ones(len(boxes), 2) if anchors is None else anchors
+        box_losses = {"box": self.box.loss(boxes, truths, units)}
+        if self.coding:
+            codes = _encoder(predictions).encode(truths)
+            for name, term in self.coding.items():
+                box_losses[name] = cast(BoxTerm, term).loss(matched.box, codes)
         return _LevelParts(
-            box_losses=self.box.loss(boxes, truths, units),
+            box_losses=box_losses,
             box_valid=matches.valid,
+            box_targets=class_wanted,
             objectness=objectness,
             classification=classes,
         )
@@ -213,10 +250,13 @@ class _Elements(NamedTuple):
 
 
 class _LevelParts(NamedTuple):
-    """Box losses (M,) of one level, which count (M,), and the elements of the branches."""
+    """Box losses (M,) of one level by term, which count (M,), the soft targets of the matches (M,),
+    and the elements of the branches.
+    """
 
-    box_losses: Tensor
+    box_losses: dict[str, Tensor]
     box_valid: Tensor
+    box_targets: Tensor
     objectness: _Elements | None
     classification: _Elements
 
@@ -235,6 +275,12 @@ def _joined(
         counted=counted if counted else None,
         level_weights=level_weights,
     )
+
+
+def _encoder(predictions: Predictions) -> Encoder:
+    if not isinstance(predictions.decoder, Encoder):
+        raise ValueError("a loss of coded values takes a head that knows the inverse of its coding")
+    return predictions.decoder
 
 
 def _target_of(matches: LevelAssignment, overlap: Tensor, kind: TargetKind) -> Tensor:

@@ -14,11 +14,6 @@ from utils.structures.predictions import LevelAssignment
 ClaimRule = Literal["best", "last"]
 
 
-def is_counting_free(device: torch.device) -> bool:
-    """Whether the number of matches is known without waiting for the device."""
-    return device.type == "cpu"
-
-
 def drop_invalid(matches: LevelAssignment) -> LevelAssignment:
     """Return only the valid entries; on a GPU this waits for it, on a CPU it saves the work."""
     kept = matches.valid.nonzero().squeeze(1)

@@ -72,6 +72,20 @@ def test_cross_entropy_matches_itself(dataset: Path) -> None:
         assert torch.equal(value, before[name]), name
 
 
+def test_cross_entropy_by_targets_matches_itself_on_an_anchor_free_head(dataset: Path) -> None:
+    given = setting(
+        dataset,
+        "model.graph=models/focal-n.yaml",
+        "model.anchors=graph",
+        "loss.assigner={name: task_aligned}",
+        "loss.objectness=null",
+        "loss.box={name: ciou, gain: 7.5, normalizer: targets}",
+        "loss.classification={name: bce, normalizer: targets, scale: matched}",
+    )
+    matches = match_scales(given.loaded, given.detector, given.split, device=CPU)
+    assert {name: match.after_warmup for name, match in matches.items()} == {"classification": 1.0}
+
+
 def test_half_the_loss_is_doubled(dataset: Path) -> None:
     given = setting(
         dataset, "loss.objectness={name: bce_alpha, alpha: 0.5, scale: matched, gain: 4.0}"

@@ -13,6 +13,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import models.assign.cells as cells_module
 import models.losses.criterion.criterion as criterion_module
 from benchmarks.training_problem import TrainingProblem
 from utils.engine.learner import Learner
@@ -23,6 +24,13 @@ OPERATORS = {
     "equal", "unique", "_unique2", "unique_dim", "unique_consecutive", "bincount",
 }  # fmt: skip
 STEPS_READ = 6
+MODERN = (
+    "model.graph=models/focal-n.yaml",
+    "loss.objectness=null",
+    "loss.box={name: ciou, normalizer: targets}",
+    "loss.classification={name: bce, normalizer: targets}",
+    "loss.distribution={gain: 1.5}",
+)
 METHODS = {"tolist", "numpy", "cpu", "item", "__bool__", "__float__", "__int__", "__index__"}
 
 
@@ -70,7 +78,8 @@ def questions(run: Callable[[], object]) -> list[str]:
 
 @pytest.fixture
 def _as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(criterion_module, "is_counting_free", lambda device: False)
+    for module in (criterion_module, cells_module):
+        monkeypatch.setattr(module, "is_counting_free", lambda device: False)
 
 
 def learner_and_batch(*overrides: str) -> tuple[Learner, Any]:
@@ -105,8 +114,11 @@ def test_the_modes_notice_every_kind_of_question() -> None:
         ("train.clip_norm=0",),
         ("train.optimizer={name: adamw}",),
         ("loss.objectness={name: focal, gamma: 1.5, alpha: 0.25}",),
+        (*MODERN, "loss.assigner={name: task_aligned}"),
+        (*MODERN, "loss.assigner={name: simota}"),
+        (*MODERN, "loss.assigner={name: soft_label}"),
     ],
-    ids=["recipe", "no clipping", "AdamW", "focal"],
+    ids=["recipe", "no clipping", "AdamW", "focal", "task_aligned", "simota", "soft_label"],
 )
 def test_a_step_asks_nothing(overrides: tuple[str, ...]) -> None:
     learner, batch = learner_and_batch(*overrides)

@@ -144,6 +144,105 @@ def test_what_has_no_usual_value_has_to_be_stated(faults: Faults, name: str) -> 
     assert missing == stated
 
 
+MODERN = "nc: 80\nbackbone: [[-1, 1, Conv, [64, 6, 2, 2]]]\nhead: [[[0, 0, 0], 1, {head}]]\n"
+JOINT = "Joint, [nc, 8]"
+ALIGNED = "assigner: {name: task_aligned}, objectness: null"
+
+
+@pytest.mark.parametrize(
+    ("head", "loss", "key", "message"),
+    [
+        *(
+            (
+                JOINT,
+                f"{ALIGNED}, classification: {{name: {name}}}",
+                "loss.classification.name",
+                "state loss.classification.target: hard",
+            )
+            for name in ("poly", "poly_focal", "reduced_focal", "asymmetric", "focal_star")
+        ),
+        (
+            JOINT,
+            f"{ALIGNED}, classification: {{name: softmax}}",
+            "loss.classification.name",
+            "cannot say background",
+        ),
+        ("YOLOX, [nc, 16]", ALIGNED, "loss.objectness", "must not be null"),
+        (JOINT, "objectness: null", "loss.assigner.name", "matches anchors"),
+        (
+            "YOLOX, [nc, 16]",
+            "assigner: {name: simota}, distribution: {gain: 1.5}",
+            "loss.distribution",
+            "does not say box sides as distributions",
+        ),
+        (
+            "Joint, [nc, exp]",
+            f"{ALIGNED}, distribution: {{gain: 1.5}}",
+            "loss.distribution",
+            "does not say box sides as distributions",
+        ),
+        (JOINT, f"{ALIGNED}, l1: {{gain: 1.0}}", "loss.l1", "says box sides as distributions"),
+    ],
+)
+def test_on_an_anchor_free_head(
+    faults: Faults, write: Write, head: str, loss: str, key: str, message: str
+) -> None:
+    write("modern.yaml", MODERN.format(head=head))
+    found = faults(f"loss: {{{loss}}}\nmodel: {{graph: modern.yaml}}\n")
+    assert len(found) == 1
+    assert found[0].startswith(f"{key} (")
+    assert message in found[0]
+
+
+@pytest.mark.parametrize(
+    ("loss", "key", "message"),
+    [
+        (
+            "classification: {name: bce, target: aligned}",
+            "loss.classification.target",
+            "the assigner anchor_ratio gives matches no quality",
+        ),
+        ("assigner: {name: task_aligned}", "loss.assigner.name", "takes heads without anchors"),
+        ("l1: {gain: 1.0}", "loss.l1", "no inverse"),
+        ("distribution: {gain: 1.0}", "loss.distribution", "does not say"),
+    ],
+)
+def test_on_an_anchor_head(faults: Faults, loss: str, key: str, message: str) -> None:
+    found = faults(f"loss: {{{loss}}}")
+    assert len(found) == 1
+    assert found[0].startswith(key)
+    assert message in found[0]
+
+
+@pytest.mark.parametrize(
+    ("head", "loss"),
+    [
+        (JOINT, f"{ALIGNED}, distribution: {{gain: 1.5}}"),
+        (JOINT, f"{ALIGNED}, classification: {{name: poly, target: hard}}"),
+        (JOINT, f"{ALIGNED}, classification: {{name: focal, gamma: 2, alpha: 0.25, form: linear}}"),
+        (JOINT, f"{ALIGNED}, classification: {{name: varifocal, target: overlap}}"),
+        ("Joint, [nc, linear]", f"{ALIGNED}, l1: {{gain: 1.0}}"),
+        ("YOLOX, [nc, 16]", "assigner: {name: simota}, l1: {gain: 1.0, last_epochs: 3}"),
+    ],
+)
+def test_what_goes_together_on_an_anchor_free_head(
+    load: Load, write: Write, head: str, loss: str
+) -> None:
+    write("modern.yaml", MODERN.format(head=head))
+    load(f"loss: {{{loss}}}\nmodel: {{graph: modern.yaml}}\n")
+
+
+def test_the_target_of_each_branch_where_none_is_stated(load: Load, write: Write) -> None:
+    write("modern.yaml", MODERN.format(head="YOLOX, [nc, 16]"))
+    loss = load("loss: {assigner: {name: simota}}\nmodel: {graph: modern.yaml}\n").experiment.loss
+    assert [loss.target_of(name) for name in loss.branches] == ["hard", "aligned"]
+    published = load().experiment.loss
+    assert [published.target_of(name) for name in published.branches] == ["iou", "hard"]
+    stated = load("loss: {classification: {name: bce, target: overlap}}").experiment.loss
+    assert stated.classification.target == stated.target_of("classification") == "iou"
+    assert stated.target_of("nothing") is None
+
+
 CARRIED = {
     "gain": 0.3,
     "target": "hard",

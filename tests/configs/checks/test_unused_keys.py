@@ -13,6 +13,8 @@ Faults = Callable[..., list[str]]
 ONE_CLASS = "data: {path: images_here, train: x, val: y, class_names: [a]}\n"
 NO_VAL = "data: {path: images_here, train: x, class_names: [a, b]}\n"
 RETINA = "model: {graph: models/retinanet-csp-n.yaml}\n"
+JOINT = "model: {graph: models/focal-n.yaml}\n"
+ALIGNED = "objectness: null, assigner: {name: task_aligned}"
 CASES = [
     ("loss: {objectness: {label_smoothing: 0.1}}", "loss.objectness.label_smoothing"),
     ("loss: {objectness: {class_balance: 0.9}}", "loss.objectness.class_balance"),
@@ -22,6 +24,8 @@ CASES = [
         "loss.level_balance",
     ),
     ("loss: {assigner: {name: iou}, claimed_twice: last}", "loss.claimed_twice"),
+    (JOINT + "loss: {" + ALIGNED + ", claimed_twice: last}", "loss.claimed_twice"),
+    (JOINT + "loss: {" + ALIGNED + ", level_balance: [1.0, 1.0, 1.0]}", "loss.level_balance"),
     ("train: {ema: {horizon: 2 epochs}}", "train.ema.horizon"),
     ("train: {ema: {decay: 0.9, ramp_steps: 5.0, horizon: 3.0}}", "train.ema.horizon"),
     ("train: {warmup: {epochs: 0, max_share: 0.1}}", "train.warmup.max_share"),
@@ -122,3 +126,14 @@ def test_the_command_line_over_an_inherited_switch(write: Write, faults: Faults)
         "augment.mixup: 0.5 has no effect (command line): augment.mosaic is 0 (low.yaml:1); "
         "leave it out or change augment.mosaic"
     ]
+
+
+def test_one_class_beside_objectness_has_a_class_term_where_it_learns_a_quality(
+    load: Load, write: Write
+) -> None:
+    write("yolox.yaml", "backbone: [[-1, 1, Conv, [8, 3, 8]]]\nhead: [[[0], 1, YOLOX, [nc]]]\n")
+    text = ONE_CLASS + "model: {graph: yolox.yaml}\n"
+    for target, is_idle in (("aligned", False), ("hard", True)):
+        loss = f"classification: {{gain: 0.4, target: {target}}}"
+        loaded = load(text + f"loss: {{assigner: {{name: simota}}, {loss}}}")
+        assert any("loss.classification.gain" in note for note in loaded.notes) == is_idle

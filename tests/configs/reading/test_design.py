@@ -227,7 +227,7 @@ def test_shipped_designs_load(path: Path, tmp_path: Path, monkeypatch: pytest.Mo
     loaded = load_design(path)
     hashes = [arm.hash for arm in loaded.arms.values()]
     assert len(set(hashes)) == len(hashes)
-    assert loaded.arms[loaded.settings.baseline].experiment.loss.objectness.name == "bce"
+    assert loaded.arms[loaded.settings.baseline].experiment.loss.classification.name == "bce"
 
 
 def test_focal_vs_bce_changes_nothing_but_losses(
@@ -240,6 +240,22 @@ def test_focal_vs_bce_changes_nothing_but_losses(
     bce = arms["bce"].experiment
     for arm in arms.values():
         assert arm.experiment.model_copy(update={"loss": bce.loss}) == bce
+
+
+def test_focal_vs_bce_on_the_modern_head_changes_the_class_loss_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bccd/BCCD").mkdir(parents=True)
+    monkeypatch.setenv("FOCALDET_DATASETS", str(tmp_path))
+    arms = load_design(COMPARE / "focal_vs_bce_modern.yaml").arms
+    assert list(arms) == ["bce", "focal_published", "focal_matched", "quality", "varifocal"]
+    bce = arms["bce"].experiment
+    for arm in arms.values():
+        loss = arm.experiment.loss
+        own = loss.model_copy(update={"classification": bce.loss.classification})
+        assert arm.experiment.model_copy(update={"loss": own}) == bce
+        kept = (loss.classification.gain, loss.classification.normalizer)
+        assert (*kept, loss.classification.target) == (0.5, "targets", "aligned")
 
 
 def test_command_line() -> None:

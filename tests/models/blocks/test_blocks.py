@@ -3,8 +3,9 @@ import torch
 from torch import Tensor, nn
 
 from models.blocks import BLOCKS
-from models.blocks.conv import Add, Concat, Conv, DWConv, Focus
-from models.blocks.csp import C3, C3SPP, Bottleneck, BottleneckCSP
+from models.blocks.attention import ChannelAttention
+from models.blocks.conv import Add, AvgConv, Concat, Conv, DWConv, Focus
+from models.blocks.csp import C3, C3SPP, C3SPPF, Bottleneck, BottleneckCSP, SplitConcat
 from models.blocks.ghost import C3Ghost, GhostBottleneck, GhostConv
 from models.blocks.pooling import SPP, SPPF
 from models.blocks.resnet import BasicStage, BottleneckStage, ResNetStem
@@ -74,6 +75,46 @@ def test_c3_joins_deep_branch_before_short_one() -> None:
     expected = block.cv3(torch.cat((block.m(block.cv1(x)), block.cv2(x)), dim=1))
     torch.testing.assert_close(block(x), expected)
     assert len(block.m) == 2
+
+
+@pytest.mark.parametrize("shortcut", [True, False])
+@pytest.mark.parametrize("attention", [True, False])
+def test_split_concat_joins_both_halves_and_every_step(shortcut: bool, attention: bool) -> None:
+    block = SplitConcat(4, 8, 2, shortcut, attention=attention).eval()
+    x = features(4)
+    first, second = block.cv1(x)[:, :4], block.cv1(x)[:, 4:]
+    third = block.m[0](second) + (second if shortcut else 0)
+    fourth = block.m[1](third) + (third if shortcut else 0)
+    joined = torch.cat((first, second, third, fourth), dim=1)
+    expected = block.cv2(block.attention(joined))
+    torch.testing.assert_close(block(x), expected)
+    assert block(x).shape == (2, 8, 8, 12)
+    # 1 x 1: c_in 2 h, two 3 x 3 of h a step, 1 x 1 of (2 + n) h to c; norms twice their channels.
+    weights = 4 * 8 + 2 * 18 * 4 * 4 + 4 * 4 * 8 + 2 * (8 + 4 * 4 + 8)
+    own = sum(p.numel() for name, p in block.named_parameters() if "attention" not in name)
+    assert own == weights
+
+
+def test_channel_attention_scales_channels_by_their_means() -> None:
+    block, x = ChannelAttention(3), features(3)
+    means = x.mean(dim=(2, 3))
+    weight, bias = block.fc.weight[:, :, 0, 0], block.fc.bias
+    factors = ((means @ weight.T + bias + 3) / 6).clamp(0, 1)
+    torch.testing.assert_close(block(x), x * factors[:, :, None, None])
+
+
+def test_averaged_convolution_halves_the_map() -> None:
+    block, x = AvgConv(3, 5).eval(), features(3)
+    mean = (x[..., :-1, :-1] + x[..., 1:, :-1] + x[..., :-1, 1:] + x[..., 1:, 1:]) / 4
+    torch.testing.assert_close(block(x), block.conv(mean))
+    assert block(x).shape == (2, 5, 4, 6)
+
+
+def test_pyramid_in_one_branch_only() -> None:
+    block, x = C3SPPF(4, 8).eval(), features(4)
+    expected = block.cv3(torch.cat((block.m(block.cv1(x)), block.cv2(x)), dim=1))
+    torch.testing.assert_close(block(x), expected)
+    assert isinstance(block.m, SPPF)
 
 
 def test_fast_pyramid_equals_the_plain_one() -> None:

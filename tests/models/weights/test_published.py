@@ -42,9 +42,31 @@ def count(detector: Detector) -> int:
 
 
 def test_every_shipped_graph_has_a_published_count() -> None:
-    """RetinaNet's are compared with torchvision's in `heads/test_retina.py`."""
+    """RetinaNet's are compared with torchvision's in `heads/test_retina.py`; ours are below."""
     shipped = {path.stem for path in GRAPHS.glob("*.yaml")}
-    assert {name for name in shipped if not name.startswith("retinanet-")} == set(PUBLISHED)
+    others = {name for name in shipped if not name.startswith(("retinanet-", "focal-"))}
+    assert others == set(PUBLISHED)
+
+
+OWN = {
+    "focal-n": 2_483_968,
+    "focal-s": 9_791_344,
+    "focal-m": 30_891_024,
+    "focal-l": 71_231_536,
+    "focal-x": 137_498_512,
+}
+"""Ours, with 80 classes; docs/modern.md states them."""
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_our_own_graphs_have_the_stated_parameters(name: str) -> None:
+    detector = shapes_only(name)
+    assert (count(detector), detector.strides) == (OWN[name], P5)
+    assert detector.anchors is None
+
+
+def test_the_smallest_of_our_own_is_small() -> None:
+    assert count(shapes_only("focal-n", 3)) < 3_000_000
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -14,11 +14,14 @@ import torch
 from functorch.compile import make_boxed_func
 from torch._dynamo.backends.common import aot_autograd
 
+import models.assign.cells as cells_module
 import models.losses.criterion.criterion as criterion_module
 from configs.schema.loss import LossSettings
 from models.detector import build_detector
+from models.heads.joint import DistanceDecoder
 from models.losses import build_criterion
 from tests.commands.train.test_no_waiting import OPERATORS
+from tests.models.assign.test_dynamic import scene
 from tests.models.factories import random_predictions, read_graph
 from tests.utils.engine.test_compiled import detector_learner
 from tests.utils.engine.test_processes import batch
@@ -89,7 +92,7 @@ def test_killed_and_resumed_equals_never_stopped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["yolov5n", "yolov5s-ghost", "yolov5s-transformer", "yolov3-tiny", "retinanet-r18"],
+    ["yolov5n", "yolov5s-ghost", "yolov5s-transformer", "yolov3-tiny", "retinanet-r18", "focal-n"],
 )
 def test_the_network_is_one_graph(name: str) -> None:
     """A part that cannot be compiled would be a break in it."""
@@ -126,6 +129,30 @@ def some_targets() -> Targets:
         labels=torch.tensor([0, 2, 1]),
         image_index=torch.tensor([0, 1, 1]),
     )
+
+
+@pytest.mark.parametrize("assigner", ["task_aligned", "simota", "soft_label"])
+def test_on_a_gpu_a_loss_that_assigns_by_predictions_is_one_graph(
+    assigner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = LossSettings.model_validate(
+        {
+            "assigner": {"name": assigner},
+            "objectness": None,
+            "box": {"name": "ciou", "normalizer": "targets"},
+            "classification": {"name": "bce", "normalizer": "targets"},
+            "distribution": {"gain": 1.5},
+        }
+    )
+    criterion = build_criterion(settings, num_classes=3, num_levels=2, image_size=64)
+    for module in (criterion_module, cells_module):
+        monkeypatch.setattr(module, "is_counting_free", lambda device: False)
+    predictions, targets = scene(1, DistanceDecoder(bins=4, box_channels=16))
+    torch.compiler.reset()
+    compiled = torch.compile(criterion, backend="aot_eager", fullgraph=True)
+    expected, found = criterion(predictions, targets), compiled(predictions, targets)
+    assert int(found.num_foreground) == int(expected.num_foreground) > 0
+    torch.testing.assert_close(found.total, expected.total, rtol=1e-6, atol=0)
 
 
 def test_on_a_gpu_the_loss_is_one_graph_that_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@ from torch import nn
 
 from configs.errors import ConfigError
 from configs.schema.loss import LossSettings
-from models.assign import AnchorRatioAssigner, IouAssigner
+from models.assign import AnchorRatioAssigner, IouAssigner, build_assigner
 from models.losses import FocalLoss, build_criterion
 from models.losses.criterion.build import scaled_gains
 
@@ -20,6 +20,39 @@ def test_four_levels_get_three_quarters() -> None:
     )
     assert (three.box, three.objectness, three.classification) == (0.05, 1.0, 0.5)
     assert (four.box, four.objectness, four.classification) == pytest.approx((0.0375, 0.75, 0.375))
+
+
+def test_gains_of_anchor_free_heads_stand_as_they_are() -> None:
+    settings = LossSettings.model_validate(
+        {
+            "assigner": {"name": "simota"},
+            "box": {"name": "iou", "gain": 5.0},
+            "objectness": {"name": "bce", "gain": 2.0},
+            "classification": {"name": "bce", "gain": 3.0},
+        }
+    )
+    gains = scaled_gains(settings, num_classes=20, num_levels=4, image_size=320)
+    assert (gains.box, gains.objectness, gains.classification) == (5.0, 2.0, 3.0)
+    loss = build_criterion(settings, num_classes=20, num_levels=4, image_size=320)
+    assert loss.level_balance == (1.0, 1.0, 1.0, 1.0)
+
+
+def test_every_number_of_an_assigner_arrives() -> None:
+    given = {
+        "task_aligned": {"alpha": 1.0, "beta": 4.0, "topk": 7, "min_side": 3.0, "rescue": False},
+        "simota": {"candidates": "center", "radius": 2.0, "num_overlaps": 8},
+        "soft_label": {"points": "corner", "num_overlaps": 9},
+    }
+    for name, numbers in given.items():
+        settings = LossSettings.model_validate({"assigner": {"name": name, **numbers}})
+        assigner = vars(build_assigner(settings.assigner))
+        if name == "simota":
+            assert assigner.pop("is_center_only")
+            numbers = {k: v for k, v in numbers.items() if k != "candidates"}
+        if name == "soft_label":
+            assert assigner.pop("offset") == 0.0
+            numbers = {"num_overlaps": 9}
+        assert {key: assigner[key] for key in numbers} == numbers
 
 
 def test_the_defaults_are_bce_ciou_and_the_published_balance() -> None:

@@ -1,0 +1,151 @@
+"""The anchor-free heads as a person trains, evaluates, exports and resumes them."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmarks.agreement import agreement
+from commands.export.cli import DataSplit
+from tests.models.factories import tiny_graph
+from tests.run_programs import ROOT, TINY, run, train, weights_digest
+from tests.test_agreement import assert_agreement
+from tests.test_torchrun import ended, rows, torchrun
+from utils.checkpoint.weights import load_weights
+
+pytestmark = pytest.mark.slow
+
+HEADS = {
+    "joint": (
+        ["Joint", ["nc", 8]],
+        "loss.objectness=null",
+        "loss.assigner={name: task_aligned}",
+        "loss.box={name: ciou, gain: 7.5, normalizer: targets}",
+        "loss.classification={name: bce, gain: 0.5, normalizer: targets}",
+        "loss.distribution={gain: 1.5}",
+    ),
+    "yolox": (
+        ["YOLOX", ["nc", 16]],
+        "loss.objectness={name: bce, gain: 1.0, normalizer: positives}",
+        "loss.assigner={name: simota, candidates: center}",
+        "loss.box={name: alpha_iou, overlap: iou, exponent: 2, gain: 5.0, normalizer: positives}",
+        "loss.classification={name: bce, gain: 1.0, normalizer: positives}",
+        "loss.l1={gain: 1.0}",
+        "augment.close_mosaic=2",
+    ),
+}
+
+
+def settings(head: str, folder: Path) -> tuple[str, ...]:
+    """Write the network and return the settings of its head."""
+    (block, arguments), *losses = HEADS[head]
+    inner = [
+        [-1, 1, "Conv", [32, 3, 2]],
+        [-1, 2, "SplitConcat", [32]],
+        [-1, 1, "Conv", [32, 3, 2]],
+        [[4, 5], 1, block, arguments],
+    ]
+    graph = tiny_graph(head=inner)
+    del graph["anchors"]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{head}.yaml"
+    path.write_text(yaml.safe_dump(graph))
+    return (f"model.graph={path}", "model.anchors=graph", "train.nominal_batch=4", *losses)
+
+
+@pytest.fixture(scope="module", params=HEADS)
+def head(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def finished(head: str, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished training that has learned something."""
+    folder = tmp_path_factory.mktemp("finished")
+    return train(dataset, folder, *settings(head, folder), "train.epochs=40", "augment.mosaic=0.3")
+
+
+def test_every_way_gives_the_number_of_the_training(
+    finished: Path, dataset: Path, tmp_path: Path
+) -> None:
+    """val.py, predict.py and every exported file, suppression included."""
+    trained = json.loads((finished / "results.json").read_text())
+    assert trained["map50_95"] > 0.03
+    data = tmp_path / "data.yaml"
+    data.write_text(
+        yaml.safe_dump({
+            "format": "yolo", "path": str(dataset), "train": "images/train", "val": "images/val",
+            "class_names": load_weights(finished / "best.safetensors")[1]["class_names"],
+        })
+    )  # fmt: skip
+    found = list(
+        agreement(finished / "best.safetensors", DataSplit(data=str(data), split="val"), tmp_path)
+    )
+    ap = {row.way: row.map50_95 for row in found}
+    assert ap["val.py"] == trained["map50_95"]
+    assert_agreement(ap)
+
+
+def test_views_and_tiles_find_objects(finished: Path, dataset: Path, tmp_path: Path) -> None:
+    for number, option in enumerate(("--tta", "--tile=64")):
+        done = run(
+            "val.py", "--weights", finished / "best.safetensors", option, "--json",
+            tmp_path / f"{number}.json",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert json.loads((tmp_path / f"{number}.json").read_text())["map50"] > 0.02
+
+
+def test_the_terms_are_columns_of_the_history(finished: Path, head: str) -> None:
+    with (finished / "metrics.csv").open() as file:
+        history = list(csv.DictReader(file))
+    if head == "joint":
+        assert "objectness" not in history[0]
+        assert float(history[-1]["distribution"]) < float(history[0]["distribution"])
+    else:
+        assert [float(row["l1"]) > 0 for row in history] == [False] * 38 + [True] * 2
+    assert (finished / "budget.csv").exists()
+
+
+def test_stopped_training_resumes_to_the_same_network(
+    head: str, dataset: Path, tmp_path: Path
+) -> None:
+    own = (*settings(head, tmp_path), "train.epochs=6", "train.workers=2")
+    straight = train(dataset, tmp_path / "straight", *own)
+    folder = tmp_path / "stopped" / "x"
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *TINY, f"data.path={dataset}", *own,
+         f"run.folder={folder.parent}", "run.name=x"],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (folder / "metrics.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode in (0, 130), errors
+    if process.returncode:
+        resumed = run("train.py", "--resume", folder)
+        assert resumed.returncode == 0, resumed.stderr
+    assert weights_digest(folder) == weights_digest(straight)
+
+
+def test_two_processes_train_as_one(head: str, dataset: Path, tmp_path: Path) -> None:
+    own = (
+        *settings(head, tmp_path)[:2], *HEADS[head][1:], "train.epochs=1",
+        "train.optimizer={name: sgd, lr: 0.01}", "train.warmup.epochs=0",
+    )  # fmt: skip
+    alone = train(dataset, tmp_path / "alone", *own)
+    ended(torchrun(dataset, tmp_path / "two", *own, "train.sync_batchnorm=true"))
+    joint = tmp_path / "two" / "x"
+    for one, other in zip(rows(alone), rows(joint), strict=True):
+        terms = ["box", "classification", "foreground"]
+        terms.append("distribution" if head == "joint" else "objectness")
+        for column in terms:
+            assert float(other[column]) == pytest.approx(float(one[column]), rel=1e-3), column
