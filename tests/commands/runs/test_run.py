@@ -40,7 +40,7 @@ def test_a_row_says_what_the_files_say(tmp_path: Path) -> None:
     make(tmp_path, "b", weights="n.pt")
     lines = run("--folder", str(tmp_path)).splitlines()
     assert lines[0].split() == ["name", "state", "data", "model", "AP", "AP50", "epochs", "started"]
-    expected = "b  done   cells  yolov5n < n  0.400  0.700  3/3     2026-01-01 10:00"
+    expected = "b     done   cells  yolov5n < n  0.400  0.700  3/3     2026-01-01 10:00"
     assert lines[1:] == [expected]
 
 
