@@ -74,7 +74,8 @@ def _describe(annotation: Any, limits: str) -> str:
         return f"a list of {_plural(get_args(annotation)[0])}"
     if get_origin(annotation) is Annotated:
         inner, *constraints = get_args(annotation)
-        return _describe(inner, _limits([part for c in constraints for part in c.metadata]))
+        limits_of = [part for one in constraints for part in getattr(one, "metadata", ())]
+        return _describe(inner, _limits(limits_of))
     words = _PLAIN.get(annotation, "keys and values")
     return f"{words} {limits}" if limits and annotation in (int, float) else words
 

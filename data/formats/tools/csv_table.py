@@ -3,12 +3,10 @@
 Roboflow's "TensorFlow Object Detection" (_annotations.csv) and many a data set of Kaggle.
 """
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 
-from data.formats.files import to_text
 from data.formats.tool_reader import ToolImage, ToolRow
-from data.formats.tools.parsing import NOT_NUMBERS, in_order, read_numbers
+from data.formats.tools.parsing import NOT_NUMBERS, csv_lines, in_order, read_numbers
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "image": ("filename", "file_name", "image", "image_path", "image_name", "path", "image_id"),
@@ -68,7 +66,11 @@ class CsvTable:
 
 def has_columns(header: str) -> bool:
     """Tell whether the first line of a file has all the columns."""
-    return None not in _positions(next(csv.reader([header.strip()]), [])).values()
+    try:
+        cells = next(csv_lines(header.strip().encode()), (1, []))[1]
+    except ValueError:
+        return False
+    return None not in _positions(cells).values()
 
 
 def _positions(header: Sequence[str]) -> dict[str, str | None]:
@@ -80,16 +82,18 @@ def _positions(header: Sequence[str]) -> dict[str, str | None]:
 
 
 def _entries(content: bytes) -> Iterator[tuple[str, dict[str, str]]]:
-    reader = csv.DictReader(to_text(content).split("\n"))
-    columns = _positions(reader.fieldnames or ())
+    lines = csv_lines(content)
+    header = next(lines, (0, []))[1]
+    columns = _positions(header)
     for key, column in columns.items():
         if column is None:
             raise ValueError(f"it has no column {' or '.join(_COLUMNS[key])}")
-    for row in reader:
-        entry = {key: (row[str(column)] or "").strip() for key, column in columns.items()}
-        entry |= {key: (row.get(key) or "").strip() for key in ("width", "height")}
+    for number, cells in lines:
+        row = dict(zip(header, cells, strict=False))
+        entry = {key: row.get(str(column), "").strip() for key, column in columns.items()}
+        entry |= {key: row.get(key, "").strip() for key in ("width", "height")}
         if entry["image"]:
-            yield f"line {reader.line_num}", entry
+            yield f"line {number}", entry
 
 
 def _row(location: str, entry: Mapping[str, str]) -> ToolRow:

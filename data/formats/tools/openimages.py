@@ -1,14 +1,12 @@
 """Open Images: one CSV with a row an object, corners as shares of the image, classes as codes."""
 
-import csv
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import zip_longest
 
-from data.formats.files import to_text
 from data.formats.tool_reader import ToolImage, ToolRow
-from data.formats.tools.parsing import NOT_NUMBERS, in_order, read_numbers
+from data.formats.tools.parsing import NOT_NUMBERS, csv_lines, in_order, read_numbers
 
 _CORNERS = ("XMin", "YMin", "XMax", "YMax")
 _NEEDED = ("ImageID", "LabelName", *_CORNERS)
@@ -50,7 +48,7 @@ class OpenImages:
 
 def _entries(content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield line number and cells of the objects; none where the columns are not those of boxes."""
-    lines = _lines(content)
+    lines = csv_lines(content)
     _, columns = next(lines, (0, []))
     if all(name in columns for name in _NEEDED):
         for number, cells in lines:
@@ -59,24 +57,13 @@ def _entries(content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
                 yield number, entry
 
 
-def _lines(content: bytes) -> Iterator[tuple[int, list[str]]]:
-    """Yield number and cells of the lines that are not empty; raises ValueError."""
-    reader = csv.reader(to_text(content).split("\n"))
-    try:
-        for cells in reader:
-            if cells:
-                yield reader.line_num, cells
-    except csv.Error as error:  # a cell longer than any name, for one
-        raise ValueError(f"line {reader.line_num}: {error}") from error
-
-
 def _names(files: Mapping[str, bytes]) -> dict[str, str]:
     """Return the names of the codes, from files of two columns: `/m/01g317,Person`."""
     names: dict[str, str] = {}
     for path, content in files.items():
         if "class" not in os.path.basename(path).lower():
             continue
-        for _, cells in _lines(content):
+        for _, cells in csv_lines(content):
             if len(cells) == 2 and cells[0] != "LabelName":
                 names.setdefault(cells[0].strip(), cells[1].strip())
     return names

@@ -1,8 +1,9 @@
 """What several parsers of tools need: JSON objects, numbers, points, names."""
 
+import csv
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from data.formats.files import to_text
@@ -79,3 +80,14 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 def _natural(name: str) -> list[tuple[int, int, str]]:
     parts = _DIGITS.split(name)
     return [(1, int(part), "") if part.isdecimal() else (2, 0, part) for part in parts if part]
+
+
+def csv_lines(content: bytes) -> Iterator[tuple[int, list[str]]]:
+    """Yield number and cells of the lines of a table that are not empty; raises ValueError."""
+    reader = csv.reader(to_text(content).split("\n"))
+    try:
+        for cells in reader:
+            if cells:
+                yield reader.line_num, cells
+    except csv.Error as error:  # a cell longer than any name, for one
+        raise ValueError(f"line {reader.line_num}: {error}") from error

@@ -106,7 +106,7 @@ def test_an_unknown_key_names_the_nearest(faults: Faults, typo: str, meant: str 
         ("data: {path: images_here, train: x, class_names: [a, a]}", "data (experiment.yaml:1): "
          "class_names holds 'a' more than once"),
         ("data: {path: images_here, class_names: [a], format: yolov8}", 'data.format is "yolov8" '
-         "(experiment.yaml:1); must be one of yolo, coco, voc, labelme, supervisely"),
+         "(experiment.yaml:1); must be one of yolo, coco, voc, labelme, "),
         ("data: {path: images_here, class_names: [a], train: x, first_pixel: 0}",
          "data.first_pixel has no effect (experiment.yaml:1): format is yolo; use format: voc or "
          "auto, or remove first_pixel"),
