@@ -45,7 +45,7 @@ def test_a_run_stands_for_its_weights(run: focaldet.Run) -> None:
     by_run, by_file = focaldet.val(run), focaldet.val(str(run.best))
     assert by_run.map50_95 == by_file.map50_95 == focaldet.val(run.folder).map50_95
     detector = focaldet.load_detector(run)
-    assert repr(detector).startswith("<Detector of 3 classes: ")
+    assert repr(detector).startswith("<Detector of 6 classes: disc, ")
 
 
 @pytest.mark.slow

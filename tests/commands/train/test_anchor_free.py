@@ -79,7 +79,7 @@ def test_it_learns_and_every_program_takes_its_weights(
         "detections"
     ]
 
-    weights = uneven(run.best, tmp_path / "uneven.safetensors")
+    weights = uneven(run.best, run.path / "uneven.safetensors")  # its data are found by the run
     numbers = evaluate_weights(parse_val_command(["--weights", str(weights)]))
     scores = sorted(row["score"] for row in numbers.detections)
     assert len(set(scores)) > 100
