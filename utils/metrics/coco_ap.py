@@ -8,6 +8,7 @@ least the IoU threshold *within* one, and has no better match, counts neither fo
 import contextlib
 import io
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -112,9 +113,30 @@ def _check_sense(numbers: CocoNumbers, truths: TruthRows) -> None:
             raise ValueError("a number is outside of 0 to 1")
 
 
+_owner: int | None = None
+"""The process that hotcoco's threads belong to."""
+
+
+def _require_threads() -> None:
+    """Raise RuntimeError in a child forked after hotcoco was used: it would wait for ever for
+    threads that only its parent has.
+    """
+    global _owner
+    if _owner is None:
+        _owner = os.getpid()
+    if _owner != os.getpid():
+        raise RuntimeError("its threads stayed in the process that this one was forked from")
+
+
 def hotcoco_evaluation(truths: TruthRows, detections: DetectionRows) -> Any:
-    """Return hotcoco's COCOeval with all images matched, for what else it can tell."""
+    """Return hotcoco's COCOeval with all images matched, for what else it can tell.
+
+    Raises:
+        RuntimeError: this process was forked from one that had used hotcoco.
+    """
     from hotcoco import COCO, COCOeval
+
+    _require_threads()
 
     truth_set = COCO.from_arrays(
         _images(truths),

@@ -10,7 +10,8 @@ import pytest
 import focaldet
 
 TINY: dict[str, Any] = {
-    "train": {"epochs": 2, "image_size": 64, "workers": 0, "batch_size": 4},
+    # one thread: threads of this process would hang whatever a later test forks
+    "train": {"epochs": 2, "image_size": 64, "workers": 0, "batch_size": 4, "threads": 1},
     "data": {"train_images": 8, "val_images": 4, "test_images": 0, "side": 64},
     "run.name": "tiny",
 }

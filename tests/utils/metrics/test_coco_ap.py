@@ -1,5 +1,7 @@
 """COCO's numbers: both judges equal pycocotools on the data's own ids, to the last bit."""
 
+import multiprocessing
+import os
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +217,20 @@ def test_where_hotcoco_fails_pycocotools_judges_and_the_log_says_so(
     assert problem.evaluator("hotcoco").compute() == right
     (message,) = caplog.messages
     assert message.startswith(f"hotcoco failed {why}; pycocotools judges instead")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_forked_after_an_evaluation_does_not_wait_for_threads_of_its_parent() -> None:
+    problem = random_problem(0, num_images=3, per_image=3, num_classes=2)
+    right = problem.evaluator("hotcoco").compute()  # starts threads, which no child gets
+    child = multiprocessing.get_context("fork").Process(
+        target=lambda: os._exit(problem.evaluator("hotcoco").compute() != right)
+    )
+    child.start()
+    child.join(timeout=60)
+    code = child.exitcode
+    child.kill()
+    assert code == 0
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError()])
