@@ -42,7 +42,7 @@ def test_frozen_layers_stay_and_known_classes_are_carried_over(
         "train.head_warmup=1", "train.layer_lr=[[neck, 0.1]]"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "those of 5 of 6 classes: Disc , box, cross, triangle, star" in done.stderr
+    assert "class weights for 5 of 6 classes: Disc , box, cross, triangle, star" in done.stderr
     before, _ = load_weights(base)
     after, metadata = load_weights(tmp_path / "x" / "best.safetensors")
     backbone = len(metadata["graph"]["backbone"])
