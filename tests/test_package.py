@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -90,14 +91,13 @@ def test_the_version_is_stated_once() -> None:
 @pytest.mark.slow
 def test_a_wheel_trains_beside_packages_of_the_same_names(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    tracked = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    for name in tracked:
-        if not name.startswith(("tests/", "docs/")) and (ROOT / name).is_file():
-            target = source / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((ROOT / name).read_bytes())
+    source.mkdir()
+    for path in (ROOT.glob("*.*"), (ROOT / "LICENSE",)):
+        for file in filter(Path.is_file, path):
+            shutil.copy(file, source)
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in load_setup().PACKAGES:
+        shutil.copytree(ROOT / name, source / name, ignore=ignored)
     pip = [sys.executable, "-m", "pip"]
     quiet = ["--quiet", "--no-deps", "--disable-pip-version-check"]
     wheels = tmp_path / "wheels"
