@@ -131,7 +131,7 @@ def generate(root: Path, num_images: int, num_boxes: int) -> None:
 
 
 def read(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Read the data set as a training does at its start; the stages read and start."""
+    """Read the data set as training does at its start; the stages read and start."""
     started, used = time.perf_counter(), time.process_time()
     before = _resident_mib()
     split = load_split(load_dataset(arguments.data), "train")

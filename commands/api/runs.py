@@ -31,7 +31,7 @@ Value = float | str | None
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run: the folder that a training has written, and what is in it.
+    """A run: the folder that training has written, and what is in it.
 
     It can be given wherever weights are asked for; its best weights are meant then.
     """
@@ -190,7 +190,7 @@ def _start(command: TrainCommand, hooks: Sequence[Hook]) -> Run:
     _show_log()
     folder = start_training(command, hooks)
     if folder is None:
-        raise RuntimeError("a training returns its folder")
+        raise RuntimeError("training returned no folder")
     return Run(open_run_folder(folder.path).path)
 
 

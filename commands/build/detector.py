@@ -123,7 +123,7 @@ def _answering(loaded: LoadedDetector, path: Path) -> LoadedDetector:
     if not all(bool(torch.isfinite(level).all()) for level in levels):
         logger.warning(
             "%s: the network answers a grey image with NaN or infinity, it will find little or "
-            "nothing; its weights are damaged, or of a training that diverged",
+            "nothing; its weights are damaged, or of a run that diverged",
             path,
         )
     return loaded

@@ -91,7 +91,7 @@ def train_and_judge(cfg: Path, overrides: Sequence[str]) -> None:
     """Train an experiment and judge its last epoch.
 
     Raises:
-        UserError, ConfigError: something the user can fix; a training that ended stays.
+        UserError, ConfigError: something the user can fix; a run that ended stays.
         TrainingStopped: asked to stop; the state is saved.
     """
     loaded = load_experiment(cfg, overrides)
