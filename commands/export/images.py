@@ -150,7 +150,7 @@ def int8_cost(
         UserError, ConfigError: the data cannot be used with these weights.
     """
     if command.data is None:
-        raise ValueError("there is no data to judge on")
+        raise ValueError("there is no data to evaluate on")
     named = command.data
     split = load_split(load_dataset(named.data), named.split)
     check_class_names(loaded.class_names, split.class_names, source=str(command.weights))

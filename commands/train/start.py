@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunFolder | None":
-    """Start a training or resume one; return its folder, None where only a YAML was asked for.
+    """Train or resume a run; return its folder, None where only a YAML was asked for.
 
     Raises:
         UserError, ConfigError: something the user can fix; nothing of an earlier run is lost.

@@ -112,7 +112,7 @@ RULES = (
     Rule(
         keys=("loss.claimed_twice",),
         applies=_no_double_claims,
-        because="with this assigner a cell answers for one target",
+        because="with this assigner a cell is assigned to one target",
         causes=("loss.assigner.name",),
     ),
     Rule(

@@ -122,7 +122,7 @@ class TaskAlignedAssignerSettings(PredictionAssignerSettings):
     """Exponent of the overlap (IoU) of the predicted box."""
 
     topk: int = Field(default=10, ge=1, le=100)
-    """Most cells that answer for a target; TOOD has 13."""
+    """Most cells that are assigned to a target; TOOD has 13."""
 
     min_side: float = Field(default=2.0, ge=0, le=16)
     """Sides of targets below this many cells of the finest level grow to that, for the question

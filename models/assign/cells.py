@@ -116,7 +116,7 @@ def ranked(values: Tensor, count: int, *, largest: bool) -> Tensor:
 def assignment_of(
     predictions: Predictions, targets: Targets, target: Tensor, quality: Tensor
 ) -> Assignment:
-    """Return one entry per cell (none without targets) from what each cell answers for.
+    """Return one entry per cell (none without targets) from what each cell is assigned to.
 
     Args:
         predictions: raw output of a head without anchors.

@@ -49,7 +49,7 @@ def target_of_cell(assignment: Assignment, num_images: int) -> Tensor:
 
 
 def quality_of_cell(assignment: Assignment, num_images: int) -> Tensor:
-    """Return (B, P), 0 where a cell answers for nothing."""
+    """Return (B, P), 0 where a cell is assigned to nothing."""
     columns = []
     for level in assignment.levels:
         assert level.quality is not None
