@@ -1,4 +1,4 @@
-"""What `val.py --plots` writes: page, PNG files and the numbers behind them."""
+"""What `val.py --plots` writes: page, charts as files and the numbers behind them."""
 
 import logging
 import shlex
@@ -10,11 +10,12 @@ from commands.build.truth_picture import truth_and_found
 from commands.val.run import Evaluation
 from utils.metrics.analysis import Analysis, analyse
 from utils.metrics.worst_images import KINDS
-from utils.report.charts.evaluation_plots import write_evaluation_plots
+from utils.report.charts.evaluation_charts import confusion_chart, evaluation_charts
+from utils.report.charts.svg_file import svg_file
 from utils.report.drawing import data_uri, encode_jpeg
 from utils.report.pages.evaluation_page import EvaluationPage, write_evaluation_page
 from utils.report.pages.run_page import Figure
-from utils.runtime.files.atomic import cannot_write, write_json
+from utils.runtime.files.atomic import cannot_write, write_json, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def analyse_evaluation(judged: Evaluation) -> Analysis:
 def write_evaluation_report(
     folder: Path, judged: Evaluation, analysis: Analysis, *, facts: dict[str, str]
 ) -> None:
-    """Write index.html, analysis.json and, where matplotlib is there, PNG files into `folder`.
+    """Write index.html, analysis.json and every chart as an SVG file into `folder`.
 
     Raises:
         UserError: that is not possible.
@@ -49,7 +50,7 @@ def write_evaluation_report(
     paths = [record.path for record in records]
     worst = {kind: analysis.image_errors.worst(kind, LISTED) for kind in KINDS}
     page = EvaluationPage(
-        title=facts["weights"],
+        title=" on ".join(filter(None, (facts["weights"], facts.get("data set")))),
         command=f"python {shlex.join(sys.argv)}",
         facts=facts,
         result=judged.result,
@@ -65,9 +66,10 @@ def write_evaluation_report(
         folder.mkdir(parents=True, exist_ok=True)
         write_evaluation_page(folder / "index.html", page)
         write_json(folder / "analysis.json", analysis.to_json(names, paths))
-        write_evaluation_plots(folder, analysis, judged.result.confusion, names)
-    except ImportError:
-        logger.warning("no PNG files: they need matplotlib (pip install matplotlib)")
+        charts = evaluation_charts(analysis, names)
+        charts["confusion"] = confusion_chart(judged.result.confusion, [*names, "background"])
+        for name, area in charts.items():
+            write_text(folder / f"{name}.svg", svg_file(area.title, [area]))
     except OSError as error:
         raise cannot_write(folder, error) from error
     logger.info("written: %s", folder / "index.html")
@@ -88,5 +90,7 @@ def _figures(judged: Evaluation, worst: dict[str, list[tuple[int, int]]]) -> Ite
                 judged.split.class_names,
                 threshold,
             )
-            caption = f"{Path(record.path).name}: {count} {kind}; left truth, right found"
+            caption = (
+                f"{Path(record.path).name}: {count} {kind}; left ground truth, right detections"
+            )
             yield Figure(source=data_uri(encode_jpeg(picture)), caption=caption)

@@ -62,9 +62,16 @@ def write_comparison_page(path: Path, page: ComparisonPage) -> None:
         arms=content["arms"],
         colors={name: css(index) for index, name in enumerate(content["arms"])},
         groups=GROUPS,
+        known=_known(content),
         charts=_charts(content),
     )
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _known(content: Mapping[str, Any]) -> set[str]:
+    """Return the metrics that any arm has a number for; a row of dashes tells nothing."""
+    arms, keys = content["arms"].values(), [metric["key"] for metric in content["metrics"]]
+    return {key for key in keys if any(arm["numbers"][key]["mean"] is not None for arm in arms)}
 
 
 def _charts(content: Mapping[str, Any]) -> dict[str, list[str]]:

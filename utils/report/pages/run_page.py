@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.report.charts.line_chart import line_chart
+from utils.report.charts.series_charts import line_chart
 from utils.report.pages.budget_section import BudgetSection
 from utils.report.pages.page_template import page_environment
 from utils.report.tables.budget_text import percent
@@ -54,7 +54,6 @@ def read_history(path: Path) -> list[dict[str, float | None]]:
 def write_run_page(path: Path, page: RunPage) -> None:
     """Write the report of a training to `path`."""
     environment = page_environment()
-    environment.filters["score"] = lambda value: "-" if value is None else f"{value:.3f}"
     environment.filters["percent"] = percent
     text = environment.get_template("run.html").render(
         page=page, charts=_charts(page.history), confusion=_confusion(page)
