@@ -1,6 +1,5 @@
 """Foreign weights rewritten as ours, with a note of where they come from."""
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,9 +10,8 @@ from models.weights.metadata import checkpoint_metadata
 from utils.checkpoint.torch_file import FOREIGN_SUFFIXES
 from utils.checkpoint.weights import save_weights
 from utils.runtime.errors import UserError
+from utils.runtime.files.download import file_sha256
 from utils.runtime.machine.environment import describe_program
-
-READ_BYTES = 2**20
 
 
 def convert(source: Path, target: Path | None = None) -> Path:
@@ -52,13 +50,9 @@ def convert(source: Path, target: Path | None = None) -> Path:
 
 def provenance(source: Path, file_format: str) -> Mapping[str, Any]:
     """Return name, SHA-256 and format of a file, and today's date (UTC)."""
-    digest = hashlib.sha256()
-    with source.open("rb") as file:
-        while block := file.read(READ_BYTES):
-            digest.update(block)
     return {
         "file": source.name,
-        "sha256": digest.hexdigest(),
+        "sha256": file_sha256(source),
         "format": file_format,
         "date": datetime.now(timezone.utc).date().isoformat(),
     }

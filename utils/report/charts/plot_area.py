@@ -59,6 +59,7 @@ class PlotArea:
     caption: str = ""
     """A line under the title."""
     _marks: list[str] = field(default_factory=list)
+    _hints: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.x = Axis(*self.x_range, self.left, self.width - self.right, self.is_x_whole)
@@ -201,7 +202,7 @@ class PlotArea:
         self._marks.append(f'<text {at} text-anchor="end">{escape(text)}</text>')
 
     def svg(self) -> str:
-        """Return grid, numbers and marks, without the SVG element around them."""
+        """Return grid, numbers and marks, without what points say and the SVG element around."""
         return "".join((*self._grid(), *self._marks))
 
     def figure(self, legend: Legend | None = None) -> str:
@@ -214,11 +215,11 @@ class PlotArea:
             f"<figure><figcaption>{escape(self.title)}{shown}{caption}"
             f'</figcaption><svg viewBox="0 0 {self.width} {self.height}" role="img" '
             f'aria-label="{escape(self.title)}. {escape(self.description)}">'
-            f"{self.svg()}</svg></figure>"
+            f"{self.svg()}{''.join(self._hints)}</svg></figure>"
         )
 
     def _hint(self, x: float, y: float, hint: str) -> None:
-        self._marks.append(
+        self._hints.append(
             f'<circle class="hint" cx="{self.x.pixel(x):.1f}" cy="{self.y.pixel(y):.1f}" r="5">'
             f"{_title(hint)}</circle>"
         )

@@ -51,9 +51,10 @@ def test_a_point_alone_is_a_dot() -> None:
 def test_points_say_their_values_but_not_all_of_very_many(count: int) -> None:
     one = area(x_range=(0, count), x_label="epoch")
     one.line(range(count), [0.5] * count, "series-0", said="AP")
-    hints = one.svg().count('class="hint"')
+    hints = one.figure().count('class="hint"')
     assert HINTS / 2 <= hints <= HINTS or hints == count
-    assert "<title>epoch 0, AP: 0.5</title>" in one.svg()
+    assert "<title>epoch 0, AP: 0.5</title>" in one.figure()
+    assert "epoch 0, AP" not in one.svg()
 
 
 def test_cells_fill_the_map_and_carry_their_number() -> None:
