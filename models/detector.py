@@ -27,8 +27,8 @@ class Detector(nn.Module):
 
     Entries of `state_dict()` are `model.<row>.<...>`, as in released weights of this family.
     `mapping` is the description it was built from, kept so that a checkpoint can rebuild it.
-    `size_multiple` is what height and width of the images have to be multiples of. `score_calibrator`
-    calibrates scores after suppression; `forward` knows nothing of it.
+    `size_multiple` is what height and width of the images have to be multiples of;
+    `score_calibrator` calibrates scores after NMS, `forward` knows nothing of it.
     """
 
     _stride_column: Tensor

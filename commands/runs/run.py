@@ -14,7 +14,7 @@ from configs.reading.yaml_reader import read_yaml
 from utils.comparison.runs.run_locks import is_claimed
 from utils.runtime.errors import UserError
 from utils.runtime.files.json_file import read_json_object
-from utils.runtime.files.run_folder import RunFolder, open_run_folder
+from utils.runtime.files.run_folder import GRAPH_NAME, RunFolder, open_run_folder
 
 COLUMNS = ("name", "state", "data", "model", "AP", "AP50", "epochs", "started")
 NOT_COMPARED = (("run",), ("derived",), ("resolved",))
@@ -84,13 +84,20 @@ def know(folder: RunFolder) -> KnownRun:
         folder=path,
         state=_state(folder, is_done=bool(results)),
         data=Path(str(data["path"])).name if "path" in data else None,
-        model=_stem(model.get("graph")) + (f" < {_stem(weights)}" if weights else ""),
+        model=_network(model) + (f" < {_stem(weights)}" if weights else ""),
         map50_95=_number(numbers.get("map50_95")),
         map50=_number(numbers.get("map50")),
         epochs_done=len(rows),
-        epochs=train["epochs"] if isinstance(train.get("epochs"), int) else None,
+        # A run that went on with fewer epochs than it has is as long as it is.
+        epochs=max(train["epochs"], len(rows)) if isinstance(train.get("epochs"), int) else None,
         started=_json_of(folder.environment).get("started"),
     )
+
+
+def _network(model: Mapping[str, Any]) -> str:
+    """Return what the network is called; runs of old knew only that its graph is beside them."""
+    name = model.get("name") or _stem(model.get("graph"))
+    return "-" if name == _stem(GRAPH_NAME) else str(name)
 
 
 def _state(folder: RunFolder, *, is_done: bool) -> str:

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import cv2
 import torch
 
 from commands.build.compilation import choose_compiler
@@ -22,7 +21,7 @@ from commands.build.start_weights import write_weights_report
 from commands.train.data_witness import require_same_data, write_data
 from commands.train.hooks import budget_log, training_hooks
 from commands.train.pairing import PAIRING_NAME, HashedBatches
-from commands.train.report import say_result, write_run_report
+from commands.train.report import ReportPage, say_result
 from commands.train.run_files import (
     own_folder,
     report_labels,
@@ -56,7 +55,6 @@ from utils.runtime.machine.device import choose_device
 from utils.runtime.machine.environment import write_environment
 from utils.runtime.machine.thread_trials import FixedThreads, ThreadTrials, thread_choices
 from utils.runtime.machine.threads import available_cores, set_threads
-from utils.runtime.printable import shortened
 from utils.runtime.seeding import seed_process, set_deterministic
 from utils.structures.results import EvalResult
 
@@ -175,6 +173,7 @@ class _Training:
             if val_split
             else None
         )
+        self._page = ReportPage(start.loaded, folder, [each for each in splits if each])
         criterion = build_training_criterion(
             start.loaded, detector, split, folder, device=device, cache=cache, ranks=ranks
         )
@@ -214,6 +213,7 @@ class _Training:
                 metadata=weights_metadata(start.loaded, start.detector, split),
                 budget=budget,
                 own=self._own_hooks,
+                page=self._page,
             ),
             eval_interval=experiment.eval.interval,
             ranks=self._ranks,
@@ -263,6 +263,8 @@ class _Training:
             logger.info(
                 "no validation split: weights of the last epoch are in %s", self._folder.best
             )
+            if self._ranks.is_main:
+                self._page.finish(summary, self._batches, None, None)
             return
         best = load_detector(self._ranks.from_main(self._folder.best))
         result = self._evaluation(best.detector.to(self._device))
@@ -277,22 +279,8 @@ class _Training:
         )
         own = {"best_epoch": summary.best_epoch, "batches_left_out": summary.batches_left_out}
         write_json(self._folder.results, {**content, **own})
-        self._write_report(result)
-        say_result(self._folder, summary, result)
-
-    def _write_report(self, result: EvalResult) -> None:
-        """Write the page; one that cannot be written costs the page, not the training."""
-        if self._evaluation is None:
-            return
-        try:
-            write_run_report(self._loaded, self._folder, result, self._batches, self._evaluation)
-        except (UserError, OSError, ValueError, LookupError, MemoryError, cv2.error) as error:
-            logger.warning(
-                "%s could not be written (%s: %s); weights and results.json are complete",
-                self._folder.report,
-                type(error).__name__,
-                shortened(error),
-            )
+        self._page.finish(summary, self._batches, self._evaluation, result)
+        say_result(self._folder, self._loaded, summary, result)
 
 
 def _load_splits(loaded: LoadedExperiment) -> tuple[Split, Split | None]:

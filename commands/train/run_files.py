@@ -18,11 +18,16 @@ from data.records.load import Split, SplitName, load_split
 from utils.checkpoint.state import has_state
 from utils.runtime.distributed.ranks import Ranks
 from utils.runtime.files.atomic import write_text
-from utils.runtime.files.run_folder import RunFolder, claim_run_folder, newest_run, run_name
+from utils.runtime.files.run_folder import (
+    GRAPH_NAME,
+    RunFolder,
+    claim_run_folder,
+    newest_run,
+    run_name,
+)
 
 logger = logging.getLogger(__name__)
 
-GRAPH_NAME = "graph.yaml"
 RECIPES = ("from_scratch", "finetune")
 """Shipped experiments that name no data set."""
 CUT: tuple[SplitName, ...] = ("val", "test")
@@ -106,6 +111,8 @@ def write_configuration(loaded: LoadedExperiment, folder: RunFolder) -> None:
     """Make the folder say all that is needed to resume: settings and graph."""
     graph = yaml.safe_dump(dict(loaded.graph), sort_keys=False, default_flow_style=None)
     write_text(folder.path / GRAPH_NAME, graph)
-    model = loaded.experiment.model.model_copy(update={"graph": GRAPH_NAME})
+    model = loaded.experiment.model.model_copy(
+        update={"graph": GRAPH_NAME, "name": loaded.network_name}
+    )
     own = replace(loaded, experiment=loaded.experiment.model_copy(update={"model": model}))
     write_text(folder.config, own.to_yaml())

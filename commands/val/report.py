@@ -1,7 +1,6 @@
 """What `val.py --plots` writes: page, charts as files and the numbers behind them."""
 
 import logging
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +13,9 @@ from utils.report.charts.evaluation_charts import confusion_chart, evaluation_ch
 from utils.report.charts.svg_file import svg_file
 from utils.report.drawing import data_uri, encode_jpeg
 from utils.report.pages.evaluation_page import EvaluationPage, write_evaluation_page
-from utils.report.pages.run_page import Figure
+from utils.report.pages.page_template import Figure
 from utils.runtime.files.atomic import cannot_write, write_json, write_text
+from utils.runtime.program import command_line
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def write_evaluation_report(
     worst = {kind: analysis.image_errors.worst(kind, LISTED) for kind in KINDS}
     page = EvaluationPage(
         title=" on ".join(filter(None, (facts["weights"], facts.get("data set")))),
-        command=f"python {shlex.join(sys.argv)}",
+        command=command_line(sys.argv),
         facts=facts,
         result=judged.result,
         analysis=analysis,

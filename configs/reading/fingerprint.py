@@ -22,6 +22,7 @@ WITHOUT_INFLUENCE = (
     "data.cache",
     "eval.batch_size",
     "model.graph",
+    "model.name",
 )
 """Keys that say where and how fast, not what; of the graph its content counts, not its name."""
 

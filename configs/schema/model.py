@@ -13,6 +13,9 @@ class ModelSettings(Settings):
     graph: str = "models/yolov5n.yaml"
     """YAML of the network in layer-list form; relative to the stating YAML, then to configs/."""
 
+    name: str | None = None
+    """What reports and lists call the network; null: as the file of its graph."""
+
     weights: str | None = None
     """Weights to start from (.safetensors of this program); null starts from scratch. Tensors whose
     name and shape fit are taken, the rest is reported."""

@@ -43,7 +43,7 @@ class Axis:
         """Return round values within the axis, about `about` of them: 1, 2 or 5 times 10^k."""
         raw = (self.high - self.low) / about
         magnitude = 10.0 ** math.floor(math.log10(raw))
-        step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= raw)
+        step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= 0.8 * raw)
         step = max(step, 1.0) if self.is_whole else step
         first = math.ceil(self.low / step - 1e-9)
         last = math.floor(self.high / step + 1e-9)

@@ -11,7 +11,7 @@ from utils.report.charts.plot_area import PlotArea, css, legend_of_series
 Values = npt.NDArray[np.floating]
 SMALL = 8.0
 HEAT_CELLS = 24
-_FIGURE = 340
+_FIGURE = 520
 
 
 def size_chart(sides: Mapping[str, Values], image_size: int) -> str:
@@ -83,11 +83,11 @@ def heat_map(title: str, centers: Values) -> str:
     area = PlotArea(
         title=title,
         description=f"{len(centers)} centres in {HEAT_CELLS} x {HEAT_CELLS} cells",
-        caption=f"the whole image squeezed into a square; darkest: {most:.0f} objects",
+        caption=f"edges: of the whole image; darkest: {most:.0f} objects",
         x_range=(-0.5, HEAT_CELLS - 0.5),
         y_range=(HEAT_CELLS - 0.5, -0.5),
         width=_FIGURE,
-        height=_FIGURE,
+        height=_FIGURE * 5 // 8,
         left=1,
         right=1,
         top=1,

@@ -16,19 +16,19 @@ NAMED = 6
 RECALLS: Floats = np.linspace(0.0, 1.0, 101)
 KINDS = {
     "Cls": "class",
-    "Loc": "place",
+    "Loc": "location",
     "Both": "both",
-    "Dupe": "twice",
-    "Bkg": "nothing",
+    "Dupe": "duplicate",
+    "Bkg": "background",
     "Miss": "missed",
 }
 """Kinds of errors, as short as the space under a bar."""
 CELL, CELL_WITH_NAME, CELL_WITH_NUMBER = 5, 12, 24
 """Pixels of a cell of the confusion matrix: at least, with its class named, with its number."""
 MEANINGS = {
-    "Cls": "right place, wrong class",
-    "Loc": "right class, wrong place",
-    "Both": "wrong class and place",
+    "Cls": "right location, wrong class",
+    "Loc": "right class, wrong location",
+    "Both": "wrong class and location",
     "Dupe": "object found twice",
     "Bkg": "nothing there",
     "Miss": "object not found",
@@ -171,12 +171,13 @@ def _errors(analysis: Analysis) -> PlotArea:
         ),
         x_range=(-0.5, len(KINDS) - 0.5),
         y_range=(0.0, max(1.0, *values) * 1.08),
+        bottom=60,
         is_x_numeric=False,
     )
     for place, (kind, value) in enumerate(zip(KINDS, values, strict=True)):
         hint = f"{MEANINGS[kind]}: {value:.1f} points, {found.counts[kind]} times"
         area.bar(place - 0.35, place + 0.35, value, css(1), hint)
-        area.x_name(place, KINDS[kind])
+        area.x_name(place, KINDS[kind], slant=24)
     return area
 
 

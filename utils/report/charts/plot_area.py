@@ -16,6 +16,8 @@ SERIES = 8
 """Colours that a page defines; further series begin again."""
 HINTS = 60
 """Most points of a line that say their value where a pointer rests on them."""
+_LETTER = 8.0
+"""About what a letter is wide, pixels."""
 HALF_A_NUMBER = 18
 """Half of what a number below the chart is wide, at most."""
 
@@ -192,6 +194,8 @@ class PlotArea:
         """Write a name below the x axis, turned by `slant` degrees so that it ends there."""
         across, down = f"{self.x.pixel(x):.1f}", self.height - self.bottom + 18
         place = f'x="{across}" y="{down}" text-anchor="middle"'
+        if self.x.pixel(x) + _LETTER * len(text) / 2 > self.width:
+            place = f'x="{self.width - 2}" y="{down}" text-anchor="end"'
         if slant:
             place = f'transform="translate({across} {down - 4}) rotate(-{slant})" text-anchor="end"'
         self._marks.append(f"<text {place}>{escape(text)}</text>")

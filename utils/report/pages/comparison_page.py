@@ -22,8 +22,7 @@ from utils.report.comparison.curves import (
 )
 from utils.report.comparison.differences import class_charts, difference_chart, seed_chart
 from utils.report.comparison.search import heat_maps, search_chart
-from utils.report.pages.page_template import page_environment
-from utils.report.pages.run_page import Figure
+from utils.report.pages.page_template import Figure, page_environment
 
 GROUPS = {
     "accuracy": "Accuracy and operating points",

@@ -7,13 +7,10 @@ from typing import Any
 
 from utils.metrics.analysis import Analysis
 from utils.metrics.score_curves import mean_f1
-from utils.report.charts.evaluation_charts import MEANINGS, confusion_chart, evaluation_charts
-from utils.report.pages.page_template import page_environment
-from utils.report.pages.run_page import Figure
+from utils.report.charts.evaluation_charts import MEANINGS, evaluation_charts
+from utils.report.pages.page_template import Figure, confusion_view, page_environment
 from utils.structures.results import EvalResult
 
-LARGEST_TABLE = 20
-"""Most classes whose confusion is a table with numbers; more are a map."""
 LISTED_CONFUSIONS = 30
 
 
@@ -43,24 +40,11 @@ def write_evaluation_page(path: Path, page: EvaluationPage) -> None:
         charts=[area.figure() for area in areas.values()],
         rows=list(zip(page.result.per_class.items(), page.analysis.thresholds, strict=True)),
         mean_f1=mean_f1(page.analysis.thresholds),
-        confusion=confusion_rows(page.result.confusion, names),
+        confusion=confusion_view(page.result, page.class_names),
         confusions=largest_confusions(page.result.confusion, names)[:LISTED_CONFUSIONS],
-        names=names,
-        is_table=len(page.class_names) <= LARGEST_TABLE,
-        confusion_map=confusion_chart(page.result.confusion, names).figure(),
         meanings=MEANINGS,
     )
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-
-def confusion_rows(
-    confusion: Sequence[Sequence[int]], names: Sequence[str]
-) -> list[tuple[str, list[tuple[int, float]]]]:
-    """Return rows of (name, cells), each cell (count, share of its row) for the heat colour."""
-    return [
-        (name, [(count, count / max(1, sum(counts))) for count in counts])
-        for name, counts in zip(names, confusion, strict=True)
-    ]
 
 
 def largest_confusions(

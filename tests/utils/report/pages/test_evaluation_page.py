@@ -9,12 +9,11 @@ from tests.utils.metrics.problems import Problem, detections, random_problem, re
 from utils.metrics.analysis import Analysis, analyse
 from utils.report.charts.evaluation_charts import NAMED, confusion_chart, evaluation_charts
 from utils.report.pages.evaluation_page import (
-    LARGEST_TABLE,
     EvaluationPage,
     largest_confusions,
     write_evaluation_page,
 )
-from utils.report.pages.run_page import Figure
+from utils.report.pages.page_template import LARGEST_TABLE, Figure
 from utils.report.tables.tables import threshold_table
 from utils.structures.results import EvalResult
 
