@@ -23,6 +23,7 @@ from commands.train.hooks import budget_log, training_hooks
 from commands.train.pairing import PAIRING_NAME, HashedBatches
 from commands.train.report import ReportPage, say_result
 from commands.train.run_files import (
+    keep_detections,
     own_folder,
     report_labels,
     write_configuration,
@@ -279,6 +280,7 @@ class _Training:
         )
         own = {"best_epoch": summary.best_epoch, "batches_left_out": summary.batches_left_out}
         write_json(self._folder.results, {**content, **own})
+        keep_detections(self._folder, self._evaluation, result)
         self._page.finish(summary, self._batches, self._evaluation, result)
         say_result(self._folder, self._loaded, summary, result)
 

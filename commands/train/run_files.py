@@ -10,12 +10,14 @@ from pathlib import Path
 
 import yaml
 
+from commands.build.evaluation import SplitEvaluation
 from commands.train.run_lock import run_lock
 from configs.reading.load import LoadedExperiment
 from data.formats.files import write_list
 from data.formats.label_report import write_csv
 from data.records.load import Split, SplitName, load_split
 from utils.checkpoint.state import has_state
+from utils.comparison.runs.stored_evaluation import JudgedSplit, write_judged
 from utils.runtime.distributed.ranks import Ranks
 from utils.runtime.files.atomic import write_text
 from utils.runtime.files.run_folder import (
@@ -25,9 +27,12 @@ from utils.runtime.files.run_folder import (
     newest_run,
     run_name,
 )
+from utils.structures.results import EvalResult
 
 logger = logging.getLogger(__name__)
 
+MOST_KEPT = 500_000
+"""Detections of a split that are kept: about 10 MB."""
 RECIPES = ("from_scratch", "finetune")
 """Shipped experiments that name no data set."""
 CUT: tuple[SplitName, ...] = ("val", "test")
@@ -105,6 +110,25 @@ def report_labels(folder: RunFolder, loaded: LoadedExperiment, splits: Sequence[
             logger.info("%s", line)
     for report in reports:
         report.require_usable(loaded.experiment.data.max_rejected)
+
+
+def keep_detections(folder: RunFolder, evaluation: SplitEvaluation, result: EvalResult) -> None:
+    """Keep what the best weights detect in the validation split, for `list_runs.py compare`.
+
+    Not where that would take very much room.
+    """
+    detections = evaluation.evaluator.detections
+    if len(detections) > MOST_KEPT:
+        return
+    split = evaluation.split
+    kept = JudgedSplit(
+        truths=evaluation.evaluator.truths,
+        detections=detections,
+        paths=tuple(record.path for record in split.records),
+        class_names=split.class_names,
+        result=result.to_json(),
+    )
+    write_judged(folder.path, "best", kept)
 
 
 def write_configuration(loaded: LoadedExperiment, folder: RunFolder) -> None:

@@ -50,7 +50,7 @@ def write_evaluation_report(
     paths = [record.path for record in records]
     worst = {kind: analysis.image_errors.worst(kind, LISTED) for kind in KINDS}
     page = EvaluationPage(
-        title=" on ".join(filter(None, (facts["weights"], facts.get("data set")))),
+        title=f"{facts['weights']} on {judged.data_name or 'data'}, {judged.split.name}",
         command=command_line(sys.argv),
         facts=facts,
         result=judged.result,

@@ -1,6 +1,7 @@
 """What val.py does: weights and data put together and judged."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from commands.build.detector import LoadedDetector, load_detector
@@ -35,6 +36,8 @@ class Evaluation:
     settings: EvalSettings
     epochs: int | None
     config_hash: str | None
+    data_name: str = ""
+    """Folder of the data set."""
 
     @property
     def detections(self) -> list[dict[str, Any]]:
@@ -46,7 +49,7 @@ class Evaluation:
         """What a reader of a report should know of the data and settings."""
         counts, settings = self.result.counts, self.settings
         return {
-            "data": f"split {self.split.name}, {counts['images']} images, "
+            "data": f"{self.data_name} {self.split.name}, {counts['images']} images, "
             f"{counts['truths']} objects",
             "detections": f"{counts['detections']} from score {settings.score_threshold:g}",
             "NMS": f"IoU {settings.iou_threshold:g}",
@@ -78,6 +81,7 @@ def evaluate_weights(command: ValCommand) -> Evaluation:
         settings=experiment.eval,
         epochs=loaded.metadata.get("epoch"),
         config_hash=loaded.metadata.get("config_hash"),
+        data_name=Path(experiment.data.path).name,
     )
 
 
