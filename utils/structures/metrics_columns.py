@@ -14,16 +14,9 @@ AFTER_TERMS = ("foreground", "images_per_second", "seconds", *FROM_EVALUATION)
 """foreground: matches per image; seconds: training time of the epoch, without validation."""
 
 
-VALIDATION_PREFIX = "val_"
-"""Stands before the terms of the loss on the validation split, where `eval.loss` measures it."""
-
-
 def term_columns(columns: Iterable[str]) -> tuple[str, ...]:
     """Return those of the columns of a metrics.csv, in their order, that are terms of the loss."""
-    own = (*BEFORE_TERMS, *AFTER_TERMS)
-    return tuple(
-        name for name in columns if name not in own and not name.startswith(VALIDATION_PREFIX)
-    )
+    return tuple(name for name in columns if name not in (*BEFORE_TERMS, *AFTER_TERMS))
 
 
 def joined_columns(rows: Iterable[Iterable[str]]) -> tuple[str, ...]:

@@ -40,13 +40,17 @@ class Axis:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
     def ticks(self, about: int = 5) -> list[float]:
-        """Return round values within the axis, about `about` of them: 1, 2 or 5 times 10^k."""
-        raw = (self.high - self.low) / about
+        """Return round values within the axis, about `about` of them: 1, 2 or 5 times 10^k.
+
+        The axis may run downwards.
+        """
+        low, high = sorted((self.low, self.high))
+        raw = (high - low) / about
         magnitude = 10.0 ** math.floor(math.log10(raw))
         step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= 0.8 * raw)
         step = max(step, 1.0) if self.is_whole else step
-        first = math.ceil(self.low / step - 1e-9)
-        last = math.floor(self.high / step + 1e-9)
+        first = math.ceil(low / step - 1e-9)
+        last = math.floor(high / step + 1e-9)
         return [index * step for index in range(first, last + 1)]
 
 

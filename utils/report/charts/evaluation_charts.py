@@ -78,7 +78,7 @@ def confusion_chart(confusion: Sequence[Sequence[int]], names: Sequence[str]) ->
         bottom=bottom,
         is_x_numeric=not has_names,
         is_x_whole=True,
-        is_y_numeric=False,
+        is_y_numeric=not has_names,
     )
     area.frame()
     for row, counts in enumerate(confusion):

@@ -23,7 +23,7 @@ def difference_chart(arms: Arms, *, margin: float, baseline: str) -> str:
         y_range=(len(rows) - 0.5, -0.5),
         x_label=f"points; shaded: equivalent within {margin:g}",
         height=ROW * 2 + ROW * len(rows) + 40,
-        left=118,
+        left=150,
         is_y_numeric=False,
     )
     area.zone(-margin, margin, f"differences within {margin:g} points do not matter")

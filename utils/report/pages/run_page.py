@@ -10,7 +10,7 @@ from utils.report.pages.budget_section import BudgetSection
 from utils.report.pages.data_page import ClassRow
 from utils.report.pages.page_template import Figure, confusion_view, page_environment
 from utils.report.tables.budget_text import percent
-from utils.structures.metrics_columns import VALIDATION_PREFIX, term_columns
+from utils.structures.metrics_columns import term_columns
 from utils.structures.results import EvalResult
 
 REFRESH_S = 20
@@ -93,14 +93,8 @@ def course_charts(history: Sequence[Row]) -> list[str]:
 
     terms = term_columns(history[0] if history else ())
     accuracy = {"AP50": column("map50"), "AP50-95": column("map50_95")}
-    measured = {name: column(f"{VALIDATION_PREFIX}{name}") for name in terms}
-    validated = {
-        f"{name}, validation": values
-        for name, values in measured.items()
-        if any(value is not None for value in values)
-    }
     loss = {name: column(name) for name in terms}
-    losses = line_chart("Training loss", epochs, {**loss, **validated})
+    losses = line_chart("Training loss", epochs, loss)
     pace = [
         line_chart(title, epochs, {title: column(key)})
         for title, key in (("Learning rate", "lr"), ("Images per second", "images_per_second"))

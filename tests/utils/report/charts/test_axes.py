@@ -10,11 +10,14 @@ def test_axis_maps_ends_to_ends() -> None:
     assert (axis.pixel(2.0), axis.pixel(3.0), axis.pixel(4.0)) == (100.0, 200.0, 300.0)
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.013, 0.47), (-3, 1200), (1e-6, 3e-6)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 1), (0, 1.02), (0.013, 0.47), (-3, 1200), (1e-6, 3e-6)]
+)
 def test_ticks_are_inside_and_few(low: float, high: float) -> None:
     ticks = Axis(low, high, 0, 100).ticks()
     assert 2 <= len(ticks) <= 7
     assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in ticks)
+    assert Axis(high, low, 0, 100).ticks() == ticks
 
 
 def test_whole_axes_have_whole_marks() -> None:

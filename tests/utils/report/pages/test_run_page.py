@@ -93,10 +93,3 @@ def test_charts_pass_over_epochs_without_evaluation() -> None:
     assert [re.findall(r"<figcaption>([^<]*)", chart)[0] for chart in without] == [
         titles[1], titles[4], titles[5],
     ]  # fmt: skip
-
-
-def test_the_loss_on_validation_data_stands_over_that_of_training() -> None:
-    history = [{**row, "val_box": 0.6, "val_objectness": None} for row in PAGE.history]
-    (chart,) = [one for one in course_charts(history) if "Training loss" in one]
-    assert "box, validation" in chart
-    assert "objectness, validation" not in chart
