@@ -13,7 +13,7 @@ TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 NOTEBOOKS = sorted((ROOT / "examples" / "notebooks").glob("*.ipynb"))
 TINY = (
     "train.epochs=1 train.image_size=64 train.batch_size=4 train.workers=0 train.threads=1 "
-    "train.patience=null"
+    "train.patience=0"
 )
 """What is added to the trainings of a tutorial so that they take seconds."""
 BLOCK = re.compile(r"^```shell\n(.*?)^```", re.MULTILINE | re.DOTALL)
