@@ -158,8 +158,8 @@ class ReportPage(Hook):
 
     def _facts(self, result: EvalResult | None) -> dict[str, str]:
         experiment, environment = self._loaded.experiment, self._environment
-        gpus = environment.get("gpus") or ()
-        uses_gpu = gpus and experiment.train.device != "cpu"
+        gpus: list[Any] = list(environment.get("gpus") or [])
+        uses_gpu = bool(gpus) and experiment.train.device != "cpu"
         loss = experiment.loss
         return {
             "started": str(environment.get("started", "-"))[:16].replace("T", " ") + " UTC",
