@@ -11,7 +11,7 @@ from configs.origins import CONFIGS_FOLDER
 from configs.reading.yaml_reader import read_yaml
 from models.detector import Detector, build_detector
 from models.weights.importers import ImportedWeights, import_weights
-from models.weights.importers.yolox import convert_folded
+from models.weights.importers.yolox_folded import convert_folded
 from models.weights.transfer import transfer
 from utils.checkpoint.torch_file import FOREIGN_SUFFIXES, ForeignCheckpoint, read_torch_file
 from utils.export.onnx_weights import read_convolutions
@@ -58,9 +58,11 @@ def build_imported(imported: ImportedWeights, path: Path) -> Detector:
     )
     report = transfer(detector, imported.tensors)
     if report.missing or report.left:
+        why = dict(report.left)
+        name = next(iter((*report.missing, *why)))
         raise ConfigError(
-            f"{path}: its tensors are named as those of {imported.graph_name}, but "
-            f"{len(report.missing)} do not fit or are missing\n{report.summary()}"
+            f"{path}: named as {imported.graph_name}, but {len({*report.missing, *why})} tensors do "
+            f"not fit, first {name}: {why.get(name, 'it is not in the file')}"
         )
     return detector.eval()
 
@@ -85,5 +87,10 @@ def sha256_of(path: Path) -> str:
 
 
 def _noted(imported: ImportedWeights, path: Path) -> ImportedWeights:
-    notes = {**imported.notes, "file": path.name, "sha256": sha256_of(path)}
+    notes = {
+        **imported.notes,
+        "name": imported.graph_name,
+        "file": path.name,
+        "sha256": sha256_of(path),
+    }
     return replace(imported, notes=notes)

@@ -1,16 +1,14 @@
-"""YOLOX of Megvii: its checkpoints, and ONNX files whose norms are folded into convolutions.
+"""YOLOX of Megvii.
 
 Names: docs/weights.md. Source: Ge et al. 2021, arXiv 2107.08430; github.com/Megvii-BaseDetection.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from configs.errors import ConfigError
-from models.blocks.conv import BATCH_NORM_EPS
 from models.weights.importers.imported import ImportedWeights
 from models.weights.importers.renaming import as_float, classes_of, only, renamed
 from models.weights.pixel_scale import IMAGENET_MEAN, IMAGENET_STD
@@ -81,8 +79,8 @@ def convert(
     if size is None or stem.shape[1] != 12:
         raise ConfigError(f"no YOLOX has a stem of shape {tuple(stem.shape)}")
     is_legacy = _is_legacy(stem, only("model.0.conv.bn.running_var", named, 1))
-    named.update(_normalised_stem(named) if is_legacy else {"model.0.conv.conv.weight": _rgb(stem)})
-    return _imported(
+    named.update(_normalised_stem(named) if is_legacy else {"model.0.conv.conv.weight": rgb_stem(stem)})
+    return imported_yolox(
         size,
         named,
         classes_of(len(only("model.24.cls_preds.0.bias", named, 1)), stated, usual),
@@ -94,51 +92,10 @@ def convert(
     )
 
 
-def convert_folded(
-    convolutions: Sequence[tuple[str, Tensor, Tensor]], usual: Sequence[str]
-) -> ImportedWeights | None:
-    """Return the convolutions of an exported YOLOX as ours, None where they are another network's.
-
-    Norms are such that nothing is changed in evaluation: mean 0, variance 1 - eps, weight 1.
-    `models.weights.inflate` measures them before training.
-
-    Args:
-        convolutions: name of the node, weight (O, I, K, K) and bias (O,) in order of execution.
-        usual: class names of COCO.
-    """
-    paths = _module_paths([name for name, _, _ in convolutions])
-    stem = dict(zip(paths, convolutions, strict=True)).get(f"{STEM}.conv")
-    if stem is None or "head.cls_preds.0" not in paths:
-        return None
-    named: dict[str, Tensor] = {}
-    for path, (_, weight, bias) in zip(paths, convolutions, strict=True):
-        name = renamed(path, ROWS, INNER)
-        if name is None:
-            return None
-        named[f"{name}.weight"] = weight.float()
-        if "_preds." in name:
-            named[f"{name}.bias"] = bias.float()
-            continue
-        norm, ones = f"{name.removesuffix('.conv')}.bn", torch.ones(len(weight))
-        named[f"{norm}.weight"], named[f"{norm}.bias"] = ones, bias.float()
-        named[f"{norm}.running_mean"] = torch.zeros(len(weight))
-        named[f"{norm}.running_var"] = ones - BATCH_NORM_EPS
-        named[f"{norm}.num_batches_tracked"] = torch.tensor(0)
-    size = SIZES.get(len(stem[1]))
-    if size is None or stem[1].shape[1] != 12:
-        return None
-    named["model.0.conv.conv.weight"] = _rgb(named["model.0.conv.conv.weight"])
-    return _imported(
-        size,
-        named,
-        classes_of(len(only("model.24.cls_preds.0.bias", named, 1)), None, usual),
-        {"import_format": "yolox-onnx", "input": PUBLISHED_INPUT, "folded_norms": True},
-    )
-
-
-def _imported(
+def imported_yolox(
     size: str, named: Mapping[str, Tensor], class_names: tuple[str, ...], notes: Mapping[str, object]
 ) -> ImportedWeights:
+    """Return entries (any shape) under our names as the weights of a size of YOLOX."""
     return ImportedWeights(
         graph_name=f"yolox-{size}",
         tensors=named,
@@ -148,7 +105,7 @@ def _imported(
     )
 
 
-def _rgb(stem: Tensor) -> Tensor:
+def rgb_stem(stem: Tensor) -> Tensor:
     """Return a stem (O, 12, K, K) for RGB in [0, 1] of one for BGR up to 255."""
     return 255 * stem.unflatten(1, (4, 3)).flip(2).flatten(1, 2)
 
@@ -171,19 +128,3 @@ def _normalised_stem(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
         "model.0.conv.conv.weight": weight,
         "model.0.conv.bn.running_mean": only("model.0.conv.bn.running_mean", named, 1) + constant,
     }
-
-
-def _module_paths(nodes: Sequence[str]) -> list[str]:
-    """Return paths of modules for names of nodes such as /backbone/C3_p4/m/m.0/conv1/conv/Conv.
-
-    A part that continues the one before it stands for both. Nodes named otherwise keep their names.
-    """
-    paths = []
-    for node in nodes:
-        parts: list[str] = []
-        for part in node.strip("/").split("/"):
-            if parts and part.startswith(f"{parts[-1]}."):
-                parts.pop()
-            parts.append(part)
-        paths.append(".".join(parts[:-1]) if re.fullmatch(r"Conv(_\d+)?", parts[-1]) else node)
-    return paths
