@@ -44,7 +44,7 @@ def import_checkpoint(checkpoint: ForeignCheckpoint, path: Path) -> ImportedWeig
     return None if imported is None else _noted(imported, path)
 
 
-def build_imported(imported: ImportedWeights, path: Path) -> Detector:
+def build_imported(imported: ImportedWeights, path: Path | str) -> Detector:
     """Return the detector of imported weights, in evaluation mode.
 
     Raises:

@@ -65,11 +65,11 @@ def unfold_norms(detector: Detector, batches: Iterable[Tensor]) -> int:
             hook.remove()
     for block, moment in zip(blocks, moments, strict=True):
         if images and isinstance(block.bn, nn.BatchNorm2d):
-            _set_statistics(block.bn, *moment)
+            set_statistics(block.bn, *moment)
     return images
 
 
-def _set_statistics(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
+def set_statistics(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
     """Set running statistics (C,) of a norm and change its weight and bias (C,) in return."""
     old_mean, old_variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
     slope = norm.weight.double() / (old_variance.double() + norm.eps).sqrt()

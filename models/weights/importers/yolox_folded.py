@@ -46,7 +46,7 @@ def convert_folded(
         return None
     paths = [_module_path(name) for name, _, _ in convolutions]
     if f"{STEM}.conv" not in paths:
-        paths = _execution_order(size)
+        paths = execution_order(size)
     names = [renamed(path, ROWS, INNER) for path in paths]
     if len(paths) != len(convolutions) or None in names:
         return None
@@ -91,7 +91,7 @@ def _module_path(node: str) -> str:
     return ".".join(parts)
 
 
-def _execution_order(size: str) -> list[str]:
+def execution_order(size: str) -> list[str]:
     """Return the paths of the convolutions of a size in the order they are executed in."""
     is_separable, depth = size == "nano", DEPTHS[size]
     full = [".dconv.conv", ".pconv.conv"] if is_separable else [".conv"]
