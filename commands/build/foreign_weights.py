@@ -1,7 +1,7 @@
 """Files of other projects as weights of ours; nothing in them is executed."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,19 +29,18 @@ def import_file(path: Path) -> ImportedWeights | None:
     """
     if path.suffix in FOREIGN_SUFFIXES:
         return import_checkpoint(read_torch_file(path), path)
-    imported = convert_folded(read_convolutions(path), coco_names())
-    return None if imported is None else _noted(imported, path)
+    convolutions = read_convolutions(path)
+    return _noted(lambda: convert_folded(convolutions, coco_names()), path)
 
 
 def import_checkpoint(checkpoint: ForeignCheckpoint, path: Path) -> ImportedWeights | None:
     """Return what `import_file` does of a file that was read already."""
-    try:
-        imported = import_weights(
+    return _noted(
+        lambda: import_weights(
             checkpoint.tensors, class_names=checkpoint.class_names, coco_names=coco_names()
-        )
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    return None if imported is None else _noted(imported, path)
+        ),
+        path,
+    )
 
 
 def build_imported(imported: ImportedWeights, path: Path | str) -> Detector:
@@ -59,10 +58,11 @@ def build_imported(imported: ImportedWeights, path: Path | str) -> Detector:
     report = transfer(detector, imported.tensors)
     if report.missing or report.left:
         why = dict(report.left)
-        name = next(iter((*report.missing, *why)))
+        misfits = list(dict.fromkeys((*report.missing, *why)))
+        name = misfits[0]
         raise ConfigError(
-            f"{path}: named as {imported.graph_name}, but {len({*report.missing, *why})} tensors do "
-            f"not fit, first {name}: {why.get(name, 'it is not in the file')}"
+            f"{path}: named as {imported.graph_name}, but {len(misfits)} tensors do not fit, "
+            f"first {name}: {why.get(name, 'it is not in the file')}"
         )
     return detector.eval()
 
@@ -86,7 +86,18 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _noted(imported: ImportedWeights, path: Path) -> ImportedWeights:
+def _noted(read: Callable[[], ImportedWeights | None], path: Path) -> ImportedWeights | None:
+    """Return what is read, with a note of the file it was read from.
+
+    Raises:
+        ConfigError: a project is recognised, but no network of it fits; names the file.
+    """
+    try:
+        imported = read()
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if imported is None:
+        return None
     notes = {
         **imported.notes,
         "name": imported.graph_name,

@@ -95,13 +95,11 @@ def _read(path: Path) -> _Start:
 
 
 def _from_imported(imported: ImportedWeights) -> _Start:
-    return _Start(
-        tensors=imported.tensors, class_names=imported.class_names, notes=imported.notes
-    )
+    return _Start(tensors=imported.tensors, class_names=imported.class_names, notes=imported.notes)
 
 
 def _measure_norms(loaded: LoadedExperiment, detector: Detector, split: Split) -> None:
-    """Measure norms that were folded away on the first augmented images that training would draw."""
+    """Measure norms that were folded away, on the first augmented images that training draws."""
     experiment = loaded.experiment
     batches = build_train_batches(split.records, experiment, stride=detector.size_multiple)
     count = -(-MEASURED_IMAGES // experiment.train.batch_size)

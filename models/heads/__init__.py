@@ -8,7 +8,16 @@ from models.heads.retina import Retina
 from models.heads.shared_joint import SharedJoint
 from models.heads.yolox import YOLOX
 
-__all__ = ["HEADS", "YOLOX", "AnchorHead", "Detect", "DetectionHead", "Joint", "Retina", "SharedJoint"]
+__all__ = [
+    "HEADS",
+    "YOLOX",
+    "AnchorHead",
+    "Detect",
+    "DetectionHead",
+    "Joint",
+    "Retina",
+    "SharedJoint",
+]
 
 HEADS: dict[str, type[DetectionHead]] = {
     "Detect": Detect,

@@ -1,5 +1,5 @@
-"""Batch normalisation folded into the convolution before it, and convolutions side by side made one:
-the same function for less work.
+"""Batch normalisation folded into the convolution before it, and convolutions side by side made
+one: the same function for less work.
 """
 
 import copy

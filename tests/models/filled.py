@@ -1,4 +1,4 @@
-"""Weights from names alone: the same rule gives the same tensors wherever names and shapes are known.
+"""Weights from names alone: one rule gives the same tensors wherever names and shapes are known.
 
 So forward passes of other programs can be compared without a file of theirs.
 """

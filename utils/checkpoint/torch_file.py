@@ -1,8 +1,9 @@
 """Reads foreign PyTorch checkpoints (.pt, .pth, .ckpt) without executing what they contain.
 
 Covers zip files as `torch.save` writes them since 1.6: whole pickled modules (as YOLOv5 releases
-them), training checkpoints of several projects, plain state dicts. The pickle is interpreted by `pickle_machine.py`;
-module classes become records whose parameters and buffers are collected by name.
+them), training checkpoints of several projects, plain state dicts. The pickle is interpreted by
+`pickle_machine.py`; module classes become records whose parameters and buffers are collected by
+name.
 """
 
 import math
@@ -51,7 +52,7 @@ INERT = frozenset(
         "datetime.datetime", "collections.defaultdict", "typing.Any", "builtins.getattr",
         "__builtin__.getattr", *(
             f"{module}.{kind}" for module in ("builtins", "__builtin__")
-            for kind in ("bool", "dict", "float", "int", "list", "str", "tuple")
+            for kind in ("bool", "dict", "float", "int", "list", "long", "str", "tuple", "unicode")
         ),
     }
 )  # fmt: skip
@@ -187,7 +188,9 @@ def _is_allowed(found: Global) -> bool:
     name = str(found)
     if "." in found.name or (name.startswith("torch.") and found.name in DTYPES):
         return "." not in found.name
-    return name in INERT or (name.startswith((*MODULE_PREFIXES, *SETTING_PREFIXES)) and found.name[:1].isupper())
+    return name in INERT or (
+        name.startswith((*MODULE_PREFIXES, *SETTING_PREFIXES)) and found.name[:1].isupper()
+    )
 
 
 def _tensor(call: Call, source: str, budget: _Budget) -> Tensor | None:

@@ -66,7 +66,12 @@ def classes_of(
         num_classes: rows.
         stated: names that the file gives, if any.
         usual: names of the data that the project publishes weights of.
+
+    Raises:
+        ConfigError: there is no row.
     """
+    if num_classes < 1:
+        raise ConfigError("the head has no row for a class")
     for names in (stated, usual):
         if names is not None and len(names) == num_classes:
             return tuple(names)

@@ -79,7 +79,9 @@ def convert(
     if size is None or stem.shape[1] != 12:
         raise ConfigError(f"no YOLOX has a stem of shape {tuple(stem.shape)}")
     is_legacy = _is_legacy(stem, only("model.0.conv.bn.running_var", named, 1))
-    named.update(_normalised_stem(named) if is_legacy else {"model.0.conv.conv.weight": rgb_stem(stem)})
+    named.update(
+        _normalised_stem(named) if is_legacy else {"model.0.conv.conv.weight": rgb_stem(stem)}
+    )
     return imported_yolox(
         size,
         named,
@@ -93,7 +95,10 @@ def convert(
 
 
 def imported_yolox(
-    size: str, named: Mapping[str, Tensor], class_names: tuple[str, ...], notes: Mapping[str, object]
+    size: str,
+    named: Mapping[str, Tensor],
+    class_names: tuple[str, ...],
+    notes: Mapping[str, object],
 ) -> ImportedWeights:
     """Return entries (any shape) under our names as the weights of a size of YOLOX."""
     return ImportedWeights(

@@ -52,7 +52,8 @@ def test_files_whose_nodes_have_no_names_are_read_by_their_order(real: Path) -> 
     convolutions = read_convolutions(real)
     numbered = [(f"Conv_{i}", w, b) for i, (_, w, b) in enumerate(convolutions)]
     by_name, by_order = (convert_folded(c, coco_names()) for c in (convolutions, numbered))
-    assert by_name is not None and by_order is not None
+    assert by_name is not None
+    assert by_order is not None
     assert by_name.tensors.keys() == by_order.tensors.keys()
     assert all(torch.equal(by_name.tensors[n], by_order.tensors[n]) for n in by_name.tensors)
     assert convert_folded(numbered[:-1], coco_names()) is None
