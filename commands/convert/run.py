@@ -50,6 +50,7 @@ def convert(source: Path, target: Path | None = None) -> Path:
                 **loaded.metadata.get("converted_from", {}),
                 **provenance(source, loaded.file_format),
             },
+            **{key: loaded.metadata[key] for key in ("config",) if key in loaded.metadata},
             **describe_program(),
         },
     )
