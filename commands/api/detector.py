@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from commands.build.predictor import Predictor
-from configs.reading.locate import best_weights
+from commands.weights_by_name import find_weights_file
 from data.images.io import read_image, to_rgb
 from utils.metrics.rows import detection_rows
 from utils.report.drawing import draw_boxes
@@ -230,8 +230,9 @@ def load_detector(  # noqa: PLR0913  flat keywords are what callers of an API wa
 
     Args:
         weights: a `Run` or its folder, .safetensors of a run, a released .pt, nothing in which is
-            executed, or a file of export.py (.onnx, .xml, .torchscript); one with NMS has
-            thresholds of its own, which these have to equal.
+            executed, the name of published weights that were fetched, or a file of export.py
+            (.onnx, .xml, .torchscript); one with NMS has thresholds of its own, which these have
+            to equal.
         score_threshold: only objects with a higher score, 0 to 1.
         iou_threshold: of two boxes of a class that overlap by more, the better one stays, 0 to 1.
         max_detections: most objects of one picture.
@@ -258,7 +259,8 @@ def load_detector(  # noqa: PLR0913  flat keywords are what callers of an API wa
     if not isinstance(weights, str | os.PathLike):
         raise UserError(f"weights are the path of a file, got {type(weights).__name__}")
     compute_alone_after_fork()
-    return Detector(Predictor.from_file(best_weights(Path(weights)), overrides, trusted=trust))
+    file = find_weights_file(str(Path(weights)))
+    return Detector(Predictor.from_file(file, overrides, trusted=trust))
 
 
 def as_rgb(picture: Picture) -> ImageArray:

@@ -5,6 +5,7 @@ import io
 import logging
 from pathlib import Path
 
+from commands.weights_by_name import find_weights_file
 from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment
 from data.records.load import Split
@@ -23,9 +24,9 @@ def take_weights(loaded: LoadedExperiment, detector: Detector, split: Split) -> 
 
     Raises:
         ConfigError: nothing of the file fits, or there is no new tensor for `train.head_warmup`.
-        UserError: the file cannot be read.
+        UserError: the file cannot be read, or weights of that name are not on this machine.
     """
-    path = Path(loaded.experiment.model.weights or "")
+    path = find_weights_file(loaded.experiment.model.weights or "")
     if path.suffix in FOREIGN_SUFFIXES:
         checkpoint = read_torch_file(path)
         tensors, class_names = checkpoint.tensors, checkpoint.class_names

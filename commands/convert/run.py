@@ -16,12 +16,16 @@ from utils.runtime.machine.environment import describe_program
 READ_BYTES = 2**20
 
 
-def convert(source: Path, target: Path | None = None) -> Path:
+def convert(
+    source: Path, target: Path | None = None, notes: Mapping[str, Any] | None = None
+) -> Path:
     """Write the detector of a foreign file (.pt, .pth) as .safetensors and return the new file.
 
     Args:
         source: the foreign file; it is read without executing anything.
         target: the new file; beside the old one where None.
+        notes: what is known of the file beside its content, such as its licence; kept in the new
+            file.
 
     Raises:
         UserError: the file is ours already, cannot be read, or the new one exists or cannot be
@@ -44,7 +48,10 @@ def convert(source: Path, target: Path | None = None) -> Path:
         detector,
         loaded.class_names,
         loaded.image_size,
-        {"converted_from": provenance(source, loaded.file_format), **describe_program()},
+        {
+            "converted_from": {**provenance(source, loaded.file_format), **(notes or {})},
+            **describe_program(),
+        },
     )
     save_weights(target, detector.state_dict(), metadata)
     return target
