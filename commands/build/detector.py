@@ -180,6 +180,15 @@ class TrainingStart:
     transfer: TransferReport | None
     """What came of `model.weights`; None without, and in a resumed training."""
 
+    @property
+    def shares_classes(self) -> bool:
+        """Tell whether the weights know a class of the data, so that the start can find some."""
+        if self.transfer is None:
+            return False
+        head = f"model.{len(self.detector.model) - 1}"
+        rows = {f"{head}.{name}" for name in self.detector.head.class_rows()}
+        return bool(self.transfer.classes) or rows <= set(self.transfer.taken)
+
 
 def build_training_detector(
     loaded: LoadedExperiment, split: Split, *, resumed: bool = False

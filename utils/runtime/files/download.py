@@ -47,8 +47,8 @@ class RemoteFile:
     urls: tuple[str, ...]
     """http or https, tried in this order; passwords and queries in them are never shown."""
     sha256: str | None = None
-    """Of the whole file, hexadecimal, or its leading digits; None where it is not known, then only the
-    length counts."""
+    """Of the whole file or its leading digits, hexadecimal; None where it is not known, then only
+    the length counts."""
     num_bytes: int | None = None
     """Length; None where it is not known."""
 
