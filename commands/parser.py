@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from commands.settings_help import SettingsHelp, settings_help
-from commands.weights_by_name import find_weights_file
 from configs.errors import ConfigError
+from configs.reading.locate import best_weights
 from configs.schema.keys import nearest_key
 from configs.schema.known_words import hint_for
 
@@ -38,10 +38,8 @@ def wrong_usage_raises() -> Iterator[None]:
 
 
 def weights_file(text: str) -> Path:
-    """Return the path of weights; the folder of a run stands for its best ones, a name of published
-    weights for the file that was fetched.
-    """
-    return find_weights_file(text)
+    """Return the path of weights; the folder of a run stands for its best ones."""
+    return best_weights(Path(text))
 
 
 class OneLineParser(argparse.ArgumentParser):

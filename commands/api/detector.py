@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from commands.build.predictor import Predictor
-from commands.weights_by_name import find_weights_file
+from configs.reading.locate import best_weights
 from data.images.io import read_image, to_rgb
 from utils.metrics.rows import detection_rows
 from utils.report.drawing import draw_boxes
@@ -229,8 +229,8 @@ def load_detector(  # noqa: PLR0913  flat keywords are what callers of an API wa
     A process forked after this computes with one thread; to use more, load in the child.
 
     Args:
-        weights: a `Run` or its folder, .safetensors of a run, a released .pt, nothing in which is
-            executed, the name of published weights that were fetched, or a file of export.py
+        weights: a `Run` or its folder, .safetensors of a run, the name of published weights that
+            were fetched, a released .pt, nothing in which is executed, or a file of export.py
             (.onnx, .xml, .torchscript); one with NMS has thresholds of its own, which these have
             to equal.
         score_threshold: only objects with a higher score, 0 to 1.
@@ -259,8 +259,7 @@ def load_detector(  # noqa: PLR0913  flat keywords are what callers of an API wa
     if not isinstance(weights, str | os.PathLike):
         raise UserError(f"weights are the path of a file, got {type(weights).__name__}")
     compute_alone_after_fork()
-    file = find_weights_file(str(Path(weights)))
-    return Detector(Predictor.from_file(file, overrides, trusted=trust))
+    return Detector(Predictor.from_file(best_weights(Path(weights)), overrides, trusted=trust))
 
 
 def as_rgb(picture: Picture) -> ImageArray:

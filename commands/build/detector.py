@@ -12,6 +12,7 @@ from commands.build.exported import EXPORTED_SUFFIXES, ExportedDetector
 from commands.build.priors import head_priors
 from commands.build.start_weights import take_weights
 from commands.build.stored_settings import shareable_settings
+from commands.weights_by_name import find_weights_file
 from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment
 from configs.schema.train import TrainSettings
@@ -72,7 +73,7 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
     network as export.py writes it (.onnx, .xml, .torchscript).
 
     Args:
-        path: the file.
+        path: the file, or a name of published weights that were fetched.
         trusted: run it even if it is a program: a .torchscript, or an .xml with operations of its
             own. All others are data; nothing in them is executed.
 
@@ -81,6 +82,7 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
             program and not trusted.
         ConfigError: tensors and network do not fit.
     """
+    path = find_weights_file(str(path))
     if path.suffix in FOREIGN_SUFFIXES:
         return _answering(_from_foreign(read_torch_file(path), path), path)
     if path.suffix in EXPORTED_SUFFIXES:
