@@ -154,6 +154,17 @@ def test_a_mirror_stands_for_the_publisher(site: Path, content: bytes, tmp_path:
     assert find_weights_file(NAME).is_file()
 
 
+def test_a_proxy_of_the_environment_is_asked(
+    site: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(Behaviour(content=content)) as server:
+        write_catalogue(site, "http://weights.invalid", content)
+        monkeypatch.setenv("http_proxy", server.address)
+        fetch_weights(GET)
+        asked = [path for path, _, _ in server.behaviour.seen]
+    assert asked == [f"http://weights.invalid/{FILE}"]
+
+
 def test_a_published_file_that_lies_there_is_converted_without_network_and_stays(
     site: Path, content: bytes
 ) -> None:
