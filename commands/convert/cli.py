@@ -72,7 +72,8 @@ def _add_options(parser: OneLineParser) -> None:
         "--weights",
         metavar="FILE",
         type=Path,
-        help="released or fine-tuned .pt, whole module or checkpoint of a training",
+        help="released or fine-tuned .pt, whole module or checkpoint of a training; weights of "
+        "YOLOX (.onnx, too), RTMDet and YOLOv9 as their authors publish them",
     )
     what.add_argument("--data", metavar="D", help="data set YAML or its name")
     what.add_argument(
