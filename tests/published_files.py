@@ -9,7 +9,9 @@ NAME = "helmets-n"
 """What the weights are called."""
 
 
-def write_catalogue(folder: Path, address: str, content: bytes, **changes: object) -> Path:
+def write_catalogue(
+    folder: Path, address: str, content: bytes, *, name: str = NAME, **changes: object
+) -> Path:
     """Write the catalogue of a site, of one file `content` at `address`; None leaves a key out."""
     entry: dict[str, object] = {
         "title": "Helmets",
@@ -30,5 +32,5 @@ def write_catalogue(folder: Path, address: str, content: bytes, **changes: objec
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "catalogue.yaml"
     stated = {key: value for key, value in entry.items() if value is not None}
-    path.write_text(yaml.safe_dump({NAME: stated}))
+    path.write_text(yaml.safe_dump({name: stated}))
     return path

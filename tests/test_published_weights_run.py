@@ -11,6 +11,7 @@ import pytest
 from tests.published_files import NAME, write_catalogue
 from tests.run_programs import TINY, run, train, weights_digest, write_dataset
 from tests.utils.runtime.file_server import Behaviour, serve
+from utils.checkpoint.weights import load_weights
 
 pytestmark = pytest.mark.slow
 
@@ -90,3 +91,34 @@ def test_from_a_name_to_a_finished_run(address: str, dataset: Path, tmp_path: Pa
     assert json.loads((tmp_path / "val.json").read_text())["map50_95"] == pytest.approx(
         float(history[0]["map50_95"]), abs=1e-9
     )
+
+
+def test_from_the_real_file_of_yolox_nano_to_a_finished_run(
+    dataset: Path, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = (shared / "weights" / "yolox_nano_0.1.1rc0.onnx").read_bytes()
+    monkeypatch.setenv("FOCALDET_WEIGHTS", str(tmp_path / "site"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serve(Behaviour(content=published, break_after=[1_000_000])) as server:
+        write_catalogue(
+            tmp_path / "site", server.address, published, name="yolox-nano", licence="Apache-2.0",
+            urls=[f"{server.address}/yolox_nano.onnx"], graph="models/yolox-nano.yaml",
+            settings="starts/yolox.yaml", image_size=416,
+        )  # fmt: skip
+        fetched = run("convert.py", "--get", "yolox-nano")
+    assert fetched.returncode == 0, fetched.stderr
+    names = ["person", "sail", "truck", "kite", "flag", "mast"]  # three that the weights know
+    (dataset / "coco_names.yaml").write_text(
+        f"path: {dataset}\nnames: {names}\ntrain: images/train\nval: images/val\n"
+    )
+    stated = [part for part in TINY if not part.startswith("data.")]
+    done = run(
+        "train.py", *stated, f"data={dataset / 'coco_names.yaml'}", "model.weights=yolox-nano",
+        "train.epochs=1", f"run.folder={tmp_path}", "run.name=x",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "class weights for 3 of 6 classes: person, truck, kite" in done.stderr
+    assert "norms that were folded into convolutions" in done.stderr
+    assert [row["epoch"] for row in rows(tmp_path / "x")] == ["0", "1"]
+    _, metadata = load_weights(tmp_path / "x" / "best.safetensors")
+    assert metadata["class_names"] == names

@@ -34,7 +34,7 @@ class PublishedWeights(Settings):
     """YAML of the network it fills; beside the catalogue, else in configs/."""
 
     settings: str | None = None
-    """YAML of settings to train it further with, beside the catalogue."""
+    """YAML of settings to train it further with; beside the catalogue, else beside the shipped."""
 
     parameters: float = Field(gt=0)
     """Millions."""
@@ -153,7 +153,8 @@ def with_origins(layers: list[Layer], notes: list[str]) -> list[Layer]:
         brought = _origin_layer(name, entry, rank=source.rank)
         if source.by_user:
             notes.append(
-                f"model.weights: {name} brings {entry.graph}, {entry.image_size} px and its losses"
+                f"model.weights: {name} brings {entry.graph}, {entry.image_size} px and its losses; "
+                "what is stated beside it goes first"
             )
         return [*layers[:place], *brought, *layers[place:]]
     return layers
@@ -176,6 +177,8 @@ def _origin_layer(name: str, entry: PublishedWeights, *, rank: int) -> list[Laye
     origin = Source(f"weights {name}", folder, rank=rank, by_user=False)
     layers = []
     if entry.settings is not None:
-        layers.append(Layer(values=read_yaml(folder / entry.settings).values, sources={(): origin}))
+        own = folder / entry.settings
+        place = own if own.is_file() else CATALOGUE.parent / entry.settings
+        layers.append(Layer(values=read_yaml(place).values, sources={(): origin}))
     values = {"model": {"graph": entry.graph}, "train": {"image_size": entry.image_size}}
     return [*layers, Layer(values=values, sources={(): origin})]
