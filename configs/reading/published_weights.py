@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from configs.errors import ConfigError
 from configs.origins import CONFIGS_FOLDER, Layer, Source
@@ -20,6 +20,7 @@ from configs.reading.yaml_reader import read_yaml
 from configs.schema.settings import Settings
 
 CATALOGUE = CONFIGS_FOLDER / "downloads" / "weights.yaml"
+SUFFIXES = (".pth", ".pt", ".ckpt", ".onnx", ".safetensors")
 SITE_CATALOGUE = "catalogue.yaml"
 """Name of a further catalogue in the folder $FOCALDET_WEIGHTS; its entries go first."""
 
@@ -74,6 +75,12 @@ class PublishedWeights(Settings):
 
     folder: str = str(CATALOGUE.parent)
     """Of the catalogue."""
+
+    @model_validator(mode="after")
+    def _names_a_file(self) -> "PublishedWeights":
+        if PurePosixPath(self.file_name).suffix not in SUFFIXES:
+            raise ValueError(f"the first of urls must end in {', '.join(SUFFIXES)}")
+        return self
 
     @property
     def file_name(self) -> str:
@@ -152,9 +159,9 @@ def with_origins(layers: list[Layer], notes: list[str]) -> list[Layer]:
             break
         brought = _origin_layer(name, entry, rank=source.rank)
         if source.by_user:
+            brought_text = f"{entry.graph}, {entry.image_size} px and its losses"
             notes.append(
-                f"model.weights: {name} brings {entry.graph}, {entry.image_size} px and its losses; "
-                "what is stated beside it goes first"
+                f"model.weights: {name} brings {brought_text}; what is stated beside it goes first"
             )
         return [*layers[:place], *brought, *layers[place:]]
     return layers

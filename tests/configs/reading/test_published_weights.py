@@ -96,6 +96,9 @@ def test_a_mistake_in_a_catalogue_names_its_place(site: Path) -> None:
     write_catalogue(site / "site", "http://x", b"", bytes=1, sha256="xyz")
     with pytest.raises(ConfigError, match=rf"catalogue.yaml: {NAME}.*sha256|sha256"):
         read_published()
+    write_catalogue(site / "site", "http://x", b"", bytes=1, urls=["http://x/download?id=3"])
+    with pytest.raises(ConfigError, match="the first of urls must end in"):
+        read_published()
     write_catalogue(site / "site", "http://x", b"", bytes=1, settings="none.yaml")
     with pytest.raises(ConfigError, match=r"none\.yaml"):
         load_experiment(experiment(site, f"model: {{weights: {NAME}}}\n"))
