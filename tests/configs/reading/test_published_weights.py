@@ -113,3 +113,11 @@ def test_every_shipped_name_starts_a_configuration(name: str, site: Path) -> Non
         experiment(site, "base: presets/finetune.yaml\n"), [f"model.weights={name}"]
     )
     assert loaded.graph_path.stem == Path(entry.graph).stem
+
+
+def test_an_entry_of_the_site_goes_before_the_shipped_one(site: Path) -> None:
+    write_catalogue(site / "site", "http://x", b"", bytes=1, name="yolox-tiny")
+    entries = read_published()
+    assert entries["yolox-tiny"].title == "Helmets"
+    assert entries["yolox-tiny"].folder == str(site / "site")
+    assert entries["yolox-s"].folder == str(CATALOGUE.parent)
