@@ -51,7 +51,8 @@ class LoadedDetector:
     image_size: int
     metadata: Mapping[str, Any]
     """Metadata of our own files (`config`: the resolved configuration); of foreign ones only
-    `converted_from`, and nothing where the project is not known."""
+    `converted_from` and settings in which their own program differs, and nothing where the project
+    is not known."""
     file_format: str = "safetensors"
     """What kind of file it was, in words."""
     fixed_eval: Mapping[str, Any] = field(default_factory=dict)
@@ -159,7 +160,10 @@ def _from_imported(imported: ImportedWeights, path: Path) -> LoadedDetector:
         detector=build_imported(imported, path),
         class_names=imported.class_names,
         image_size=imported.image_size,
-        metadata={"converted_from": imported.notes},
+        metadata={
+            "converted_from": dict(imported.notes),
+            "config": {"eval": dict(imported.evaluation)},
+        },
         file_format=str(imported.notes["import_format"]),
         source=path,
     )

@@ -55,6 +55,7 @@ def convert(
                 **provenance(source, loaded.file_format),
                 **(notes or {}),
             },
+            **{key: loaded.metadata[key] for key in ("config",) if key in loaded.metadata},
             **describe_program(),
         },
     )

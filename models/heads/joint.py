@@ -35,7 +35,8 @@ Coding = int | Literal["exp", "linear"]
 class DistanceDecoder(BoxFirst):
     """Boxes by the distances of their sides from a point of the cell: left, top, right, bottom.
 
-    A distance is in cells: exp(q), cut at 1000; q itself with `is_linear`; with `bins` the mean
+    A distance is in cells: exp(q), cut at 1000; q itself with `is_linear`, where sides that would
+    lie the wrong way round lie upon each other; with `bins` the mean
     sum_k k softmax(q)_k of a distribution over 0 to bins - 1 (Li et al. 2020, arXiv 2006.04388).
 
     offset: where in its cell the point lies, 0 (top left) to 1.
@@ -60,7 +61,12 @@ class DistanceDecoder(BoxFirst):
         else:
             distances = coded.clamp(max=LARGEST_LOG).exp()
         points, distances = (cells_xy + self.offset) * stride, distances * stride
-        return torch.cat((points - distances[..., :2], points + distances[..., 2:]), dim=-1)
+        first, second = points - distances[..., :2], points + distances[..., 2:]
+        if self.is_linear:
+            # Nothing keeps a distance from being negative: such a box has no area, not a negative
+            # one, and learns as if nothing had been cut.
+            second = second + (first - second).detach().clamp(min=0)
+        return torch.cat((first, second), dim=-1)
 
     def encode(self, boxes: Tensor) -> Tensor:
         """Return what decodes to boxes (..., 4) in cells from the corner of their cell: (..., 4)

@@ -1,7 +1,7 @@
 """What an importer hands over."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -17,7 +17,8 @@ class ImportedWeights:
     values: `import_format` (yolox, yolox-onnx, rtmdet, yolov9, torchvision), `origin` (address of
     the project), `licence` as it states it, `input` (what its own program feeds the network),
     `folded_norms` (True where batch norms were folded into convolutions, so that they have to be
-    measured again before training); from a file also `file`, `sha256`.
+    measured again before training); from a file also `name` (the graph), `file`, `sha256`.
+    evaluation: settings of section `eval` in which the project's own evaluation differs from ours.
     """
 
     graph_name: str
@@ -25,3 +26,4 @@ class ImportedWeights:
     class_names: tuple[str, ...]
     image_size: int
     notes: Mapping[str, Any]
+    evaluation: Mapping[str, Any] = field(default_factory=dict)

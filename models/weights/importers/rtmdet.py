@@ -111,4 +111,5 @@ def convert(
             "input": INPUT,
             "folded_norms": False,
         },
+        evaluation={"rectangular": False},
     )

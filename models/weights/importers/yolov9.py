@@ -90,6 +90,7 @@ def convert(
             "input": INPUT,
             "folded_norms": False,
         },
+        evaluation={"rectangular": False},
     )
 
 

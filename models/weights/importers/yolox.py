@@ -107,6 +107,7 @@ def imported_yolox(
         class_names=class_names,
         image_size=416 if size in SMALL_IMAGES else 640,
         notes={"origin": ORIGIN, "licence": LICENCE, **notes},
+        evaluation={"multi_label": False, "rectangular": False},
     )
 
 

@@ -1,10 +1,11 @@
 """Published weights through all programs: two steps of training, ONNX, detection."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from commands.build.detector import load_detector
 from commands.build.predictor import Predictor
@@ -38,13 +39,18 @@ YOLOV9 = (
     "loss.classification={name: bce, gain: 0.5, target: aligned, normalizer: targets}",
     "loss.distribution={name: dfl, gain: 1.5}",
 )
-Case = tuple[str, tuple[str, ...], Callable[[Path], Path]]
-CASES: dict[str, Case] = {
-    "yolox": ("yolox-nano", YOLOX, lambda f: write_yolox(f / "w.pth", filled_state("yolox", "nano"))),
-    "rtmdet": ("rtmdet-tiny", RTMDET,
-               lambda f: write_mmengine(f / "w.pth", filled_state("rtmdet", "tiny"))),
-    "yolov9": ("yolov9-t", YOLOV9, lambda f: write_lightning(f / "w.ckpt", filled_state("yolov9", "t"))),
-}  # fmt: skip
+Write = Callable[[Path, Mapping[str, Tensor]], Path]
+CASES: dict[str, tuple[str, tuple[str, ...], str, Write]] = {
+    "yolox": ("nano", YOLOX, "w.pth", write_yolox),
+    "rtmdet": ("tiny", RTMDET, "w.pth", write_mmengine),
+    "yolov9": ("t", YOLOV9, "w.ckpt", write_lightning),
+}
+"""Size, losses, name of a file and what writes it."""
+
+
+def written(folder: Path, family: str) -> Path:
+    size, _, name, write = CASES[family]
+    return write(folder / name, filled_state(family, size))
 
 
 def settings(folder: Path, dataset: Path, graph: str, weights: Path, *more: str) -> list[str]:
@@ -58,9 +64,9 @@ def settings(folder: Path, dataset: Path, graph: str, weights: Path, *more: str)
 @pytest.mark.slow
 @pytest.mark.parametrize("family", CASES)
 def test_it_trains_exports_and_finds(family: str, tmp_path: Path, dataset: Path) -> None:
-    graph, loss, write = CASES[family]
-    weights = write(tmp_path)
-    stated = settings(tmp_path, dataset, graph, weights, *loss)
+    size, loss, *_ = CASES[family]
+    weights = written(tmp_path, family)
+    stated = settings(tmp_path, dataset, f"{family}-{size}", weights, *loss)
     run = train(load_experiment(TINY[1], stated))
     rows = (run.path / "weights_report.csv").read_text().splitlines()
     outcomes = {row.split(",")[1] for row in rows[1:]}
@@ -80,7 +86,6 @@ def test_it_trains_exports_and_finds(family: str, tmp_path: Path, dataset: Path)
 
 
 def test_weights_of_another_network_say_which_one_they_fit(tmp_path: Path, dataset: Path) -> None:
-    _, loss, write = CASES["yolox"]
-    stated = settings(tmp_path, dataset, "yolox-s", write(tmp_path), *loss)
-    with pytest.raises(ConfigError, match="state model.graph=models/yolox-nano.yaml"):
+    stated = settings(tmp_path, dataset, "yolox-s", written(tmp_path, "yolox"), *YOLOX)
+    with pytest.raises(ConfigError, match=r"state model\.graph=models/yolox-nano\.yaml"):
         train(load_experiment(TINY[1], stated))
