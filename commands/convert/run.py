@@ -13,13 +13,20 @@ from utils.runtime.errors import UserError
 from utils.runtime.files.download import file_sha256
 from utils.runtime.machine.environment import describe_program
 
+IMPORTED_SUFFIXES = FOREIGN_SUFFIXES | {".onnx"}
 
-def convert(source: Path, target: Path | None = None) -> Path:
-    """Write the detector of a foreign file (.pt, .pth) as .safetensors and return the new file.
+
+def convert(
+    source: Path, target: Path | None = None, notes: Mapping[str, Any] | None = None
+) -> Path:
+    """Write the detector of a foreign file (.pt, .pth, .ckpt, .onnx) as .safetensors and return
+    the new file.
 
     Args:
         source: the foreign file; it is read without executing anything.
         target: the new file; beside the old one where None.
+        notes: what is known of the file beside its content, such as its licence; kept in the new
+            file.
 
     Raises:
         UserError: the file is ours already, cannot be read, or the new one exists or cannot be
@@ -27,10 +34,10 @@ def convert(source: Path, target: Path | None = None) -> Path:
         ConfigError: tensors and network of the file do not fit.
     """
     target = source.with_suffix(".safetensors") if target is None else target
-    if source.suffix not in FOREIGN_SUFFIXES:
+    if source.suffix not in IMPORTED_SUFFIXES:
         raise UserError(
             f"{source} is no foreign weights file; those end in "
-            f"{' or '.join(sorted(FOREIGN_SUFFIXES))}"
+            f"{' or '.join(sorted(IMPORTED_SUFFIXES))}"
         )
     if target.suffix != ".safetensors":
         raise UserError(f"--out {target}: the name must end in .safetensors")
@@ -42,7 +49,15 @@ def convert(source: Path, target: Path | None = None) -> Path:
         detector,
         loaded.class_names,
         loaded.image_size,
-        {"converted_from": provenance(source, loaded.file_format), **describe_program()},
+        {
+            "converted_from": {
+                **loaded.metadata.get("converted_from", {}),
+                **provenance(source, loaded.file_format),
+                **(notes or {}),
+            },
+            **{key: loaded.metadata[key] for key in ("config",) if key in loaded.metadata},
+            **describe_program(),
+        },
     )
     save_weights(target, detector.state_dict(), metadata)
     return target

@@ -18,6 +18,8 @@ from utils.runtime.program import command_line
 from utils.runtime.progress import format_duration
 
 COLUMNS = ("name", "state", "data", "model", "AP", "AP50", "epochs", "started")
+START = "0"
+"""Epoch, in metrics.csv, of the evaluation before training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,7 @@ def know(folder: RunFolder) -> KnownRun:
         return KnownRun(name=name, folder=path, state="unreadable")
     results, rows = json_of(folder.results), rows_of(folder.metrics)
     numbers = results or _best(rows)
+    done = sum(row.get("epoch") != START for row in rows)
     train, model, data = (_group(settings, key) for key in ("train", "model", "data"))
     weights = model.get("weights")
     return KnownRun(
@@ -88,9 +91,9 @@ def know(folder: RunFolder) -> KnownRun:
         model=_network(model) + (f" < {_stem(weights)}" if weights else ""),
         map50_95=number(numbers.get("map50_95")),
         map50=number(numbers.get("map50")),
-        epochs_done=len(rows),
+        epochs_done=done,
         # A run that went on with fewer epochs than it has is as long as it is.
-        epochs=max(train["epochs"], len(rows)) if isinstance(train.get("epochs"), int) else None,
+        epochs=max(train["epochs"], done) if isinstance(train.get("epochs"), int) else None,
         started=json_of(folder.environment).get("started"),
     )
 
@@ -184,7 +187,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def _best(rows: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
-    evaluated = [row for row in rows if row.get("map50_95")]
+    evaluated = [row for row in rows if row.get("map50_95") and row.get("epoch") != START]
     return max(evaluated, key=lambda row: number(row["map50_95"]) or 0.0, default={})
 
 

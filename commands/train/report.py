@@ -44,6 +44,8 @@ from utils.structures.results import EvalResult
 
 logger = logging.getLogger(__name__)
 
+History = Sequence[Mapping[str, float | None]]
+"""The rows of metrics.csv."""
 VALIDATION_PICTURES = 6
 TRAINING_PICTURES = 4
 SAMPLES = 16
@@ -103,15 +105,19 @@ class ReportPage(Hook):
     ) -> None:
         folder, names = self._folder, self._splits[0].class_names
         try:
+            history = read_history(folder.metrics) if folder.metrics.exists() else []
             page = RunPage(
                 title=f"{folder.path.name}: {self._loaded.network_name} on {self._data_name}",
                 state=state,
                 is_live=is_live,
                 result=result,
                 class_names=names,
-                history=read_history(folder.metrics) if folder.metrics.exists() else [],
-                facts=self._facts(result),
-                notes=_notes(folder, result, self._splits),
+                history=history,
+                facts=self._facts(result, history),
+                notes=[
+                    *([] if is_live else lost_by_training(result, history)),
+                    *_notes(folder, result, self._splits),
+                ],
                 curves=_curves(evaluation, result),
                 data=self._data,
                 budget=self._budget(result),
@@ -156,7 +162,7 @@ class ReportPage(Hook):
             sheets=[(split.name, contact_sheet(split, SAMPLES)) for split in self._splits[:1]],
         )
 
-    def _facts(self, result: EvalResult | None) -> dict[str, str]:
+    def _facts(self, result: EvalResult | None, history: History) -> dict[str, str]:
         experiment, environment = self._loaded.experiment, self._environment
         gpus: list[Any] = list(environment.get("gpus") or [])
         uses_gpu = bool(gpus) and experiment.train.device != "cpu"
@@ -168,6 +174,7 @@ class ReportPage(Hook):
             **(
                 {"validated on": f"{result.counts['truths']} objects"} if result is not None else {}
             ),
+            **start_facts(history),
             "image size": f"{experiment.train.image_size} px",
             "objectness loss": loss.objectness.name if loss.objectness else "none",
             "class loss": loss.classification.name,
@@ -201,6 +208,11 @@ class ReportPage(Hook):
             yield Figure(source=data_uri(jpeg), caption=caption)
 
 
+def _start_ap(history: History) -> float | None:
+    """Return the AP of the evaluation before training, None where there was none."""
+    return next((row["map50_95"] for row in history if row["epoch"] == 0), None)
+
+
 def loss_names(settings: LossSettings) -> dict[str, str]:
     """Return what the report calls the loss of each branch of the head."""
     return {name: _loss_name(loss) for name, loss in settings.branches.items()}
@@ -210,6 +222,26 @@ def _loss_name(settings: Any) -> str:
     is_plain = isinstance(settings, FocalLossSettings) and settings.gamma == 0
     name = "bce" if is_plain else settings.name
     return name if settings.ohem is None else f"{name} with hard example mining"
+
+
+def start_facts(history: History) -> dict[str, str]:
+    """Return what the weights were worth before training, if they were evaluated."""
+    start = _start_ap(history)
+    return {} if start is None else {"before training": f"AP {start:.3f}"}
+
+
+def lost_by_training(result: EvalResult | None, history: History) -> list[str]:
+    """Return a note where training has only made the weights worse that it started with."""
+    start = _start_ap(history)
+    if result is None or start is None or start <= result.map50_95:
+        return []
+    note = (
+        f"No epoch is better than the start: AP {start:.3f} before training, "
+        f"{result.map50_95:.3f} at best afterwards. A lower train.optimizer.lr or "
+        "train.freeze: [backbone] changes less of what the weights know."
+    )
+    logger.warning("%s", note)
+    return [note]
 
 
 def _notes(folder: RunFolder, result: EvalResult | None, splits: Sequence[Split]) -> list[str]:
