@@ -61,8 +61,8 @@ def convert(
     """Return the state dict as ours.
 
     Its anchors are centred on the corner of a cell, ours on its middle: half a cell goes into the
-    bias of the shifts, exact but for the rounding of anchors (below half a pixel). A norm without eps
-    becomes one with, of the same values.
+    bias of the shifts, exact but for the rounding of anchors (below half a pixel). A norm without
+    eps becomes one with, of the same values.
 
     Args:
         tensors: entries of any shape by name.
