@@ -13,6 +13,7 @@ from commands.build.foreign_weights import build_imported, import_checkpoint, im
 from commands.build.priors import head_priors
 from commands.build.start_weights import take_weights
 from commands.build.stored_settings import shareable_settings
+from commands.weights_by_name import find_weights_file
 from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment
 from configs.schema.train import TrainSettings
@@ -77,7 +78,7 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
     YOLOX as .onnx), or a network as export.py writes it (.onnx, .xml, .torchscript).
 
     Args:
-        path: the file.
+        path: the file, or a name of published weights that were fetched.
         trusted: run it even if it is a program: a .torchscript, or an .xml with operations of its
             own. All others are data; nothing in them is executed.
 
@@ -86,6 +87,7 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
             program and not trusted.
         ConfigError: tensors and network do not fit.
     """
+    path = find_weights_file(str(path))
     if path.suffix in FOREIGN_SUFFIXES:
         return _answering(_from_foreign(read_torch_file(path), path), path)
     if path.suffix in EXPORTED_SUFFIXES:
@@ -207,6 +209,15 @@ class TrainingStart:
     """Which layers learn, and how fast."""
     transfer: TransferReport | None
     """What came of `model.weights`; None without, and in a resumed training."""
+
+    @property
+    def shares_classes(self) -> bool:
+        """Tell whether the weights know a class of the data, so that the start can find some."""
+        if self.transfer is None:
+            return False
+        head = f"model.{len(self.detector.model) - 1}"
+        rows = {f"{head}.{name}" for name in self.detector.head.class_rows()}
+        return bool(self.transfer.classes) or rows <= set(self.transfer.taken)
 
 
 def build_training_detector(

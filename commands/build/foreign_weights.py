@@ -1,6 +1,5 @@
 """Files of other projects as weights of ours; nothing in them is executed."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +14,7 @@ from models.weights.importers.yolox_folded import convert_folded
 from models.weights.transfer import transfer
 from utils.checkpoint.torch_file import FOREIGN_SUFFIXES, ForeignCheckpoint, read_torch_file
 from utils.export.onnx_weights import read_convolutions
-
-READ_BYTES = 2**20
+from utils.runtime.files.download import file_sha256
 
 
 def import_file(path: Path) -> ImportedWeights | None:
@@ -77,15 +75,6 @@ def coco_names() -> tuple[str, ...]:
     return tuple(read_yaml(CONFIGS_FOLDER / "datasets" / "coco.yaml").values["class_names"])
 
 
-def sha256_of(path: Path) -> str:
-    """Return the checksum of a file, 64 hex digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(READ_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _noted(read: Callable[[], ImportedWeights | None], path: Path) -> ImportedWeights | None:
     """Return what is read, with a note of the file it was read from.
 
@@ -102,6 +91,6 @@ def _noted(read: Callable[[], ImportedWeights | None], path: Path) -> ImportedWe
         **imported.notes,
         "name": imported.graph_name,
         "file": path.name,
-        "sha256": sha256_of(path),
+        "sha256": file_sha256(path),
     }
     return replace(imported, notes=notes)

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from commands.build.foreign_weights import import_checkpoint, import_file
+from commands.weights_by_name import find_weights_file
 from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment
 from data.loading.loader import build_train_batches
@@ -46,9 +47,9 @@ def take_weights(loaded: LoadedExperiment, detector: Detector, split: Split) -> 
 
     Raises:
         ConfigError: nothing of the file fits, or there is no new tensor for `train.head_warmup`.
-        UserError: the file cannot be read.
+        UserError: the file cannot be read, or weights of that name are not on this machine.
     """
-    path = Path(loaded.experiment.model.weights or "")
+    path = find_weights_file(loaded.experiment.model.weights or "")
     start = _read(path)
     report = transfer(
         detector,
