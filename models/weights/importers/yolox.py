@@ -1,6 +1,6 @@
 """YOLOX of Megvii.
 
-Names: docs/weights.md. Source: Ge et al. 2021, arXiv 2107.08430; github.com/Megvii-BaseDetection.
+Source: Ge et al. 2021, arXiv 2107.08430; github.com/Megvii-BaseDetection.
 """
 
 from collections.abc import Mapping, Sequence
@@ -113,7 +113,8 @@ def imported_yolox(
 
 def rgb_stem(stem: Tensor) -> Tensor:
     """Return a stem (O, 12, K, K) for RGB in [0, 1] of one for BGR up to 255."""
-    return 255 * stem.unflatten(1, (4, 3)).flip(2).flatten(1, 2)
+    by_corner: Tensor = stem.unflatten(1, (4, 3))
+    return 255 * by_corner.flip(2).flatten(1, 2)
 
 
 def _is_legacy(stem: Tensor, variance: Tensor) -> bool:
