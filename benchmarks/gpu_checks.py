@@ -39,7 +39,7 @@ MIN_DRAWN = 8
 SAME_CODE_LEVELS = 0.05
 """Mean difference of drawn images, levels of 255: a last bit may round a level otherwise."""
 OTHER_CODE_LEVELS = 4.0
-"""The same to a worker's images, whose turned tiles have a rim and upright ones may lie 1/16 px
+"""The same to a worker's images, whose turned tiles have a rim and upright ones may be 1/16 px
 off."""
 
 

@@ -48,7 +48,7 @@ CURVES: dict[str, dict[str, object]] = {
     "softmax": {"name": "softmax"},
     "softmax_focal": {"name": "softmax_focal"},
 }
-"""File name and settings of each curve; what is not stated has its default."""
+"""File name and settings of each curve; what is not set has its default."""
 
 SOFT_TARGETS = (0.1, 0.3, 0.5, 0.7, 0.9)
 ROWS: dict[str, dict[str, object]] = {

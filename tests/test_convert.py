@@ -40,7 +40,7 @@ def test_nothing_is_overwritten_and_only_foreign_files_are_taken(
 ) -> None:
     with pytest.raises(UserError, match="exists and is not overwritten"):
         convert(released, converted)
-    with pytest.raises(UserError, match="is no foreign weights file"):
+    with pytest.raises(UserError, match="is not a foreign weights file"):
         convert(converted, tmp_path / "x.safetensors")
     with pytest.raises(UserError, match=r"must end in \.safetensors"):
         convert(released, tmp_path / "x.pt")

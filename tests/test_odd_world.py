@@ -574,7 +574,7 @@ def test_a_stream_that_never_answers_is_given_up_and_interrupted(
 )  # fmt: skip
 def test_categories_of_a_file_that_is_none(content: str, tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(content)
-    with pytest.raises(UserError, match=r"^--categories .*c\.json: is no COCO annotation file"):
+    with pytest.raises(UserError, match=r"^--categories .*c\.json: is not a COCO annotation file"):
         read_category_ids(tmp_path / "c.json", ("cat",))
 
 

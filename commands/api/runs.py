@@ -72,7 +72,7 @@ class Run:
         return {name: [_value(row[name]) for row in rows] for name in names}
 
     def resume(self, *, hooks: Sequence[Hook] = (), **settings: Any) -> "Run":
-        """Go on with the run where it stopped; `settings` are changed, such as train.epochs.
+        """Resume the run where it stopped; `settings` are changed, such as train.epochs.
 
         Raises:
             UserError, ConfigError: the run cannot be resumed, or a setting cannot be changed.
@@ -100,7 +100,7 @@ def train(
 
     Raises:
         UserError, ConfigError: something that you can fix, in one line each.
-        KeyboardInterrupt: interrupted; `Run(folder).resume()` goes on.
+        KeyboardInterrupt: interrupted; `Run(folder).resume()` continues.
     """
     if isinstance(data, Mapping):
         settings["data"] = dict(data)

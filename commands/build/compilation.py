@@ -28,7 +28,7 @@ def choose_compiler(
     if ranks.size > 1 and settings.sync_batchnorm:
         raise UserError(
             "train.compile and train.sync_batchnorm do not go together: compiled code would end at "
-            "every norm to wait for the other processes; state one of them off"
+            "every norm to wait for the other processes; set one of them off"
         )
     require_earned(settings, device, num_images // (settings.batch_size * ranks.size))
     is_exact = settings.deterministic and device.type == "cuda"
@@ -50,5 +50,5 @@ def _require_graphs(device: torch.device, ranks: Ranks) -> None:
     if ranks.size > 1:
         raise UserError(
             "train.compile=graphs is for one process: CUDA graphs of several would wait for each "
-            "other; state train.compile=network"
+            "other; set train.compile=network"
         )

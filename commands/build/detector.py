@@ -1,4 +1,4 @@
-"""Detectors from files, and the detector a training starts with."""
+"""Detectors from files, and the detector a training run starts with."""
 
 import logging
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ class LoadedDetector:
     """The file."""
 
     def own_detector(self, source: Path) -> Detector:
-        """Return the detector where the file `source` holds weights, which exported ones do not.
+        """Return the detector where the file `source` contains weights, which exported ones do not.
 
         Raises:
             UserError: it is an exported file.
@@ -170,7 +170,7 @@ def _from_foreign(checkpoint: ForeignCheckpoint, path: Path) -> LoadedDetector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingStart:
-    """What a training starts with."""
+    """What a training run starts with."""
 
     loaded: LoadedExperiment
     """The experiment, with the anchors the detector really has."""
@@ -269,7 +269,7 @@ def _fit_anchors(loaded: LoadedExperiment, detector: Detector, split: Split) -> 
 
 
 def weights_metadata(loaded: LoadedExperiment, detector: Detector, split: Split) -> dict[str, Any]:
-    """Return what the weights file of a training says about itself."""
+    """Return what the weights file of a training run says about itself."""
     return checkpoint_metadata(
         detector,
         split.class_names,

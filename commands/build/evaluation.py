@@ -18,7 +18,7 @@ from utils.structures.results import EvalResult
 
 
 class SplitEvaluation:
-    """Judges detectors on one split; `evaluator` keeps the detections of the last one judged."""
+    """Evaluates detectors on one split; `evaluator` keeps the detections of the last one."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ def build_evaluation(
 def evaluate_once(
     detector: Detector | RuntimeDetector, split: Split, experiment: Experiment
 ) -> tuple[EvalResult, DetectionEvaluator]:
-    """Judge a detector on a split with the settings of an experiment, on its device.
+    """Evaluate a detector on a split with the settings of an experiment, on its device.
 
     Returns:
         The numbers, and the evaluator with truths and detections.

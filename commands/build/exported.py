@@ -157,7 +157,7 @@ def _lie_within(values: npt.NDArray[Any], least: int, most: int) -> bool:
 
 
 def read_detections(outputs: Arrays, max_detections: int) -> Postprocessed:
-    """Return the outputs of a file that holds its suppression as detections.
+    """Return the outputs of a file that contains its suppression as detections.
 
     Whether a limit cut something is not known there: images that reach `max_detections` count.
     """

@@ -1,4 +1,4 @@
-"""The weights a training starts with: taken where they fit, every decision written down."""
+"""The weights a training run starts with: taken where they fit, every decision written down."""
 
 import csv
 import io

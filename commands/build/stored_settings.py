@@ -2,7 +2,7 @@
 
 What the training was is a fact of the weights; where its files lay, how many processes and threads
 another machine starts, on which device, and how much memory a batch takes is not. So equal
-trainings give equal files in whatever folder, and a file that is passed on names no folder.
+training runs give equal files in whatever folder, and a file that is passed on names no folder.
 """
 
 import os
@@ -71,7 +71,7 @@ def _without_folders(value: Any, root: str) -> Any:
 
 
 def with_data_found(stored: Mapping[str, Any], weights: Path) -> dict[str, Any]:
-    """Return stored settings whose data set is where it lies on this machine.
+    """Return stored settings whose data set is where it is on this machine.
 
     Weights in their run folder: where the run's configuration says; else below the usual places.
 

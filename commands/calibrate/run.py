@@ -65,7 +65,7 @@ def calibrate(command: CalibrateCommand) -> Calibrated:
     if command.out.suffix != ".safetensors":
         raise UserError(f"--out {command.out}: the name must end in .safetensors")
     if command.out.exists():
-        raise UserError(f"{command.out} exists and is not overwritten; state another with --out")
+        raise UserError(f"{command.out} exists and is not overwritten; set another with --out")
     loaded, experiment, split = load_for_evaluation(
         ValCommand(
             weights=command.weights,

@@ -39,7 +39,7 @@ def fetch_data(command: CheckCommand, catalogue: Path = CATALOGUE) -> list[str]:
 
     Raises:
         ConfigError: there is no such data set.
-        UserError: it cannot be fetched or unpacked; a broken download goes on the next time.
+        UserError: it cannot be fetched or unpacked; a broken download continues the next time.
     """
     if command.get is None:
         raise UserError("name a data set with --get NAME; --list shows them")

@@ -48,7 +48,7 @@ def write_repaired(
         wanted: format of the original; yolo where that is none of ours.
 
     Raises:
-        UserError: the folder holds something.
+        UserError: the folder is not empty.
     """
     to: Format = next((name for name in FORMATS if name == wanted), "yolo")
     changes = [change for split in splits for change in _decided(split)]

@@ -34,7 +34,7 @@ def evaluate_run(path: Path) -> None:
     luck differs from arm to arm.
 
     Raises:
-        UserError, ConfigError: the folder holds no finished run, or its data are gone.
+        UserError, ConfigError: the folder contains no finished run, or its data are gone.
     """
     loaded = load_last(path)
     weights = open_run_folder(path).best
@@ -88,7 +88,7 @@ logger = logging.getLogger(__name__)
 
 
 def train_and_judge(cfg: Path, overrides: Sequence[str]) -> None:
-    """Train an experiment and judge its last epoch.
+    """Train an experiment and evaluate its last epoch.
 
     Raises:
         UserError, ConfigError: something the user can fix; a run that ended stays.
@@ -101,7 +101,7 @@ def train_and_judge(cfg: Path, overrides: Sequence[str]) -> None:
 
 
 def resume_and_judge(path: Path, overrides: Sequence[str]) -> None:
-    """Go on with the training of a run folder and judge its last epoch; raises as above."""
+    """Resume the training of a run folder and evaluate its last epoch; raises as above."""
     folder = open_run_folder(path)
     before, after = load_experiment(folder.config), load_experiment(folder.config, overrides)
     changes = changes_between(before.experiment, after.experiment)

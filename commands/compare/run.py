@@ -1,4 +1,4 @@
-"""A whole comparison: plan, runs, verdict, report; whatever breaks off can be gone on with."""
+"""A whole comparison: plan, runs, verdict, report; every step can be resumed."""
 
 import json
 import logging
@@ -40,11 +40,11 @@ def plan(design: LoadedDesign) -> None:
 
 
 def compare(design: LoadedDesign) -> Path:
-    """Train what is missing, judge it, and write the report; return the comparison's folder.
+    """Train and evaluate what is missing, write the report; return the comparison's folder.
 
     Raises:
         UserError, ConfigError: something the user can fix; finished runs stay.
-        KeyboardInterrupt: asked to stop; the same command goes on.
+        KeyboardInterrupt: asked to stop; the same command continues.
     """
     if isinstance(design.settings.tuning, SearchedTrials):
         require_optuna()
@@ -69,7 +69,7 @@ def _say_forecast(design: LoadedDesign, runs: Sequence[PlannedRun], folder: Path
 def planned_runs(
     design: LoadedDesign, folder: Path, cut: Sequence[str], tuned: Mapping[str, Any]
 ) -> list[PlannedRun]:
-    """Return the trainings of all arms and seeds, seed by seed, so that pairs are early complete.
+    """Return the runs of all arms and seeds, ordered by seed, so that pairs are complete early.
 
     Args:
         design: the comparison.
@@ -91,7 +91,7 @@ def planned_runs(
 
 
 def run_folder(folder: Path, arm: str, seed: int) -> Path:
-    """Return where the run of an arm and a seed lies."""
+    """Return where the run of an arm and a seed is."""
     return folder / "runs" / arm / f"seed{seed}"
 
 
@@ -189,7 +189,7 @@ def _write_design(design: LoadedDesign, folder: Path) -> None:
 
 def _read_design(folder: Path) -> tuple[ComparisonSettings, dict[str, str]]:
     if not (folder / DESIGN_NAME).is_file():
-        raise UserError(f"{folder} is no folder of a comparison: it holds no {DESIGN_NAME}")
+        raise UserError(f"{folder} is not a folder of a comparison: it holds no {DESIGN_NAME}")
     try:
         content = _json(folder / DESIGN_NAME)
         settings = ComparisonSettings.model_validate_json(json.dumps(content["settings"]))

@@ -54,7 +54,7 @@ def cut_test_split(loaded: LoadedExperiment, folder: Path, share: float) -> tupl
         part = [r for r in split.records if is_test_image(r.path, share) == (name == "test")]
         if not part:
             raise UserError(
-                f"test.cut_share={share} leaves no image for {name}; state data.test, or another "
+                f"test.cut_share={share} leaves no image for {name}; set data.test, or another "
                 "share"
             )
         value = reader.write_part(part, split.category_ids, folder / name)

@@ -1,4 +1,4 @@
-"""The search for each arm's best settings: equally many trials, judged on the validation split."""
+"""Hyperparameter search for each arm: equally many trials, evaluated on the validation split."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ CarryOut = Callable[[Sequence[PlannedRun]], object]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Settings that are tried on top of an arm's own, and their trainings, one a seed."""
+    """Settings that are tried on top of an arm's own, and their training runs, one a seed."""
 
     settings: Overrides
     runs: tuple[PlannedRun, ...]
@@ -57,7 +57,7 @@ class Tuning:
     """Settings that give the data a test split."""
 
     def trial(self, arm: str, number: int, settings: Overrides) -> Trial:
-        """Return a trial: its trainings are shorter, on seeds of their own."""
+        """Return a trial: its training runs are shorter, on seeds of their own."""
         tuning = self.design.settings.tuning
         assert tuning is not None, "only a design with tuning has trials"
         full = self.design.arms[arm].experiment.train.epochs
@@ -107,7 +107,7 @@ def chosen_settings(
 
 
 def trial_folders(design: LoadedDesign, folder: Path) -> list[Path]:
-    """Return where the trainings of all trials lie, whatever they will try."""
+    """Return the folders of the training runs of all trials, whatever settings they will get."""
     tuning = design.settings.tuning
     if tuning is None:
         return []
@@ -126,7 +126,7 @@ def _run_folder(folder: Path, arm: str, number: int, seed: int) -> Path:
 def _search(
     tuning: Tuning, settings: SearchedTrials, carry_out: CarryOut
 ) -> dict[str, list[Trial]]:
-    """Draw, run and judge round by round; the journal and finished runs are gone on with."""
+    """Sample, run and evaluate trials round by round; the journal and finished runs are reused."""
     journal = tuning.folder / JOURNAL_NAME
     trials: dict[str, list[Trial]] = {arm: [] for arm in tuning.design.settings.arms}
     searches = {arm: ArmSearch(arm, settings, journal=journal) for arm in trials}

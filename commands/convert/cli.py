@@ -61,7 +61,7 @@ def _add_options(parser: OneLineParser) -> None:
         "--weights",
         metavar="FILE",
         type=Path,
-        help="released or fine-tuned .pt, whole module or checkpoint of a training",
+        help="released or fine-tuned .pt, whole module or checkpoint of a training run",
     )
     what.add_argument("--data", metavar="D", help="data set YAML or its name")
     parser.add_argument(
@@ -92,4 +92,4 @@ def _check_data(parser: OneLineParser, stated: object) -> None:
         parser.error("--data needs --out FOLDER")
     for text in getattr(stated, "overrides", ()):
         if not text.startswith("data.") or "=" not in text:
-            parser.error(f"{text!r} is no setting of the data: those read data.key=value")
+            parser.error(f"{text!r} is not a setting of the data: those read data.key=value")

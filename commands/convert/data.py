@@ -19,7 +19,7 @@ def convert_data(command: ConvertCommand) -> Path:
     counted on the screen: nothing is lost in silence.
 
     Raises:
-        UserError, ConfigError: the data cannot be read, or the folder holds something or cannot be
+        UserError, ConfigError: the data cannot be read, or the folder is not empty or cannot be
             written.
     """
     if command.data is None or command.out is None:

@@ -31,13 +31,13 @@ def convert(source: Path, target: Path | None = None) -> Path:
     target = source.with_suffix(".safetensors") if target is None else target
     if source.suffix not in FOREIGN_SUFFIXES:
         raise UserError(
-            f"{source} is no foreign weights file; those end in "
+            f"{source} is not a foreign weights file; those end in "
             f"{' or '.join(sorted(FOREIGN_SUFFIXES))}"
         )
     if target.suffix != ".safetensors":
         raise UserError(f"--out {target}: the name must end in .safetensors")
     if target.exists():
-        raise UserError(f"{target} exists and is not overwritten; state another file with --out")
+        raise UserError(f"{target} exists and is not overwritten; set another file with --out")
     loaded = load_detector(source)
     detector = loaded.own_detector(source)
     metadata = checkpoint_metadata(

@@ -139,7 +139,7 @@ def _spread(items: Sequence[Any], count: int) -> list[Any]:
 def int8_cost(
     command: ExportCommand, loaded: LoadedDetector, write_cells: Callable[[Path], None]
 ) -> str:
-    """Judge both as val.py does and return the AP and their difference in words.
+    """Evaluate both as val.py does and return the AP and their difference in words.
 
     Args:
         command: `data`, which is set, and the settings but those of section `eval`.

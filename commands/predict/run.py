@@ -50,7 +50,7 @@ class PredictionSummary:
 
     class_names: tuple[str, ...]
     written: tuple[Path, ...]
-    """Folders and files that hold the results."""
+    """Folders and files that contain the results."""
     num_pictures: int = 0
     found: Counter[int] = field(default_factory=Counter)
     """Objects per label."""
@@ -279,7 +279,7 @@ def read_category_ids(path: Path, class_names: Sequence[str]) -> tuple[int, ...]
     except UnreadableFileError as error:
         raise UserError(f"--categories {path}: {error.reason}") from error
     except (BrokenJsonError, KeyError, TypeError) as error:
-        raise UserError(f"--categories {path}: is no COCO annotation file") from error
+        raise UserError(f"--categories {path}: is not a COCO annotation file") from error
     missing = [name for name in class_names if name not in ids]
     if missing:
         raise UserError(f"--categories {path}: has no category {missing[0]!r}")

@@ -22,7 +22,7 @@ class TrainCommand:
     write_yaml: Path | None = None
     """Where to write the data YAML that says what data=FOLDER was taken for."""
     accept_data: bool = False
-    """Go on with a training though its data changed."""
+    """Resume a training run even if its data changed."""
 
 
 def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:

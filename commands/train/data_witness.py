@@ -1,4 +1,4 @@
-"""Evidence that a resumed training goes on with the data it began with."""
+"""Evidence that a resumed training continues with the data it began with."""
 
 import logging
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def write_data(folder: RunFolder, splits: Sequence[Split]) -> None:
 def require_same_data(folder: RunFolder, splits: Sequence[Split], *, accepted: bool) -> None:
     """Compare the data with those the run began with; what differs is said in one line.
 
-    Where the data lie does not count, nor do pixels: names, sizes, boxes and classes do.
+    Names, sizes, boxes and classes are compared; the location of the data and pixels are not.
 
     Raises:
         UserError: they differ and that is not `accepted`.

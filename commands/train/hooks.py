@@ -24,7 +24,7 @@ def training_hooks(
     budget: LossBudgetLog | None,
     own: Sequence[Hook],
 ) -> tuple[Hook, ...]:
-    """Return the hooks of a training in the order in which they are called.
+    """Return the hooks of a training run in the order in which they are called.
 
     Early stopping comes before whoever says how long the training still takes, the user's `own`
     hooks before the loggers that write what they add to `run.extras`. `metadata` is that of the

@@ -1,4 +1,4 @@
-"""Evidence that two trainings started alike: hashes of initial weights and of the first batches."""
+"""Hashes of initial weights and first batches: evidence that two training runs started alike."""
 
 import hashlib
 import logging
@@ -48,7 +48,7 @@ class HashedBatches:
             yield batch
 
     def write_weights(self, model: nn.Module) -> None:
-        """Write down the initial weights of a training that begins."""
+        """Write down the initial weights of a training run that begins."""
         write_json(self.path, {"weights": weights_digest(model), "batches": None, "num_batches": 0})
 
     def finish(self) -> None:
@@ -73,7 +73,7 @@ class HashedBatches:
             return {}
         try:
             return read_json_object(self.path)
-        except BrokenJsonError as error:  # hashes alone are lost; the training goes on
+        except BrokenJsonError as error:  # hashes alone are lost; the training continues
             logger.warning("%s; it is written anew", error)
             return {}
 

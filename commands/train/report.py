@@ -1,4 +1,4 @@
-"""Gathers what the report of a training shows; how it looks is in `utils/report`."""
+"""Gathers what the report of a training run shows; how it looks is in `utils/report`."""
 
 import logging
 import shlex

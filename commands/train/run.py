@@ -258,7 +258,7 @@ class _Training:
             self._evaluation.start()
 
     def _write_results(self, summary: TrainingSummary) -> None:
-        """Judge the saved weights once more, as val.py will, and write what they are worth."""
+        """Evaluate the saved weights once more, as val.py will, and write what they are worth."""
         if self._evaluation is None:
             logger.info(
                 "no validation split: weights of the last epoch are in %s", self._folder.best

@@ -1,4 +1,4 @@
-"""The files a training keeps besides weights and states, and the folder they lie in."""
+"""The files a training run keeps besides weights and states, and the folder they are in."""
 
 import logging
 import re

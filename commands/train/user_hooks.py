@@ -36,7 +36,7 @@ def _hook_class(name: str) -> type[Any]:
     kind = load_named_object(name, KEY)
     if not isinstance(kind, type) or not any(hasattr(kind, moment) for moment in MOMENTS):
         raise UserError(
-            f"{KEY}: {name} is no hook: it must be a class with at least one of the methods "
+            f"{KEY}: {name} is not a hook: it must be a class with at least one of the methods "
             f"{', '.join(MOMENTS)}"
         )
     return kind

@@ -1,4 +1,4 @@
-"""What val.py does: weights and data put together and judged."""
+"""What val.py does: weights and data put together and evaluated."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +55,7 @@ class Evaluation:
 
     @property
     def images_per_second(self) -> float:
-        """Images judged per second of loading and inference."""
+        """Images evaluated per second of loading and inference."""
         seconds = self.result.seconds["load"] + self.result.seconds["inference"]
         return self.result.counts["images"] / max(seconds, 1e-9)
 

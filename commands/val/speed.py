@@ -47,7 +47,7 @@ class StageTimes:
 
     @property
     def total(self) -> float:
-        """All stages one after the other; a training or val.py reads while the network works."""
+        """Sum of all stages; in training and val.py, reading overlaps with the network."""
         return self.read + self.frame + self.network + self.suppress
 
 

@@ -22,20 +22,20 @@ def _problems(settings: TrainSettings) -> Iterator[str]:
     if settings.multi_scale:
         yield (
             "and would compile, for minutes, for each size that train.multi_scale draws; "
-            "state train.multi_scale=0"
+            "set train.multi_scale=0"
         )
     if settings.oom == "halve":
-        yield "which is for whole batches, but train.oom=halve divides them; state train.oom=stop"
+        yield "which is for whole batches, but train.oom=halve divides them; set train.oom=stop"
     if settings.threads == "auto":
         yield (
             "and compiled code has a number of threads built in, but train.threads=auto changes "
-            "it; state a number"
+            "it; set a number"
         )
     batches = round(settings.nominal_batch / settings.batch_size)
     if settings.compile == "graphs" and batches > 1:
         yield (
             f"and CUDA graphs overwrite gradients that wait for a step, but one takes {batches} "
-            f"batches; state train.nominal_batch={settings.batch_size}, train.compile=network"
+            f"batches; set train.nominal_batch={settings.batch_size}, train.compile=network"
         )
 
 
@@ -71,13 +71,13 @@ def _soft_targets(
     if target == "iou" and isinstance(branch, FocalStarLossSettings):
         yield (
             f"loss.{name}.name",
-            f"is focal_star, which has no minimum on soft targets; state loss.{name}.target: hard",
+            f"is focal_star, which has no minimum on soft targets; set loss.{name}.target: hard",
         )
     if target == "aligned" and branch.undoes_smoothing == branch.beyond_soft_targets:
         yield (
             f"loss.{name}.name",
             f"is {getattr(branch, 'name', '')}, {branch.undoes_smoothing}, and targets are the "
-            f"qualities of {assigner.name}; state loss.{name}.target: hard or another loss",
+            f"qualities of {assigner.name}; set loss.{name}.target: hard or another loss",
         )
 
 
@@ -118,7 +118,7 @@ def _undone_smoothing(classification: ClassLoss) -> Iterator[Contradiction]:
     if isinstance(classification, FocalLossSettings):
         if classification.form == "linear" and classification.gamma:
             reason = FocalLossSettings.beyond_soft_targets
-            yield key, f"is undone by form: linear, {reason}; state form: quality or leave it out"
+            yield key, f"is undone by form: linear, {reason}; set form: quality or leave it out"
     elif classification.undoes_smoothing:
         yield (
             key,
@@ -201,7 +201,7 @@ def _threads(experiment: Experiment) -> Iterator[tuple[str, str]]:
         yield (
             "train.threads",
             "auto changes the number of threads on the way, and with it the last digits of sums; "
-            "state train.deterministic=false as well, or a number",
+            "set train.deterministic=false as well, or a number",
         )
 
 
@@ -210,7 +210,7 @@ def _levels(experiment: Experiment, graph: Mapping[str, object]) -> Iterator[tup
     if balance is not None and levels is not None and len(balance) != levels:
         yield (
             "loss.level_balance",
-            f"has {len(balance)} weights, the graph has {levels} levels; state one a level or null",
+            f"has {len(balance)} weights, the graph has {levels} levels; set one a level or null",
         )
 
 

@@ -216,7 +216,7 @@ def keys_without_effect(experiment: Experiment, settings: Layer) -> tuple[list[s
     """Return one sentence for each key that a user stated in vain, and one for each idle key.
 
     A key is stated in vain where it stands beside, or above in precedence, what makes it so. One
-    that only the data or the length of the run makes idle is no mistake: users of small data or
+    that only the data or the length of the run makes idle is not a mistake: users of small data or
     short runs need not know what a recipe states.
     """
     words = stated_words(settings).keys()

@@ -28,7 +28,7 @@ def check_arms(settings: ComparisonSettings, design: StatedDesign) -> None:
             if _is_within(key, SET_BY_THE_DESIGN):
                 raise ConfigError(
                     f"arms.{arm} ({design.where(('arms', arm))}) sets {key}, which has to be "
-                    "the same for all arms; state it in `settings`, seeds in `seeds`"
+                    "the same for all arms; set it in `settings`, seeds in `seeds`"
                 )
 
 

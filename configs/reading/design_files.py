@@ -91,7 +91,7 @@ def _arms(lower: Overrides, upper: Overrides) -> Overrides:
 
 
 def _spelled_out(values: Overrides) -> Overrides:
-    """Return a design whose settings and arms hold no dotted keys, so that they can be merged."""
+    """Return a design with dotted keys of settings and arms nested, ready to be merged."""
     values = dict(values)
     if isinstance(values.get("settings"), dict):
         values["settings"] = nested(values["settings"])

@@ -26,7 +26,7 @@ def find_yaml(name: str, source: Source, key: str) -> Path:
 
 
 def find_experiment(stated: Path) -> Path:
-    """Find an experiment's YAML: as stated, else by its name, with or without suffix, in configs/.
+    """Find an experiment's YAML: as given, else by its name, with or without suffix, in configs/.
 
     Raises:
         ConfigError: There is none; lists the places.
@@ -87,7 +87,7 @@ def find_data_folder(
     A relative path is tried against the folder of the YAML that states it (on the command line:
     the working directory), then $FOCALDET_DATASETS, then ./datasets, then the working directory and
     the folder around the YAML's.
-    Where it is in none of them, but the YAML's own folder has its name or holds what the YAML
+    Where it is in none of them, but the YAML's own folder has its name or contains what the YAML
     names, the data set moved together with the YAML.
 
     Args:
@@ -119,7 +119,7 @@ def find_data_folder(
         gone = f"data.path {_shown(stated)} ({source.where}) does not exist"
         return own, f"{gone}: {own} taken, where the YAML lies"
     tried = ", ".join(map(str, places))
-    hint = f"state data.path or set ${DATASETS_VARIABLE} to the folder that holds your data sets"
+    hint = f"set data.path or ${DATASETS_VARIABLE} to the folder that holds your data sets"
     raise ConfigError(
         f"data.path {_shown(stated)} ({source.where}) not found; tried {tried[:1000]}; {hint}"
     )

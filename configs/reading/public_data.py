@@ -48,7 +48,7 @@ class PublicDataset(Settings):
     """Number of images."""
 
     licence: str
-    """As its authors state it."""
+    """As its authors give it."""
 
     source: str
     """Where it is described."""

@@ -14,7 +14,7 @@ _HEAD = """\
 resolved: true  # keys without effect here are no mistake
 """
 DERIVED = "derived"
-"""Key of a resolved file that holds the words of settings whose numbers the run derives."""
+"""Key of a resolved file that contains the words of settings whose numbers the run derives."""
 _COMMENT_COLUMN = 48
 _PLAIN = re.compile(r"[\w./][\w./-]*")
 
@@ -27,7 +27,7 @@ def resolved_yaml(
     Args:
         experiment: the settings.
         origins: by dotted key.
-        words: by dotted key, from which the run derived the numbers; they are read back as stated.
+        words: by dotted key, from which the run derived the numbers; they are read back as given.
     """
     lines = _lines(experiment.model_dump(mode="json"), "", origins)
     return _HEAD + _words(words or {}) + "\n".join(lines) + "\n"

@@ -1,8 +1,8 @@
-r"""Paths as other programs and machines wrote them, found where the data set lies now.
+r"""Paths as other programs and machines wrote them, found where the data set is now.
 
 A data set that moved keeps the paths of the machine that exported it: `../train/images`,
 `/content/cells/images/train`, `C:\Users\me\cells\x.jpg`, `data/obj_train_data/x.jpg`. A path is
-taken as stated where that is inside the data set's folder; else leading parts are dropped until
+taken as given where that is inside the data set's folder; else leading parts are dropped until
 the rest exists below that folder. Data beside the stating file goes before what lies outside, so
 that a neighbouring data set is never taken for this one.
 """

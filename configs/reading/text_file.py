@@ -16,7 +16,7 @@ def read_text(path: Path) -> str:
 
     Raises:
         OSError: it cannot be opened.
-        ValueError: it is a pipe, a device or too large, has a name no file can have, or holds no
+        ValueError: it is a pipe, a device or too large, has a name no file can have, or contains no
             UTF-8; the text says which.
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))

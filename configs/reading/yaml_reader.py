@@ -63,7 +63,7 @@ class Document:
 
 
 def read_yaml(path: Path) -> Document:
-    """Read a YAML file that holds a mapping; an empty file is an empty mapping.
+    """Read a YAML file that contains a mapping; an empty file is an empty mapping.
 
     Raises:
         ConfigError: The file cannot be read, is not YAML or not a mapping, or states a key twice;

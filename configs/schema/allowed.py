@@ -29,7 +29,7 @@ def derivable_words(info: FieldInfo) -> list[str]:
 
 
 def default_text(info: FieldInfo) -> str:
-    """Say what holds where the field is not stated."""
+    """Return the default in words."""
     return "required" if info.is_required() else f"default {shown(info.default)}"
 
 

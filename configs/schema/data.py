@@ -1,4 +1,4 @@
-"""Section `data`: where images and labels lie and how their formats are read."""
+"""Section `data`: where images and labels are and how their formats are read."""
 
 from typing import Annotated, ClassVar, Literal, get_args
 
@@ -14,7 +14,7 @@ class ClassChanges(Settings):
     """Classes as they are to be trained, where that differs from the label files."""
 
     leave_out: tuple[str, ...] = ()
-    """Classes whose objects are not used; images that hold nothing else become background."""
+    """Classes whose objects are not used; images that contain nothing else become background."""
 
     merge: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """New class: classes whose objects it takes over, as in {vehicle: [car, bus]}."""

@@ -247,7 +247,7 @@ class TrainSettings(Settings):
     compile: Literal["off", "network", "graphs"] = "off"
     """Compile the training step with torch.compile: network, on CUDA the loss as well; graphs
     records CUDA graphs of the network too. Faster steps after minutes of compiling, other last
-    digits; a training too short to earn that is refused. For one size of images."""
+    digits; a training run too short to earn that is refused. For one size of images."""
 
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda|cuda:\d+|mps)$")
     """auto (CUDA, else CPU), cpu, cuda, cuda:N or mps."""
@@ -256,13 +256,13 @@ class TrainSettings(Settings):
     """Processes that load images; 0 loads in the training process."""
 
     cache: Literal["auto", "off", "disk"] = "auto"
-    """Keep images decoded and shrunk on disk, shared by all workers and later trainings, in
+    """Keep images decoded and shrunk on disk, shared by all workers and later training runs, in
     $FOCALDET_CACHE, else ~/.cache/focaldet: auto if all of them fit into cache_limit and the free
     disk, disk as many as fit, off none. Changes the speed only; best on a local disk."""
 
     cache_limit: float = Field(default=20.0, gt=0)
     """Largest size of the cache of decoded images, GiB (1000 images of 640 x 480 take 0.86); the
-    longest unused are removed when a training starts."""
+    longest unused are removed when a training run starts."""
 
     threads: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = 0
     """Compute threads, 0 to 1024; 0 takes all cores (or $OMP_NUM_THREADS), which is fastest unless

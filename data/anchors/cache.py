@@ -1,7 +1,7 @@
 """Fitted anchors kept between runs, by the content of what they were fitted to.
 
-Files are JSON in the user's cache folder. A cache that cannot be read or written is no fault: the
-anchors are then fitted again.
+Files are JSON in the user's cache folder. A cache that cannot be read or written is not a fault:
+the anchors are then fitted again.
 """
 
 import contextlib

@@ -130,7 +130,7 @@ def _seeded(seed: int) -> Iterator[None]:
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(seed)
     np.random.seed(seed)
-    # torch.manual_seed would seed the CUDA devices of a training, too.
+    # torch.manual_seed would seed the CUDA devices of a training run, too.
     torch.default_generator.manual_seed(seed)
     try:
         yield

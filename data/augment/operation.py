@@ -24,7 +24,7 @@ PixelsT = TypeVar("PixelsT", ImageArray, Tensor)
 class PixelOp(ABC):
     """One operation: `sample` decides, `apply_numpy` (worker) or `apply_torch` (device) changes.
 
-    It may hold no state: what it does follows from the parameters alone.
+    It must be stateless: its result follows from the parameters alone.
     """
 
     name: str

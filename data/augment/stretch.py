@@ -14,7 +14,7 @@ import cv2
 from utils.structures.images import ImageArray
 
 TOLERANCE_PX = 1 / 16
-"""Farthest that a pixel may lie from its exact place, in output pixels; OpenCV 4's warps round to
+"""Farthest that a pixel may be from its exact place, in output pixels; OpenCV 4's warps round to
 1/32."""
 MARGIN = 64
 """How many windows are tried at either end, in source pixels. One in eight fits by chance."""
@@ -41,8 +41,8 @@ def find_span(zoom: float, shift: float, length: int, stop: int) -> Span | None:
     """Return source pixels whose ends x land on whole pixels of zoom * x + shift.
 
     They cover the output pixels from 0 to `stop` and what interpolation looks at around them; of
-    the border that goes on beyond the `length` source pixels nothing, where that can be. None where
-    no window within the margin is as exact as `TOLERANCE_PX`.
+    the border that continues beyond the `length` source pixels nothing, where that can be. None
+    where no window within the margin is as exact as `TOLERANCE_PX`.
     """
     lowest = int(-shift // zoom) - 1
     highest = int(-((shift - stop) // zoom)) + 1
@@ -67,7 +67,7 @@ def _whole(zoom: float, shift: float, candidates: Iterable[int]) -> tuple[int, i
 
 
 def stretch(image: ImageArray, columns: Span, rows: Span) -> ImageArray:
-    """Return the window of `image` (H, W, 3), stretched; beyond the image its border goes on.
+    """Return the window of `image` (H, W, 3), stretched; beyond the image its border continues.
 
     Returns:
         (rows.stop - rows.start, columns.stop - columns.start, 3).

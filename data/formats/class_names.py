@@ -38,7 +38,7 @@ def find_class_names(dataset: DatasetSettings) -> tuple[str, ...]:
     """Return the class names in the files of a data set.
 
     Raises:
-        UserError: the files hold none; says which key to state.
+        UserError: the files contain none; says which key to set.
     """
     names: Sequence[str] = ()
     if isinstance(dataset, CocoDataset):
@@ -54,8 +54,8 @@ def find_class_names(dataset: DatasetSettings) -> tuple[str, ...]:
             require_images(Sources(dataset, "train").images, "data.train")
         lists = f" (no {' or '.join(CLASS_LISTS[:3])})" if isinstance(dataset, YoloDataset) else ""
         raise UserError(
-            f"data.class_names is not stated and no file below {dataset.path} holds the names"
-            f"{lists}; state them in the order of the class ids, as in class_names: [cat, dog]"
+            f"data.class_names is not set and no file below {dataset.path} holds the names"
+            f"{lists}; set them in the order of the class ids, as in class_names: [cat, dog]"
         )
     return tuple(names)
 

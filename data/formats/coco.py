@@ -72,7 +72,7 @@ class CocoReader:
         """Return the rows of every image of the JSON.
 
         Raises:
-            UserError: the file is no COCO JSON, an image has no usable id or name, a category
+            UserError: the file is not a COCO JSON, an image has no usable id or name, a category
                 with annotations is not in class_names, or boxes can be read in two ways.
         """
         document = self._parse(files.labels[str(self._annotations)])
@@ -252,7 +252,7 @@ class CocoReader:
         )
         if question:
             raise UserError(
-                f"{self._annotations}: {question}; state data.boxes=xywh (corner and size), xyxy "
+                f"{self._annotations}: {question}; set data.boxes=xywh (corner and size), xyxy "
                 "(two corners) or cxcywh (centre and size)"
             )
         for reason, holds in (

@@ -102,7 +102,7 @@ def to_xyxy(box: Sequence[float], order: BoxOrder) -> Box:
 
 
 def to_number(value: Any) -> float | None:
-    """Return a number or a text that holds one as a number; None for anything else."""
+    """Return a number or a text that contains one as a number; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -174,7 +174,7 @@ def _around_mask(mask: Mapping[str, Any]) -> Sequence[float] | None:
     starts, ends = starts[ends > starts], ends[ends > starts] - 1
     if not len(starts):
         return None
-    # Runs go down the columns; one that goes on into the next column touches top and bottom.
+    # Runs go down the columns; one that continues into the next column touches top and bottom.
     first, last = starts // height, ends // height
     is_one = first == last
     top = int(np.where(is_one, starts % height, 0).min())

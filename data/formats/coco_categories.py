@@ -25,7 +25,7 @@ class Categories(NamedTuple):
 def class_names_of(document: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of all categories in the order of their ids, each name once.
 
-    Roboflow adds a category that groups the others and has no annotations: it is no class.
+    Roboflow adds a category that groups the others and has no annotations: it is not a class.
     """
     used = _count(document)
     stated = [entry for entry in document["categories"] if isinstance(entry, dict)]

@@ -135,13 +135,13 @@ def without_suffix(path: str) -> str:
 
 
 def require_folder(path: Path, key: str) -> Path:
-    """Return `path`; raises UserError naming the settings key if it is no folder."""
+    """Return `path`; raises UserError naming the settings key if it is not a folder."""
     try:
         if path.is_dir():
             return path
         what = "is not a folder" if path.exists() else "does not exist"
     except (OSError, ValueError):
-        what = "is no name that a folder can have"
+        what = "is not a name that a folder can have"
     raise UserError(f"{key}: {shortened(path)} {what}")
 
 

@@ -1,6 +1,6 @@
 """What was decided about every label row and image that could not be taken as it is.
 
-Nothing is judged here; that is `data/formats/rows.py`.
+Rows are checked in `data/formats/rows.py`.
 """
 
 import csv

@@ -36,10 +36,10 @@ def to_float(text: str) -> float:
     """Return the number that a label file states; underscores are Python's own way of writing.
 
     Raises:
-        ValueError: the text is no number.
+        ValueError: the text is not a number.
     """
     if "_" in text:
-        raise ValueError(f"{text!r} is no number")
+        raise ValueError(f"{text!r} is not a number")
     return float(text)
 
 

@@ -48,7 +48,7 @@ class Sources:
             (self.images if is_image_name(file) else self.others).append(file)
 
     def _read_list(self, path: Path) -> list[str]:
-        """Return the images a list names; relative ones lie beside the list, else in the root."""
+        """Return the images a list names; relative ones are beside the list, else in the root."""
         lines = to_text(read_required(path, self._key)).split("\n")
         moved: dict[str, str] = {}
         images = [self._find_line(line, path, moved) for line in lines if _names_something(line)]
@@ -110,7 +110,7 @@ def _names_something(line: str) -> bool:
 def stated_sources(
     dataset: YoloDataset | ToolDataset, split: Literal["train", "val", "test"]
 ) -> tuple[str, ...]:
-    """Return the sources of a split as they are stated."""
+    """Return the sources of a split as given in the settings."""
     stated = getattr(dataset, split)
     if isinstance(stated, str):
         return (stated,)
@@ -122,7 +122,7 @@ def resolve_sources(
     split: Literal["train", "val", "test"],
     notes: list[Decision],
 ) -> list[str]:
-    """Return where the sources of a split lie; notes where that is not as stated.
+    """Return where the sources of a split are; notes where that is not as given.
 
     Raises:
         UserError: one does not exist, or cannot be told from that of another split.
@@ -163,7 +163,7 @@ def _require_distinct(
         if place and place.path == found.path and parts_of(other) != parts_of(source):
             raise UserError(
                 f"data.{split}: {source!r} does not exist, and shortened to {found.path} it could "
-                f"be {other!r} as well; state data.{split} as it lies now"
+                f"be {other!r} as well; set data.{split} to where it is now"
             )
 
 
@@ -173,12 +173,12 @@ def require_images(images: Sequence[str], key: str) -> None:
     if images and len(missing) == len(images):
         raise UserError(
             f"{key}: none of the {len(images)} images that it names exists, e.g. {missing[0]}; "
-            "put the images there, or state their folder instead of the list"
+            "put the images there, or give their folder instead of the list"
         )
 
 
 def explain_no_images(sources: Sources, root: Path) -> str:
-    """Say why a split has no images: what lies there instead."""
+    """Say why a split has no images: what is there instead."""
     text = f"no images in {', '.join(sources.stated)} under {root}"
     suffixes = Counter(os.path.splitext(path)[1].lower() for path in sources.others)
     labels = suffixes.pop(".txt", 0)

@@ -1,7 +1,7 @@
 """The frame of readers for label files of tools: one parser per format, the rest is the same.
 
-A parser (`ToolFormat`) says which files hold labels and turns one file into labelled images. Here
-the images are found, by name below the stated folder, and rows get their class.
+A parser (`ToolFormat`) says which files contain labels and turns one file into labelled images.
+Here the images are found, by name below the stated folder, and rows get their class.
 """
 
 import os
@@ -97,7 +97,7 @@ class ToolReader:
         """Return the label files and the images of the stated folders.
 
         Raises:
-            UserError: a source is missing, or holds no labels or no images.
+            UserError: a source is missing, or contains no labels or no images.
         """
         key, root = f"data.{self._split}", Path(self._dataset.path)
         notes: list[Decision] = []
@@ -157,7 +157,7 @@ class ToolReader:
     ) -> object:
         """Refuse: the labels of a tool stay in one file; a share cuts them."""
         raise UserError(
-            f"a {self._tool.title} data set cannot be cut into lists; state data.val and data.test "
+            f"a {self._tool.title} data set cannot be cut into lists; set data.val and data.test "
             "as shares, as in data.test=0.1"
         )
 

@@ -183,7 +183,7 @@ class VocReader:
         if parsed.tag != "annotation" or strays:
             place = f"<{shortened(parsed.tag, 60)}>" if parsed.tag != "annotation" else "objects"
             raw.stray_rows.append(decide(image.label_file, "file", place, NOT_VOC, "rejected"))
-            return replace(image, fault=f"its XML is no VOC annotation ({place} in another place)")
+            return replace(image, fault=f"not a VOC annotation ({place} in another place)")
         stated_name = portable(parsed.findtext("filename") or "")
         if stated_name and without_suffix(Path(stated_name).name) != without_suffix(
             Path(image.path).name
@@ -233,7 +233,7 @@ _Parsed = ElementTree.Element | str | None
 
 
 def parse_xml(content: bytes) -> ElementTree.Element | str:
-    """Return the root, or why the text is no XML.
+    """Return the root, or why the text is not XML.
 
     Windows tools write the system's own encoding without saying so; Chinese ones are common.
     """
@@ -308,7 +308,7 @@ def _without_namespaces(root: ElementTree.Element) -> ElementTree.Element:
 
 
 def _stray_objects(root: ElementTree.Element) -> int:
-    """Return how many objects, or boxes without one, lie where VOC has none."""
+    """Return how many objects, or boxes without one, are where VOC has none."""
     own = root.findall("object")
     boxes = sum(len(item.findall("bndbox")) for item in own)
     parts = sum(len(item.findall("part/bndbox")) for item in own)

@@ -105,7 +105,7 @@ class YoloReader:
         if found is None:
             raise UserError(
                 f"data.{self._split}: some rows of more than 6 columns look like polygons, others "
-                "like boxes with keypoints; state data.keypoints=[] for polygons, or [number, 2] "
+                "like boxes with keypoints; set data.keypoints=[] for polygons, or [number, 2] "
                 "or [number, 3] for keypoints"
             )
         if found.number:

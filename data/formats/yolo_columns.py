@@ -112,7 +112,7 @@ def _long_rows(text: str) -> Iterable[list[float]]:
 
 
 def _is_pose(row: list[float], dimensions: int) -> bool:
-    """Tell whether columns 1 to 4 are a box within the image that holds all further points."""
+    """Tell whether columns 1 to 4 are a box within the image that contains all further points."""
     _, cx, cy, width, height, *rest = row
     points = [rest[start : start + dimensions] for start in range(0, len(rest), dimensions)]
     if dimensions == 3 and not all(point[2] in (0, 1, 2) for point in points):

@@ -31,7 +31,8 @@ def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]
     """Return images, labels and notes on stray files of a split.
 
     Raises:
-        UserError: a source is missing or holds no images, or none of the images has a label file.
+        UserError: a source is missing or contains no images, or none of the images has a label
+            file.
     """
     key = f"data.{split}"
     sources = Sources(dataset, split)
@@ -60,7 +61,7 @@ def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]
 
 
 def _explain_no_labels(images: Sequence[str]) -> str:
-    """Say where labels are expected and, where label files of other formats lie there, how to read
+    """Say where labels are expected and, where label files of other formats are there, how to read
     them.
     """
     text = (

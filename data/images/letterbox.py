@@ -17,7 +17,7 @@ PAD_COLOUR = 114
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letterbox:
-    """Where an image lies in its network frame: `resized` pixels large, at `pad` = (top, left)."""
+    """Where an image is in its network frame: `resized` pixels large, at `pad` = (top, left)."""
 
     original: tuple[int, int]
     resized: tuple[int, int]
@@ -69,7 +69,7 @@ def fit_size(size: tuple[int, int], image_size: int) -> tuple[int, int]:
 
 
 def snug_shape(size: tuple[int, int], image_size: int, stride: int) -> tuple[int, int]:
-    """Return the smallest multiple of `stride` that holds the image scaled to `image_size`."""
+    """Return the smallest multiple of `stride` that contains the image scaled to `image_size`."""
     height, width = fit_size(size, image_size)
     return -(-height // stride) * stride, -(-width // stride) * stride
 

@@ -98,7 +98,7 @@ class ShrinkingReader:
         """Return a digest of all that decides the pixels: file, size, way of reading, program."""
         is_whole = self._exact or jpeg_reduction(record.size, size) == 1
         num_bytes, mtime_ns = stamp_file(record.path)
-        # A path holds no zero byte, so no two sets of parts give the same text.
+        # A path contains no zero byte, so no two sets of parts give the same text.
         text = f"{self._version} {num_bytes} {mtime_ns} {size} {is_whole}\0{record.path}"
         content = text.encode("utf-8", "surrogateescape")
         return hashlib.blake2b(content, digest_size=KEY_BYTES).digest()

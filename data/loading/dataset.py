@@ -1,6 +1,6 @@
 """From a key to a sample: plan and draw (training) or letterbox (evaluation).
 
-A key says everything that varies, so a dataset holds no state that could differ between workers.
+A key says everything that varies, so a dataset has no state that could differ between workers.
 Which keys make an epoch is in `samplers.py`.
 """
 

@@ -1,6 +1,6 @@
-"""Batches of a training and of an evaluation, loaded by worker processes.
+"""Batches of a training run and of an evaluation, loaded by worker processes.
 
-What a batch holds does not depend on the number of workers.
+What a batch contains does not depend on the number of workers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ MOST_SOURCES = 4
 
 
 class TrainBatches:
-    """The batches of every epoch of a training; `close` ends the workers.
+    """The batches of every epoch of a training run; `close` ends the workers.
 
     The workers draw them, or `render_on` does: then workers send what it takes, and batches are on
     that device.
@@ -185,8 +185,8 @@ def build_train_batches(
         ranks: this process among those that share the images of an epoch.
 
     Raises:
-        UserError: there are no images, the image size is no multiple of `stride`, or an operation
-            of `augment.custom` cannot be used.
+        UserError: there are no images, the image size is not a multiple of `stride`, or an
+            operation of `augment.custom` cannot be used.
     """
     train, augment = experiment.train, experiment.augment
     custom = load_custom_ops(augment.custom)
@@ -243,7 +243,7 @@ def build_eval_batches(
         ranks: this process among those that share the images.
 
     Raises:
-        UserError: the image size is no multiple of `stride`.
+        UserError: the image size is not a multiple of `stride`.
     """
     check_image_size(image_size, stride)
     dataset = EvalDataset(

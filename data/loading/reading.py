@@ -1,4 +1,4 @@
-"""How a training and its evaluation read images, and the cache of decoded images they share."""
+"""How a training run and its evaluation read images, and the cache of decoded images they share."""
 
 from collections.abc import Sequence
 

@@ -17,7 +17,7 @@ SIZE_STEP = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainPlan:
-    """What the batches of a training are made of.
+    """What the batches of a training run are made of.
 
     image_size is a multiple of `stride`; multi_scale in [0, 1) draws the size of each batch between
     1 - multi_scale and 1 + multi_scale times image_size; the last `close_mosaic` of `epochs` have

@@ -127,7 +127,7 @@ class ViewPlan:
 def tile_spans(length: int, tile: int, overlap: float) -> list[tuple[int, int]]:
     """Return (start, end) of the fewest even spans that cover `length` pixels.
 
-    Neighbours share at least `overlap` times `tile` pixels, so an object that is not longer lies
+    Neighbours share at least `overlap` times `tile` pixels, so an object that is not longer is
     whole in one of them.
     """
     if length <= tile:

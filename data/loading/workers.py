@@ -44,7 +44,7 @@ class WorkerLoader(Generic[BatchT]):
     """torch's DataLoader with workers that live across epochs, end quietly, report in one line.
 
     Workers that die, cannot start or deliver nothing for long cost no batch: it is said in one
-    line, and this process loads the rest of the epoch itself. What a batch holds does not depend
+    line, and this process loads the rest of the epoch itself. What a batch contains does not depend
     on who loads it.
     """
 

@@ -23,7 +23,7 @@ class ClassTable(NamedTuple):
 
 
 def with_named_classes(dataset: DatasetSettings) -> DatasetSettings:
-    """Return settings whose class names hold those, too, that only `classes` and the files name.
+    """Return settings whose class names contain those, too, that only `classes` and the files name.
 
     A stray category can so be left out or merged though `class_names` states the wanted ones.
     Label files of YOLO number their classes and name none.

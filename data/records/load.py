@@ -1,7 +1,7 @@
 """From the settings of a data set to the records of one split.
 
 The reader of the format finds and parses the files, every image is looked at once, every row is
-judged, and the result is kept until a label, an image or a reader option changes.
+checked, and the result is kept until a label, an image or a reader option changes.
 """
 
 from collections.abc import Mapping, Sequence

@@ -23,8 +23,8 @@ class Split:
 
     category_ids[label] is what COCO files call a class: the id in the annotation file (one that
     the file leaves free for a class it lacks), the class index itself in other formats.
-    fingerprint is a sha256 of everything a training sees of the labels: file names, sizes, boxes
-    and class names; not of pixels, nor of where the data set lies.
+    fingerprint is a sha256 of everything a training run sees of the labels: file names, sizes,
+    boxes and class names; not of pixels, nor of where the data set is.
     """
 
     name: SplitName

@@ -74,7 +74,7 @@ def _assign(names: Sequence[str], shares: Mapping[str, float]) -> dict[str, str]
         raise UserError(f"data.val and data.test take {sum(shares.values()):g} of train: no rest")
     if len(names) <= len(shares):
         raise UserError(
-            f"data.val as a share needs more than {len(names)} groups of images; state another "
+            f"data.val as a share needs more than {len(names)} groups of images; set another "
             "data.groups, or name the images of each split"
         )
     ordered = sorted(names, key=hash_share)

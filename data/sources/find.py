@@ -75,7 +75,7 @@ def find_sources(texts: Iterable[str], stdin: TextIO | None = None) -> Sources:
         stdin: where "-" reads; the process's own where None.
 
     Raises:
-        UserError: something does not exist, is neither image nor video, or holds none.
+        UserError: something does not exist, is neither image nor video, or contains none.
     """
     located: dict[str, str] = {}
     for text in _with_standard_input(texts, stdin):
@@ -102,7 +102,7 @@ def without_credentials(address: str) -> str:
     """Return anything that looks like an address without what opens it, fit to be shown.
 
     User name and password, which end at the last @, query and fragment are left out. A password
-    may hold any character: where the end of the host cannot be told all before the @ goes.
+    may contain any character: where the end of the host cannot be told all before the @ goes.
     """
     match = _ADDRESS.match(address)
     if match is None:

@@ -107,7 +107,7 @@ class VideoFile:
         """Look at the file.
 
         Raises:
-            UserError: it is no video that can be decoded.
+            UserError: it is not a video that can be decoded.
         """
         self.shown = found.shown
         self._location = found.location

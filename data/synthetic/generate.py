@@ -45,7 +45,7 @@ def ensure_written(dataset: SyntheticDataset, *, may_generate: bool = True) -> Y
     to a folder of its own, which is renamed when whole; the second to finish takes the first's.
 
     Raises:
-        UserError: the folder holds something else, cannot be written, or would have to be
+        UserError: the folder contains something else, cannot be written, or would have to be
             generated though that is not allowed here.
     """
     _check_class_names(dataset)
@@ -66,7 +66,7 @@ def ensure_written(dataset: SyntheticDataset, *, may_generate: bool = True) -> Y
 
 
 def _folder_for(root: Path, dataset: SyntheticDataset) -> Path:
-    """Return `root`, or a folder beside it where it holds scenes of other settings."""
+    """Return `root`, or a folder beside it where it contains scenes of other settings."""
     if not (root / MANIFEST).is_file():
         return root
     is_whole = _read_manifest(root).keys() == _settings(dataset).keys()
@@ -101,7 +101,7 @@ def _settings(dataset: SyntheticDataset) -> dict[str, Any]:
 
 
 def _is_written(root: Path, dataset: SyntheticDataset) -> bool:
-    """Return whether `root` holds this data set; raise UserError if it holds anything else."""
+    """Return whether `root` contains this data set; raise UserError if it contains another."""
     if not root.exists():
         return False
     if not root.is_dir():

@@ -74,7 +74,7 @@ def place_outline(
 
     Args:
         outline: contours within the unit circle.
-        center: (x, y) pixels, where the origin of the outline comes to lie.
+        center: (x, y) pixels, of the origin of the outline.
         transform: (2, 2) from unit coordinates to pixels: size, rotation, squeeze and shear.
     """
     return tuple(contour @ transform.T + np.asarray(center) for contour in outline)

@@ -1,4 +1,4 @@
-"""What assigners by anchor need of the predictions."""
+"""The anchors of predictions, for assigners that match anchors."""
 
 from torch import Tensor
 

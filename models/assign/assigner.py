@@ -1,4 +1,4 @@
-"""The protocol of assigners: which cells learn which targets, decided apart from the loss."""
+"""The protocol of assigners: which cells are assigned to which targets, apart from the loss."""
 
 from typing import Protocol
 

@@ -48,7 +48,7 @@ _MISTAKES = (
     MemoryError,
     RecursionError,
 )
-"""What Python and torch raise for texts that are no calls, and for values that do not fit."""
+"""Raised by Python and torch for texts that are not calls, and for values that do not fit."""
 MAX_ARGUMENT = 1e6
 
 

@@ -153,7 +153,7 @@ class Joint(DetectionHead):
 
     @torch.no_grad()
     def init_weights(self, priors: Priors, strides: Sequence[int]) -> None:
-        """Draw the weights by torch's default; scores start at the share of cells that hold an
+        """Draw the weights by torch's default; scores start at the share of cells that contain an
         object of their class, plain distances at 2 cells.
 
         Raises:

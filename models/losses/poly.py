@@ -1,4 +1,4 @@
-"""`PolyLoss` and `PolyFocalLoss`: the first coefficient of the loss's series, changed."""
+"""`PolyLoss` and `PolyFocalLoss`: the first coefficient of the polynomial series adjusted."""
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ class PolyFocalLoss(SigmoidLoss):
         weight = miss.pow(self.gamma)
         if self.alpha is not None:
             weight = weight * (t * self.alpha + (1 - t) * (1 - self.alpha))
-        # d log(miss) / d x, finite however small miss is: its numerator holds p q or less.
+        # d log(miss) / d x, finite however small miss is: its numerator is p q or less.
         miss_slope = (1 - 2 * t) * odds.p * odds.q
         log_slope = miss_slope / miss.clamp(min=_tiny(x))
         value = weight * (cross_entropy + self.epsilon * miss)

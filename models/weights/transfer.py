@@ -41,7 +41,7 @@ class TransferReport:
 
     @property
     def fresh(self) -> frozenset[str]:
-        """Names of the detector's entries that hold values the weights did not give."""
+        """Names of the detector's entries that contain values the weights did not give."""
         return frozenset((*self.missing, *self.partly))
 
     def summary(self) -> str:

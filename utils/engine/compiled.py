@@ -34,7 +34,7 @@ CPU_SAVED_S = 0.07
 
 
 def require_earned(settings: TrainSettings, device: torch.device, batches_per_epoch: int) -> None:
-    """Refuse to compile for a training that would be done earlier without.
+    """Refuse to compile for a training run that would be done earlier without.
 
     On a GPU nothing is refused: it was not measured there.
 

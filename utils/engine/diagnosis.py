@@ -70,7 +70,7 @@ def load_replay(path: Path) -> Replay:
     """
     tensors, header = read_tensor_file(path)
     if header.get("kind") != KIND or header.get("format_version") != FORMAT_VERSION:
-        raise UserError(f"{path} is no batch to replay (version {FORMAT_VERSION})")
+        raise UserError(f"{path} is not a batch to replay (version {FORMAT_VERSION})")
     content: dict[str, Any] = unflatten(header["values"], tensors)
     boxes, labels, image_index = content["targets"]
     return Replay(
@@ -213,7 +213,7 @@ def explain_stop(
     folder: RunFolder,
     place: tuple[int, int],
 ) -> NotFiniteError:
-    """Return the error that ends a training, with all that is to be said about it.
+    """Return the error that ends a training run, with all that is to be said about it.
 
     Args:
         error: what was noticed.

@@ -73,7 +73,7 @@ def evaluate(
     if progress:
         arriving = _with_progress(arriving, batches, description)
     # no_grad, not inference_mode: a tensor that the model keeps, such as a grid of cells, must
-    # still be usable by the training that goes on afterwards.
+    # still be usable by the training that continues afterwards.
     with torch.no_grad():
         for batch in arriving:
             start = perf_counter()

@@ -27,7 +27,7 @@ Explain = Callable[[Batch, int, str], str]
 
 
 class FiniteGuard:
-    """Lets a training go on without the batches that are not finite, if that is allowed.
+    """Lets a training run go on without the batches that are not finite, if that is allowed.
 
     Statistics that a batch left in network and loss are taken back with it. `left_out` counts
     batches; `explain` is called for each of the first few.
@@ -89,7 +89,7 @@ class FiniteSteps:
         """Steps that the last `read` found refused."""
 
     def admit(self, norm: Tensor, iteration: int, *, at_once: bool) -> None:
-        """Judge the gradient norm () of the step that comes next.
+        """Check the gradient norm () of the next step.
 
         With `at_once`, or where the optimizer cannot refuse on its device, this waits for it.
 

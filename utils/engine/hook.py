@@ -1,4 +1,4 @@
-"""`Hook`: four moments of a training in which others may look at it."""
+"""`Hook`: four moments of a training run in which others may look at it."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ from utils.structures.loss_terms import LossTerms
 
 
 class Hook(Protocol):
-    """Looks at a training, logs it, saves from it, or ends it; changes no number of it.
+    """Looks at a training run, logs it, saves from it, or ends it; changes no number of it.
 
     Derive from it and write the methods that are needed; the others do nothing. With a method
     `state()` that returns numbers, texts, tensors, lists and dicts of them, and `load_state(state)`

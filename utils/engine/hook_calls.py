@@ -1,4 +1,4 @@
-"""Calls the hooks of a training, and keeps what one of them did wrong until nothing is lost."""
+"""Calls the hooks of a training run, and keeps what one of them did wrong until nothing is lost."""
 
 import logging
 import traceback

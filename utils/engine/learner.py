@@ -92,7 +92,7 @@ class Learner:
         self._compiled_loss = compiler.loss(self.criterion)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Tell the loss which epoch begins or goes on, from 0: some terms come in the last ones."""
+        """Set the epoch of the loss, from 0: some terms are added in the last epochs."""
         begin = getattr(self.criterion, "begin_epoch", None)
         if begin is not None:
             begin(epoch)

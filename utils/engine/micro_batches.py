@@ -80,5 +80,5 @@ def too_little_memory(device: torch.device, settings: TrainSettings) -> UserErro
     return UserError(
         f"not enough memory on {device} for train.batch_size={settings.batch_size} at "
         f"train.image_size={settings.image_size}; lower one of them (nominal_batch keeps the "
-        "optimizer steps the same), or state train.oom=halve"
+        "optimizer steps the same), or set train.oom=halve"
     )

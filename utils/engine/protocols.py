@@ -36,4 +36,4 @@ class Criterion(Protocol):
 
 
 Evaluate = Callable[[nn.Module], EvalResult]
-"""Judges a network in evaluation mode; leaves its weights, buffers and structure unchanged."""
+"""Evaluates a network in evaluation mode; leaves its weights, buffers and structure unchanged."""

@@ -1,4 +1,4 @@
-"""From a checkpoint on disk back to a training, be it one of an earlier version."""
+"""From a checkpoint on disk back to a training run, be it one of an earlier version."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ def restore(folder: Path, load: Callable[[dict[str, Any]], None]) -> None:
 
 
 def in_todays_form(state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state of a training; before 0.2 what hooks remember now was no hook's."""
+    """Return a state of a training run; before 0.2 what hooks remember now was not a hook's."""
     if "hooks" in state:
         return state
     stopping = state["stopping"]

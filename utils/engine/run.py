@@ -23,7 +23,7 @@ class TrainingStopped(KeyboardInterrupt):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSummary:
-    """The figures of a training that came to its end."""
+    """The figures of a training run that came to its end."""
 
     epochs: int
     """Epochs trained."""
@@ -52,7 +52,7 @@ class Best:
 
 @dataclass(kw_only=True, eq=False)
 class Run:
-    """A training under way.
+    """A training run under way.
 
     Hooks read it and may call `stop` and `save`; all the rest belongs to the trainer. Epochs and
     batches count from 1 here, as in everything a person reads.
@@ -163,7 +163,7 @@ class Run:
         """End the training with this epoch, and say why.
 
         What is left of the epoch is not trained; its weights are evaluated, and all that belongs to
-        a finished training is written. `--resume` goes on with the next epoch.
+        a finished training is written. `--resume` continues with the next epoch.
         """
         self.stop_reason = reason
 
@@ -186,7 +186,7 @@ class Run:
     def load_state(self, state: Mapping[str, Any], *, batches: int) -> None:
         """Go to where `state` was saved, in epochs that had `batches` batches.
 
-        A begun epoch goes on at the same share of it.
+        A begun epoch continues at the same share of it.
         """
         self.epochs_done = state["epoch"]
         self.batch = round(state["batch"] * self.batches_per_epoch / batches)

@@ -1,4 +1,4 @@
-"""The loop of a training, from its first batch to its last, however often interrupted.
+"""The loop of a training run, from its first batch to its last, however often interrupted.
 
 What happens within a batch, `backward()` included, is in `learner.py`; evaluation comes in as a
 function, and what is logged and written are hooks (`hooks/`).
@@ -108,7 +108,7 @@ class Trainer:
             if losses is not None:
                 run.losses.add(losses, epoch=run.epochs_done + 1, batch=run.batch)
                 self._calls.after_step(run, losses)
-            del losses  # see `Gradients`: nothing may lie in the memory of the next batch
+            del losses  # see `Gradients`: nothing may occupy the memory of the next batch
             self._after_hooks()
             if self._ends_early(interrupt):
                 break
@@ -226,7 +226,7 @@ class Trainer:
         """Go to where the newest whole checkpoint in `source`, else `folder`, was written.
 
         `other_batches` allows epochs of another number of batches: data or batch size were changed
-        on purpose. A begun epoch goes on at the same share of it.
+        on purpose. A begun epoch continues at the same share of it.
 
         Raises:
             UserError: there is none, or it is of another network or number of batches.

@@ -26,7 +26,7 @@ PIXEL_RANGE = "0 to 1, as uint8 divided by 255"
 class Suppression:
     """How candidates become detections, the settings of section `eval` that decide it.
 
-    Where the file holds no suppression, they are those of the training, for whoever runs it.
+    Where the file contains no suppression, they are those of the training, for whoever runs it.
     """
 
     score_threshold: float
@@ -166,7 +166,7 @@ def _list(text: str, name: str, kind: type) -> tuple[Any, ...]:
     """Return a list of texts without half characters, or of whole numbers."""
     value = _json(text, name)
     if not isinstance(value, list) or not all(type(item) is kind for item in value):
-        raise TypeError(f"{name} is no list of {kind.__name__}")
+        raise TypeError(f"{name} is not a list of {kind.__name__}")
     for item in value:
         str(item).encode()
     return tuple(value)

@@ -25,7 +25,7 @@ class Calibration:
     la_ece: float | None
     """Mean over classes of the distance of score and precision times mean IoU of the right ones."""
     d_ece_adaptive: float | None
-    """D-ECE over bins that hold equally many detections: low scores do not dominate one bin."""
+    """D-ECE over bins that contain equally many detections: low scores do not dominate one bin."""
     brier: float | None
     """Mean squared distance of score and being right."""
 
@@ -46,7 +46,7 @@ def calibration(scored: ScoredDetections, scores: Floats, *, floor: float) -> Ca
         scored: the detections.
         scores: one for each, in [0, 1].
         floor: detections whose *own* score lies below are left out, so that raw and recalibrated
-            scores are judged on the same detections.
+            scores are evaluated on the same detections.
     """
     kept = scored.scores >= floor
     scored, scores = scored.select(kept), scores[kept]
@@ -63,7 +63,7 @@ def calibration(scored: ScoredDetections, scores: Floats, *, floor: float) -> Ca
 
 
 def reliability(scored: ScoredDetections, scores: Floats, *, floor: float) -> list[ReliabilityBin]:
-    """Return the bins, of equal width, that hold a detection; arguments as in `calibration`."""
+    """Return the bins, of equal width, that contain a detection; arguments as in `calibration`."""
     kept = scored.scores >= floor
     scores, right = scores[kept], scored.right[kept]
     return [

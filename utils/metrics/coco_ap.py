@@ -30,7 +30,7 @@ _NOT_FAULTS = (KeyboardInterrupt, SystemExit, MemoryError)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CocoNumbers:
-    """COCO's summary; -1 where the data have nothing to judge, as in pycocotools.
+    """COCO's summary; -1 where the data have nothing to evaluate, as in pycocotools.
 
     stats (12,): AP, AP50, AP75, AP small, medium, large, AR with 1, 10, 100 detections, AR small,
     medium, large. class_ap (C,) and class_ap50 (C,) over all sizes. precision50 (101, C): precision
@@ -77,14 +77,14 @@ class Judge(Protocol):
 
 
 def judge_with_hotcoco(truths: TruthRows, detections: DetectionRows) -> CocoNumbers:
-    """Judge with hotcoco: columns go in as they are, no dictionary per box."""
+    """Evaluate with hotcoco: columns go in as they are, no dictionary per box."""
     evaluation = hotcoco_evaluation(truths, detections)
     evaluation.accumulate()
     return _summary(evaluation.eval)
 
 
 def judge_with_fallback(truths: TruthRows, detections: DetectionRows) -> CocoNumbers:
-    """Judge with hotcoco; where it fails or its arrays are no judgement, with pycocotools.
+    """Evaluate with hotcoco; with pycocotools where it fails or returns invalid arrays.
 
     The log says so: the number is the same, the waiting is not.
     """
@@ -92,12 +92,12 @@ def judge_with_fallback(truths: TruthRows, detections: DetectionRows) -> CocoNum
         numbers = judge_with_hotcoco(truths, detections)
         _check_sense(numbers, truths)
         return numbers
-    # BaseException: a panic of compiled Rust is no Exception, and must not cost the evaluation.
+    # BaseException: a panic of compiled Rust is not an Exception, and must not cost the evaluation.
     except BaseException as error:
         if isinstance(error, _NOT_FAULTS):
             raise
         logger.warning(
-            "hotcoco failed (%s: %s); pycocotools judges instead, which takes longer",
+            "hotcoco failed (%s: %s); pycocotools is used instead, which takes longer",
             type(error).__name__,
             str(error).partition("\n")[0][:200],
         )
@@ -105,7 +105,7 @@ def judge_with_fallback(truths: TruthRows, detections: DetectionRows) -> CocoNum
 
 
 def _check_sense(numbers: CocoNumbers, truths: TruthRows) -> None:
-    """Raise ValueError unless all classes were judged and every number is one COCO can give."""
+    """Raise ValueError unless all classes were evaluated and every number is one COCO can give."""
     if numbers.class_ap.shape != (truths.num_classes,):
         raise ValueError(f"{len(numbers.class_ap)} of {truths.num_classes} classes were judged")
     for values in (numbers.stats, numbers.class_ap, numbers.class_ap50):
@@ -156,7 +156,7 @@ def hotcoco_evaluation(truths: TruthRows, detections: DetectionRows) -> Any:
 
 
 def judge_with_pycocotools(truths: TruthRows, detections: DetectionRows) -> CocoNumbers:
-    """Judge with pycocotools: about a hundred times slower, the definition of the number."""
+    """Evaluate with pycocotools: about a hundred times slower, the definition of the number."""
     from pycocotools.cocoeval import COCOeval
 
     truth_annotations = _annotations(truths)

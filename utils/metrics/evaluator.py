@@ -28,7 +28,7 @@ Found = tuple[dict[int, DetectionRows], int, int]
 
 
 class DetectionEvaluator:
-    """Judges the detections of one split; `update` per batch, `compute` at the end.
+    """Evaluates the detections of one split; `update` per batch, `compute` at the end.
 
     Every image of `truths` must be given to `update` exactly once, in any order, with whatever was
     found in it: a forgotten or doubled image would change the numbers without a sign.
@@ -55,7 +55,7 @@ class DetectionEvaluator:
                 matrix.
 
         Raises:
-            ValueError: an image id occurs twice, or a label is no class.
+            ValueError: an image id occurs twice, or a label is not a class.
         """
         records = sorted(truths, key=lambda record: record.image_id)
         self._image_ids = [record.image_id for record in records]
@@ -70,7 +70,7 @@ class DetectionEvaluator:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all detections; the truths stay."""
+        """Forget all detections; the ground truth stays."""
         self._found: dict[int, DetectionRows] = {}
         self._at_candidate_cap = 0
         self._at_detection_cap = 0
@@ -162,16 +162,16 @@ class DetectionEvaluator:
 
     @property
     def truths(self) -> TruthRows:
-        """All truths as judged, images in ascending order of their id."""
+        """All truths as evaluated, images in ascending order of their id."""
         return self._truths
 
     @property
     def detections(self) -> DetectionRows:
-        """All detections so far as judged, images in ascending order of their id."""
+        """All detections so far as evaluated, images in ascending order of their id."""
         return self._all_detections()
 
     def detections_of(self, image_id: int) -> Detections:
-        """Return what was found in an image, rounded as it was judged; original frame."""
+        """Return what was found in an image, rounded as it was evaluated; original frame."""
         rows = self._found[self._positions[image_id]]
         corners = np.concatenate([rows.boxes[:, :2], rows.boxes[:, :2] + rows.boxes[:, 2:]], axis=1)
         return Detections(

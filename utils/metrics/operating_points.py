@@ -1,8 +1,9 @@
 """Precision, recall and F1 at chosen score thresholds; false alarms at equal recall; optimal LRP.
 
 Precision is the share of right ones among the detections that are not neutral; recall the share of
-the truths, ignored ones left out, that were found. Pooled numbers count every object alike, so a
-frequent class weighs more than a rare one; the per-class numbers say how each fares.
+the ground-truth objects, ignored ones left out, that were detected. Pooled numbers count every
+object alike, so a frequent class weighs more than a rare one; the per-class numbers say how each
+fares.
 
 A loss that shifts all scores changes what happens at a score of 0.25, and nothing here. All classes
 pooled, IoU 0.5.

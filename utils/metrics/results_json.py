@@ -17,7 +17,7 @@ def results_json(
     Args:
         result: numbers of the evaluated weights.
         epochs: epochs the weights were trained for; None where unknown.
-        images_per_second: training images for a training, evaluated images for val.py.
+        images_per_second: training images for a training run, evaluated images for val.py.
         config_hash: hash of the resolved configuration; None where there is none.
     """
     return {

@@ -85,7 +85,7 @@ def xyxy_to_rounded_xywh(boxes: npt.NDArray[np.float32]) -> Floats:
 
 
 def truth_rows(records: Sequence[Record], *, num_classes: int) -> TruthRows:
-    """Return the truths of `records`, which must be in ascending order of `image_id`."""
+    """Return the ground truth of `records`, which must be in ascending order of `image_id`."""
     counts = [len(record.labels) for record in records]
     boxes = np.concatenate([np.zeros((0, 4), np.float32), *(record.boxes for record in records)])
     return TruthRows(

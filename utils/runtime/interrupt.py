@@ -43,8 +43,8 @@ class StopRequest:
     """Turns SIGINT, SIGTERM and SIGHUP into `requested` while its `with` block runs.
 
     A second SIGINT or SIGTERM raises KeyboardInterrupt; a closing terminal may send SIGHUP several
-    times, and who ignores it (nohup) goes on doing so. Outside the main thread, where Python allows
-    no handlers, it changes nothing. Forked children (loader workers) ignore SIGINT, which a
+    times, and who ignores it (nohup) continues doing so. Outside the main thread, where Python
+    allows no handlers, it changes nothing. Forked children (loader workers) ignore SIGINT, which a
     terminal sends to the whole group, and die of SIGTERM as usual.
     """
 

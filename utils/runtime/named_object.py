@@ -16,14 +16,14 @@ def load_named_object(name: str, key: str) -> Any:
 
     Args:
         name: module and attribute.
-        key: the setting that holds the name, for messages.
+        key: the setting that contains the name, for messages.
 
     Raises:
         UserError: there is no such module or attribute, or importing it fails.
     """
     module_name, _, attribute = name.rpartition(".")
     if not module_name or not all(part.isidentifier() for part in name.split(".")):
-        raise UserError(f"{key}: {name!r} is no dotted name such as my_package.MyClass")
+        raise UserError(f"{key}: {name!r} is not a dotted name such as my_package.MyClass")
     here = os.getcwd()
     if here not in sys.path:
         sys.path.append(here)

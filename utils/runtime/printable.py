@@ -63,6 +63,6 @@ def _escaped(match: re.Match[str]) -> str:
     names = {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
     if code in names:
         return names[code]
-    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is no UTF-8
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

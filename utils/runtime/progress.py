@@ -47,7 +47,7 @@ def start_logging(level: int = logging.INFO) -> None:
 
 
 def is_silent_process() -> bool:
-    """Tell whether this is one of several processes of a training, and not the first."""
+    """Tell whether this is one of several processes of a training run, and not the first."""
     return os.environ.get("RANK", "0") != "0"
 
 

@@ -84,7 +84,7 @@ class CsvTable:
 class CocoResults:
     """A JSON file in COCO's result format, images by ascending id, rounded as evaluation rounds.
 
-    So an evaluator that reads the file sees the very numbers that val.py judged.
+    So an evaluator that reads the file sees the very numbers that val.py evaluated.
     """
 
     path: Path

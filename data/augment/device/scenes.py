@@ -134,7 +134,7 @@ def _shown_tiles(
 
 
 def _inside(areas: Tensor, point: tuple[Tensor, Tensor]) -> Tensor:
-    """Return which points (G or 1, S or 1, S or 1) lie in `areas` (G, 4), ends exclusive."""
+    """Return which points (G or 1, S or 1, S or 1) are in `areas` (G, 4), ends exclusive."""
     (x, y), (x1, y1, x2, y2) = point, areas[:, :, None, None].unbind(1)
     return (x >= x1) & (x < x2) & (y >= y1) & (y < y2)
 

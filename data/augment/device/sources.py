@@ -69,7 +69,7 @@ def _source(image: ImageArray, placement: Placement) -> Source:
 
 
 def _canvas_window(placement: Placement) -> tuple[Pair, Pair]:
-    """Return the ends of an upright part of the tile's region that holds all that is seen of it."""
+    """Return the ends of the axis-aligned part of the tile's region that the output shows."""
     region = np.array(placement.tile.region, np.float64)
     x1, y1, x2, y2 = placement.bounds
     corners = np.array([[x1, y1, 1], [x2, y1, 1], [x2, y2, 1], [x1, y2, 1]], np.float64)

@@ -34,7 +34,7 @@ def read_list(content: bytes) -> list[dict[str, Any]]:
     except BrokenJsonError as error:
         raise ValueError(error.reason) from error
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        raise ValueError("it is no list of objects")
+        raise ValueError("it is not a list of objects")
     return value
 
 

@@ -26,7 +26,7 @@ class TwoColumns:
         """Return the images that a list pairs with label files.
 
         Raises:
-            ValueError: a line does not hold two names.
+            ValueError: a line does not contain two names.
         """
         images = []
         index = FileIndex(files)

@@ -1,4 +1,4 @@
-"""How much of the disk decoded images may take, settled once before a training.
+"""How much of the disk decoded images may take, settled once before a training run.
 
 Nothing is evicted later: workers need not agree on anything, and no training loses its images
 while it runs on them, unless another one starts and needs the room.
@@ -39,9 +39,9 @@ class _File:
 def open_image_cache(
     wanted: Mapping[bytes, int], *, mode: CacheMode, limit_gib: float, folder: Path | None = None
 ) -> ImageCache | None:
-    """Make room for the images of a training and return their cache; None where there is none.
+    """Make room for the images of a training run and return their cache; None where there is none.
 
-    The images of other trainings, the longest unused first, give way to those wanted now.
+    The images of other training runs, the longest unused first, give way to those wanted now.
 
     Args:
         wanted: bytes of each image's file by its key.

@@ -71,11 +71,11 @@ CASES = [
         "loss.classification.class_weights",
         "has 1 numbers, the data set has 2 classes",
     ),
-    (branch("objectness", "focal_star"), "loss.objectness.name", "state loss.objectness.target"),
+    (branch("objectness", "focal_star"), "loss.objectness.name", "set loss.objectness.target"),
     (
         branch("classification", "focal_star", "target: iou"),
         "loss.classification.name",
-        "state loss.classification.target: hard",
+        "set loss.classification.target: hard",
     ),
     (
         "loss: {objectness: {name: focal, gamma: 2, alpha: 0.25, pos_weight: 2}}",
@@ -157,7 +157,7 @@ ALIGNED = "assigner: {name: task_aligned}, objectness: null"
                 JOINT,
                 f"{ALIGNED}, classification: {{name: {name}}}",
                 "loss.classification.name",
-                "state loss.classification.target: hard",
+                "set loss.classification.target: hard",
             )
             for name in ("poly", "poly_focal", "reduced_focal", "asymmetric", "focal_star")
         ),

@@ -204,8 +204,8 @@ def test_what_only_workers_can_do_is_left_to_them() -> None:
 
 
 WRONG = {
-    "invert": "'invert' is no dotted name such as my_package.MyClass",
-    "my ops.invert": "'my ops.invert' is no dotted name",
+    "invert": "'invert' is not a dotted name such as my_package.MyClass",
+    "my ops.invert": "'my ops.invert' is not a dotted name",
     "my_ops.inverts": "did you mean 'my_ops.invert'?",
     "my_ops.absent": "module my_ops has no absent",
     "not_there.op": "there is no module not_there; it must be installed, on PYTHONPATH or",

@@ -216,7 +216,7 @@ def test_where_hotcoco_fails_pycocotools_judges_and_the_log_says_so(
     monkeypatch.setattr("utils.metrics.coco_ap.judge_with_hotcoco", failing)
     assert problem.evaluator("hotcoco").compute() == right
     (message,) = caplog.messages
-    assert message.startswith(f"hotcoco failed {why}; pycocotools judges instead")
+    assert message.startswith(f"hotcoco failed {why}; pycocotools is used instead")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

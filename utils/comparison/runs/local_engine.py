@@ -56,7 +56,7 @@ class LocalEngine:
     """
 
     folder: Path
-    """Of the comparison; claims, logs and failures lie in it."""
+    """Of the comparison; claims, logs and failures are in it."""
     jobs: int
     check: Callable[[], None] = lambda: None
     extra: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ class LocalEngine:
         """Do the runs; return those that failed.
 
         Raises:
-            KeyboardInterrupt: asked to stop; the trainings saved their state.
+            KeyboardInterrupt: asked to stop; the training runs saved their state.
         """
         self._forget_failures(runs)
         pending = [run for run in runs if not run.is_done]
@@ -81,7 +81,7 @@ class LocalEngine:
             with StopRequest() as stop:
                 while pending or self._workers:
                     if stop.requested:
-                        raise KeyboardInterrupt("stopped; the same command goes on from here")
+                        raise KeyboardInterrupt("stopped; the same command continues from here")
                     if self._end_finished() or time.monotonic() - looked_at >= OTHERS_S:
                         pending = self._start_what_is_free(pending)
                         looked_at = time.monotonic()
@@ -208,7 +208,7 @@ class LocalEngine:
         self._workers.clear()
 
     def _remaining_text(self, left: int) -> str:
-        """Return how long `left` runs will take, judged by those done here."""
+        """Return how long `left` runs will take, estimated from those done here."""
         if not left:
             return ""
         seconds = sum(self._durations) / len(self._durations) * left / self.jobs

@@ -13,7 +13,7 @@ from utils.runtime.files.json_file import read_json_object
 PAIRING_NAME = "pairing.json"
 _NAMES = {"weights": "initial weights", "batches": "first batches"}
 _INNOCENT = ("loss", "run", "eval")
-"""Sections that have no part in how a training begins."""
+"""Sections that have no part in how a training run begins."""
 
 
 def require_pairing(runs: Sequence[PlannedRun], settings: PairingSettings) -> None:
@@ -48,7 +48,7 @@ def _broken(kind: str, one: PlannedRun, other: PlannedRun) -> str:
     cause = f"they differ in {', '.join(suspects)}" if suspects else "no key explains it"
     return (
         f"the {_NAMES[kind]} of {one.title} and {other.title} differ, so the seeds do not pair the "
-        f"arms: {cause}; make that equal, or state pairing.{kind}=false if the arms are meant to "
+        f"arms: {cause}; make that equal, or set pairing.{kind}=false if the arms are meant to "
         "begin differently"
     )
 

@@ -47,7 +47,7 @@ def read_run(arm: str, seed: int, folder: Path, *, network: str) -> RunRecord:
     """Read a finished run; `network` is the name of its graph.
 
     Raises:
-        UserError: its judged files cannot be read.
+        UserError: its evaluated files cannot be read.
     """
     return RunRecord(
         arm=arm,

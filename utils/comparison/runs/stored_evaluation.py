@@ -1,4 +1,4 @@
-"""What a comparison keeps of a finished run: truths and detections of a split, as judged.
+"""What a comparison keeps of a finished run: truths and detections of a split, as evaluated.
 
 One .npz a split, of plain columns, in the run's own folder: every number of the report comes from
 these files.
@@ -37,7 +37,7 @@ class JudgedSplit:
 
 
 def judged_file(run: Path, split: str) -> Path:
-    """Return where a run keeps a split; the numbers lie beside it as .json, written last."""
+    """Return where a run keeps a split; the numbers are beside it as .json, written last."""
     return run / FOLDER / f"{split}.npz"
 
 

@@ -16,7 +16,7 @@ _NEARLY_NORMAL = 10_000.0
 
 @lru_cache(maxsize=256)
 def t_quantile(probability: float, degrees: float) -> float:
-    """Return the value below which a share of `probability`, in (0, 1), lies.
+    """Return the quantile at `probability`, in (0, 1).
 
     With x = sqrt(degrees) tan(angle) the density becomes a power of the cosine on a finite range,
     which the trapezoidal rule integrates to six digits.
@@ -85,7 +85,7 @@ class Interval:
 
 
 def percentile_interval(replicates: Replicates, level: float) -> Interval:
-    """Return the quantiles of the replicates that hold a share of `level`, in (0, 1)."""
+    """Return the quantiles of the replicates that contain a share of `level`, in (0, 1)."""
     tail = normal_equivalent((1.0 - level) / 2, _finite(replicates.degrees))
     return _between(replicates, tail, 1.0 - tail)
 

@@ -1,7 +1,7 @@
 """What a planned comparison can find, before anything is trained.
 
 The decision rule itself is simulated: seeds' differences are drawn from a normal distribution and
-judged by interval and sign flips as the real ones will be. Test images are taken as given.
+tested by interval and sign flips as the real ones will be. Test images are taken as given.
 """
 
 from dataclasses import dataclass

@@ -46,7 +46,7 @@ class RunReplicates:
 def draw_weights(
     table: MatchTable, replicates: int, kind: Literal["auto", "counts", "dirichlet"]
 ) -> Weights:
-    """Draw the image weights that serve all runs; `table` of any of them gives the truths."""
+    """Draw the image weights that serve all runs; `table` of any of them gives the ground truth."""
     chosen: ImageWeights = kind if kind != "auto" else _fitting_kind(table)
     images = table.num_images
     drawn = image_weights(images, replicates, kind=chosen, seed=_BOOTSTRAP_SEED)

@@ -1,4 +1,4 @@
-"""Where loss and gradient came from, and how that changed over a training; means over seeds.
+"""Where loss and gradient came from, and how that changed over a training run; means over seeds.
 
 Measured epochs of budget.json are the first, one after a quarter of the training, and the last.
 """
@@ -15,7 +15,7 @@ from utils.structures.metrics_columns import term_columns
 SIDES = ("positives", "negatives")
 _HARD_NEGATIVES = "_gradient_hard_negatives"
 EASY_BINS = 2
-"""Bins of the score that hold the easy negatives, those below 0.1."""
+"""Bins of the score that contain the easy negatives, those below 0.1."""
 
 
 def budget_by_epoch(budgets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def focal_grid(runs: Runs) -> list[Point]:
 
 
 def focal_point(config: Mapping[str, Any]) -> Point | None:
-    """Return where a configuration lies in the grid of focal losses; None if nowhere.
+    """Return where a configuration is in the grid of focal losses; None if nowhere.
 
     Cross-entropy is focal loss with gamma 0. Where only one branch is another loss than plain
     cross-entropy, `where` names it.

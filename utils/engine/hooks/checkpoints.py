@@ -56,7 +56,7 @@ class BestWeights(Hook):
             self._write(run)
 
     def after_training(self, run: Run) -> None:
-        """Keep the last weights of a training that was not evaluated epoch by epoch."""
+        """Keep the last weights of a training run that was not evaluated epoch by epoch."""
         wanted = run.epoch if run.best is None else run.best.epoch
         if run.is_finished and self._written != wanted:
             self._write(run)
@@ -77,7 +77,7 @@ class BestWeights(Hook):
 
 
 class EarlyStopping(Hook):
-    """Ends a training whose best epoch is `patience` epochs ago, patience at least 1.
+    """Ends a training run whose best epoch is `patience` epochs ago, patience at least 1.
 
     Epochs that are not evaluated end nothing.
     """
@@ -88,7 +88,7 @@ class EarlyStopping(Hook):
         """The last epoch that was evaluated, from 1."""
 
     def before_training(self, run: Run) -> None:
-        """End a training that was resumed after it had ended."""
+        """End a training run that was resumed after it had ended."""
         self._stop_if_due(run)
 
     def after_epoch(self, run: Run) -> None:

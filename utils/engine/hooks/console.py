@@ -1,4 +1,4 @@
-"""What a person sees of a training: a bar over the batches, and a line per epoch."""
+"""What a person sees of a training run: a bar over the batches, and a line per epoch."""
 
 import logging
 from collections.abc import Mapping

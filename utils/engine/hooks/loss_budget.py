@@ -1,4 +1,4 @@
-"""The loss budget of a training: measured now and then, summed by epoch, on disk after each one."""
+"""The loss budget of a run: measured at intervals, summed by epoch, saved after each one."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The optimizer of a training: groups of parameters, learning rates, storage.
+"""The optimizer of a training run: groups of parameters, learning rates, storage.
 
 The first call of some methods of `torch.optim.Optimizer`, and every step of the Adam family,
 imports it, only to mark that they are not compiled: more than a second and 100 MiB of a run that

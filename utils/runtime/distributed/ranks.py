@@ -111,7 +111,7 @@ class Ranks:
 
 
 ALONE = Ranks()
-"""A training in one process."""
+"""A training run in one process."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Processes of a training that are stopped or gone while others wait for them in an operation.
+"""Processes of a training run that are stopped or gone while others wait for them in an operation.
 
 Who waits in a collective operation runs no Python: no handler of a signal, no look at the others. A
 thread does both. It says in one line which process is stopped, and where the user asks for an end

@@ -1,4 +1,4 @@
-"""Says which process waits where, when the processes of a training stand still."""
+"""Says which process waits where, when the processes of a training run stand still."""
 
 import json
 import logging
@@ -41,7 +41,7 @@ class Watchdog:
     """Writes down what this process does and, if nothing moves for long, what all of them do.
 
     Without a store it does nothing. A thread of its own does the writing: the process may hang in a
-    collective operation while the thread goes on.
+    collective operation while the thread continues.
     """
 
     def __init__(

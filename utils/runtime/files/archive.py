@@ -13,7 +13,7 @@ _SPARE_BYTES = 64 << 20
 
 
 def unpack_zip(archive: Path, folder: Path, *, strip: int = 0) -> None:
-    """Unpack `archive` into `folder`, which may hold other files; those of the same name win.
+    """Unpack `archive` into `folder`, which may contain other files; those of the same name win.
 
     Args:
         archive: the zip file.
@@ -21,7 +21,7 @@ def unpack_zip(archive: Path, folder: Path, *, strip: int = 0) -> None:
         strip: leading folders to leave out of every name.
 
     Raises:
-        UserError: the file is damaged or encrypted, holds names that lead out of the folder, or
+        UserError: the file is damaged or encrypted, contains names that lead out of the folder, or
             does not fit on the disk; `folder` is as it was before.
     """
     folder.mkdir(parents=True, exist_ok=True)

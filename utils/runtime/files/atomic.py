@@ -13,7 +13,7 @@ from utils.runtime.printable import shortened
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the file `path` by `data`; after a crash it holds its old content or all of the new.
+    """Replace the file `path` by `data`; after a crash it has its old content or all of the new.
 
     The bytes go to a temporary name in the same folder, reach the disk, and are then renamed.
 

@@ -12,7 +12,7 @@ def user_cache_folder() -> Path:
     """Return $FOCALDET_CACHE, else ~/.cache/focaldet; it need not exist.
 
     A user without a home, as in a container under a foreign number, has no cache: the folder
-    returned can hold nothing, which one note says.
+    returned can contain nothing, which one note says.
     """
     folder = os.environ.get("FOCALDET_CACHE")
     if folder:

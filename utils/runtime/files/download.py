@@ -53,7 +53,7 @@ class RemoteFile:
 
 
 def download(file: RemoteFile, target: Path, *, sleep: Sleep = time.sleep) -> Path:
-    """Bring `file` to `target` and return it; does nothing where it lies there already.
+    """Bring `file` to `target` and return it; does nothing where it is there already.
 
     What was received of a broken download is kept beside `target` as NAME.part and used the next
     time, if the server says that its file has not changed.
@@ -259,7 +259,7 @@ def _require_space(path: Path, missing: int) -> None:
 
 
 def _digest(url: str) -> str:
-    # Addresses may hold secrets: they are told apart without being written down.
+    # Addresses may contain secrets: they are told apart without being written down.
     return hashlib.sha256(url.encode()).hexdigest()
 
 

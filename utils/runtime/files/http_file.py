@@ -69,7 +69,7 @@ def open_file(url: str, start: int, version: str) -> http.client.HTTPResponse:
             raise RefusedError("its certificate cannot be verified") from error
         raise BrokenError(f"no connection ({error.reason})") from error
     except (http.client.InvalidURL, ValueError) as error:
-        raise RefusedError("is no valid address") from error
+        raise RefusedError("is not a valid address") from error
     except (OSError, http.client.HTTPException) as error:
         raise BrokenError(f"no connection ({type(error).__name__})") from error
     return response
@@ -128,6 +128,6 @@ def range_start(response: http.client.HTTPResponse) -> int:
 
 
 def total_bytes(response: http.client.HTTPResponse, start: int) -> int | None:
-    """Return the length of the whole file of which the answer holds the end from `start` on."""
+    """Return the length of the whole file of which the answer contains the end from `start` on."""
     length = response.headers.get("Content-Length") or ""
     return start + int(length) if length.isdecimal() else None

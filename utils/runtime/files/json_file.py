@@ -14,7 +14,7 @@ MAX_DEPTH = 200
 
 
 class BrokenJsonError(UserError):
-    """Text that is no JSON, or another kind than was expected; `reason` says why."""
+    """Text that is not JSON, or JSON of another kind than expected; `reason` says why."""
 
     def __init__(self, source: str | Path, reason: str) -> None:
         super().__init__(f"{shortened(source)} is not valid JSON: {reason}")
@@ -36,7 +36,7 @@ def read_json(path: Path, *, limit: int = USUAL_LIMIT, allow_nan: bool = False) 
 
 
 def read_json_object(path: Path, *, limit: int = USUAL_LIMIT) -> dict[str, Any]:
-    """Return the content of a JSON file that holds an object; errors as of `read_json`."""
+    """Return the content of a JSON file that contains an object; errors as of `read_json`."""
     content = read_json(path, limit=limit)
     if not isinstance(content, dict):
         raise BrokenJsonError(path, f"an object is expected, it holds a {type(content).__name__}")
@@ -78,11 +78,11 @@ def parse_json(
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
-    """Tell whether containers lie more than `depth` deep, level by level, without recursion."""
+    """Tell whether containers are more than `depth` deep, level by level, without recursion."""
     level = [value] if isinstance(value, dict | list) else []
     while level:
         if not depth:

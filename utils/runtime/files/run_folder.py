@@ -11,7 +11,7 @@ from utils.runtime.files.atomic import cannot_write
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Where each file of a run lies."""
+    """Where each file of a run is."""
 
     path: Path
 
@@ -140,7 +140,7 @@ def open_run_folder(path: Path) -> RunFolder:
     """Return the folder of an existing run.
 
     Raises:
-        UserError: there is no such folder, or it holds no run.
+        UserError: there is no such folder, or it contains no run.
     """
     folder = RunFolder(path)
     if not path.is_dir():

@@ -12,7 +12,7 @@ def require_target(path: Path, *, option: str, inputs: Iterable[Path] = ()) -> N
     """Raise UserError unless a file can be written at `path` without destroying anything.
 
     Args:
-        path: the file; one that holds JSON, or nothing, may be replaced.
+        path: the file; one that contains JSON, or nothing, may be replaced.
         option: what names it on the command line.
         inputs: files and folders that the command reads.
     """

@@ -1,4 +1,4 @@
-"""Whether this machine can compile what torch writes for it: found out before a training begins."""
+"""Checks before training whether this machine can compile the code that torch generates."""
 
 import os
 import shutil
@@ -29,14 +29,14 @@ def require_compiler(device: torch.device, *, is_exact: bool = False) -> None:
     if device.type not in DEVICES:
         raise UserError(
             f"train.compile works on {' and '.join(DEVICES)}, not on {device.type}; "
-            "state train.compile=off"
+            "set train.compile=off"
         )
     name = compiler_name()
     if device.type == "cpu" and shutil.which(name) is None:
         raise UserError(
             f"train.compile needs a C++ compiler, and there is no {name} here; install it (on "
             f"Debian and Ubuntu: apt install g++), set CXX to another one, or "
-            "state train.compile=off"
+            "set train.compile=off"
         )
     if is_exact:
         _require_exact_code()

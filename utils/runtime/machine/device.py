@@ -11,7 +11,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 def choose_device(name: str, process: int = 0) -> torch.device:
     """Return the device called `name`: auto (CUDA where there is one, else CPU), cpu, cuda, cuda:N
-    or mps; without a number, the CUDA device of that process of a training on this machine.
+    or mps; without a number, the CUDA device of that process of a training run on this machine.
 
     Raises:
         UserError: this machine has no such device, or torch was built without it.
