@@ -153,7 +153,7 @@ def _fallback(cells: Cells, boxes: Tensor, alignment: Tensor) -> Tensor:
 
 
 def _keeps(claims: _Claims, num_places: int) -> Tensor:
-    """Return (T, R) bool: which cells a target keeps; the largest IoU wins, then the first target."""
+    """Return (T, R) bool: the cells a target keeps; the largest IoU wins, then the first target."""
     place = claims.place.flatten()
     bids = torch.where(claims.wanted, claims.overlap, -1.0).flatten()
     best = bids.new_full((num_places,), -1.0).scatter_reduce(0, place, bids, "amax")

@@ -42,7 +42,7 @@ class Call:
 
 
 class PickleError(UserError):
-    """A pickle that is damaged, or that names something a checkpoint has no use for."""
+    """A pickle that is damaged, or that names something no checkpoint needs."""
 
 
 class _Mark:
@@ -269,7 +269,7 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 def _key(value: Any) -> Any:
     """Return what may be a key or an element of a set: text, a number, or a flat tuple of these.
 
-    To hash a tuple of tuples of tuples takes as long as somebody wants, or all of the C stack.
+    Hashing deeply nested tuples may take unbounded time or overflow the C stack.
     """
     is_flat = type(value) is tuple and len(value) <= MAX_KEY_PARTS
     if is_flat and all(type(part) in (str, int) for part in value):

@@ -29,7 +29,7 @@ LENGTH_BYTES = 8
 
 
 class DamagedFileError(UserError):
-    """A file that is not what was once written."""
+    """A file that is damaged."""
 
 
 def format_tensor_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bytes:

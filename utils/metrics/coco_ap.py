@@ -1,8 +1,8 @@
-"""Who computes COCO AP and AR: hotcoco for daily work, pycocotools as the reference.
+"""COCO AP and AR: by hotcoco, fast, or by pycocotools, the reference.
 
 Both give the same arrays, bit for bit (tested); `CocoNumbers` sums them up as pycocotools does.
-Ignored truths, whether crowds or difficult objects, are COCO crowds: a detection that lies to at
-least the IoU threshold *within* one, and has no better match, counts neither for nor against.
+Ignored objects, crowds or difficult ones, are COCO crowds: a detection that is to at least the IoU
+threshold *within* one, and has no better match, is neither a true nor a false positive.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 SIZES = ("small", "medium", "large")
 """Object area up to 32^2, between, and from 96^2 square pixels; edges belong to both."""
 MAX_DETECTIONS = (1, 10, 100)
-"""Detections per image and class that recall is stated for; AP uses the last."""
+"""Numbers of detections per image and class at which AR is reported; AP uses the last."""
 _ABSENT = -1.0
 _NOT_FAULTS = (KeyboardInterrupt, SystemExit, MemoryError)
 
@@ -86,7 +86,7 @@ def judge_with_hotcoco(truths: TruthRows, detections: DetectionRows) -> CocoNumb
 def judge_with_fallback(truths: TruthRows, detections: DetectionRows) -> CocoNumbers:
     """Evaluate with hotcoco; with pycocotools where it fails or returns invalid arrays.
 
-    The log says so: the number is the same, the waiting is not.
+    The log says so: the numbers are the same, only slower.
     """
     try:
         numbers = judge_with_hotcoco(truths, detections)
@@ -107,7 +107,7 @@ def judge_with_fallback(truths: TruthRows, detections: DetectionRows) -> CocoNum
 def _check_sense(numbers: CocoNumbers, truths: TruthRows) -> None:
     """Raise ValueError unless all classes were evaluated and every number is one COCO can give."""
     if numbers.class_ap.shape != (truths.num_classes,):
-        raise ValueError(f"{len(numbers.class_ap)} of {truths.num_classes} classes were judged")
+        raise ValueError(f"{len(numbers.class_ap)} of {truths.num_classes} classes were evaluated")
     for values in (numbers.stats, numbers.class_ap, numbers.class_ap50):
         if not ((values == _ABSENT) | ((values >= 0) & (values <= 1 + 1e-9))).all():
             raise ValueError("a number is outside of 0 to 1")
@@ -129,7 +129,7 @@ def _require_threads() -> None:
 
 
 def hotcoco_evaluation(truths: TruthRows, detections: DetectionRows) -> Any:
-    """Return hotcoco's COCOeval with all images matched, for what else it can tell.
+    """Return hotcoco's COCOeval with all images matched, for its further statistics.
 
     Raises:
         RuntimeError: this process was forked from one that had used hotcoco.
@@ -156,7 +156,7 @@ def hotcoco_evaluation(truths: TruthRows, detections: DetectionRows) -> Any:
 
 
 def judge_with_pycocotools(truths: TruthRows, detections: DetectionRows) -> CocoNumbers:
-    """Evaluate with pycocotools: about a hundred times slower, the definition of the number."""
+    """Evaluate with pycocotools: the reference implementation, about a hundred times slower."""
     from pycocotools.cocoeval import COCOeval
 
     truth_annotations = _annotations(truths)

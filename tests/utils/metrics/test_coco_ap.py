@@ -199,7 +199,7 @@ def too_few_classes(_truths: TruthRows, _found: DetectionRows) -> CocoNumbers:
         (ValueError("bad\nbox"), "(ValueError: bad)"),
         (RustPanicError("index"), "(RustPanicError: index)"),
         (broken_stats, "(ValueError: a number is outside of 0 to 1)"),
-        (too_few_classes, "(ValueError: 1 of 2 classes were judged)"),
+        (too_few_classes, "(ValueError: 1 of 2 classes were evaluated)"),
     ],
 )
 def test_where_hotcoco_fails_pycocotools_judges_and_the_log_says_so(

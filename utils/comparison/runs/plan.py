@@ -41,10 +41,10 @@ class PlannedRun:
         return is_judged(self.folder)
 
     def next_command(self, extra: Sequence[str] = ()) -> list[str] | None:
-        """Return what has to be started next, None if nothing; `extra` settings do not matter.
+        """Return the command to start next, None if nothing; `extra` settings have no influence.
 
-        A training run that left a state continues from it; what a start without one left is
-        removed. Only the holder of the run's claim may call this.
+        A run with a saved state is resumed; the files of one without are removed. Only the holder
+        of the run's claim may call this.
         """
         if self.is_done:
             return None

@@ -1,4 +1,4 @@
-"""Hierarchical paired bootstrap: how a difference varies over seeds and over test images.
+"""Hierarchical paired bootstrap: variation of a difference over seeds and test images.
 
 N images, R seeds, B replicates.
 

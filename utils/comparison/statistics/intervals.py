@@ -58,7 +58,7 @@ def _distribution(degrees: float) -> tuple[Floats, Floats]:
 def normal_equivalent(probability: float, degrees: float) -> float:
     """Return the probability whose normal quantile is the t quantile of `probability`.
 
-    A percentile interval of few units is too short; reading it at this wider level mends that
+    A percentile interval of few units is too short; reading it at this wider level corrects that
     (Hesterberg 2015, section 5.3: the expanded percentile interval).
     """
     return NormalDist().cdf(t_quantile(probability, degrees))

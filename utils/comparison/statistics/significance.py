@@ -1,4 +1,4 @@
-"""Tests over seeds, and what testing many things at once costs. A arms, R seeds."""
+"""Significance tests over seeds, with corrections for multiple comparisons. A arms, R seeds."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product

@@ -1,4 +1,4 @@
-"""Which gamma, alpha and scale were tried, and what each reached on the validation split."""
+"""The grid of tried gamma, alpha and scale, with the validation mAP of each."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -23,7 +23,7 @@ def focal_grid(runs: Runs) -> list[Point]:
 
 
 def focal_point(config: Mapping[str, Any]) -> Point | None:
-    """Return where a configuration is in the grid of focal losses; None if nowhere.
+    """Return the position of a configuration in the grid of focal losses; None if it is outside.
 
     Cross-entropy is focal loss with gamma 0. Where only one branch is another loss than plain
     cross-entropy, `where` names it.

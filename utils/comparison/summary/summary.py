@@ -62,7 +62,7 @@ class _Evidence:
 def summarise(
     settings: ComparisonSettings, runs: Runs, failures: Sequence[Mapping[str, str]]
 ) -> dict[str, Any]:
-    """Return the whole content of comparison.json but what only the plan knows.
+    """Return the content of comparison.json, except for the plan.
 
     Args:
         settings: of the comparison.
@@ -142,7 +142,7 @@ def _require_same_images(runs: Runs) -> None:
         same = np.array_equal(run.test.truths.boxes, every[0].test.truths.boxes)
         if len(run.test.paths) != len(every[0].test.paths) or not same:
             raise UserError(
-                f"{run.folder} and {every[0].folder} were judged on different test splits; the "
+                f"{run.folder} and {every[0].folder} were evaluated on different test splits; the "
                 "data changed in between: start the comparison in a new folder (name=...)"
             )
 

@@ -1,4 +1,4 @@
-"""Unpack a zip file so that nothing lands outside its folder and nothing half-done stays."""
+"""Unpack a zip file: nothing is written outside its folder, nothing partial remains."""
 
 import os
 import shutil
@@ -46,7 +46,7 @@ def unpack_zip(archive: Path, folder: Path, *, strip: int = 0) -> None:
 
 
 def _inside(entry: zipfile.ZipInfo, archive: Path, strip: int) -> PurePosixPath | None:
-    """Return where an entry goes, None where nothing of its name is left."""
+    """Return the target of an entry, None where nothing of its name is left."""
     name = PurePosixPath(entry.filename.replace("\\", "/"))
     is_link = stat.S_ISLNK(entry.external_attr >> 16)
     if name.is_absolute() or ".." in name.parts or is_link:

@@ -1,4 +1,4 @@
-"""The one way in which JSON of others is read: every fault is a `BrokenJsonError`."""
+"""Reading JSON files of other programs: every fault is a `BrokenJsonError`."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class BrokenJsonError(UserError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel between processes as the plain line it is."""
+        """Pickle as the plain message."""
         return UserError, (str(self),)
 
 
@@ -50,12 +50,13 @@ def parse_json(
     allow_nan: bool = False,
     max_depth: int = MAX_DEPTH,
 ) -> Any:
-    """Return what JSON text says.
+    """Parse JSON text.
 
     Args:
         content: UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
         source: name for messages.
-        allow_nan: take NaN and Infinity, which are no JSON but stand in files of Python programs.
+        allow_nan: accept NaN and Infinity, which are not JSON but occur in files of Python
+            programs.
         max_depth: most lists and objects within each other.
 
     Raises:
