@@ -178,7 +178,7 @@ def test_explicit_tags_are_refused(tag: str, tmp_path: Path) -> None:
 
 def test_half_a_character_in_a_yaml_names_its_key(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text('run:\n  name: "\\ud800x"\n')
-    with pytest.raises(ConfigError, match=r"x\.yaml:2: run\.name holds half a character"):
+    with pytest.raises(ConfigError, match=r"x\.yaml:2: run\.name contains half a character"):
         read_yaml(tmp_path / "x.yaml")
 
 

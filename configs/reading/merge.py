@@ -1,4 +1,4 @@
-"""Laying settings over each other, for experiments and for the designs of comparisons alike.
+"""Merge layers of settings, for experiments and for the designs of comparisons.
 
 The layers of an experiment (defaults, bases, the file, the command line) are laid over complete
 settings. A design, its bases and its arms set only what differs: the same rules, but no defaults

@@ -11,7 +11,7 @@ from configs.schema import Experiment
 
 _HEAD = """\
 # All settings of one run, with the origin of each. Train it again: train.py --cfg THIS_FILE
-resolved: true  # keys without effect here are no mistake
+resolved: true  # keys without effect here are allowed
 """
 DERIVED = "derived"
 """Key of a resolved file that contains the words of settings whose numbers the run derives."""

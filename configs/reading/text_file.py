@@ -1,4 +1,4 @@
-"""Reading the text of YAML files: regular files only, none too large; what fails is one reason."""
+"""Reading the text of YAML files: regular files only, none too large; failures have one reason."""
 
 import os
 import stat

@@ -1,7 +1,7 @@
 """YAML files and values as plain Python data, with the line of every key.
 
 The rules of YAML 1.2: `1e-3` is a number, `yes`, `no`, `on` and `off` are text. Stricter than
-YAML: a key that is stated twice, a tag (`!name`) and a merge key (`<<`) are errors.
+YAML: a key that occurs twice, a tag (`!name`) and a merge key (`<<`) are errors.
 """
 
 import re
@@ -66,7 +66,7 @@ def read_yaml(path: Path) -> Document:
     """Read a YAML file that contains a mapping; an empty file is an empty mapping.
 
     Raises:
-        ConfigError: The file cannot be read, is not YAML or not a mapping, or states a key twice;
+        ConfigError: The file cannot be read, is not YAML or not a mapping, or has a key twice;
             with file and line.
     """
     name = display_name(path)
@@ -79,7 +79,7 @@ def read_yaml(path: Path) -> Document:
     if values is None:
         values = {}
     if not isinstance(values, dict):
-        raise ConfigError(f"{name} must hold keys and values, found {_kind(values)}")
+        raise ConfigError(f"{name} must have keys and values, found {_kind(values)}")
     return Document(path=path, values=values, lines=reader.lines)
 
 
@@ -118,7 +118,7 @@ class _Reader:
                 raise
             raise ConfigError(f"{self._at(1)}not valid YAML: {_first_line(error)}") from None
         except (IndexError, KeyError, AttributeError, TypeError, OverflowError):
-            # PyYAML stumbles over some damaged documents instead of refusing them.
+            # PyYAML raises other errors for some damaged documents.
             raise ConfigError(f"{self._at(1)}not valid YAML: damaged or cut short") from None
         except RecursionError:
             raise ConfigError(f"{self._at(1)}not valid YAML: nested too deeply") from None
@@ -142,7 +142,7 @@ class _Reader:
             value = loader.construct_object(node)
             if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
                 what = f"{'.'.join(path)} " if path else ""
-                self._fail(node, f"{what}holds half a character, which no name can hold")
+                self._fail(node, f"{what}contains half a character, which no name can have")
             return value
         finally:
             self._open.discard(id(node))
@@ -157,7 +157,7 @@ class _Reader:
             key = loader.construct_object(key_node)
             place = (*path, str(key))
             if key in mapping:
-                self._fail(key_node, f"key '{key}' is already stated in line {self.lines[place]}")
+                self._fail(key_node, f"key '{key}' is already set in line {self.lines[place]}")
             self.lines[place] = key_node.start_mark.line + 1
             mapping[key] = self._value(loader, value_node, place)
         return mapping

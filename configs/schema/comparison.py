@@ -1,4 +1,4 @@
-"""A comparison: which arms are trained on which seeds, and the rule that will judge them.
+"""A comparison: arms, seeds, and the decision rule of the verdict.
 
 What an arm changes is checked against the experiment's own schema by `configs/reading/design.py`.
 """

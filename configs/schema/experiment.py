@@ -57,7 +57,7 @@ class Experiment(Settings):
     """Where results go."""
 
     hooks: tuple[str | dict[str, Any], ...] = ()
-    """Classes of your own that are called beside the training, [my_package.MyHook] or
+    """Hook classes of your own that are called during training, [my_package.MyHook] or
     [{name: my_package.MyHook, key: value}] with arguments; imported from the working directory or
     what is installed."""
 

@@ -1,4 +1,4 @@
-"""The schema as a tree of keys: which there are, how they nest, which one a typo meant."""
+"""The schema as a tree of keys, and the closest key to a typo."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class Group:
 
 
 def group_of(info: FieldInfo) -> Group | None:
-    """Return the group of keys that a field holds, None for a field that contains a value."""
+    """Return the group of keys of a field, None for a field that contains a value."""
     models = tuple(_models_in(info.annotation))
     if not models:
         return None
@@ -98,12 +98,12 @@ def _walk(group: Group, prefix: str) -> Iterator[str]:
 
 
 def nearest_key(key: str) -> str | None:
-    """Return the valid dotted key most like `key`; one that is right but for its groups counts."""
+    """Return the valid dotted key closest to `key`; its groups may be missing or wrong."""
     last = key.rpartition(".")[2]
     known = [name for name in all_keys() if not key.startswith(name + ".")]
     same_last = [name for name in known if name.rpartition(".")[2] == last]
     if same_last and "." not in key:
-        # Of the same name in several groups, a loss is what people mean.
+        # If several groups have the name, a loss is most likely meant.
         return next((name for name in same_last if ".assigner." not in name), same_last[0])
     if same_last:
         return max(same_last, key=lambda name: SequenceMatcher(None, name, key).ratio())
@@ -117,5 +117,5 @@ def nearest_key(key: str) -> str | None:
 
 
 def dotted(path: KeyPath) -> str:
-    """Return the key as it is written on the command line."""
+    """Return the key as on the command line."""
     return ".".join(path)

@@ -1,4 +1,4 @@
-"""Find the tiles of a layout that one square output shows, and bring their boxes along."""
+"""Compose the square output from the visible tiles of a layout, with their boxes."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,15 @@ from utils.structures.images import FloatArray, Record, place_boxes
 
 
 def compose(layout: Layout, records: Sequence[Record], affine: Affine, image_size: int) -> Scene:
-    """Return what a square of `image_size` shows of the layout's tiles.
+    """Return the visible tiles and boxes in a square of `image_size`.
 
-    Boxes are clipped to their tile, mapped, clipped to the output, and dropped where too little is
+    Boxes are clipped to their tile, mapped, clipped to the output, and dropped if too little is
     left.
 
     Args:
         layout: the tiles on their canvas.
         records: all records; a tile's `index` counts in them.
-        affine: the change from canvas to output.
+        affine: from canvas to output.
         image_size: side of the square output, pixels.
     """
     matrix = affine.matrix(layout.side, image_size)

@@ -1,4 +1,4 @@
-"""Class names that a data set's own files state, in the order that the ids in the labels mean."""
+"""Class names from a data set's own files, in the order of the label ids."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -61,9 +61,9 @@ def find_class_names(dataset: DatasetSettings) -> tuple[str, ...]:
 
 
 def check_class_names(dataset: YoloDataset) -> None:
-    """Raise UserError where a class list of the labels has the stated names in another order.
+    """Raise UserError if a class list of the labels has the names of the settings in another order.
 
-    Ids in YOLO labels mean positions in that list, so that training would swap classes.
+    Ids in YOLO labels are positions in that list, so training would swap classes.
     """
     stated = dataset.class_names
     for path, names in yolo_class_lists(dataset):

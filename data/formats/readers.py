@@ -1,4 +1,4 @@
-"""Which reader reads which data set: the one table of the formats of files.
+"""The table of readers by data format.
 
 A new format is a reader in a file of its own, its settings class in `configs/schema/data.py` and
 its line here; one of a labelling tool is a parser in `data/formats/tools`.
@@ -16,7 +16,7 @@ from data.formats.voc import VocReader
 from data.formats.yolo import YoloReader
 
 OpenReader = Callable[[Any, Any], Reader]
-"""From the settings and the name of a split to its reader."""
+"""Maps the settings and the name of a split to its reader."""
 
 
 def _open_tool_reader(dataset: ToolDataset, split: Any) -> Reader:

@@ -15,7 +15,7 @@ from utils.runtime.errors import UserError
 from utils.runtime.files.regular_file import is_regular
 from utils.runtime.printable import shortened
 
-MOVED = "path does not exist as stated: taken from where the data set lies now"
+MOVED = "path does not exist as given: found in the data set's present folder"
 _SPLITS = ("train", "val", "test")
 _INLINE_BOXES = re.compile(r"\.\w{3,4}\s+\d+(?:\.\d+)?,\d")
 
@@ -57,13 +57,13 @@ class Sources:
         return images
 
     def _find_line(self, line: str, path: Path, moved: dict[str, str]) -> str:
-        """Return the image of a line; where it is not, the path that it should have.
+        """Return the image of a line; if it is missing, its expected path.
 
         Lines of one folder mostly moved together, so the first answer is tried for the others.
         """
         if _INLINE_BOXES.search(line):
             raise UserError(
-                f"{self._key}: {shortened(path)} holds boxes behind the image names, which is "
+                f"{self._key}: {shortened(path)} has boxes behind the image names, which is "
                 "not read; write one label file per image, or convert the list with its tool"
             )
         stated = line.strip().replace("\0", "\ufffd")  # a name that no file has
@@ -168,7 +168,7 @@ def _require_distinct(
 
 
 def require_images(images: Sequence[str], key: str) -> None:
-    """Raise UserError where a list names images and not one of them is there."""
+    """Raise UserError if no image of a list exists."""
     missing = [path for path in images if not os.path.exists(path)]
     if images and len(missing) == len(images):
         raise UserError(
@@ -178,7 +178,7 @@ def require_images(images: Sequence[str], key: str) -> None:
 
 
 def explain_no_images(sources: Sources, root: Path) -> str:
-    """Say why a split has no images: what is there instead."""
+    """Return why a split has no images: what is there instead."""
     text = f"no images in {', '.join(sources.stated)} under {root}"
     suffixes = Counter(os.path.splitext(path)[1].lower() for path in sources.others)
     labels = suffixes.pop(".txt", 0)
@@ -193,7 +193,7 @@ def explain_no_images(sources: Sources, root: Path) -> str:
     ]
     if unread:
         return f"{text}: {', '.join(unread)}, which are not read; {_advice(suffixes)}"
-    return f"{text}; put the images there, or name the folder that holds them"
+    return f"{text}; put the images there, or name the folder that contains them"
 
 
 def _advice(suffixes: Sequence[str] | Counter[str]) -> str:

@@ -1,4 +1,4 @@
-"""Where images and labels of a YOLO data set lie, and which files belong to no image."""
+"""Find images and labels of a YOLO data set, and label files without an image."""
 
 import os
 import re
@@ -20,7 +20,7 @@ LISTED_TWICE = "image is listed more than once: used once"
 NOT_AN_IMAGE_NAME = "not an image by its name: ignored"
 ORPHAN_LABELS = "label file without image"
 SHARED_LABELS = "images share one label file"
-UNUSUAL_PLACE = "labels lie where they are not expected: taken"
+UNUSUAL_PLACE = "labels are not at the expected place: taken"
 
 # Written by labelling tools beside the labels.
 _CLASS_LISTS = frozenset({"classes.txt", "obj.names", "_darknet.labels", "labels.txt"})
@@ -77,7 +77,7 @@ def _explain_no_labels(images: Sequence[str]) -> str:
     for suffix in (".xml", ".json", ".csv"):
         if suffixes[suffix]:
             return (
-                f"{text}; {suffixes[suffix]} {suffix} files lie there: give the folder itself, "
+                f"{text}; {suffixes[suffix]} {suffix} files are there: give the folder itself, "
                 f"data={os.path.dirname(folder)}, to have its format recognised"
             )
     return (
@@ -117,9 +117,9 @@ def _shared_labels(labels: Iterable[str]) -> list[Decision]:
 def _orphan_labels(
     images: Sequence[str], label_of: Mapping[str, str], sources: Sources
 ) -> tuple[tuple[Decision, int], ...]:
-    """Return the label files in the folders of this split's labels that no image claims.
+    """Return the label files in the folders of this split's labels that belong to no image.
 
-    Images of other splits claim theirs too, so the folders are listed anew.
+    Images of other splits count too, so the folders are listed again.
     """
     known = set(images)
     image_folders = {os.path.dirname(path) for path in images}
@@ -146,5 +146,5 @@ def _orphan_labels(
 
 
 def _count_rows(content: bytes) -> int:
-    """Return how many lines look like label rows; a text about the data set has none."""
+    """Return the number of lines that look like label rows; a readme has none."""
     return sum(bool(_LABEL_ROW.match(line)) for line in to_text(content).split("\n"))

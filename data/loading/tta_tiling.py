@@ -1,6 +1,6 @@
-"""The ways in which the network sees one picture: whole, in overlapping tiles, scaled, mirrored.
+"""Views of one picture: whole, overlapping tiles (tiling), scaled and mirrored (TTA).
 
-Which box of which view stays is decided in `models/inference/merge_views.py`.
+Their detections are merged in `models/inference/merge_views.py`.
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ from utils.structures.results import Detections
 SCALES = (1.0, 0.75, 1.25)
 """Sizes of test-time augmentation, relative to that of the ordinary network input."""
 BORDER_SHARE = 0.03
-"""A box ends at the border of its tile if it comes nearer than this share of the tile's side: boxes
-are that inexact, as photographs with released weights show."""
+"""A box ends at the border of its tile if it is nearer than this share of the tile's side: the
+precision of boxes of released weights on photographs."""
 LEAST_BORDER = 2.0
 """The same in pixels, at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A part of a picture, and how the network sees it.
+    """A region of a picture, and its transform to the network input.
 
     region: x1, y1, x2, y2 in whole pixels of a picture of `picture_size` = (height, width).
     """
@@ -44,7 +44,7 @@ class View:
         return self.framing.letterbox((y2 - y1, x2 - x1)).shape
 
     def sample(self, picture: ImageArray) -> Sample:
-        """Return the network input made of `picture` (H, W, 3); its meta leads to the region."""
+        """Return the network input of `picture` (H, W, 3); its meta maps back to the region."""
         x1, y1, x2, y2 = self.region
         part = picture[y1:y2, x1:x2]
         if self.is_mirrored:
@@ -52,7 +52,7 @@ class View:
         return self.framing.sample(np.ascontiguousarray(part), "", 0)
 
     def to_picture(self, found: Detections) -> Detections:
-        """Return detections of the region, boxes (K, 4) in its pixels, in those of the picture."""
+        """Map detections of the region, boxes (K, 4) in its pixels, to those of the picture."""
         x1, y1, x2, _ = self.region
         boxes = found.boxes
         if self.is_mirrored:
@@ -63,7 +63,7 @@ class View:
         return replace(found, boxes=boxes)
 
     def is_cut(self, boxes: Tensor) -> Tensor:
-        """Tell of boxes (K, 4) in the picture's pixels whether the region's border may cut them.
+        """Return which boxes (K, 4), in the picture's pixels, the region's border may cut.
 
         Borders of the picture itself cut nothing. Returns (K,) bool.
         """
@@ -85,10 +85,10 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewPlan:
-    """Which views a picture gets: the whole of it, and what is asked for beside.
+    """The views of a picture: the whole picture, and tiles or TTA if set.
 
-    framing: of the ordinary input; a tile is framed alike, so a tile as large as `image_size` is
-    seen pixel by pixel. tile: side in pixels, None for none. overlap: share of a tile that its
+    framing: of the ordinary input; tiles too, so a tile as large as `image_size` is not resized.
+        tile: side in pixels, None for none. overlap: share of a tile that its
     neighbour has too, below 1. is_augmented: every view at all `SCALES`, also mirrored.
     """
 

@@ -42,7 +42,7 @@ def write_dataset(
         splits: with the same class names.
         to: format of the labels.
         root: must be empty or not exist.
-        link: images become second names of the same files where that is possible.
+        link: images are hard links to the same files where possible.
 
     Raises:
         UserError: `root` is not empty.

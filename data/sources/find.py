@@ -1,4 +1,4 @@
-"""From what the user names to the files and addresses that are meant."""
+"""Find the files and streams named by `--source`."""
 
 import glob
 import hashlib
@@ -99,10 +99,10 @@ def is_stream(text: str) -> bool:
 
 
 def without_credentials(address: str) -> str:
-    """Return anything that looks like an address without what opens it, fit to be shown.
+    """Return an address without credentials, for output.
 
     User name and password, which end at the last @, query and fragment are left out. A password
-    may contain any character: where the end of the host cannot be told all before the @ goes.
+    may contain any character: where the end of the host is unclear, all before the @ is removed.
     """
     match = _ADDRESS.match(address)
     if match is None:
@@ -198,7 +198,7 @@ def _stream_name(address: str) -> str:
 def _apart(located: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Yield locations with names that differ, capital letters not counted: a, a-2, a-3.
 
-    Results of a video or stream lie in a folder of its name, which no other name may reach into.
+    Results of a video or stream are in a folder of its name, which no other name may enter.
     """
     taken: set[str] = set()
     folders: set[str] = set()

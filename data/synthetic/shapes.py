@@ -1,4 +1,4 @@
-"""Outlines of the things in a scene, and how much of each pixel they cover."""
+"""Outlines of the objects in a scene, and their coverage of each pixel."""
 
 from typing import TypeAlias
 
@@ -64,7 +64,7 @@ DISTRACTOR_OUTLINES: dict[str, Outline] = {
         _polyline((0.1, -0.95), (-0.6, 0.1), (-0.05, 0.1), (-0.2, 0.95), (0.6, -0.2), (0.1, -0.2)),
     ),
 }
-"""Things of no class: what looks like an object but must not be found."""
+"""Distractors of no class: look like an object but must not be detected."""
 
 
 def place_outline(

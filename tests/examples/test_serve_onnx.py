@@ -124,7 +124,7 @@ def test_server_answers_with_json(folder: Path, address: str) -> None:
     assert_same(answer["detections"], expected(folder, "0.png"))
     assert post(address, b"no image") == (
         400,
-        {"error": "the body is not an image that can be read"},
+        {"error": "the body is not a readable image"},
     )
     assert post(address, b"")[0] == 400
 

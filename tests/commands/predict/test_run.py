@@ -226,7 +226,7 @@ def test_category_ids_come_from_a_coco_file_by_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no category 'c'"):
         read_category_ids(path, ("a", "c"))
     path.write_text("[]")
-    with pytest.raises(UserError, match="no COCO annotation file"):
+    with pytest.raises(UserError, match="not a COCO annotation file"):
         read_category_ids(path, ("a",))
     with pytest.raises(UserError, match="No such file"):
         read_category_ids(tmp_path / "b.json", ("a",))

@@ -173,15 +173,15 @@ ALIGNED = "assigner: {name: task_aligned}, objectness: null"
             "YOLOX, [nc, 16]",
             "assigner: {name: simota}, distribution: {gain: 1.5}",
             "loss.distribution",
-            "does not say box sides as distributions",
+            "does not predict box sides as distributions",
         ),
         (
             "Joint, [nc, exp]",
             f"{ALIGNED}, distribution: {{gain: 1.5}}",
             "loss.distribution",
-            "does not say box sides as distributions",
+            "does not predict box sides as distributions",
         ),
-        (JOINT, f"{ALIGNED}, l1: {{gain: 1.0}}", "loss.l1", "says box sides as distributions"),
+        (JOINT, f"{ALIGNED}, l1: {{gain: 1.0}}", "loss.l1", "predicts box sides as distributions"),
     ],
 )
 def test_on_an_anchor_free_head(

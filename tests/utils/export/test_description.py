@@ -47,7 +47,7 @@ def test_entries_of_others_are_not_read() -> None:
 
 
 def test_a_foreign_file_says_nothing() -> None:
-    with pytest.raises(UserError, match=r"x\.onnx was not written by export\.py"):
+    with pytest.raises(UserError, match=r"x\.onnx has no metadata of this program's export\.py"):
         read_description({"author": "somebody"}, source="x.onnx")
 
 

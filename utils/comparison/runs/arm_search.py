@@ -88,7 +88,7 @@ class ArmSearch:
         return found
 
     def _drawn(self, number: int) -> dict[str, float]:
-        """Sample outside the journal, so that after a kill a trial is in it entirely or not at all."""
+        """Sample outside the journal, so that after a kill it has whole trials only."""
         study = self._optuna.create_study(direction="maximize", sampler=self._sampler(number))
         complete = self._optuna.trial.TrialState.COMPLETE
         earlier = sorted(item for item in self._trials().items() if item[0] < number)
