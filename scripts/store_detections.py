@@ -1,4 +1,4 @@
-"""Train one small experiment with many seeds; keep what each finds in one file of the tests.
+"""Train one small experiment with many seeds; store their detections in one file for the tests.
 
     python scripts/store_detections.py --seeds 48
 
@@ -76,7 +76,7 @@ def planned_runs(folder: Path, seeds: int) -> list[PlannedRun]:
 
 
 def carry_out(run: PlannedRun) -> None:
-    """Train and judge a run, or go on with it; does nothing where it is done.
+    """Train and evaluate a run, or resume it; does nothing if it is done.
 
     Raises:
         UserError: a program ended in an error.
@@ -98,7 +98,7 @@ def pool_of(splits: Sequence[JudgedSplit]) -> DetectionPool:
 
 
 def about(seeds: int) -> dict[str, Any]:
-    """Return how the file came to be, without anything that only this machine knows."""
+    """Return the provenance of the file, without details of this machine."""
     loaded = load_experiment(EXPERIMENT, SETTINGS)
     data = loaded.experiment.data.model_copy(update={"path": ""})
     experiment = loaded.experiment.model_copy(update={"data": data})

@@ -293,7 +293,7 @@ def test_weights_that_answer_nan_are_told(
     save_weights(tmp_path / "w.safetensors", detector.state_dict(), metadata)
     with caplog.at_level(logging.WARNING):
         focaldet.load_detector(tmp_path / "w.safetensors")
-    assert "answers a grey image with NaN or infinity" in caplog.text
+    assert "gives NaN or infinity for a grey image" in caplog.text
 
 
 def test_sound_weights_are_taken_without_a_word(

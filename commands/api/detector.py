@@ -34,7 +34,7 @@ point in [0, 1]; Pillow."""
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One object: its class, how sure the network is (0 to 1), x1, y1, x2, y2 in pixels."""
+    """One object: class, score (0 to 1), and box x1, y1, x2, y2 in pixels."""
 
     class_name: str
     score: float
@@ -52,9 +52,10 @@ class Detections:
     labels: npt.NDArray[np.int64]
     """(K,): indices into `class_names`."""
     class_names: tuple[str, ...]
-    """All classes the detector knows."""
+    """Names of all classes."""
     category_ids: tuple[int, ...]
-    """What COCO files of the training call each class; the index where it had none."""
+    """Category id of each class in COCO files of the training data; the index where there are
+    none."""
     image_size: tuple[int, int]
     """(height, width) of the picture in pixels."""
     pixels: ImageArray = field(repr=False)
@@ -97,7 +98,7 @@ class Detections:
         return Image.fromarray(drawn)
 
     def _repr_png_(self) -> bytes:
-        """Show the picture with its boxes where a notebook cell ends in detections."""
+        """Show the picture with its boxes as the output of a notebook cell."""
         buffer = io.BytesIO()
         self.plot().save(buffer, "PNG")
         return buffer.getvalue()
@@ -173,14 +174,14 @@ class Detector:
     def __call__(
         self, pictures: Picture | list[Any] | tuple[Any, ...]
     ) -> Detections | list[Detections]:
-        """Return what is in one picture, or in each of a list or tuple of pictures.
+        """Detect the objects in one picture, or in each of a list or tuple of pictures.
 
         Pictures of a list that get the same network shape are computed together, which changes a
         result by no more than the rounding of float32.
 
         Raises:
             ImageError: a file cannot be read as an image.
-            UserError: pixels are in a form that is not understood.
+            UserError: pixels are in a form that is not supported.
         """
         if isinstance(pictures, list | tuple):
             return self._detect([as_rgb(picture) for picture in pictures])
@@ -230,17 +231,17 @@ def load_detector(  # noqa: PLR0913  flat keywords are what callers of an API wa
 
     Args:
         weights: a `Run` or its folder, .safetensors of a run, a released .pt, nothing in which is
-            executed, or a file of export.py (.onnx, .xml, .torchscript); one with NMS has
-            thresholds of its own, which these have to equal.
+            executed, or a file of export.py (.onnx, .xml, .torchscript); the thresholds of one with
+            NMS are fixed, and these have to equal them.
         score_threshold: only objects with a higher score, 0 to 1.
         iou_threshold: of two boxes of a class that overlap by more, the better one stays, 0 to 1.
         max_detections: most objects of one picture.
-        class_agnostic: boxes of different classes push each other out too.
+        class_agnostic: boxes of different classes suppress each other too.
         image_size: long side of the scaled picture in pixels; that of the training where None.
         device: auto, cpu, cuda, cuda:N or mps.
         batch_size: most pictures of a list that are computed together.
-        trust: run weights that are a program (.torchscript, or .xml with operations of its own),
-            which can do anything that you can; .safetensors, .pt and .onnx are data and need none.
+        trust: run weights that are a program (.torchscript, or .xml with custom operations), which
+            can do anything that you can; .safetensors, .pt and .onnx are data and do not need it.
 
     Raises:
         UserError, ConfigError: the file cannot be read, or a value is out of range.
@@ -266,7 +267,7 @@ def as_rgb(picture: Picture) -> ImageArray:
 
     Raises:
         ImageError: a file cannot be read as an image.
-        UserError: pixels are in a form that is not understood.
+        UserError: pixels are in a form that is not supported.
     """
     if isinstance(picture, str | Path):
         return read_image(picture)
@@ -302,7 +303,7 @@ def _from_array(pixels: npt.NDArray[Any]) -> ImageArray:
 def _from_tensor(pixels: Tensor) -> ImageArray:
     if pixels.layout != torch.strided or pixels.is_meta or pixels.is_quantized:
         raise UserError(
-            f"a tensor picture is dense and holds values, got {pixels.layout} on {pixels.device}"
+            f"a tensor picture is dense and has values, got {pixels.layout} on {pixels.device}"
         )
     pixels = pixels.detach().cpu()
     is_fraction = pixels.is_floating_point()

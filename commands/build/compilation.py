@@ -1,4 +1,4 @@
-"""What `train.compile` means for one training: nothing, a compiler, or a reason to refuse it."""
+"""Apply `train.compile` to a run: no compiler, a compiler, or a reason to refuse it."""
 
 import torch
 
@@ -15,8 +15,8 @@ def choose_compiler(
     """Return how the steps on `num_images` an epoch are compiled, None for not at all.
 
     The loss is compiled on CUDA, where its many small operators wait for each other; a CPU drops
-    what did not match and has less to do. Of several processes it exchanges counts, which no one
-    graph holds.
+    unmatched entries and has less to do. With several processes it exchanges counts, which one
+    graph cannot contain.
 
     Raises:
         UserError: this device, machine or training cannot or should not compile.
@@ -44,7 +44,7 @@ def choose_compiler(
 def _require_graphs(device: torch.device, ranks: Ranks) -> None:
     if device.type != "cuda":
         raise UserError(
-            f"train.compile=graphs records CUDA graphs and cannot on {device.type}; state "
+            f"train.compile=graphs records CUDA graphs and cannot on {device.type}; set "
             "train.compile=network or train.compile=off"
         )
     if ranks.size > 1:

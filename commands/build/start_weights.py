@@ -1,4 +1,4 @@
-"""The weights a training run starts with: taken where they fit, every decision written down."""
+"""Pretrained weights of a training run: loaded where they fit, every decision recorded."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def take_weights(loaded: LoadedExperiment, detector: Detector, split: Split) -> TransferReport:
-    """Fill `detector` from `model.weights`, which is set, and say what was taken.
+    """Load `model.weights`, which is set, into `detector` and log the result.
 
     Raises:
         ConfigError: nothing of the file fits, or there is no new tensor for `train.head_warmup`.

@@ -73,7 +73,7 @@ class EvaluateRun:
 
 @dataclass(frozen=True)
 class PowerQuestion:
-    """What can be found with how many seeds."""
+    """Power analysis: detectable differences by number of seeds."""
 
     sd: float
     margin: float

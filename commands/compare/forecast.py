@@ -1,4 +1,4 @@
-"""What a comparison will cost and can find, said before anything is trained."""
+"""Forecast of cost and power of a comparison, before training."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ MEASURED_STEPS = 4
 def forecast(
     design: LoadedDesign, runs: Sequence[PlannedRun], trials: Sequence[Path]
 ) -> Iterator[str]:
-    """Yield sentences on number of runs, what they can find, and their time.
+    """Yield sentences on the number of runs, their power, and their time.
 
     Args:
         design: the comparison.
@@ -85,7 +85,7 @@ def _silence() -> Iterator[None]:
 
 
 def power_sentences(design: Design, num_seeds: int) -> Iterator[str]:
-    """Yield what so many seeds can find under a design."""
+    """Yield sentences on the power of so many seeds under a design."""
     fewest = fewest_seeds(design.level, num_arms=design.num_arms, correction=design.correction)
     if num_seeds < 2:
         yield "with one seed every verdict is inconclusive: the noise between seeds is unknown"

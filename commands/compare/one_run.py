@@ -28,10 +28,10 @@ SPLITS: tuple[SplitName, ...] = ("val", "test")
 
 
 def evaluate_run(path: Path) -> None:
-    """Write what a finished run finds in both splits into its folder; the test split comes last.
+    """Write the detections of a finished run on both splits into its folder; the test split last.
 
-    The weights are the average of the last epoch: choosing the best epoch would be a search whose
-    luck differs from arm to arm.
+    The weights are the average of the last epoch: choosing the best epoch would be a search that
+    benefits noisy arms.
 
     Raises:
         UserError, ConfigError: the folder contains no finished run, or its data are gone.
@@ -61,7 +61,7 @@ def load_last(path: Path) -> LoadedDetector:
 
 
 def _facts(experiment: Experiment) -> dict[str, Any]:
-    """Return what the report says of the training data."""
+    """Return the facts on the training data for the report."""
     train = load_split(experiment.data, "train")
     statistics = label_statistics(train.records, len(train.class_names))
     fingerprints = {name: load_split(experiment.data, name).fingerprint[:12] for name in SPLITS}

@@ -1,4 +1,4 @@
-"""Gathers what the page of a comparison shows; how it looks is in `utils/report`."""
+"""Collects the content of a comparison's page; the layout is in `utils/report`."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Cuts a test split out of the validation split, where a data set has none.
 
-The rule looks at nothing but file names: an image belongs to the test split if the SHA-256 of its
-name, read as a number in [0, 1), lies below the stated share. So the same images are cut on every
-machine, and adding images moves none of the old ones.
+The rule depends only on file names: an image belongs to the test split if the SHA-256 of its name,
+read as a number in [0, 1), is below the share. So the same images are cut on every machine, and
+adding images moves none of the old ones.
 """
 
 import hashlib

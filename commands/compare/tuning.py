@@ -21,7 +21,7 @@ from utils.runtime.files.atomic import write_json
 TUNING_NAME = "tuning.json"
 JOURNAL_NAME = "trials.journal"
 CarryOut = Callable[[Sequence[PlannedRun]], object]
-"""Does runs; one that fails is left undone."""
+"""Executes runs; one that fails is skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """The trials of a design, before anyone knows what they will try."""
+    """The trials of a design, before their parameters are sampled."""
 
     design: LoadedDesign
     folder: Path
@@ -85,7 +85,7 @@ class Tuning:
 def chosen_settings(
     design: LoadedDesign, folder: Path, cut: Sequence[str], carry_out: CarryOut
 ) -> dict[str, Any]:
-    """Run all trials and return each arm's best settings; nothing where no tuning is asked for.
+    """Run all trials and return each arm's best settings; nothing without tuning.
 
     Raises:
         UserError: an arm has no trial that finished; the search library is not there.
@@ -141,7 +141,7 @@ def _search(
 
 
 def _entry(arm: str, trials: Sequence[Trial], folder: Path) -> dict[str, Any]:
-    """Return what tuning.json says of an arm.
+    """Return the entry of an arm in tuning.json.
 
     Raises:
         UserError: no trial finished.

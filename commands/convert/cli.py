@@ -70,7 +70,7 @@ def _add_options(parser: OneLineParser) -> None:
     parser.add_argument(
         "--link",
         action="store_true",
-        help="with --data: images become second names of the same files (hard links) instead of "
+        help="with --data: images become hard links to the same files instead of "
         "copies, where the file system can do that",
     )
     parser.add_argument(

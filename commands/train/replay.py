@@ -1,4 +1,4 @@
-"""A batch that was not finite, computed once more as it was."""
+"""Replay of a batch that was not finite."""
 
 import logging
 from pathlib import Path

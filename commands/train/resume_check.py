@@ -1,7 +1,6 @@
 """Training runs killed at random moments and resumed, compared with an uninterrupted one.
 
-Each training is a process of its own, as a person starts it; a kill is SIGKILL to it and its
-workers, after which nothing of ours runs.
+Each run is a process of its own, as on the command line; a kill is SIGKILL to it and its workers.
 """
 
 import logging
@@ -44,7 +43,7 @@ MAX_WRITES_AWAITED = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedRun:
-    """A training run that came to its end."""
+    """A finished training run."""
 
     digest: str
     """SHA-256 of the file with the best weights."""
@@ -69,11 +68,11 @@ class Process(Protocol):
 
 
 Launch = Callable[[list[str], Path], Process]
-"""Starts train.py with arguments; what it says is appended to a file."""
+"""Starts train.py with arguments; its output is appended to a file."""
 
 
 def launch_program(arguments: list[str], log: Path) -> Process:
-    """Start train.py as a person does."""
+    """Start train.py as on the command line."""
     with log.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, str(PROGRAM), *arguments],
@@ -84,7 +83,7 @@ def launch_program(arguments: list[str], log: Path) -> Process:
 
 
 class KillableTraining:
-    """One training in `folder`/x, started and resumed as often as it takes."""
+    """One run in `folder`/x, started and resumed until it ends."""
 
     def __init__(
         self, arguments: Sequence[str], folder: Path, launch: Launch = launch_program

@@ -204,7 +204,7 @@ def test_on_an_anchor_free_head(
         ),
         ("assigner: {name: task_aligned}", "loss.assigner.name", "takes heads without anchors"),
         ("l1: {gain: 1.0}", "loss.l1", "no inverse"),
-        ("distribution: {gain: 1.0}", "loss.distribution", "does not say"),
+        ("distribution: {gain: 1.0}", "loss.distribution", "does not predict"),
     ],
 )
 def test_on_an_anchor_head(faults: Faults, loss: str, key: str, message: str) -> None:

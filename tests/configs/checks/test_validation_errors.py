@@ -104,7 +104,7 @@ def test_an_unknown_key_names_the_nearest(faults: Faults, typo: str, meant: str 
         ("data: {path: images_here, train: x, class_names: [a, 3]}", 'data.class_names is ["a", 3] '
          "(experiment.yaml:1); must be a list of texts"),
         ("data: {path: images_here, train: x, class_names: [a, a]}", "data (experiment.yaml:1): "
-         "class_names holds 'a' more than once"),
+         "class_names contains 'a' more than once"),
         ("data: {path: images_here, class_names: [a], format: yolov8}", 'data.format is "yolov8" '
          "(experiment.yaml:1); must be one of yolo, coco, voc, labelme, "),
         ("data: {path: images_here, class_names: [a], train: x, first_pixel: 0}",
