@@ -26,10 +26,10 @@ from commands.predict.run import PredictionSummary, predict, read_category_ids
 from configs.errors import ConfigError
 from configs.reading.load import load_experiment
 from configs.reading.yaml_reader import read_yaml
-from data.formats.coco import NAMED_TWICE
+from data.formats.coco.reader import NAMED_TWICE
 from data.formats.rows import MAX_ROWS
 from data.formats.tools.parsing import read_numbers
-from data.formats.yolo import parse_rows
+from data.formats.yolo.reader import parse_rows
 from data.index_cache import CacheEntry, IndexCache
 from data.records.load import load_split
 from models.graph.rows import parse_graph

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from commands.build.predictor import Predictor
 from configs.reading.locate import best_weights
+from configs.reading.overrides import as_overrides
 from data.images.io import read_image, to_rgb
 from utils.metrics.rows import detection_rows
 from utils.report.drawing import draw_boxes
@@ -213,17 +214,16 @@ class Detector:
         )
 
 
-def load_detector(  # noqa: PLR0913  flat keywords are what callers of an API want
+def load_detector(
     weights: str | os.PathLike[str],
     *,
     score_threshold: float = 0.25,
     iou_threshold: float = 0.45,
     max_detections: int = 300,
-    class_agnostic: bool = False,
     image_size: int | None = None,
     device: str = "auto",
-    batch_size: int = 16,
     trust: bool = False,
+    **settings: Any,
 ) -> Detector:
     """Return the detector in a weights file.
 
@@ -236,26 +236,28 @@ def load_detector(  # noqa: PLR0913  flat keywords are what callers of an API wa
         score_threshold: only objects with a higher score, 0 to 1.
         iou_threshold: of two boxes of a class that overlap by more, the better one stays, 0 to 1.
         max_detections: most objects of one picture.
-        class_agnostic: boxes of different classes suppress each other too.
         image_size: long side of the scaled picture in pixels; that of the training where None.
         device: auto, cpu, cuda, cuda:N or mps.
-        batch_size: most pictures of a list that are computed together.
         trust: run weights that are a program (.torchscript, or .xml with custom operations), which
             can do anything that you can; .safetensors, .pt and .onnx are data and do not need it.
+        settings: less common ones of prediction: `class_agnostic=True`, boxes of different classes
+            suppress each other too; `batch_size=16`, most pictures of a list that are computed
+            together; others as in `train`, such as `eval={"multi_label": False}`.
 
     Raises:
         UserError, ConfigError: the file cannot be read, or a value is out of range.
     """
-    overrides = [
-        f"eval.score_threshold={score_threshold}",
-        f"eval.iou_threshold={iou_threshold}",
-        f"eval.max_detections={max_detections}",
-        f"eval.class_agnostic={str(class_agnostic).lower()}",
-        f"eval.batch_size={batch_size}",
-        f"train.device={device}",
-    ]
-    if image_size is not None:
-        overrides.append(f"train.image_size={image_size}")
+    named = {
+        "eval": {
+            "score_threshold": score_threshold,
+            "iou_threshold": iou_threshold,
+            "max_detections": max_detections,
+            "class_agnostic": settings.pop("class_agnostic", False),
+            "batch_size": settings.pop("batch_size", 16),
+        },
+        "train": {"device": device} | ({} if image_size is None else {"image_size": image_size}),
+    }
+    overrides = [*as_overrides(named), *as_overrides(settings)]
     if not isinstance(weights, str | os.PathLike):
         raise UserError(f"weights are the path of a file, got {type(weights).__name__}")
     compute_alone_after_fork()

@@ -4,7 +4,9 @@ The rules of YAML 1.2: `1e-3` is a number, `yes`, `no`, `on` and `off` are text.
 YAML: a key that occurs twice, a tag (`!name`) and a merge key (`<<`) are errors.
 """
 
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,6 @@ import yaml
 
 from configs.errors import ConfigError
 from configs.origins import KeyPath, display_name
-from configs.reading.text_file import read_text
 
 _PATTERNS = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -27,6 +28,9 @@ _PATTERNS = (
     ),
     ("null", r"~|null|Null|NULL|", "~nN\0"),
 )
+
+LARGEST_TEXT = 16 * 2**20
+"""Bytes of the largest YAML that is read."""
 
 MAX_VALUES = 200_000
 """A few aliases of aliases can stand for more values than fit into memory."""
@@ -167,6 +171,35 @@ class _Reader:
 
     def _at(self, line: int) -> str:
         return f"{self.name}:{line}: " if self.name else ""
+
+
+def read_text(path: Path) -> str:
+    """Return the UTF-8 text of a regular file.
+
+    This package imports nothing of ours, so it has a small reader of its own beside the one of
+    `utils/runtime/files/regular_file.py`.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is a pipe, a device or too large, has a name no file can have, or contains no
+            UTF-8; the text says which.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(file.fileno())
+        if stat.S_ISDIR(status.st_mode):
+            raise ValueError("Is a directory")
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is a pipe or a device, not a file")
+        if not status.st_size and os.path.realpath(path).startswith(("/proc/", "/sys/")):
+            raise ValueError("it is a view of the system, not a file")
+        if status.st_size > LARGEST_TEXT:
+            raise ValueError(f"it has {status.st_size / 2**20:,.0f} MiB, no YAML is so large")
+        data = file.read(status.st_size)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8 text") from None
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:

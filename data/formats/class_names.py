@@ -13,14 +13,14 @@ from configs.schema.data import (
     VocDataset,
     YoloDataset,
 )
-from data.formats.coco_categories import class_names_of
+from data.formats.coco.categories import class_names_of
 from data.formats.files import list_files, read_present, to_text
 from data.formats.sources import Sources, require_images, resolve_sources, stated_sources
 from data.formats.tool_reader import label_files
 from data.formats.tools import TOOLS
 from data.formats.tools.parsing import in_order, read_object
 from data.formats.voc import names_in_xml
-from data.formats.yolo_labels import label_folder
+from data.formats.yolo.labels import label_folder
 from utils.runtime.errors import UserError
 from utils.runtime.files.regular_file import LARGEST_ANNOTATIONS
 

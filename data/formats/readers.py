@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from configs.schema.data import CocoDataset, DatasetSettings, ToolDataset, VocDataset, YoloDataset
-from data.formats.coco import CocoReader
+from data.formats.coco.reader import CocoReader
 from data.formats.files import Reader
 from data.formats.tool_reader import ToolReader
 from data.formats.tools import TOOLS
 from data.formats.voc import VocReader
-from data.formats.yolo import YoloReader
+from data.formats.yolo.reader import YoloReader
 
 OpenReader = Callable[[Any, Any], Reader]
 """Maps the settings and the name of a split to its reader."""

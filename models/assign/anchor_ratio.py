@@ -6,7 +6,7 @@ Legend: T targets, A anchors per cell, H W cells of a level, M = 3 A T entries o
 import torch
 from torch import Tensor
 
-from models.assign.anchors import anchors_by_level
+from models.assign.assigner import anchors_by_level
 from utils.structures.batch import Targets
 from utils.structures.predictions import Assignment, LevelAssignment, Predictions
 

@@ -7,7 +7,7 @@ of a level, P anchor boxes of all levels.
 import torch
 from torch import Tensor
 
-from models.assign.anchors import anchors_by_level
+from models.assign.assigner import anchors_by_level
 from models.assign.cells import cell_entries
 from utils.structures.batch import Targets
 from utils.structures.predictions import Assignment, LevelAssignment, Predictions

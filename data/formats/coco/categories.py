@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
-from data.formats.coco_boxes import LARGEST_ID, to_id
+from data.formats.coco.boxes import LARGEST_ID, to_id
 from data.formats.label_report import Decision, decide
 from utils.runtime.errors import UserError
 from utils.runtime.printable import shortened

@@ -148,14 +148,26 @@ def _looks_like_corners(known: Iterable[tuple[Sequence[float], tuple[int, int]]]
 
 def _around_polygons(polygons: Sequence[Any]) -> Sequence[float] | None:
     parts = polygons if polygons and isinstance(polygons[0], list) else [polygons]
-    numbers = [
-        [to_number(value) for value in part] for part in parts if isinstance(part, list) and part
-    ]
-    if not numbers or any(None in part or len(part) < 6 or len(part) % 2 for part in numbers):
+    points: list[tuple[float, float]] = []
+    for part in parts:
+        if not isinstance(part, list) or not part:
+            continue
+        corners = _corners(part)
+        if corners is None:
+            return None
+        points += corners
+    if not points:
         return None
-    xs = [value for part in numbers for value in part[::2] if value is not None]
-    ys = [value for part in numbers for value in part[1::2] if value is not None]
+    xs, ys = zip(*points, strict=True)
     return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+
+
+def _corners(polygon: Sequence[Any]) -> list[tuple[float, float]] | None:
+    """Return the corners of [x, y, x, y, ...]; None unless it has three or more."""
+    numbers = [number for value in polygon if (number := to_number(value)) is not None]
+    if len(numbers) < len(polygon) or len(numbers) < 6 or len(numbers) % 2:
+        return None
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def _around_mask(mask: Mapping[str, Any]) -> Sequence[float] | None:

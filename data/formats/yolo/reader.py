@@ -3,7 +3,7 @@
 Coordinates are shares of the image as a viewer shows it, 0 to 1; nowhere else in the program are
 boxes normalised. A polygon becomes the box around it; of rows with keypoints, a confidence or a
 track id behind the box, the box is taken. Writing is in `yolo_writer.py`, the search for the files
-in `yolo_files.py`, further columns in `yolo_columns.py`.
+in `files.py`, further columns in `columns.py`.
 """
 
 import math
@@ -17,7 +17,7 @@ from configs.schema.data import YoloDataset
 from data.formats.files import SplitFiles, to_text, write_list
 from data.formats.label_report import decide
 from data.formats.rows import MAX_ROWS, NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit, to_float
-from data.formats.yolo_columns import (
+from data.formats.yolo.columns import (
     POLYGONS,
     WRONG_COLUMNS,
     Keypoints,
@@ -25,7 +25,7 @@ from data.formats.yolo_columns import (
     find_keypoints,
     reject,
 )
-from data.formats.yolo_files import find_yolo_files
+from data.formats.yolo.files import find_yolo_files
 from utils.runtime.errors import UserError
 from utils.structures.images import Record
 

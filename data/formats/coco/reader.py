@@ -1,7 +1,7 @@
 """COCO instances JSON: boxes `[x, y, width, height]` in pixels, categories mapped by name.
 
 Ids may start at 0, have gaps, be in any order or be written as texts. How boxes deviate is in
-`coco_boxes.py`, how categories become classes in `coco_categories.py`, writing in
+`boxes.py`, how categories become classes in `categories.py`, writing in
 `coco_writer.py`.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from configs.reading.stated_paths import FileIndex, find_stated
 from configs.schema.data import CocoDataset, CocoSplit
-from data.formats.coco_boxes import (
+from data.formats.coco.boxes import (
     LARGEST_ID,
     Layout,
     find_layout,
@@ -24,8 +24,8 @@ from data.formats.coco_boxes import (
     to_number,
     to_xyxy,
 )
-from data.formats.coco_categories import match_categories
-from data.formats.federated import MOST_ROWS, TOO_MANY, neutral_rows, states_checked
+from data.formats.coco.categories import match_categories
+from data.formats.coco.federated import MOST_ROWS, TOO_MANY, neutral_rows, states_checked
 from data.formats.files import SplitFiles, list_images, read_required, require_folder
 from data.formats.label_report import decide
 from data.formats.rows import NO_AREA, RawImage, RawRow, RawSplit

@@ -11,7 +11,7 @@ from configs.schema.data import YoloDataset
 from data.formats.files import SplitFiles, is_image_name, list_files, read_present, to_text
 from data.formats.label_report import Decision, decide
 from data.formats.sources import Sources, explain_no_images, require_images
-from data.formats.yolo_labels import files_in, label_folder, label_path, pair
+from data.formats.yolo.labels import files_in, label_folder, label_path, pair
 from utils.runtime.errors import UserError
 
 __all__ = ["find_yolo_files", "label_path"]
@@ -117,24 +117,12 @@ def _shared_labels(labels: Iterable[str]) -> list[Decision]:
 def _orphan_labels(
     images: Sequence[str], label_of: Mapping[str, str], sources: Sources
 ) -> tuple[tuple[Decision, int], ...]:
-    """Return the label files in the folders of this split's labels that belong to no image.
-
-    Images of other splits count too, so the folders are listed again.
-    """
-    known = set(images)
-    image_folders = {os.path.dirname(path) for path in images}
-    neighbours = (path for folder in image_folders for path in files_in(folder))
-    strangers = [path for path in neighbours if path not in known and is_image_name(path)]
-    unlabelled = [image for image in images if image not in label_of]
-    claimed = {*label_of.values(), *map(label_path, unlabelled), *map(label_path, strangers)}
-    claimed |= {os.path.splitext(path)[0] + ".txt" for path in (*known, *strangers)}
-    present = {path for folder in image_folders for path in files_in(label_folder(folder))}
-    present.update(sources.others)
-    for folder in sources.folders:
-        present.update(list_files(Path(label_folder(folder))))
+    """Return the label files in the folders of this split's labels that belong to no image."""
     orphans = sorted(
         path
-        for path in present - claimed - set(sources.lists)
+        for path in _label_folder_files(images, sources)
+        - _labels_of_images(images, label_of)
+        - set(sources.lists)
         if path.lower().endswith(".txt") and not _is_class_list(path)
     )
     counted = [(path, _count_rows(content)) for path, content in read_present(orphans).items()]
@@ -143,6 +131,28 @@ def _orphan_labels(
         for path, number in counted
         if number
     )
+
+
+def _labels_of_images(images: Sequence[str], label_of: Mapping[str, str]) -> set[str]:
+    """Return the label files of the split's images and of their neighbours in other splits."""
+    known = set(images)
+    neighbours = {path for folder in _folders(images) for path in files_in(folder)}
+    others = {path for path in neighbours - known if is_image_name(path)}
+    without = {path for path in images if path not in label_of}
+    beside = {os.path.splitext(path)[0] + ".txt" for path in known | others}
+    return {*label_of.values(), *map(label_path, without | others), *beside}
+
+
+def _label_folder_files(images: Sequence[str], sources: Sources) -> set[str]:
+    """Return all files in the label folders of the images, and the other files of the sources."""
+    files = {path for folder in _folders(images) for path in files_in(label_folder(folder))}
+    for folder in sources.folders:
+        files.update(list_files(Path(label_folder(folder))))
+    return files.union(sources.others)
+
+
+def _folders(images: Sequence[str]) -> set[str]:
+    return {os.path.dirname(path) for path in images}
 
 
 def _count_rows(content: bytes) -> int:

@@ -8,7 +8,7 @@ class are neither true nor false positives (Gupta et al., LVIS, CVPR 2019, secti
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from data.formats.coco_boxes import to_id
+from data.formats.coco.boxes import to_id
 from data.formats.rows import RawRow
 
 NOT_EXHAUSTIVE = "class is not exhaustively labelled in this image: neutral there"
