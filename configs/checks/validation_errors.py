@@ -17,7 +17,6 @@ from configs.schema.allowed import allowed, choices, shown
 from configs.schema.derived_words import with_numbers
 from configs.schema.keys import ROOT, Group, all_keys, dotted, nearest_key
 from configs.schema.known_words import hint_for
-from configs.schema.settings import Settings
 
 
 def check_keys(layer: Layer) -> list[str]:
@@ -123,14 +122,10 @@ def _locate(location: tuple[int | str, ...], layer: Layer) -> tuple[KeyPath, Gro
 
 def _field(group: Group, path: KeyPath, layer: Layer) -> FieldInfo:
     """Return the field of the chosen variant, else of the first one that has the key."""
-    variant = _variant(group, path[:-1], layer)
+    variant = group.variant(_value(layer, (*path[:-1], group.discriminator or "")))
     if variant is not None and path[-1] in variant.model_fields:
         return variant.model_fields[path[-1]]
     return group.fields(path[-1])[0]
-
-
-def _variant(group: Group, path: KeyPath, layer: Layer) -> type[Settings] | None:
-    return group.variant(_value(layer, (*path, group.discriminator or "")))
 
 
 def _value(layer: Layer, path: KeyPath) -> Any:

@@ -52,7 +52,8 @@ class Layers:
             return
         folder = document.path.parent.resolve()
         file = Source(display_name(document.path), folder, rank=source.rank, by_user=source.by_user)
-        layer = self._layer({"data": document.values}, file, _below_data(document))
+        lines = {("data", *path): line for path, line in document.lines.items()}
+        layer = self._layer({"data": document.values}, file, lines)
         self.notes += fill_missing(layer.values["data"], folder, file.name)
         layer.replaces_data = True
         self.layers.append(layer)
@@ -167,7 +168,3 @@ def _take_words(document: Document) -> None:
         if key in derivable_keys() and isinstance(word, str):
             with suppress(KeyError, TypeError):
                 put(document.values, key, word)
-
-
-def _below_data(document: Document) -> dict[KeyPath, int]:
-    return {("data", *path): line for path, line in document.lines.items()}

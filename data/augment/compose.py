@@ -26,7 +26,8 @@ def compose(layout: Layout, records: Sequence[Record], affine: Affine, image_siz
     matrix = affine.matrix(layout.side, image_size)
     placements = (place(tile, matrix, image_size) for tile in layout.tiles)
     seen = tuple((records[each.tile.index], each) for each in placements if each is not None)
-    before = _concatenate([canvas_boxes(each.tile, record) for record, each in seen])
+    boxes = (canvas_boxes(each.tile, record) for record, each in seen)
+    before = np.concatenate([np.zeros((0, 4), np.float32), *boxes])
     after = map_boxes(before, matrix).clip(0, image_size)
     keep = survivors(before, after, affine.zoom)
     labels = [record.labels for record, _ in seen]
@@ -50,7 +51,3 @@ def canvas_boxes(tile: Tile, record: Record) -> FloatArray:
     return boxes.clip(
         np.array([x1, y1, x1, y1], np.float32), np.array([x2, y2, x2, y2], np.float32)
     )
-
-
-def _concatenate(parts: list[FloatArray]) -> FloatArray:
-    return np.concatenate([np.zeros((0, 4), np.float32), *parts])

@@ -3,7 +3,6 @@
 Their detections are merged in `models/inference/merge_views.py`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil
@@ -99,10 +98,11 @@ class ViewPlan:
 
     def views(self, size: tuple[int, int]) -> list[View]:
         """Return the views of a picture of `size` = (height, width), the whole picture first."""
+        mirrorings = (False, True) if self.is_augmented else (False,)
         return [
             View(region=region, picture_size=size, framing=framing, is_mirrored=is_mirrored)
             for region in self._regions(size)
-            for framing, is_mirrored in product(self._framings(), self._mirrorings())
+            for framing, is_mirrored in product(self._framings(), mirrorings)
         ]
 
     def _regions(self, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
@@ -119,9 +119,6 @@ class ViewPlan:
         stride = self.framing.stride
         sides = [max(1, round(self.framing.image_size * s / stride)) * stride for s in SCALES]
         return [replace(self.framing, image_size=side) for side in dict.fromkeys(sides)]
-
-    def _mirrorings(self) -> Sequence[bool]:
-        return (False, True) if self.is_augmented else (False,)
 
 
 def tile_spans(length: int, tile: int, overlap: float) -> list[tuple[int, int]]:

@@ -208,7 +208,7 @@ def _apart(located: dict[str, str]) -> Iterator[tuple[str, str]]:
     numbers: Counter[str] = Counter()
     used: set[str] = set()
     for location, name in located.items():
-        chosen = name = _short_parts(name)
+        chosen = name = os.sep.join(_short(part) for part in name.split(os.sep))
         is_moving = location in moving
         while (
             _plain(chosen) in used
@@ -230,11 +230,6 @@ def _plain(name: str) -> str:
 def _parents(name: str) -> list[str]:
     parts = name.split(os.sep)
     return [os.sep.join(parts[:end]) for end in range(1, len(parts))]
-
-
-def _short_parts(name: str) -> str:
-    """Return a name whose parts leave room for the suffixes that results get."""
-    return os.sep.join(_short(part) for part in name.split(os.sep))
 
 
 def _short(part: str) -> str:

@@ -144,7 +144,7 @@ class DetectionEvaluator:
         per_class = match(self._truths, ranked, pairs, across_classes=False)
         across = match(self._truths, ranked, pairs, across_classes=True)
         confusion = confusion_matrix(self._truths, ranked, across, threshold=self._report_threshold)
-        stats = [_zero_if_absent(value) for value in coco.stats]
+        stats = [max(0.0, float(value)) for value in coco.stats]  # -1 where nothing exists
         return EvalResult(
             map50_95=stats[0],
             map50=stats[1],
@@ -283,7 +283,3 @@ def _class_point(
 
 def _known(value: float) -> float | None:
     return float(value) if value >= 0 else None
-
-
-def _zero_if_absent(value: float) -> float:
-    return max(0.0, float(value))

@@ -58,7 +58,7 @@ class StopRequest:
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                if _is_ignored_hangup(number):
+                if _is_hangup(number) and signal.getsignal(number) is signal.SIG_IGN:
                     continue
                 self._previous[number] = signal.signal(number, self._handle)
         if self._while_waiting:
@@ -96,7 +96,3 @@ class StopRequest:
 
 def _is_hangup(number: int) -> bool:
     return number == getattr(signal, "SIGHUP", None)
-
-
-def _is_ignored_hangup(number: int) -> bool:
-    return _is_hangup(number) and signal.getsignal(number) is signal.SIG_IGN

@@ -105,7 +105,8 @@ def _found(design: Design, draws: Floats, effect: float) -> Booleans:
     low = deltas.mean(axis=1) - _half(deltas, (1.0 + design.level) / 2)
     significant = low > 0
     if deltas.shape[1] <= _MOST_EXACT:
-        significant &= _sign_flips(deltas) * _arms(design) < 1.0 - design.level
+        arms = design.num_arms if design.correction == "holm" else 1
+        significant &= _sign_flips(deltas) * arms < 1.0 - design.level
     return np.asarray(significant, np.bool_)
 
 
@@ -115,10 +116,6 @@ def _sign_flips(deltas: Floats) -> Floats:
     patterns = sign_patterns(num_seeds)[: 2 ** (num_seeds - 1)]
     flipped = np.abs(deltas @ patterns.T)
     return np.asarray((flipped >= np.abs(deltas.sum(axis=1))[:, None] * (1 - 1e-12)).mean(axis=1))
-
-
-def _arms(design: Design) -> int:
-    return design.num_arms if design.correction == "holm" else 1
 
 
 def _equivalent(design: Design, draws: Floats) -> Booleans:
