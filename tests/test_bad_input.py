@@ -50,7 +50,7 @@ def refuse(done: subprocess.CompletedProcess[str], *words: str) -> None:
         ("train.device=cuda:9", ("train.device",)),
         ("augment.custom=[my_ops.blur]", ("augment.custom: my_ops.blur", "no module my_ops")),
         ("augment.custom=[os.path]", ("augment.custom: os.path is a module",)),
-        ("augment.custom=[a.b, a.b]", ("augment", "custom holds a.b more than once")),
+        ("augment.custom=[a.b, a.b]", ("augment", "custom contains a.b more than once")),
     ],
 )
 def test_settings(setting: str, words: tuple[str, ...], tmp_path: Path) -> None:
