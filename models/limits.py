@@ -1,6 +1,7 @@
 """How large a network description may be, checked before anything is built from it.
 
-A few bytes can ask for a billion blocks. The limits are several times what published networks need.
+A few bytes can describe a billion blocks. The limits are several times what published networks
+need.
 """
 
 from typing import Any

@@ -52,7 +52,7 @@ class DatasetSettings(Settings):
 
     class_names: tuple[str, ...] = ()
     """Names of the classes, in order of class index. A mapping index: name is accepted too. Empty
-    takes those that the data set's own files state."""
+    takes those of the data set's own files."""
 
     max_rejected: float = Field(default=0.01, ge=0, le=1)
     """Share of label rows, 0 to 1, that may be unusable before training refuses to start; every

@@ -49,7 +49,7 @@ class RuntimeDetector(Protocol):
 class Inference:
     """A detector in evaluation mode with its postprocessing.
 
-    Runs in float32 whatever precision the training used, so that training, val.py and export
+    Runs in float32 at any precision of the training, so that training, val.py and export
     evaluate the same function. Scores are those of the detector's score map where it has one;
     thresholds are compared with the scores before that.
     """
