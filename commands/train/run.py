@@ -47,7 +47,6 @@ from utils.engine.hook import Hook
 from utils.engine.learner import Learner
 from utils.engine.run import TrainingSummary
 from utils.engine.trainer import Trainer
-from utils.metrics.results_json import results_json
 from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import write_json
@@ -58,7 +57,7 @@ from utils.runtime.machine.thread_trials import FixedThreads, ThreadTrials, thre
 from utils.runtime.machine.threads import available_cores, set_threads
 from utils.runtime.printable import shortened
 from utils.runtime.seeding import seed_process, set_deterministic
-from utils.structures.results import EvalResult
+from utils.structures.results import EvalResult, results_json
 
 logger = logging.getLogger(__name__)
 

@@ -86,3 +86,26 @@ class EvalResult:
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries, lists and numbers."""
         return asdict(self)
+
+
+def results_json(
+    result: EvalResult,
+    *,
+    epochs: int | None,
+    images_per_second: float | None,
+    config_hash: str | None,
+) -> dict[str, Any]:
+    """Return the content of results.json, which training and val.py write alike.
+
+    Args:
+        result: metrics of the evaluated weights.
+        epochs: epochs the weights were trained for; None where unknown.
+        images_per_second: training images for a training run, evaluated images for val.py.
+        config_hash: hash of the resolved configuration; None where there is none.
+    """
+    return {
+        **result.to_json(),
+        "epochs": epochs,
+        "images_per_second": images_per_second,
+        "config_hash": config_hash,
+    }
