@@ -40,7 +40,7 @@ from utils.runtime.machine.threads import set_threads
 
 logger = logging.getLogger(__name__)
 
-TRAINING_KEYS = ("config", "config_hash", "epoch")
+TRAINING_KEYS = ("config", "config_hash", "epoch", "converted_from")
 """Metadata of the weights repeated in the file, so that val.py treats both alike."""
 UNUSED_KEYS = ("train.device", "eval.batch_size")
 """Settings of prediction without effect here: an export is made and checked on the CPU."""

@@ -21,6 +21,7 @@ WITHOUT_INFLUENCE = (
     "augment.device",
     "data.cache",
     "eval.batch_size",
+    "eval.before_training",
     "model.graph",
 )
 """Keys without influence on the result; of the graph its content counts, not its name."""

@@ -16,7 +16,10 @@ class Hook(Protocol):
     """
 
     def before_training(self, run: Run) -> None:
-        """Called before the first batch; a resumed run is where it was saved."""
+        """Called before the first batch; a resumed run is where it was saved.
+
+        If the initial weights were evaluated, `run.metrics` has the results, as epoch 0.
+        """
         return
 
     def after_step(self, run: Run, losses: LossTerms) -> None:

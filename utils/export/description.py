@@ -93,6 +93,10 @@ class Description:
         }
 
 
+class UndescribedFileError(UserError):
+    """An exported file without metadata, written by another program."""
+
+
 def read_description(properties: Mapping[str, str], *, source: str) -> Description:
     """Return the description stored in a file.
 
@@ -104,7 +108,7 @@ def read_description(properties: Mapping[str, str], *, source: str) -> Descripti
         UserError: entries are missing or damaged, or of a newer version of this program.
     """
     if "focaldet_format" not in properties:
-        raise UserError(f"{source} has no metadata of this program's export.py")
+        raise UndescribedFileError(f"{source} has no metadata of this program's export.py")
     try:
         version = int(properties["focaldet_format"])
         if version != FORMAT_VERSION:
