@@ -36,7 +36,8 @@ class DistanceDecoder(BoxFirst):
     """Boxes by the distances of their sides from a point of the cell: left, top, right, bottom.
 
     A distance is in cells: exp(q), cut at 1000; q itself with `is_linear`, where sides that would
-    cross coincide; with `bins` the mean sum_k k softmax(q)_k of a distribution over 0 to bins - 1 (Li et al. 2020, arXiv 2006.04388).
+    cross coincide; with `bins` the mean sum_k k softmax(q)_k of a distribution over 0 to bins - 1
+    (Li et al. 2020, arXiv 2006.04388).
 
     offset: where in its cell the point lies, 0 (top left) to 1.
     """
