@@ -45,10 +45,11 @@ LEGACY_INPUT = (
     "of the stem); folded into the first convolution, exact but for the border"
 )
 NORMAL_VARIANCE = 50.0
-"""Median of variance over squared weights in the stem, below which pixels were normalised: their
-variance is about 1 then, and several thousand where they run to 255."""
+"""Median of variance over squared weights in the stem, below which pixels were normalised: in
+published nano, on photographs, it is 8,200 with pixels to 255, which would be 2.4 of normalised
+ones."""
 LEAST_SPREAD = 10.0
-"""Largest over smallest of these quotients in weights that have learned from images at all."""
+"""Largest over smallest of these quotients in weights that have learned from images; 71 there."""
 
 
 def recognises(tensors: Mapping[str, Tensor]) -> bool:
