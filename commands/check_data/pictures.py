@@ -67,7 +67,7 @@ def _images_of_labels(splits: Sequence[Split]) -> dict[tuple[str, str], str]:
 
 
 def _in_turn(group: Sequence[Finding]) -> list[tuple[str, Place]]:
-    """Return split and place of all that there is to see, the first of each finding first."""
+    """Return split and place of all pictures, the first of each finding first."""
     columns = zip_longest(
         *([(finding.split, place) for place in finding.places[:PICTURES]] for finding in group)
     )
@@ -104,7 +104,7 @@ def _place_picture(path: str, place: Place, records: RecordOf, names: Sequence[s
 
 
 def _marked(image: Picture, place: Place, scale: float) -> Picture:
-    """Mark the boxes of a finding; a small one gets a ring that cannot be overlooked."""
+    """Mark the boxes of a finding; a small one gets a ring."""
     canvas = image.copy()
     for box in place.boxes:
         x1, y1, x2, y2 = (round(corner * scale) for corner in box)

@@ -1,4 +1,4 @@
-"""What every run does beside its training, beyond what a user brings."""
+"""The built-in hooks of a run, and the user's."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -25,7 +25,7 @@ def training_hooks(
     own: Sequence[Hook],
     page: Hook,
 ) -> tuple[Hook, ...]:
-    """Return the hooks of a training in the order in which they are called.
+    """Return the hooks of a training run in the order in which they are called.
 
     Early stopping comes before whoever says how long the training still takes, the user's `own`
     hooks before the loggers that write what they add to `run.extras`, the page behind the table
@@ -48,7 +48,7 @@ def training_hooks(
 def budget_log(
     experiment: Experiment, criterion: DetectionCriterion, folder: RunFolder, *, batches: int
 ) -> LossBudgetLog | None:
-    """Return what measures where the loss comes from; None if `loss.budget_interval` is 0.
+    """Return the hook of the loss budget; None if `loss.budget_interval` is 0.
 
     `batches` is the number of them in an epoch.
     """

@@ -214,7 +214,7 @@ def _start_ap(history: History) -> float | None:
 
 
 def loss_names(settings: LossSettings) -> dict[str, str]:
-    """Return what the report calls the loss of each branch of the head."""
+    """Return the names of the losses of all branches for the report."""
     return {name: _loss_name(loss) for name, loss in settings.branches.items()}
 
 
@@ -325,7 +325,7 @@ def _pictures(
 
 
 def _spread(records: tuple[Record, ...], count: int) -> list[Record]:
-    """Return up to `count` records at even distances, so that no picture is chosen by eye."""
+    """Return up to `count` records at even distances, so that no picture is hand-picked."""
     step = max(1, len(records) // count)
     return list(records[::step][:count])
 

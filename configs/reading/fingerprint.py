@@ -1,4 +1,4 @@
-"""The identity of a configuration: equal where the result must be equal."""
+"""Hash of a configuration: equal where the result must be equal."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ WITHOUT_INFLUENCE = (
     "model.graph",
     "model.name",
 )
-"""Keys that say where and how fast, not what; of the graph its content counts, not its name."""
+"""Keys without influence on the result; of the graph its content counts, not its name."""
 
 
 def fingerprint(
