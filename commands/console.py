@@ -21,7 +21,7 @@ PROGRAMS = {
     "check": ("check_data", "check a data set before it costs an epoch"),
     "convert": ("convert", "rewrite weights or data in another format"),
     "runs": ("list_runs", "list runs, show one, compare two"),
-    "calibrate": ("calibrate", "make scores say how often they are right"),
+    "calibrate": ("calibrate", "calibrate scores so that they equal precision"),
 }
 """Word -> module of the program and what it does."""
 

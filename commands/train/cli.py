@@ -11,7 +11,7 @@ from configs.reading.recipe import choose_recipe, names_data
 
 @dataclass(frozen=True)
 class TrainCommand:
-    """What train.py was asked to do; `cfg`, `resume`, `replay` or `verify_resume` is stated."""
+    """The command line of train.py, parsed; `cfg`, `resume`, `replay` or `verify_resume` is set."""
 
     cfg: Path | None
     overrides: tuple[str, ...]
@@ -20,9 +20,9 @@ class TrainCommand:
     verify_resume: bool = False
     replay: Path | None = None
     write_yaml: Path | None = None
-    """Where to write the data YAML that says what data=FOLDER was taken for."""
+    """Where to write the data YAML of the recognised data=FOLDER."""
     accept_data: bool = False
-    """Go on with a training though its data changed."""
+    """Resume a training run even if its data changed."""
 
 
 def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
@@ -72,7 +72,7 @@ def _make_parser() -> CommandParser:
     parser.add_argument(
         "--accept-data",
         action="store_true",
-        help="with --resume: go on although the data are not those the training began with",
+        help="with --resume: continue although the data are not those the training began with",
     )
     parser.add_argument(
         "--open-report", action="store_true", help="show the report in a browser at the end"

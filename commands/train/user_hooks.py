@@ -1,4 +1,4 @@
-"""The hooks that a user named in the configuration, imported because they are named there."""
+"""Hooks of the user, imported by their names in the configuration."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,7 +36,7 @@ def _hook_class(name: str) -> type[Any]:
     kind = load_named_object(name, KEY)
     if not isinstance(kind, type) or not any(hasattr(kind, moment) for moment in MOMENTS):
         raise UserError(
-            f"{KEY}: {name} is no hook: it must be a class with at least one of the methods "
+            f"{KEY}: {name} is not a hook: it must be a class with at least one of the methods "
             f"{', '.join(MOMENTS)}"
         )
     return kind
@@ -45,6 +45,6 @@ def _hook_class(name: str) -> type[Any]:
 def _built(name: str, kind: type[Any], values: dict[str, Any]) -> Hook:
     try:
         hook: Hook = kind(**values)
-    except Exception as error:  # whatever the user's program does
+    except Exception as error:  # anything the user's code raises
         raise user_code_error(KEY, name, "cannot be built", error) from error
     return hook

@@ -20,7 +20,7 @@ class RunSettings(Settings):
     """Where results go."""
 
     folder: str = "runs"
-    """Folder that holds the run folders, relative to the working directory."""
+    """Folder that contains the run folders, relative to the working directory."""
 
     name: str | None = Field(default=None, pattern=r"^[\w.-]+$")
     """Name of the run's folder, of letters, digits, _ . and -; null names it after the
@@ -57,7 +57,7 @@ class Experiment(Settings):
     """Where results go."""
 
     hooks: tuple[str | dict[str, Any], ...] = ()
-    """Classes of your own that are called beside the training, [my_package.MyHook] or
+    """Hook classes of your own that are called during training, [my_package.MyHook] or
     [{name: my_package.MyHook, key: value}] with arguments; imported from the working directory or
     what is installed."""
 

@@ -36,8 +36,8 @@ class DistanceDecoder(BoxFirst):
     """Boxes by the distances of their sides from a point of the cell: left, top, right, bottom.
 
     A distance is in cells: exp(q), cut at 1000; q itself with `is_linear`, where sides that would
-    lie the wrong way round lie upon each other; with `bins` the mean
-    sum_k k softmax(q)_k of a distribution over 0 to bins - 1 (Li et al. 2020, arXiv 2006.04388).
+    cross coincide; with `bins` the mean sum_k k softmax(q)_k of a distribution over 0 to bins - 1
+    (Li et al. 2020, arXiv 2006.04388).
 
     offset: where in its cell the point lies, 0 (top left) to 1.
     """
@@ -81,7 +81,7 @@ class DistanceDecoder(BoxFirst):
 def distance_decoder(coding: Coding, *, offset: float = 0.5) -> DistanceDecoder:
     """Return the decoder of plain distances (exp, linear) or of distributions of so many bins.
 
-    `offset` is where in its cell the point lies that distances count from.
+    `offset` is the position in its cell of the point that distances count from.
 
     Raises:
         ValueError: it is none of these.
@@ -135,7 +135,7 @@ class DistanceHead(DetectionHead):
 
     @torch.no_grad()
     def init_weights(self, priors: Priors, strides: Sequence[int]) -> None:
-        """Draw the weights by torch's default; scores start at the share of cells that hold an
+        """Draw the weights by torch's default; scores start at the share of cells that contain an
         object of their class, plain distances at 2 cells.
 
         Raises:

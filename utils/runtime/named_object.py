@@ -1,4 +1,4 @@
-"""Import what a setting names: code of the user, run only because the user named it."""
+"""Import an object of the user's code by the dotted name in a setting."""
 
 import importlib
 import os
@@ -16,14 +16,14 @@ def load_named_object(name: str, key: str) -> Any:
 
     Args:
         name: module and attribute.
-        key: the setting that holds the name, for messages.
+        key: the setting that contains the name, for messages.
 
     Raises:
         UserError: there is no such module or attribute, or importing it fails.
     """
     module_name, _, attribute = name.rpartition(".")
     if not module_name or not all(part.isidentifier() for part in name.split(".")):
-        raise UserError(f"{key}: {name!r} is no dotted name such as my_package.MyClass")
+        raise UserError(f"{key}: {name!r} is not a dotted name such as my_package.MyClass")
     here = os.getcwd()
     if here not in sys.path:
         sys.path.append(here)
@@ -36,7 +36,7 @@ def load_named_object(name: str, key: str) -> Any:
             f"{key}: {name}: there is no module {error.name}; it must be installed, on PYTHONPATH "
             f"or in the working directory {here}"
         ) from error
-    except Exception as error:  # whatever the user's program does at import
+    except Exception as error:  # anything the user's code raises at import
         raise user_code_error(key, name, "cannot be imported", error) from error
     if not hasattr(module, attribute):
         close = get_close_matches(attribute, dir(module), n=1)
@@ -46,6 +46,6 @@ def load_named_object(name: str, key: str) -> Any:
 
 
 def user_code_error(key: str, name: str, what: str, error: Exception) -> UserError:
-    """Return one line on an error in the user's code: which setting and name, and what it did."""
+    """Return a one-line message for an error in the user's code, with setting and name."""
     text = " ".join(str(error).split())
     return UserError(f"{key}: {name} {what}: {type(error).__name__}: {text}")

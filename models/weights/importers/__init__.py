@@ -35,7 +35,7 @@ def import_weights(
     """Return the weights of another project as ours, None where no project here is recognised.
 
     Args:
-        tensors: entries of any shape by name, as a file holds them.
+        tensors: entries of any shape by name, as a file contains them.
         class_names: classes that the file names, None where it names none.
         coco_names: names to be given where it names none and has as many rows.
 

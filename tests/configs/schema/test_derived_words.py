@@ -14,6 +14,7 @@ Faults = Callable[..., list[str]]
 def test_the_keys_that_take_words() -> None:
     assert set(derivable_keys()) == {
         "train.epochs",
+        "train.image_size",
         "train.nominal_batch",
         "train.optimizer.lr",
         "train.warmup.bias_lr",

@@ -1,4 +1,4 @@
-"""What a person sees of a training: a bar over the batches, and a line per epoch."""
+"""Console output of a training run: a progress bar over the batches, and a line per epoch."""
 
 import logging
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class Console(Hook):
-    """Draws the bar where there is a terminal, and logs each epoch's numbers."""
+    """Shows a progress bar on a terminal, and logs each epoch's metrics."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -52,7 +52,7 @@ class Console(Hook):
             self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(run.batch - self._bar.n)
         if run.batch == run.batches_per_epoch:
-            self._close_bar()  # the evaluation has a bar of its own
+            self._close_bar()  # the evaluation shows its own bar
 
     def after_epoch(self, run: Run) -> None:
         """Log the line of the epoch and show the bar of the next one."""
@@ -96,12 +96,12 @@ class Console(Hook):
 
 
 def batch_text(losses: Mapping[str, float], *, lr: float, speed: float) -> str:
-    """Return the losses so far, learning rate and images per second, to stand beside a bar."""
+    """Return the losses so far, learning rate and images per second, shown beside the bar."""
     return f"{' '.join(_term_texts(losses))} lr {lr:.2g} {speed:.0f} img/s"
 
 
 def epoch_text(row: Row, *, epochs: int, is_best: bool, remaining_s: float) -> str:
-    """Return the line that stays of an epoch, from its row of metrics.csv."""
+    """Return the log line of an epoch, from its row of metrics.csv."""
     parts = [
         f"epoch {row['epoch']}/{epochs}",
         *_term_texts({name: row[name] for name in term_columns(row)}),

@@ -1,4 +1,4 @@
-"""The numbers of every epoch for TensorBoard."""
+"""TensorBoard events of every epoch."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +37,7 @@ class TensorBoard(Hook):
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter  # slow, and only here
 
-            # What an interrupted run wrote beyond its checkpoint is overwritten.
+            # Events that an interrupted run wrote after its checkpoint are overwritten.
             self._writer = SummaryWriter(str(self._folder), purge_step=run.epoch)
         for name, value in {**run.metrics, **run.extras}.items():
             if value is not None and name != "epoch":

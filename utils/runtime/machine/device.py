@@ -1,4 +1,4 @@
-"""Which device computes, and what it can do."""
+"""The compute device and its abilities."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 def choose_device(name: str, process: int = 0) -> torch.device:
     """Return the device called `name`: auto (CUDA where there is one, else CPU), cpu, cuda, cuda:N
-    or mps; without a number, the CUDA device of that process of a training on this machine.
+    or mps; without a number, the CUDA device of that process of a training run on this machine.
 
     Raises:
         UserError: this machine has no such device, or torch was built without it.
@@ -37,7 +37,7 @@ def _cuda_index(name: str, index: int) -> int:
     if index >= count:
         raise UserError(
             f"train.device={name}: there are {count} CUDA devices, cuda:0 and up, and number "
-            f"{index} was asked for; start as many processes as there are devices"
+            f"{index} was requested; start as many processes as there are devices"
         )
     return index
 
