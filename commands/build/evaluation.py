@@ -14,6 +14,7 @@ from utils.engine.evaluation import evaluate
 from utils.metrics.evaluator import DetectionEvaluator
 from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.machine.device import choose_device
+from utils.runtime.machine.threads import loader_workers
 from utils.structures.results import EvalResult
 
 
@@ -51,7 +52,9 @@ class SplitEvaluation:
             image_size=experiment.train.image_size,
             stride=stride,
             settings=experiment.eval,
-            workers=experiment.train.workers,
+            workers=loader_workers(
+                experiment.train.workers, device.type, processes=ranks.local_size
+            ),
             pin_memory=device.type == "cuda",
             cache=cache,
             ranks=ranks,

@@ -30,6 +30,7 @@ from models.losses.criterion.gradient_size import gradient_sizes
 from utils.engine.learner import Learner
 from utils.runtime.errors import UserError
 from utils.structures.batch import Batch
+from utils.structures.exact import move
 
 logger = logging.getLogger(__name__)
 
@@ -74,12 +75,12 @@ def match_scales(
     batches = build(experiment)
     learner = Learner(
         deepcopy(detector),
-        baseline.to(device),
+        move(baseline, device),
         experiment.train,
         batches_per_epoch=len(batches),
         device=device,
     )
-    criteria = (baseline, candidate.to(device))
+    criteria = (baseline, move(candidate, device))
     at_start = _ratios(learner, criteria, fixed)
     iterations = _warm_up(learner, batches, epochs=experiment.train.epochs)
     after = _ratios(learner, criteria, fixed)

@@ -33,7 +33,7 @@ from utils.runtime.files.regular_file import LARGEST_FILE, UnreadableFileError
 from utils.runtime.files.run_folder import claim_run_folder
 from utils.runtime.files.targets import require_target
 from utils.runtime.interrupt import StopRequest, StopWaiting
-from utils.runtime.machine.threads import available_cores, set_threads
+from utils.runtime.machine.threads import available_cores, loader_workers, set_threads
 from utils.runtime.printable import printable, shortened
 from utils.runtime.progress import progress_bar
 from utils.structures.results import Detections
@@ -106,7 +106,10 @@ def predict(command: PredictCommand) -> PredictionSummary:
         sources=find_sources(command.sources),
         framing=predictor.framing,
         batch_size=predictor.batch_size,
-        threads=max(1, min(experiment.train.workers, available_cores())),
+        threads=max(
+            1,
+            min(loader_workers(experiment.train.workers, predictor.device.type), available_cores()),
+        ),
     )
     # As many as val.py takes: another number may change the last bit of a score.
     set_threads(experiment.train.threads)

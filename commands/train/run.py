@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import cv2
 import torch
 
+from commands.build.batch_size import choose_batch_size
 from commands.build.compilation import choose_compiler
 from commands.build.criterion import build_training_criterion
 from commands.build.derived_recipe import derive_recipe
@@ -19,6 +20,7 @@ from commands.build.detector import (
 )
 from commands.build.evaluation import build_evaluation
 from commands.build.start_weights import write_weights_report
+from commands.train.banner import banner
 from commands.train.data_witness import require_same_data, write_data
 from commands.train.hooks import budget_log, training_hooks
 from commands.train.pairing import PAIRING_NAME, HashedBatches
@@ -92,6 +94,7 @@ def train(
     set_deterministic(settings.deterministic)
     with ranks.main_first("reading labels"):
         splits = _load_splits(loaded)
+    loaded = choose_batch_size(loaded, splits[0], device, ranks)
     loaded = derive_recipe(loaded, splits[0], processes=ranks.size)
     settings = loaded.experiment.train
     compiler = choose_compiler(settings, device, ranks, num_images=len(splits[0].records))
@@ -183,6 +186,15 @@ class _Training:
             path=folder.path / PAIRING_NAME,
             total=settings.epochs * len(self._batches),
         )
+        for line in banner(
+            detector,
+            settings,
+            device,
+            ranks,
+            network=start.loaded.graph_path.stem,
+            images=(len(split.records), len(val_records)),
+        ):
+            logger.info("%s", line)
         self._trainer = self._build_trainer(start, split, criterion)
         if not is_begun:
             self._witness.write_weights(detector)

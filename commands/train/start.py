@@ -15,6 +15,7 @@ from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment, load_experiment
 from utils.runtime.command import USER_ERROR_CODE
 from utils.runtime.errors import UserError
+from utils.runtime.machine.device_names import require_one_process_a_device
 from utils.runtime.machine.threads import prepare_environment
 from utils.runtime.progress import is_silent_process
 
@@ -33,6 +34,7 @@ def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunF
     for note in loaded.notes:
         logging.info(note)
     prepare_environment()
+    require_one_process_a_device(loaded.experiment.train.device)
     loaded = look_at_data(loaded, command)
     if command.write_yaml is not None:
         return None

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import torch
-
 from utils.checkpoint.state import save_state
 from utils.engine.diagnosis import Explanation, explain_stop
 from utils.engine.hook import Hook
@@ -26,6 +24,7 @@ from utils.engine.run import Best, Run, TrainingStopped, TrainingSummary
 from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.files.run_folder import RunFolder
 from utils.runtime.interrupt import StopRequest, StopWaiting
+from utils.runtime.machine.memory import is_out_of_memory
 from utils.runtime.machine.thread_trials import FixedThreads
 from utils.structures.metrics_columns import FROM_EVALUATION
 from utils.structures.results import EvalResult
@@ -88,7 +87,9 @@ class Trainer:
         except NotFiniteError as error:
             place = run.epochs_done, run.batch if error.batch is None else error.batch
             raise explain_stop(error, self.learner, self.batches, self.folder, place) from error
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             raise too_little_memory(self.learner.device, run.settings) from error
         return self._summary()
 
