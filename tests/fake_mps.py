@@ -25,7 +25,7 @@ class MpsTensor(Tensor):
     inner: Tensor
 
     @staticmethod
-    def __new__(cls, inner: Tensor) -> "MpsTensor":
+    def __new__(cls: "type[MpsTensor]", inner: Tensor) -> "MpsTensor":
         require_no_float64(inner)
         made = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
             cls,
@@ -121,4 +121,3 @@ def apple_gpu() -> Iterator[torch.device]:
             yield MPS
     finally:
         torch.__future__.set_swap_module_params_on_conversion(before)
-

@@ -103,6 +103,7 @@ def measured_fit(probe: Probe, free: int, largest: int) -> Fit:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
+            largest = number - 1
             break
         sizes.append(number)
         taken.append(used)
@@ -138,8 +139,6 @@ def estimated_fit(side: int, free: int, largest: int) -> Fit:
 
 def _fitting(sizes: list[int], taken: list[int], usable: float) -> int:
     """Return how many images `usable` bytes hold by the last two measurements."""
-    if taken[-1] > usable:
-        return sizes[-2] if len(sizes) > 1 else 0
     if len(sizes) == 1:
         return math.floor(sizes[0] * usable / max(taken[0], 1))
     each = (taken[-1] - taken[-2]) / (sizes[-1] - sizes[-2])

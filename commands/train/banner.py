@@ -48,7 +48,7 @@ def banner(
     parameters = sum(parameter.numel() for parameter in detector.parameters())
     gflop = forward_flops(detector, settings.image_size) / 1e9
     yield (
-        f"network: {network}, {parameters / 1e6:.2f} million parameters, {gflop:.1f} GFLOP for an "
+        f"network: {network}, {parameters / 1e6:.2f} million parameters, {gflop:.3g} GFLOP for an "
         f"image of {settings.image_size} px"
     )
     train, val = images
