@@ -16,7 +16,7 @@ from utils.runtime.errors import UserError
 from utils.runtime.files.json_file import read_json_object
 from utils.runtime.files.run_folder import RunFolder, open_run_folder
 
-COLUMNS = ("name", "state", "data", "model", "AP", "AP50", "epochs", "started")
+COLUMNS = ("name", "state", "data", "model", "AP", "AP50", "epochs", "started", "tags")
 NOT_COMPARED = (("run",), ("derived",), ("resolved",))
 """Settings that differ from run to run without meaning."""
 
@@ -36,6 +36,8 @@ class KnownRun:
     epochs_done: int = 0
     epochs: int | None = None
     started: str | None = None
+    tags: tuple[str, ...] = ()
+    notes: str | None = None
 
 
 def answer(command: RunsCommand) -> str:
@@ -78,7 +80,8 @@ def know(folder: RunFolder) -> KnownRun:
     results, rows = _json_of(folder.results), _rows(folder.metrics)
     numbers = results or _best(rows)
     train, model, data = (_group(settings, key) for key in ("train", "model", "data"))
-    weights = model.get("weights")
+    weights, own = model.get("weights"), _group(settings, "run")
+    tags = own.get("tags") or ()
     return KnownRun(
         name=name,
         folder=path,
@@ -90,6 +93,8 @@ def know(folder: RunFolder) -> KnownRun:
         epochs_done=len(rows),
         epochs=train["epochs"] if isinstance(train.get("epochs"), int) else None,
         started=_json_of(folder.environment).get("started"),
+        tags=tuple(map(str, tags)) if isinstance(tags, list) else (),
+        notes=str(own["notes"]) if own.get("notes") else None,
     )
 
 
@@ -105,7 +110,9 @@ def _table(found: Sequence[KnownRun], folder: Path) -> str:
     if not found:
         return f"no runs in {folder}"
     rows = [COLUMNS, *(_row(one) for one in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    if not any(one.tags for one in found):
+        rows = [row[:-1] for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
@@ -116,7 +123,8 @@ def _row(one: KnownRun) -> tuple[str, ...]:
     ap, ap50 = (("-" if v is None else f"{v:.3f}") for v in (one.map50_95, one.map50))
     epochs = f"{one.epochs_done}/{one.epochs if one.epochs is not None else '?'}"
     started = (one.started or "-")[:16].replace("T", " ")
-    return (one.name, one.state, one.data or "-", one.model or "-", ap, ap50, epochs, started)
+    tags = ", ".join(one.tags)
+    return (one.name, one.state, one.data or "-", one.model or "-", ap, ap50, epochs, started, tags)
 
 
 def _shown(folder: RunFolder, *, as_json: bool) -> str:
@@ -127,6 +135,7 @@ def _shown(folder: RunFolder, *, as_json: bool) -> str:
         return json.dumps({**asdict(one), "environment": environment, "files": files}, indent=1)
     command = " ".join(map(str, environment.get("command", ["-"])))
     lines = [f"{name}: {value}" for name, value in zip(COLUMNS, _row(one), strict=True)]
+    lines += [f"notes: {one.notes}"] if one.notes else []
     lines += [f"commit: {environment.get('git') or '-'}", f"command: {command}"]
     lines += [f"files in {folder.path}: {', '.join(files)}"]
     if one.state == "stopped":

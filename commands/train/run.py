@@ -230,6 +230,8 @@ class _Training:
             eval_interval=experiment.eval.interval,
             ranks=self._ranks,
             threads=_threads(experiment.train, self._device, self._ranks),
+            evidence=self._evaluation,
+            finish=self._write_results,
         )
 
     def compile(self, compiler: Compiler) -> None:
@@ -254,10 +256,7 @@ class _Training:
         logger.info("Saving results to %s", self._folder.path)
         try:
             self._start_workers()
-            summary = self._trainer.run()
-            if self._ranks.is_main:
-                self._witness.finish()
-            self._write_results(summary)
+            self._trainer.run()
         finally:
             self._batches.close()
             if self._evaluation is not None:
@@ -270,7 +269,9 @@ class _Training:
             self._evaluation.start()
 
     def _write_results(self, summary: TrainingSummary) -> None:
-        """Judge the saved weights once more, as val.py will, and write what they are worth."""
+        """Evaluate the saved weights once more, as val.py will, and write what they are worth."""
+        if self._ranks.is_main:
+            self._witness.finish()
         if self._evaluation is None:
             logger.info(
                 "no validation split: weights of the last epoch are in %s", self._folder.best

@@ -5,7 +5,7 @@ function, and what is logged and written are hooks (`hooks/`).
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +18,7 @@ from utils.engine.hook_calls import HookCalls
 from utils.engine.learner import Learner
 from utils.engine.loss_log import LossLog, NotFiniteError, require_finite_state
 from utils.engine.micro_batches import too_little_memory
-from utils.engine.protocols import BatchSource, Evaluate
+from utils.engine.protocols import BatchSource, Evaluate, Evidence
 from utils.engine.restore import in_todays_form, restore
 from utils.engine.run import Best, Run, TrainingStopped, TrainingSummary
 from utils.runtime.distributed.ranks import ALONE, Ranks
@@ -37,9 +37,10 @@ class Trainer:
     """Lets `learner` learn from `batches` and calls `hooks`; its states are in `folder.last`.
 
     `evaluate` gets the running average of the weights every `eval_interval` epochs and after the
-    last. Each of `ranks` has batches of its own and all the rest in common; only the first one has
-    hooks and writes states. Epochs and batches count from 0 inside and from 1 in everything a
-    person reads.
+    last; `evidence` shows what it found. `finish` writes the results of a training that came to its
+    end, before hooks are called for the last time. Each of `ranks` has batches of its own and all
+    the rest in common; only the first one has hooks and writes states. Epochs and batches count
+    from 0 inside and from 1 in everything a person reads.
     """
 
     learner: Learner
@@ -50,6 +51,8 @@ class Trainer:
     eval_interval: int = 1
     ranks: Ranks = ALONE
     threads: FixedThreads = field(default_factory=FixedThreads)
+    evidence: Evidence | None = None
+    finish: Callable[[TrainingSummary], None] | None = None
 
     def __post_init__(self) -> None:
         total = len(self.batches)
@@ -60,6 +63,7 @@ class Trainer:
             learner=self.learner,
             losses=LossLog(self.learner.device),
             batches_per_epoch=total,
+            evidence=self.evidence,
         )
         self._calls = HookCalls(self.hooks if self.ranks.is_main else ())
 
@@ -75,15 +79,11 @@ class Trainer:
         try:
             # Several processes stop at the same batch, so one that waits cannot leave alone.
             asked = StopRequest(while_waiting=self.ranks.size == 1)
-            with self._calls.around(run), asked as interrupt, self._left_while_waiting():
-                self._agree_to_stop()
-                if run.is_finished:
-                    logger.info("this training is complete: %d epochs", run.epochs_done)
-                while not run.is_finished:
-                    self._train_epoch(interrupt)
-                    self._finish_epoch(interrupt)
-                if self.evaluate is not None and run.best is None:
-                    self._evaluate()  # it was stopped before the first evaluation
+            with self._calls.around(run):
+                with asked as interrupt, self._left_while_waiting():
+                    self._train_epochs(interrupt)
+                if self.finish is not None:
+                    self.finish(self._summary())
         except NotFiniteError as error:
             place = run.epochs_done, run.batch if error.batch is None else error.batch
             raise explain_stop(error, self.learner, self.batches, self.folder, place) from error
@@ -92,6 +92,18 @@ class Trainer:
                 raise
             raise too_little_memory(self.learner.device, run.settings) from error
         return self._summary()
+
+    def _train_epochs(self, interrupt: StopRequest) -> None:
+        """Train and evaluate all epochs that are left."""
+        run = self.current
+        self._agree_to_stop()
+        if run.is_finished:
+            logger.info("this training is complete: %d epochs", run.epochs_done)
+        while not run.is_finished:
+            self._train_epoch(interrupt)
+            self._finish_epoch(interrupt)
+        if self.evaluate is not None and run.best is None:
+            self._evaluate()  # it was stopped before the first evaluation
 
     def _train_epoch(self, interrupt: StopRequest) -> None:
         """Train the rest of the epoch, from batch number `batch` on."""

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from commands.runs.cli import parse_runs_command
 from commands.runs.run import answer, list_runs
@@ -106,3 +107,17 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
         with pytest.raises(SystemExit) as exit_:
             run(*wrong)
         assert exit_.value.code == 2
+
+
+def test_tags_and_notes_are_shown(tmp_path: Path) -> None:
+    folder = make(tmp_path, "b")
+    make(tmp_path, "cc")
+    text = (folder / "config.yaml").read_text()
+    config = yaml.safe_load(text)
+    config.setdefault("run", {}).update(tags=["night", "base"], notes="the first try")
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    head, first, second = run("--folder", str(tmp_path)).splitlines()
+    assert head.endswith("started           tags")
+    assert first.endswith("night, base")
+    assert second.endswith("10:00")
+    assert "notes: the first try" in run("show", str(folder))
