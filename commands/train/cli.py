@@ -67,7 +67,8 @@ def _make_parser() -> CommandParser:
         "--resume",
         metavar="RUN",
         type=Path,
-        help="resume the run in this folder; settings given with it are changed",
+        help="resume the run in this folder, or the last one (--resume last); settings given with "
+        "it are changed",
     )
     parser.add_argument(
         "--accept-data",

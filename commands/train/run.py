@@ -186,18 +186,22 @@ class _Training:
             path=folder.path / PAIRING_NAME,
             total=settings.epochs * len(self._batches),
         )
-        for line in banner(
-            detector,
-            settings,
-            device,
-            ranks,
-            network=start.loaded.graph_path.stem,
-            images=(len(split.records), len(val_records)),
-        ):
-            logger.info("%s", line)
+        self._say_banner(start, images=(len(split.records), len(val_records)))
         self._trainer = self._build_trainer(start, split, criterion)
         if not is_begun:
             self._witness.write_weights(detector)
+
+    def _say_banner(self, start: TrainingStart, *, images: tuple[int, int]) -> None:
+        lines = banner(
+            start.detector,
+            start.loaded.experiment.train,
+            self._device,
+            self._ranks,
+            network=start.loaded.graph_path.stem,
+            images=images,
+        )
+        for line in lines:
+            logger.info("%s", line)
 
     def _build_trainer(
         self, start: TrainingStart, split: Split, criterion: DetectionCriterion

@@ -6,6 +6,7 @@ torch is imported only after the configuration proved right, so that mistakes ap
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunF
     Raises:
         UserError, ConfigError: something the user can fix; nothing of an earlier run is lost.
     """
+    command = with_named_run(command)
     loaded, changes = load(command)
     for note in loaded.notes:
         logging.info(note)
@@ -60,6 +62,30 @@ def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunF
     if command.open_report and ranks.is_main:
         open_report(folder)
     return folder
+
+
+LAST = Path("last")
+"""What `--resume` takes for the run that was written last."""
+_FOLDER = "run.folder="
+
+
+def with_named_run(command: TrainCommand) -> TrainCommand:
+    """Put the folder of the last run in the place of `--resume last`, and say which it is.
+
+    It is looked for in runs, or where `run.folder=` says.
+
+    Raises:
+        UserError: there is no run.
+    """
+    if command.resume != LAST or (LAST / "config.yaml").is_file():
+        return command
+    from utils.runtime.files.run_folder import last_run
+
+    stated = [text.removeprefix(_FOLDER) for text in command.overrides if text.startswith(_FOLDER)]
+    found = last_run(Path(stated[-1] if stated else "runs")).path
+    logging.info("resuming the last run, %s", found)
+    kept = tuple(text for text in command.overrides if not text.startswith(_FOLDER))
+    return replace(command, resume=found, overrides=kept)
 
 
 def look_at_data(loaded: LoadedExperiment, command: TrainCommand) -> LoadedExperiment:
