@@ -21,6 +21,8 @@ class TrainCommand:
     replay: Path | None = None
     write_yaml: Path | None = None
     """Where to write the data YAML that says what data=FOLDER was taken for."""
+    preflight: bool = False
+    """Try everything that the training does, small, instead of it."""
     accept_data: bool = False
     """Go on with a training though its data changed."""
 
@@ -46,6 +48,8 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
         command.cfg = choose_recipe(command.overrides)
     if sum(mode is not None for mode in modes) > 1:
         parser.error("--resume, --replay and --verify-resume exclude each other")
+    if command.preflight and any(modes):
+        parser.error("--preflight tries a new training: --cfg FILE or data=FOLDER")
     if command.accept_data and command.resume is None:
         parser.error("--accept-data has no effect without --resume RUN")
     return TrainCommand(
@@ -57,6 +61,7 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
         replay=command.replay,
         write_yaml=command.write_yaml,
         accept_data=command.accept_data,
+        preflight=command.preflight,
     )
 
 
@@ -74,6 +79,12 @@ def _make_parser() -> CommandParser:
         "--accept-data",
         action="store_true",
         help="with --resume: go on although the data are not those the training began with",
+    )
+    parser.add_argument(
+        "--preflight",
+        action="store_true",
+        help="read all data, try steps, evaluation, saving, resuming and export; say time, memory, "
+        "disk and what is wrong; nothing is trained",
     )
     parser.add_argument(
         "--open-report", action="store_true", help="show the report in a browser at the end"
