@@ -13,8 +13,8 @@ def main() -> int:
     """Read the command line, check, return 0 for sound data and 1 for findings."""
     if "--run" in sys.argv[1:]:
         from commands.check_data.cli import trial_arguments
+        from commands.preflight.start import try_training
         from commands.train.cli import parse_train_command
-        from commands.train.start import try_training
         from utils.runtime.progress import start_logging
 
         trial = parse_train_command(trial_arguments(sys.argv[1:]))

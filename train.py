@@ -31,7 +31,7 @@ def main() -> int:
         replay(command.replay)
         return 0
     if command.preflight:
-        from commands.train.start import try_training
+        from commands.preflight.start import try_training
 
         result = try_training(command)
         print(result.text())

@@ -16,6 +16,7 @@ from itertools import islice
 
 import torch
 
+from commands.build.plugins import import_plugins
 from configs.reading.load import LoadedExperiment
 from configs.schema.branch_loss import BceLossSettings
 from configs.schema.experiment import Experiment
@@ -143,7 +144,12 @@ def _with_cross_entropy(settings: LossSettings) -> LossSettings:
 def unscaled_criterion(
     settings: LossSettings, experiment: Experiment, detector: Detector, split: Split
 ) -> DetectionCriterion:
-    """Return the loss of `settings` for a network and its training images, scales not matched."""
+    """Return the loss of `settings` for a network and its training images, scales not matched.
+
+    Raises:
+        ConfigError, UserError: the loss does not fit, or an object of the user cannot be used.
+    """
+    import_plugins(experiment)
     return build_criterion(
         settings,
         num_classes=detector.num_classes,

@@ -21,7 +21,6 @@ from utils.runtime.machine.threads import prepare_environment
 from utils.runtime.progress import is_silent_process
 
 if TYPE_CHECKING:
-    from commands.preflight.findings import Preflight
     from utils.engine.hook import Hook
     from utils.runtime.files.run_folder import RunFolder
 
@@ -68,23 +67,6 @@ def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunF
 LAST = Path("last")
 """What `--resume` takes for the run that was written last."""
 _FOLDER = "run.folder="
-
-
-def try_training(command: TrainCommand) -> "Preflight":
-    """Try everything that a training of `command` does; return what was found.
-
-    Raises:
-        UserError, ConfigError: the configuration or the data cannot be read at all.
-    """
-    loaded, _ = load(command)
-    for note in loaded.notes:
-        logging.info(note)
-    prepare_environment()
-    require_one_process_a_device(loaded.experiment.train.device)
-    loaded = look_at_data(loaded, command)
-    from commands.preflight.run import preflight
-
-    return preflight(loaded)
 
 
 def with_named_run(command: TrainCommand) -> TrainCommand:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from configs.schema.settings import AUTO, BATCH, Settings, derivable
+from configs.schema.settings import AUTO, BATCH, ObjectName, Settings, derivable
 
 _DEVICE_NUMBERS = re.compile(r"\d+(,\d+)*")
 
@@ -43,8 +43,19 @@ class ClassBalancedSampler(Settings):
     name: Literal["class_balanced"]
 
 
+class CustomSampler(Settings):
+    """Show images as often as a function of your own weighs them."""
+
+    name: Literal["custom"]
+
+    object: ObjectName
+    """The function, as in my_sampler.weights: from the records of the training images to a weight
+    above 0 for each; an epoch keeps its length."""
+
+
 Sampler = Annotated[
-    UniformSampler | RepeatFactorSampler | ClassBalancedSampler, Field(discriminator="name")
+    UniformSampler | RepeatFactorSampler | ClassBalancedSampler | CustomSampler,
+    Field(discriminator="name"),
 ]
 
 
