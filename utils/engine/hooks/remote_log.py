@@ -46,13 +46,19 @@ class RemoteLog(Hook):
         """Write the files and end the record."""
 
     def before_training(self, run: Run) -> None:
-        """Begin the record; raises UserError where that is not possible."""
+        """Begin the record and write the numbers of the start, if it was evaluated.
+
+        Raises:
+            UserError: the record cannot be begun.
+        """
         try:
             self.record = self.open(run)
         except UserError:
             raise
         except Exception as error:  # whatever a foreign library raises
             raise UserError(f"{self.name} cannot be used: {_said(error)}") from error
+        if run.metrics:
+            self.after_epoch(run)
 
     def after_epoch(self, run: Run) -> None:
         """Write the numbers of the epoch, those of other hooks included."""

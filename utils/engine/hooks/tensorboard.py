@@ -35,16 +35,26 @@ class TensorBoard(Hook):
         self._folder = folder
         self._writer: Any = None
 
+    def before_training(self, run: Run) -> None:
+        """Write the numbers of the start, if it was evaluated."""
+        if run.metrics:
+            self._write(run)
+
     def after_epoch(self, run: Run) -> None:
         """Write the numbers of the epoch."""
+        self._write(run)
+        if run.is_best and run.evidence is not None:
+            writer = self._opened(run)
+            for name, picture in run.evidence.pictures(MOST_PICTURES):
+                writer.add_image(f"validation/{name}", picture, run.epoch, dataformats="HWC")
+            self._add_curves(run)
+            writer.flush()
+
+    def _write(self, run: Run) -> None:
         writer = self._opened(run)
         for name, value in {**run.metrics, **run.extras}.items():
             if value is not None and name != "epoch":
                 writer.add_scalar(name, value, run.epoch)
-        if run.is_best and run.evidence is not None:
-            for name, picture in run.evidence.pictures(MOST_PICTURES):
-                writer.add_image(f"validation/{name}", picture, run.epoch, dataformats="HWC")
-            self._add_curves(run)
         writer.flush()
 
     def after_training(self, run: Run) -> None:

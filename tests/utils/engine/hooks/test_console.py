@@ -66,6 +66,7 @@ def test_a_log_without_terminal_gets_a_line_a_minute(
         epoch=0,
         is_finished=False,
         place="epoch 1, batch 65/1000",
+        metrics={},
         learning_rate=0.01,
         learner=SimpleNamespace(device="cpu"),
         losses=SimpleNamespace(means=lambda: {"box": 0.5}),
