@@ -155,7 +155,7 @@ import multiprocessing, sys
 from pathlib import Path
 if __name__ == "__main__":
     multiprocessing.set_start_method(sys.argv[2], force=True)
-    for name in ("fork", "register_at_fork", "sched_getaffinity", "statvfs", "killpg"):
+    for name in ("fork", "register_at_fork", "sched_getaffinity", "killpg"):
         import os
         if sys.argv[2] == "spawn" and name not in ("fork", "register_at_fork"):
             delattr(os, name)

@@ -27,6 +27,7 @@ from commands.predict.outputs.prelabels import (
 from commands.predict.outputs.tables import CocoResults, CsvTable, YoloLabels
 from data.sources import FrameBatch, SourceBatches, find_sources
 from data.sources.frame import Skipped
+from utils.report.drawing import Style
 from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import BadNameError
 from utils.runtime.files.json_file import BrokenJsonError, read_json_object
@@ -220,12 +221,17 @@ def _open_outputs(
     category_ids: Sequence[int],
 ) -> Iterator[list[Output]]:
     names = predictor.class_names
+    style = Style(
+        line_width=command.line_width,
+        has_names=not command.hides_labels,
+        has_scores=not command.hides_scores,
+    )
     with ExitStack() as stack:
         outputs: list[Output] = []
         if folder is not None:
             makers: dict[str, Callable[[Path], Output]] = {
-                "images": lambda path: AnnotatedImages(path, names),
-                "video": lambda path: AnnotatedVideos(path, names),
+                "images": lambda path: AnnotatedImages(path, names, style),
+                "video": lambda path: AnnotatedVideos(path, names, style),
                 "txt": lambda path: YoloLabels(path / "labels"),
                 "csv": lambda path: CsvTable(path / "detections.csv", names),
                 "json": lambda path: CocoResults(path / "detections.json", category_ids),
