@@ -12,7 +12,7 @@ from utils.runtime.errors import UserError
 
 
 def main() -> int:
-    """Read the command line, then start a training, go on with one, look into one or try one."""
+    """Read the command line, then start a training run, resume, replay or try one."""
     from commands.train.cli import parse_train_command
     from utils.runtime.machine.threads import prepare_environment
     from utils.runtime.progress import start_logging

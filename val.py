@@ -29,8 +29,8 @@ def main() -> None:
         report_speed(command)
         return
     from commands.val.run import evaluate_weights
-    from utils.metrics.results_json import results_json
     from utils.report.tables.tables import format_result
+    from utils.structures.results import results_json
 
     judged = evaluate_weights(command)
     if command.json is not None:

@@ -70,7 +70,7 @@ def agreement(weights: Path, data: DataSplit, folder: Path) -> Iterator[Row]:
 
 
 def _trained(weights: Path, data: DataSplit) -> Row | None:
-    """Return what the training said of its best weights; None where this is no run's folder."""
+    """Return what the training said of its best weights; None where this is not a run's folder."""
     results = weights.parent / "results.json"
     if data.split != "val" or not results.is_file():
         return None

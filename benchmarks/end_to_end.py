@@ -51,7 +51,7 @@ OWN_SPLITS: Mapping[str, SplitName] = {"train": "train", "val": "val"}
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """A training to start and the table it writes, a row per epoch, below `folder`."""
+    """A training run to start and the table it writes, a row per epoch, below `folder`."""
 
     command: Sequence[str]
     folder: Path
@@ -69,7 +69,7 @@ class Runs:
 
 
 def watch(program: Program) -> list[float]:
-    """Run a training; return the seconds of each epoch but the first."""
+    """Run the training; return the seconds of each epoch but the first."""
     times: list[float] = []
     for _ in running(program, LOOK_EVERY_S):
         times += [time.perf_counter()] * (count_rows(program) - len(times))
@@ -77,12 +77,12 @@ def watch(program: Program) -> list[float]:
 
 
 def weigh(program: Program) -> float:
-    """Run a training; return the most memory that its processes have together, MiB."""
+    """Run the training; return the peak memory that its processes have together, MiB."""
     return max(shared_mib(process) for process in running(program, WEIGH_EVERY_S))
 
 
 def running(program: Program, every_s: float) -> Iterator[psutil.Popen]:
-    """Start a training and yield its process every so often until it ends.
+    """Start a training run and yield its process every so often until it ends.
 
     Raises:
         SystemExit: it failed.

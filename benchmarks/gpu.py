@@ -130,7 +130,7 @@ def precisions(device: torch.device) -> list[str]:
 def experiment(
     sizes: Sizes, device: torch.device, folder: Path, *overrides: str
 ) -> LoadedExperiment:
-    """Return a training on generated images."""
+    """Return the command that trains on generated images."""
     return load_experiment(
         "configs/quickstart.yaml",
         (

@@ -39,7 +39,7 @@ MIN_DRAWN = 8
 SAME_CODE_LEVELS = 0.05
 """Mean difference of drawn images, levels of 255: a last bit may round a level otherwise."""
 OTHER_CODE_LEVELS = 4.0
-"""The same to a worker's images, whose turned tiles have a rim and upright ones may lie 1/16 px
+"""The same to a worker's images, whose turned tiles have a rim and upright ones may be 1/16 px
 off."""
 
 
@@ -105,14 +105,14 @@ def check_loss(problem: TrainingProblem) -> str:
 
 
 def check_assignment(problem: TrainingProblem) -> str:
-    """The same cells answer for the same targets."""
+    """The same cells are assigned to the same targets."""
     criterion, predictions, targets = output_and_targets(problem)
     found = []
     for device in (CPU, problem.device):
         assignment = criterion.assigner(moved(predictions, device), targets.to(device))
         found.append([matches(level) for level in assignment.levels])
     if found[0] != found[1]:
-        raise DeviceError("other cells answer for the targets")
+        raise DeviceError("other cells are assigned to the targets")
     return f"{sum(len(level) for level in found[0])} matches, the same"
 
 

@@ -3,7 +3,7 @@
     python benchmarks/startup.py [--peer PYTHON] [--images N] [--json FILE]
 
 Help and a mistake in the configuration are timed on the clock, from start to end of the process.
-The first step is that of a training on N images whose labels an earlier training has read. The peer
+The first step is that of a training run on N images whose labels an earlier run has read. The peer
 is the help of Ultralytics' own command, in the environment of --peer.
 """
 
@@ -29,7 +29,7 @@ from benchmarks.measure import Figure, alternate, compared, report
 HELP_LIMIT_S, FIRST_STEP_LIMIT_S = 0.4, 5.0
 """The longest that the issue of speed allows."""
 FIRST_STEPS = 5
-"""Trainings started; the median counts."""
+"""Training runs started; the median counts."""
 DIFFERENT_IMAGES = 16
 IMAGE_SIZE = (240, 320)
 
@@ -105,7 +105,7 @@ def write_images(folder: Path, count: int) -> None:
 
 
 def first_step_figure(count: int) -> Figure:
-    """Return the figure of a training's first step on a data set of `count` images."""
+    """Return the figure of a training run's first step on a data set of `count` images."""
     with tempfile.TemporaryDirectory(prefix="focaldet-benchmark-") as place:
         folder = Path(place)
         write_images(folder / "data", count)

@@ -4,8 +4,8 @@
 
 640 px, batch 16, score threshold .001, 300 detections an image, float32, all cores; processes are
 timed on the clock, from start to end, in turn.
-The peer is Ultralytics' yolov5n. Its released weights cannot be had offline, so it judges weights
-of one epoch that it trains here first; the network does the same work with any.
+The peer is Ultralytics' yolov5n. Its released weights are not available offline, so it evaluates
+weights of one epoch that it trains here first; the network does the same work with any.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def ours(arguments: argparse.Namespace, *settings: str) -> list[object]:
 
 
 def theirs(arguments: argparse.Namespace, folder: Path) -> partial[float]:
-    """Return Ultralytics' validation, after it has trained what it judges."""
+    """Return Ultralytics' validation, after it has trained the weights."""
     experiment = load_experiment("configs/coco128.yaml", (f"data={arguments.data}",)).experiment
     data = write_yolo(experiment, folder / "data", {"train": "train", "val": "train"})
     environment = {**OFFLINE, "YOLO_CONFIG_DIR": str(folder / "settings")}
@@ -106,7 +106,9 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--weights", type=Path, required=True, help="of a yolov5n of 80 classes")
-    parser.add_argument("--data", default="coco128", help="data set; its training split is judged")
+    parser.add_argument(
+        "--data", default="coco128", help="data set; its training split is evaluated"
+    )
     parser.add_argument("--peer", help="Python interpreter beside which Ultralytics' `yolo` lies")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")

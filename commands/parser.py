@@ -1,6 +1,6 @@
-"""The command line of the entry points: what argparse leaves open.
+"""Argument parser of the entry points.
 
-Settings are written `section.key=value`, as many as wanted, anywhere on the line. Wrong usage ends
+Settings are written `section.key=value`, any number of them, anywhere on the line. Wrong usage ends
 the program with one line and exit code 2.
 """
 
@@ -20,7 +20,7 @@ from configs.schema.known_words import hint_for
 
 _SETTINGS = """\
 settings, in the YAML or as section.key=value:
-  base: names one YAML or several whose settings the file changes; what a file states goes before
+  base: names one YAML or several whose settings the file changes; what a file sets overrides
   its bases, the command line before all files. Unknown keys and keys without effect are errors."""
 _MORE = """\
 --help train.optimizer shows the keys of a section or group with meaning, range and default, --help

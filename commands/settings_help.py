@@ -1,4 +1,4 @@
-"""The settings as text for a person: every key with its meaning, range and default."""
+"""Help text of the settings: every key with its meaning, range and default."""
 
 import argparse
 import textwrap
@@ -176,7 +176,7 @@ def _key(
 
 
 def _stands(info: FieldInfo) -> str:
-    """Say whether a group has to be stated."""
+    """Return whether a group is required, in words."""
     if info.is_required():
         return "required"
     return "default null" if info.default is None else ""

@@ -1,4 +1,4 @@
-"""Options of val.py and predict.py for seeing a picture more than once: in tiles, augmented."""
+"""Options of val.py and predict.py for tiles and test-time augmentation."""
 
 import argparse
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ LARGEST_OVERLAP = 0.9
 
 @dataclass(frozen=True)
 class ViewOptions:
-    """In how many ways the network sees each picture; as it is, once, where nothing is set."""
+    """The views of each picture; the whole picture once by default."""
 
     tta: bool = False
     tile: int | None = None
     """Side of a tile in pixels of the picture."""
     overlap: float = 0.2
-    """Share of a tile that its neighbour sees too."""
+    """Share of a tile that its neighbour covers too."""
 
     @property
     def is_needed(self) -> bool:
-        """Whether a picture is seen more than once."""
+        """Whether there is more than one view."""
         return self.tta or self.tile is not None
 
 
@@ -29,7 +29,7 @@ TRUST_HELP = (
 )
 
 AS_IT_IS = ViewOptions()
-"""Every picture is seen once, whole."""
+"""One view, the whole picture."""
 
 
 def add_view_options(parser: argparse.ArgumentParser) -> None:

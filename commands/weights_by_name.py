@@ -1,4 +1,4 @@
-"""Published weights by name: where they lie on this machine, and how a person gets them there."""
+"""Published weights by name: where they are on this machine, and how a person gets them there."""
 
 import os
 from pathlib import Path
@@ -71,12 +71,12 @@ def list_weights() -> list[str]:
     """
     lines = ["name          params  AP, COCO  input           file  licence"]
     for name, entry in read_published().items():
-        ap = "not stated" if entry.ap is None else f"{entry.ap:.1f}"
+        ap = "not given" if entry.ap is None else f"{entry.ap:.1f}"
         lines.append(
             f"{name:<12} {entry.parameters:>5.2f} M {ap:>10} {entry.image_size:>4} px "
             f"{entry.size_text:>15}  {entry.licence:<12} {entry.source}{_place(name)}"
         )
-    return [*lines, "AP as the authors state it, in percent; fetch one with --get NAME"]
+    return [*lines, "AP as the authors give it, in percent; fetch one with --get NAME"]
 
 
 def _place(name: str) -> str:

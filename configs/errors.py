@@ -1,4 +1,4 @@
-"""The one exception of this package: a user's mistake in a configuration."""
+"""The exception of this package: a user's error in a configuration."""
 
 
 class ConfigError(ValueError):

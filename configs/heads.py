@@ -1,4 +1,4 @@
-"""What is known of a detection head before torch is loaded: the one table of configs and models.
+"""Traits of detection heads needed before torch is loaded: the one table of configs and models.
 
 A head is the last row of a graph. Its layers and the meaning of its output are in `models/heads`.
 """
@@ -11,9 +11,9 @@ from typing import Any
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadTraits:
     """has_objectness: each prediction has an objectness beside its classes, else only classes.
-    has_anchors: boxes are coded relative to anchors, which the graph then states or counts.
-    default_bins: bins of the distributions it codes box sides as, unless the graph's row says
-    otherwise after nc; 0 where it has none. encodes: it knows the inverse of its coding, so that
+    has_anchors: boxes are coded relative to anchors, which the graph then gives or counts.
+    default_bins: bins of the distributions it codes box sides as, unless the graph's row gives them
+        after nc; 0 where it has none. encodes: its decoder has an inverse, so that
     coded values can have a loss of their own.
     """
 
@@ -45,7 +45,7 @@ def head_traits(graph: Mapping[str, object]) -> HeadTraits | None:
 
 
 def distribution_bins(graph: Mapping[str, object]) -> int:
-    """Return the bins of the distributions of a graph's head, 0 where it has or states none."""
+    """Return the bins of the distributions of a graph's head, 0 where it has none."""
     traits, last = head_traits(graph), _last_row(graph)
     if traits is None or not traits.default_bins:
         return 0

@@ -1,4 +1,4 @@
-"""Where a setting was stated, and nested settings together with that knowledge."""
+"""Origins of settings, and nested settings with their origins."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ KeyPath = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Source:
-    """The place that states a value.
+    """The place where a value is set.
 
     `rank` grows with precedence: a base has a smaller one than the file that names it, the command
     line has the largest. `by_user` is false for presets and defaults, whose keys may be without
@@ -50,7 +50,7 @@ class Layer:
     """`data` is a whole data set: nothing of an inherited one remains."""
 
     def source(self, path: KeyPath) -> Source:
-        """Return where `path` was stated, or else the innermost group around it."""
+        """Return where `path` was set, or else the innermost group around it."""
         while path:
             if path in self.sources:
                 return self.sources[path]

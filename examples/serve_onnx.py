@@ -24,7 +24,7 @@ MOST_BYTES = 100_000_000
 
 
 class OnnxDetector:
-    """A detector in an .onnx file that holds its own suppression."""
+    """A detector in an .onnx file that contains its own suppression."""
 
     def __init__(self, path: str, threads: int = 0) -> None:
         """Open the file; `threads` 0 takes what onnxruntime thinks best."""
@@ -97,7 +97,7 @@ def serve(detector: OnnxDetector, port: int) -> None:
                 return self._answer(400, {"error": "send an image as the body of the request"})
             image = decode(self.rfile.read(length))
             if image is None:
-                return self._answer(400, {"error": "the body is no image that can be read"})
+                return self._answer(400, {"error": "the body is not a readable image"})
             return self._answer(200, {"detections": detector(image)})
 
         def _answer(self, status: int, content: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ def main() -> None:
     for name in command.images:
         image = decode(Path(name).read_bytes())
         if image is None:
-            sys.exit(f"{name}: is no image that can be read")
+            sys.exit(f"{name}: is not a readable image")
         print(json.dumps({"image": name, "detections": detector(image)}))
 
 

@@ -1,4 +1,4 @@
-"""Start values of a detector's weights."""
+"""Weight initialisation of a detector."""
 
 from models.detector import Detector
 from models.heads.priors import Priors

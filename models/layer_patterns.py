@@ -12,7 +12,7 @@ _ROWS = re.compile(r"(?:model\.)?(\d+)(?:-(\d+))?")
 
 
 def parts(detector: Detector) -> dict[str, range]:
-    """Return the rows of the parts that have a name; the neck is what lies between the others."""
+    """Return the rows of the parts that have a name; the neck is what is between the others."""
     first, last = len(detector.mapping["backbone"]), len(detector.model) - 1
     return {
         "backbone": range(first),
@@ -28,7 +28,7 @@ def select(detector: Detector, pattern: str, *, key: str) -> frozenset[str]:
         detector: whose names count.
         pattern: a part (`backbone`, `neck`, `head`), rows (`3`, `0-9`, `model.0-9`), or a glob over
             names (`model.24.*`, `*.bn.*`), in which the name of a module means all below it.
-        key: the setting that holds the pattern, for messages.
+        key: the setting that contains the pattern, for messages.
 
     Raises:
         ConfigError: no parameter is meant; names what is nearest.
@@ -69,7 +69,7 @@ def learning_factors(
         detector: whose names count.
         factors: pattern and factor; where several mean one parameter, the last one holds.
         frozen: names of what does not learn.
-        key: the setting that holds the patterns, for messages.
+        key: the setting that contains the patterns, for messages.
 
     Raises:
         ConfigError: a pattern means nothing, or only what is frozen.

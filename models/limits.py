@@ -1,6 +1,7 @@
 """How large a network description may be, checked before anything is built from it.
 
-A few bytes can ask for a billion blocks. The limits are several times what published networks need.
+A few bytes can describe a billion blocks. The limits are several times what published networks
+need.
 """
 
 from typing import Any
@@ -62,4 +63,4 @@ def _check_item(item: Any, where: str) -> None:
     if type(item) is int and abs(item) > MAX_NUMBER:
         raise ConfigError(f"{where}: a number has {item.bit_length()} bits; at most 31 fit")
     if not isinstance(item, int | float | dict | list | tuple | type(None)):
-        raise ConfigError(f"{where}: {type(item).__name__} is no number, text, list or null")
+        raise ConfigError(f"{where}: {type(item).__name__} is not a number, text, list or null")

@@ -69,7 +69,7 @@ def planned(design: dict[str, object], only: set[str]) -> list[Run]:
 
 
 def command(run: Run, out: Path) -> list[str]:
-    """Return the command that trains a run, or goes on with it."""
+    """Return the command that trains or resumes a run."""
     folder = run.folder(out)
     train = [sys.executable, "train.py"]
     if (folder / "last").is_dir():

@@ -1,6 +1,6 @@
 """Import every module of the product: python scripts/import_everything.py [--hide NAME ...].
 
-In an environment that holds only requirements.txt this shows that optional packages are imported
+In an environment that contains only requirements.txt this shows that optional packages are imported
 where they are used and nowhere else. `--hide` makes packages look absent where they are installed.
 """
 

@@ -1,9 +1,9 @@
-"""Kill trainings at random moments, resume them, compare: python scripts/kill_test.py --runs 25.
+"""Kill and resume training runs at random: python scripts/kill_test.py --runs 25.
 
 Every run is a tiny training on generated images with mosaic, running average, accumulation and
 early stopping, with 0 and 2 workers in turn. It is killed (SIGKILL, workers too) up to three times,
 about half of the kills inside the writing of a checkpoint, and resumed to its end. Its weights must
-equal those of a training that nobody disturbed, bit for bit.
+equal those of an uninterrupted training run, bit for bit.
 
 Processes are forked from one that has everything imported, so that a start takes no seconds;
 --fresh starts each as a person does.
@@ -61,7 +61,7 @@ WORKERS = (0, 2)
 
 
 class ForkedTraining:
-    """A training in a fork of this process, which has imported everything it needs."""
+    """A training run in a fork of this process, which has imported everything it needs."""
 
     def __init__(self, arguments: list[str], log: Path) -> None:
         self._code: int | None = None
@@ -106,7 +106,7 @@ class ForkedTraining:
 def main() -> int:
     """Run the test and return 0 if every run ended with the same weights."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--runs", type=int, default=25, help="killed trainings; default 25")
+    parser.add_argument("--runs", type=int, default=25, help="killed training runs; default 25")
     parser.add_argument("--seed", type=int, default=0, help="of the moments; default 0")
     parser.add_argument("--modern", action="store_true", help="an anchor-free head, soft targets")
     parser.add_argument("--fresh", action="store_true", help="start each process from nothing")
@@ -126,7 +126,7 @@ def main() -> int:
 
 
 def run_all(folder: Path, runs: int, seed: int, *, is_fresh: bool, is_modern: bool) -> int:
-    """Kill and resume `runs` trainings in `folder`; return how many ended as undisturbed ones."""
+    """Kill and resume `runs` training runs; return how many ended like uninterrupted ones."""
     import commands.train.run  # noqa: F401  so that forks need not
     from commands.train.resume_check import KillableTraining, launch_program
 

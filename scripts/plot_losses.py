@@ -1,4 +1,4 @@
-"""Draw what each loss costs and how hard it pulls, and say where its minimum on soft targets is.
+"""Plot each loss and its derivative, and list its minimum on soft targets.
 
     python scripts/plot_losses.py [--out docs/losses]
 
@@ -48,7 +48,7 @@ CURVES: dict[str, dict[str, object]] = {
     "softmax": {"name": "softmax"},
     "softmax_focal": {"name": "softmax_focal"},
 }
-"""File name and settings of each curve; what is not stated has its default."""
+"""File name and settings of each curve; what is not set has its default."""
 
 SOFT_TARGETS = (0.1, 0.3, 0.5, 0.7, 0.9)
 ROWS: dict[str, dict[str, object]] = {
@@ -90,7 +90,7 @@ _SETTINGS: TypeAdapter[BranchLossSettings] = TypeAdapter(Classification)
 
 
 def build(stated: dict[str, object]) -> nn.Module:
-    """Return the loss of `stated` for one class, or for two that share a softmax."""
+    """Return the loss of the settings `stated` for one class, or for two that share a softmax."""
     settings = _SETTINGS.validate_python(stated)
     return BRANCH_LOSSES[type(settings)](settings, 2 if settings.over_classes else 1)
 

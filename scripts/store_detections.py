@@ -1,10 +1,10 @@
-"""Train one small experiment with many seeds; keep what each finds in one file of the tests.
+"""Train one small experiment with many seeds; store their detections in one file for the tests.
 
     python scripts/store_detections.py --seeds 48
 
 Writes tests/utils/comparison/stored_detections.npz, on which `compare.py` is checked with arms that
-are equal and with arms that differ by a known amount. A training takes half a minute on one core;
-finished ones are kept in --runs, a killed one goes on. Prints the mAP of every seed.
+are equal and with arms that differ by a known amount. A training run takes half a minute on one
+core; finished ones are kept in --runs, a killed one continues. Prints the mAP of every seed.
 """
 
 import argparse
@@ -43,7 +43,7 @@ SETTINGS = (
 def main() -> None:
     """Train what is missing and write the file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=48, help="trainings: seeds 0, 1, 2, ...")
+    parser.add_argument("--seeds", type=int, default=48, help="training runs: seeds 0, 1, 2, ...")
     parser.add_argument("--runs", type=Path, default=Path("runs/stored_detections"))
     parser.add_argument("--file", type=Path, default=POOL, help="file that is written")
     command = parser.parse_args()
@@ -56,12 +56,12 @@ def main() -> None:
     write_pool(command.file, pool_of(splits))
     reached = np.array([100 * split.result["map50_95"] for split in splits])
     spread = f", standard deviation {reached.std(ddof=1):.2f}" if len(reached) > 1 else ""
-    print(f"{len(reached)} trainings: mean {reached.mean():.2f}{spread} points")
+    print(f"{len(reached)} training runs: mean {reached.mean():.2f}{spread} points")
     print(f"{command.file}: {command.file.stat().st_size / 1024:.0f} KiB")
 
 
 def planned_runs(folder: Path, seeds: int) -> list[PlannedRun]:
-    """Return the trainings, as a comparison of one arm would start them."""
+    """Return the training runs, as a comparison of one arm would start them."""
     overrides = (*SETTINGS, f"data.path={folder / 'data'}")
     return [
         PlannedRun(
@@ -76,7 +76,7 @@ def planned_runs(folder: Path, seeds: int) -> list[PlannedRun]:
 
 
 def carry_out(run: PlannedRun) -> None:
-    """Train and judge a run, or go on with it; does nothing where it is done.
+    """Train and evaluate a run, or resume it; does nothing if it is done.
 
     Raises:
         UserError: a program ended in an error.
@@ -89,7 +89,7 @@ def carry_out(run: PlannedRun) -> None:
 
 
 def pool_of(splits: Sequence[JudgedSplit]) -> DetectionPool:
-    """Return what all trainings found in the test split."""
+    """Return what all training runs found in the test split."""
     return DetectionPool(
         truths=splits[0].truths,
         runs=tuple(split.detections for split in splits),
@@ -98,7 +98,7 @@ def pool_of(splits: Sequence[JudgedSplit]) -> DetectionPool:
 
 
 def about(seeds: int) -> dict[str, Any]:
-    """Return how the file came to be, without anything that only this machine knows."""
+    """Return the provenance of the file, without details of this machine."""
     loaded = load_experiment(EXPERIMENT, SETTINGS)
     data = loaded.experiment.data.model_copy(update={"path": ""})
     experiment = loaded.experiment.model_copy(update={"data": data})

@@ -50,7 +50,7 @@ def refuse(done: subprocess.CompletedProcess[str], *words: str) -> None:
         ("train.device=cuda:9", ("train.device",)),
         ("augment.custom=[my_ops.blur]", ("augment.custom: my_ops.blur", "no module my_ops")),
         ("augment.custom=[os.path]", ("augment.custom: os.path is a module",)),
-        ("augment.custom=[a.b, a.b]", ("augment", "custom holds a.b more than once")),
+        ("augment.custom=[a.b, a.b]", ("augment", "custom contains a.b more than once")),
     ],
 )
 def test_settings(setting: str, words: tuple[str, ...], tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_bad_row_is_rejected_and_the_image_stays(row: str, copy: Path, tmp_pat
 def test_damaged_images_are_left_out_by_name(copy: Path, tmp_path: Path) -> None:
     truncated = copy / "images" / "train" / "000001.jpg"
     truncated.write_bytes(truncated.read_bytes()[:1500])
-    (copy / "images" / "train" / "000002.jpg").write_text("this is no image")
+    (copy / "images" / "train" / "000002.jpg").write_text("this is not an image")
     done = run("train.py", *as_yolo(copy, tmp_path / "runs"), "data.max_rejected=1")
     assert done.returncode == 0, done.stderr
     report = (tmp_path / "runs" / "x" / "labels_report.csv").read_text()

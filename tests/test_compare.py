@@ -121,7 +121,7 @@ def test_mistakes_are_one_line_and_code_two(arguments: list[str], said: str) -> 
 def test_smoke_goes_from_design_to_report_and_repeats(tmp_path: Path) -> None:
     done = run(*settings(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert "4 trainings, 4 of them to do" in done.stderr
+    assert "4 training runs, 4 of them to do" in done.stderr
     folder = tmp_path / "compare/tiny"
     content = result_of(tmp_path)
     assert set(content["arms"]) == {"bce", "focal"}
@@ -134,7 +134,7 @@ def test_smoke_goes_from_design_to_report_and_repeats(tmp_path: Path) -> None:
     assert run("report", folder).returncode == 0
     assert before == {name: (folder / name).read_bytes() for name in before}
     again = run(*settings(tmp_path))
-    assert "4 trainings, 0 of them to do" in again.stderr
+    assert "4 training runs, 0 of them to do" in again.stderr
     assert before == {name: (folder / name).read_bytes() for name in before}
 
 
@@ -175,7 +175,7 @@ def test_tuning_finds_settings_and_the_arms_are_trained_with_them(tmp_path: Path
     tuning = {"trials": trials, "seeds": [7], "epochs_share": 0.5}
     done = run(*settings(tmp_path, "seeds=[0]", f"tuning={json.dumps(tuning)}"))
     assert done.returncode == 0, done.stderr
-    assert "4 trainings of 50 % of the length, 4 of them to do" in done.stderr
+    assert "4 training runs of 50 % of the length, 4 of them to do" in done.stderr
     folder, content = tmp_path / "compare/tiny", result_of(tmp_path)
     for arm, entry in content["tuning"].items():
         scores = [trial["map50_95"] for trial in entry["trials"]]
@@ -211,7 +211,7 @@ def test_a_search_killed_in_the_middle_ends_in_the_same_report(tmp_path: Path) -
     data = f"data.path={tmp_path / 'data'}"
     done = run(*settings(whole, *SEARCH, data))
     assert done.returncode == 0, done.stderr
-    assert "4 trainings of 100 % of the length, 4 of them to do" in done.stderr
+    assert "4 training runs of 100 % of the length, 4 of them to do" in done.stderr
     folder = broken / "compare/tiny"
     kill_when_there_is(folder / "tuning/focal/trial1/seed7", settings(broken, *SEARCH, data))
     assert not (folder / "tuning.json").exists()
@@ -259,7 +259,7 @@ def test_a_search_without_the_library_is_one_line_before_anything_begins(tmp_pat
 def test_the_plan_is_said_and_leaves_no_folder(tmp_path: Path) -> None:
     done = run(*settings(tmp_path, "--plan-only"))
     assert done.returncode == 0, done.stderr
-    assert "2 arms x 2 seeds: 4 trainings, 4 of them to do" in done.stderr
+    assert "2 arms x 2 seeds: 4 training runs, 4 of them to do" in done.stderr
     assert "one training takes about" in done.stderr
     assert not (tmp_path / "compare").exists()
 

@@ -40,7 +40,7 @@ def test_nothing_is_overwritten_and_only_foreign_files_are_taken(
 ) -> None:
     with pytest.raises(UserError, match="exists and is not overwritten"):
         convert(released, converted)
-    with pytest.raises(UserError, match="is no foreign weights file"):
+    with pytest.raises(UserError, match="is not a foreign weights file"):
         convert(converted, tmp_path / "x.safetensors")
     with pytest.raises(UserError, match=r"must end in \.safetensors"):
         convert(released, tmp_path / "x.pt")
@@ -48,7 +48,7 @@ def test_nothing_is_overwritten_and_only_foreign_files_are_taken(
 
 def test_plain_tensors_are_refused_because_their_network_is_not_known(tmp_path: Path) -> None:
     torch.save({"a": torch.ones(2)}, tmp_path / "plain.pt")
-    with pytest.raises(UserError, match="not which network and classes they belong to"):
+    with pytest.raises(UserError, match="but no description of network and classes"):
         convert(tmp_path / "plain.pt")
     assert [path.name for path in tmp_path.iterdir()] == ["plain.pt"]
 

@@ -96,7 +96,7 @@ def test_files_that_are_none_of_ours_are_refused(tmp_path: Path) -> None:
     onnx.save(
         onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "o.onnx"
     )
-    with pytest.raises(UserError, match=r"o\.onnx was not written by export\.py"):
+    with pytest.raises(UserError, match=r"o\.onnx has no metadata of this program's export\.py"):
         load_detector(tmp_path / "o.onnx")
 
 

@@ -209,7 +209,7 @@ found["pixels"] = {
     "equal": bool((there.numpy() == numpy.stack(here)).all() and there.dtype == torch.uint8),
 }
 
-# The hooks, in a training with all of this.
+# The hooks, in a training run with all of this.
 applied = []
 apply_numpy = type(op).apply_numpy
 type(op).apply_numpy = lambda self, *a: applied.append(a[1]) or apply_numpy(self, *a)

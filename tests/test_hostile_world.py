@@ -10,7 +10,7 @@ import pytest
 from commands.train.data_witness import require_same_data, write_data
 from commands.train.run_lock import run_lock
 from configs.schema.data import SyntheticDataset
-from data.formats.coco import NO_CROWD_FLAG
+from data.formats.coco.reader import NO_CROWD_FLAG
 from data.formats.files import list_files
 from data.formats.voc import VocReader
 from data.images.io import ImageError, read_image, read_image_size

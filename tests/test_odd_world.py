@@ -26,10 +26,10 @@ from commands.predict.run import PredictionSummary, predict, read_category_ids
 from configs.errors import ConfigError
 from configs.reading.load import load_experiment
 from configs.reading.yaml_reader import read_yaml
-from data.formats.coco import NAMED_TWICE
+from data.formats.coco.reader import NAMED_TWICE
 from data.formats.rows import MAX_ROWS
 from data.formats.tools.parsing import read_numbers
-from data.formats.yolo import parse_rows
+from data.formats.yolo.reader import parse_rows
 from data.index_cache import CacheEntry, IndexCache
 from data.records.load import load_split
 from models.graph.rows import parse_graph
@@ -178,7 +178,7 @@ def test_explicit_tags_are_refused(tag: str, tmp_path: Path) -> None:
 
 def test_half_a_character_in_a_yaml_names_its_key(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text('run:\n  name: "\\ud800x"\n')
-    with pytest.raises(ConfigError, match=r"x\.yaml:2: run\.name holds half a character"):
+    with pytest.raises(ConfigError, match=r"x\.yaml:2: run\.name contains half a character"):
         read_yaml(tmp_path / "x.yaml")
 
 
@@ -293,7 +293,7 @@ def test_weights_that_answer_nan_are_told(
     save_weights(tmp_path / "w.safetensors", detector.state_dict(), metadata)
     with caplog.at_level(logging.WARNING):
         focaldet.load_detector(tmp_path / "w.safetensors")
-    assert "answers a grey image with NaN or infinity" in caplog.text
+    assert "gives NaN or infinity for a grey image" in caplog.text
 
 
 def test_sound_weights_are_taken_without_a_word(
@@ -574,7 +574,7 @@ def test_a_stream_that_never_answers_is_given_up_and_interrupted(
 )  # fmt: skip
 def test_categories_of_a_file_that_is_none(content: str, tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(content)
-    with pytest.raises(UserError, match=r"^--categories .*c\.json: is no COCO annotation file"):
+    with pytest.raises(UserError, match=r"^--categories .*c\.json: is not a COCO annotation file"):
         read_category_ids(tmp_path / "c.json", ("cat",))
 
 

@@ -106,3 +106,25 @@ def test_the_batch_size_changes_nothing(found: dict[int, dict[str, Any]]) -> Non
     for size in (1, 16):
         for key in ("map50_95", "map50", "map75", "by_size", "average_recall"):
             assert found[size]["numbers"][key] == found[8]["numbers"][key], (size, key)
+
+
+def test_yolox_from_its_onnx_and_exported_again(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.3443 was measured with images shrunk by plain interpolation; ours are averaged."""
+    monkeypatch.setenv("FOCALDET_DATASETS", str(shared / "data"))
+    ours = tmp_path / "nano.safetensors"
+    source = shared / "weights" / "yolox_nano_0.1.1rc0.onnx"
+    assert run("convert.py", "--weights", source, "--out", ours).returncode == 0
+    assert run("export.py", "--weights", ours, "--like-val").returncode == 0
+    found = []
+    for weights in (ours, ours.with_suffix(".onnx")):
+        done = run(
+            "val.py", "--weights", weights, "--data", "coco128", "--json", tmp_path / "v.json",
+            "eval.iou_threshold=0.65", "eval.score_threshold=0.01", "train.threads=1",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "licence Apache-2.0" in done.stdout + done.stderr
+        found.append(json.loads((tmp_path / "v.json").read_text())["map50_95"])
+    assert found[0] == pytest.approx(0.3443, abs=3e-3)
+    assert found[1] == pytest.approx(found[0], abs=1e-4)

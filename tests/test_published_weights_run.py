@@ -2,16 +2,23 @@
 
 import csv
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
+from commands.convert.cli import ConvertCommand
+from commands.convert.fetch import fetch_weights
+from commands.train.cli import TrainCommand
+from commands.train.start import start_training
 from tests.published_files import NAME, write_catalogue
 from tests.run_programs import TINY, run, train, weights_digest, write_dataset
 from tests.utils.runtime.file_server import Behaviour, serve
 from utils.checkpoint.weights import load_weights
+from utils.engine.hook import Hook
+from utils.engine.run import Run, TrainingStopped
 
 pytestmark = pytest.mark.slow
 
@@ -122,3 +129,37 @@ def test_from_the_real_file_of_yolox_nano_to_a_finished_run(
     assert [row["epoch"] for row in rows(tmp_path / "x")] == ["0", "1"]
     _, metadata = load_weights(tmp_path / "x" / "best.safetensors")
     assert metadata["class_names"] == names
+
+
+class StopAfter(Hook):
+    """Asks the process to stop after an epoch, as a person does with Ctrl-C."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def after_epoch(self, run: Run) -> None:
+        if run.epoch == self.epoch:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_stopped_run_goes_on_exactly_and_without_the_weights(
+    address: str, dataset: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "site" / f"{NAME}.safetensors"
+    fetch_weights(ConvertCommand(get=NAME))
+    stated = (*TINY[2:], f"data.path={dataset}", f"model.weights={NAME}", "train.epochs=2",
+              f"run.folder={tmp_path}")  # fmt: skip
+    start_training(TrainCommand(Path(TINY[1]), (*stated, "run.name=straight"), None))
+    stopped = TrainCommand(Path(TINY[1]), (*stated, "run.name=stopped"), None)
+    with pytest.raises(TrainingStopped):
+        start_training(stopped, [StopAfter(1)])
+    weights.unlink()
+    start_training(TrainCommand(None, (), tmp_path / "stopped"))
+    assert weights_digest(tmp_path / "stopped") == weights_digest(tmp_path / "straight")
+    both = [
+        [{key: row[key] for key in row if key not in ("images_per_second", "seconds")}
+         for row in rows(tmp_path / name)]
+        for name in ("straight", "stopped")
+    ]  # fmt: skip
+    assert both[0] == both[1]
+    assert [row["epoch"] for row in both[1]] == ["0", "1", "2"]

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from commands.build.predictor import Predictor
 from configs.reading.locate import best_weights
+from configs.reading.overrides import as_overrides
 from data.images.io import read_image, to_rgb
 from utils.metrics.rows import detection_rows
 from utils.report.drawing import draw_boxes
@@ -34,7 +35,7 @@ point in [0, 1]; Pillow."""
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One object: its class, how sure the network is (0 to 1), x1, y1, x2, y2 in pixels."""
+    """One object: class, score (0 to 1), and box x1, y1, x2, y2 in pixels."""
 
     class_name: str
     score: float
@@ -52,9 +53,10 @@ class Detections:
     labels: npt.NDArray[np.int64]
     """(K,): indices into `class_names`."""
     class_names: tuple[str, ...]
-    """All classes the detector knows."""
+    """Names of all classes."""
     category_ids: tuple[int, ...]
-    """What COCO files of the training call each class; the index where it had none."""
+    """Category id of each class in COCO files of the training data; the index where there are
+    none."""
     image_size: tuple[int, int]
     """(height, width) of the picture in pixels."""
     pixels: ImageArray = field(repr=False)
@@ -97,7 +99,7 @@ class Detections:
         return Image.fromarray(drawn)
 
     def _repr_png_(self) -> bytes:
-        """Show the picture with its boxes where a notebook cell ends in detections."""
+        """Show the picture with its boxes as the output of a notebook cell."""
         buffer = io.BytesIO()
         self.plot().save(buffer, "PNG")
         return buffer.getvalue()
@@ -173,14 +175,14 @@ class Detector:
     def __call__(
         self, pictures: Picture | list[Any] | tuple[Any, ...]
     ) -> Detections | list[Detections]:
-        """Return what is in one picture, or in each of a list or tuple of pictures.
+        """Detect the objects in one picture, or in each of a list or tuple of pictures.
 
         Pictures of a list that get the same network shape are computed together, which changes a
         result by no more than the rounding of float32.
 
         Raises:
             ImageError: a file cannot be read as an image.
-            UserError: pixels are in a form that is not understood.
+            UserError: pixels are in a form that is not supported.
         """
         if isinstance(pictures, list | tuple):
             return self._detect([as_rgb(picture) for picture in pictures])
@@ -212,17 +214,16 @@ class Detector:
         )
 
 
-def load_detector(  # noqa: PLR0913  flat keywords are what callers of an API want
+def load_detector(
     weights: str | os.PathLike[str],
     *,
     score_threshold: float = 0.25,
     iou_threshold: float = 0.45,
     max_detections: int = 300,
-    class_agnostic: bool = False,
     image_size: int | None = None,
     device: str = "auto",
-    batch_size: int = 16,
     trust: bool = False,
+    **settings: Any,
 ) -> Detector:
     """Return the detector in a weights file.
 
@@ -231,31 +232,33 @@ def load_detector(  # noqa: PLR0913  flat keywords are what callers of an API wa
     Args:
         weights: a `Run` or its folder, .safetensors of a run, the name of published weights that
             were fetched, a released .pt, nothing in which is executed, or a file of export.py
-            (.onnx, .xml, .torchscript); one with NMS has thresholds of its own, which these have
-            to equal.
+            (.onnx, .xml, .torchscript); the thresholds of one with NMS are fixed, and these have to
+            equal them.
         score_threshold: only objects with a higher score, 0 to 1.
         iou_threshold: of two boxes of a class that overlap by more, the better one stays, 0 to 1.
         max_detections: most objects of one picture.
-        class_agnostic: boxes of different classes push each other out too.
         image_size: long side of the scaled picture in pixels; that of the training where None.
         device: auto, cpu, cuda, cuda:N or mps.
-        batch_size: most pictures of a list that are computed together.
-        trust: run weights that are a program (.torchscript, or .xml with operations of its own),
-            which can do anything that you can; .safetensors, .pt and .onnx are data and need none.
+        trust: run weights that are a program (.torchscript, or .xml with custom operations), which
+            can do anything that you can; .safetensors, .pt and .onnx are data and do not need it.
+        settings: less common ones of prediction: `class_agnostic=True`, boxes of different classes
+            suppress each other too; `batch_size=16`, most pictures of a list that are computed
+            together; others as in `train`, such as `eval={"multi_label": False}`.
 
     Raises:
         UserError, ConfigError: the file cannot be read, or a value is out of range.
     """
-    overrides = [
-        f"eval.score_threshold={score_threshold}",
-        f"eval.iou_threshold={iou_threshold}",
-        f"eval.max_detections={max_detections}",
-        f"eval.class_agnostic={str(class_agnostic).lower()}",
-        f"eval.batch_size={batch_size}",
-        f"train.device={device}",
-    ]
-    if image_size is not None:
-        overrides.append(f"train.image_size={image_size}")
+    named = {
+        "eval": {
+            "score_threshold": score_threshold,
+            "iou_threshold": iou_threshold,
+            "max_detections": max_detections,
+            "class_agnostic": settings.pop("class_agnostic", False),
+            "batch_size": settings.pop("batch_size", 16),
+        },
+        "train": {"device": device} | ({} if image_size is None else {"image_size": image_size}),
+    }
+    overrides = [*as_overrides(named), *as_overrides(settings)]
     if not isinstance(weights, str | os.PathLike):
         raise UserError(f"weights are the path of a file, got {type(weights).__name__}")
     compute_alone_after_fork()
@@ -267,7 +270,7 @@ def as_rgb(picture: Picture) -> ImageArray:
 
     Raises:
         ImageError: a file cannot be read as an image.
-        UserError: pixels are in a form that is not understood.
+        UserError: pixels are in a form that is not supported.
     """
     if isinstance(picture, str | Path):
         return read_image(picture)
@@ -303,7 +306,7 @@ def _from_array(pixels: npt.NDArray[Any]) -> ImageArray:
 def _from_tensor(pixels: Tensor) -> ImageArray:
     if pixels.layout != torch.strided or pixels.is_meta or pixels.is_quantized:
         raise UserError(
-            f"a tensor picture is dense and holds values, got {pixels.layout} on {pixels.device}"
+            f"a tensor picture is dense and has values, got {pixels.layout} on {pixels.device}"
         )
     pixels = pixels.detach().cpu()
     is_fraction = pixels.is_floating_point()

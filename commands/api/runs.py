@@ -1,4 +1,4 @@
-"""Train, evaluate, export and compare from Python: what the programs of these names do."""
+"""Train, evaluate, export and compare from Python, as the programs of these names."""
 
 import csv
 import json
@@ -31,9 +31,9 @@ Value = float | str | None
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run: the folder that training has written, and what is in it.
+    """A run: the folder written by training, and its contents.
 
-    It can be given wherever weights are asked for; its best weights are meant then.
+    It can be given wherever weights are needed; its best weights are used then.
     """
 
     folder: Path
@@ -48,12 +48,12 @@ class Run:
 
     @property
     def report(self) -> Path:
-        """The page of the run, report.html."""
+        """The report of the run, report.html."""
         return RunFolder(self.folder).report
 
     @property
     def results(self) -> dict[str, Any]:
-        """The final numbers, as in results.json.
+        """The final metrics, as in results.json.
 
         Raises:
             UserError: the run has not ended yet.
@@ -73,7 +73,7 @@ class Run:
         return {name: [_value(row[name]) for row in rows] for name in names}
 
     def resume(self, *, hooks: Sequence[Hook] = (), **settings: Any) -> "Run":
-        """Go on with the run where it stopped; `settings` are changed, such as train.epochs.
+        """Resume the run where it stopped; `settings` are changed, such as train.epochs.
 
         Raises:
             UserError, ConfigError: the run cannot be resumed, or a setting cannot be changed.
@@ -93,15 +93,15 @@ def train(
     Args:
         cfg: an experiment, a YAML or the name of a shipped one; where None, the recipe that
             fits `data`.
-        data: a data YAML, a folder, a .zip, a COCO JSON: whatever `train.py data=` takes; or keys
-            of that section.
+        data: a data YAML, a folder, a .zip, a COCO JSON: anything that `train.py data=` takes; or
+            keys of that section.
         hooks: objects whose methods are called before, during and after the training.
         settings: of the experiment, by section: `train={"epochs": 20}`, or with dots:
             `**{"train.epochs": 20}`.
 
     Raises:
         UserError, ConfigError: something that you can fix, in one line each.
-        KeyboardInterrupt: interrupted; `Run(folder).resume()` goes on.
+        KeyboardInterrupt: interrupted; `Run(folder).resume()` continues.
     """
     if isinstance(data, Mapping):
         settings["data"] = dict(data)
@@ -123,7 +123,7 @@ def val(
     trust: bool = False,
     **settings: Any,
 ) -> EvalResult:
-    """Evaluate weights on a split of a data set and return the numbers.
+    """Evaluate weights on a split of a data set and return the metrics.
 
     Args:
         weights: a run, a weights file or an exported file.
@@ -174,7 +174,7 @@ def export(
 
 
 def compare(cfg: str | Path, **settings: Any) -> Path:
-    """Run a comparison, or go on with it; return its folder with report.html.
+    """Run a comparison, or resume it; return its folder with report.html.
 
     Args:
         cfg: a design, a YAML.
@@ -200,7 +200,7 @@ def _weights(weights: str | Path | Run) -> str:
 
 
 def _show_log() -> None:
-    """Show what the programs say, unless the caller has set up logging otherwise."""
+    """Show the log of the programs, unless the caller has configured logging."""
     if not logging.getLogger().handlers:
         start_logging()
 

@@ -1,1 +1,1 @@
-"""Parts that several programs share."""
+"""Parts shared by several programs: detectors, evaluation, criterion, prediction."""

@@ -61,7 +61,7 @@ def choose_batch_size(
     if ranks.size > 1:
         raise UserError(
             f"{BATCH_KEY}=auto measures in one process; run once without torchrun to see the "
-            f"number, then state it here: {BATCH_KEY}=N"
+            f"number, then set it here: {BATCH_KEY}=N"
         )
     _, side = image_size_range(
         loaded.experiment.train.image_size, 32, loaded.experiment.train.multi_scale

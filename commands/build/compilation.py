@@ -1,4 +1,4 @@
-"""What `train.compile` means for one training: nothing, a compiler, or a reason to refuse it."""
+"""Apply `train.compile` to a run: no compiler, a compiler, or a reason to refuse it."""
 
 import torch
 
@@ -15,8 +15,8 @@ def choose_compiler(
     """Return how the steps on `num_images` an epoch are compiled, None for not at all.
 
     The loss is compiled on CUDA, where its many small operators wait for each other; a CPU drops
-    what did not match and has less to do. Of several processes it exchanges counts, which no one
-    graph holds.
+    unmatched entries and has less to do. With several processes it exchanges counts, which one
+    graph cannot contain.
 
     Raises:
         UserError: this device, machine or training cannot or should not compile.
@@ -28,7 +28,7 @@ def choose_compiler(
     if ranks.size > 1 and settings.sync_batchnorm:
         raise UserError(
             "train.compile and train.sync_batchnorm do not go together: compiled code would end at "
-            "every norm to wait for the other processes; state one of them off"
+            "every norm to wait for the other processes; set one of them off"
         )
     require_earned(settings, device, num_images // (settings.batch_size * ranks.size))
     is_exact = settings.deterministic and device.type == "cuda"
@@ -44,11 +44,11 @@ def choose_compiler(
 def _require_graphs(device: torch.device, ranks: Ranks) -> None:
     if device.type != "cuda":
         raise UserError(
-            f"train.compile=graphs records CUDA graphs and cannot on {device.type}; state "
+            f"train.compile=graphs records CUDA graphs and cannot on {device.type}; set "
             "train.compile=network or train.compile=off"
         )
     if ranks.size > 1:
         raise UserError(
             "train.compile=graphs is for one process: CUDA graphs of several would wait for each "
-            "other; state train.compile=network"
+            "other; set train.compile=network"
         )

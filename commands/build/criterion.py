@@ -1,4 +1,4 @@
-"""The loss a training minimises: built from the experiment, its scales matched where asked for."""
+"""The criterion of a training run, built from the experiment; matches loss scales if requested."""
 
 import torch
 
@@ -35,7 +35,7 @@ def build_training_criterion(
     """Return the loss of an experiment on `device`.
 
     Multipliers of `scale: matched` are measured once and kept in the run folder, so that a resumed
-    training goes on with the same ones. All of `ranks` measure and take the first one's.
+    training continues with the same ones. All of `ranks` measure and take the first one's.
 
     Raises:
         ConfigError, UserError: the loss does not fit the network or the data.

@@ -1,4 +1,4 @@
-"""The numbers that a run derives from its recipe, its data and its processes, said in the log."""
+"""Derive the numbers of a recipe from data and processes, and log them."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Detectors from files, and the detector a training starts with."""
+"""Detectors from files, and the detector a training run starts with."""
 
 import logging
 from collections.abc import Mapping
@@ -39,12 +39,12 @@ logger = logging.getLogger(__name__)
 
 ENGINE_SUFFIXES = frozenset({".engine", ".plan"})
 FOREIGN_IMAGE_SIZE = 640
-"""Side in pixels that released weights of this family were trained at; their files do not say."""
+"""Side in pixels that released weights of this family were trained at; not in their files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedDetector:
-    """A detector from a file, in evaluation mode, and what the file says of it."""
+    """A detector from a file, in evaluation mode, and its metadata."""
 
     detector: Detector | ExportedDetector
     class_names: tuple[str, ...]
@@ -54,14 +54,14 @@ class LoadedDetector:
     `converted_from` and settings in which their own program differs, and nothing where the project
     is not known."""
     file_format: str = "safetensors"
-    """What kind of file it was, in words."""
+    """Kind of the file, in words."""
     fixed_eval: Mapping[str, Any] = field(default_factory=dict)
     """Settings of section `eval` that an exported file has fixed."""
     source: Path = Path()
     """The file."""
 
     def own_detector(self, source: Path) -> Detector:
-        """Return the detector where the file `source` holds weights, which exported ones do not.
+        """Return the detector of a weights file; exported files have none.
 
         Raises:
             UserError: it is an exported file.
@@ -117,14 +117,14 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
 
 
 def _answering(loaded: LoadedDetector, path: Path) -> LoadedDetector:
-    """Return `loaded`; one line says it where its network answers with no numbers.
+    """Return `loaded`; warn if its network gives NaN or infinity.
 
-    Each value may be finite and the sums of a layer not: NaN is above no threshold, so that such
-    weights would find nothing, and nobody would know why.
+    Each weight may be finite and the sums of a layer not: NaN exceeds no threshold, so that such
+    weights would silently detect nothing.
     """
     detector = loaded.own_detector(path)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a pool of threads would not survive a fork of the caller
+    torch.set_num_threads(1)  # a thread pool would not survive a fork of the caller
     try:
         with torch.inference_mode():
             grey = torch.full((1, 3, *2 * (detector.size_multiple,)), 0.5)
@@ -135,7 +135,7 @@ def _answering(loaded: LoadedDetector, path: Path) -> LoadedDetector:
         torch.set_num_threads(threads)
     if not all(bool(torch.isfinite(level).all()) for level in levels):
         logger.warning(
-            "%s: the network answers a grey image with NaN or infinity, it will find little or "
+            "%s: the network gives NaN or infinity for a grey image, it will detect little or "
             "nothing; its weights are damaged, or of a run that diverged",
             path,
         )
@@ -175,10 +175,10 @@ def _from_foreign(checkpoint: ForeignCheckpoint, path: Path) -> LoadedDetector:
         return _from_imported(imported, path)
     if checkpoint.graph is None or checkpoint.class_names is None:
         raise UserError(
-            f"{path} holds tensors but not which network and classes they belong to; "
+            f"{path} has tensors but no description of network and classes; "
             "train.py takes it as model.weights beside a model.graph"
         )
-    # Pickled models carry keys of their own beside those of a graph file.
+    # Pickled models have further keys beside those of a graph file.
     graph = {key: value for key, value in checkpoint.graph.items() if key in KEYS}
     detector = build_detector(
         graph,
@@ -200,15 +200,15 @@ def _from_foreign(checkpoint: ForeignCheckpoint, path: Path) -> LoadedDetector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingStart:
-    """What a training starts with."""
+    """What a training run starts with."""
 
     loaded: LoadedExperiment
     """The experiment, with the anchors the detector really has."""
     detector: Detector
     rules: LayerRules
-    """Which layers learn, and how fast."""
+    """Frozen layers and learning rates by layer."""
     transfer: TransferReport | None
-    """What came of `model.weights`; None without, and in a resumed training."""
+    """How `model.weights` were used; None without, and in a resumed run."""
 
     @property
     def shares_classes(self) -> bool:
@@ -223,10 +223,10 @@ class TrainingStart:
 def build_training_detector(
     loaded: LoadedExperiment, split: Split, *, resumed: bool = False
 ) -> TrainingStart:
-    """Return the detector of an experiment and what goes with it.
+    """Return the detector of an experiment and its settings.
 
-    Weights are drawn from torch's default generator, which has to be seeded before. A resumed
-    training gets its values from its checkpoint: `model.weights` is not read again.
+    Weights are initialised by torch's default generator, which has to be seeded before. A resumed
+    run gets its values from its checkpoint: `model.weights` is not read again.
 
     Raises:
         ConfigError, UserError: graph, anchors, weights or names of layers cannot be used.
@@ -308,7 +308,7 @@ def _fit_anchors(loaded: LoadedExperiment, detector: Detector, split: Split) -> 
 
 
 def weights_metadata(loaded: LoadedExperiment, detector: Detector, split: Split) -> dict[str, Any]:
-    """Return what the weights file of a training says about itself."""
+    """Return the metadata for the weights file of a run."""
     return checkpoint_metadata(
         detector,
         split.class_names,

@@ -25,7 +25,7 @@ from utils.structures.results import EvalResult
 
 
 class SplitEvaluation:
-    """Judges detectors on one split; `evaluator` keeps the detections of the last one judged."""
+    """Evaluates detectors on one split; `evaluator` keeps the detections of the last one."""
 
     def __init__(
         self,
@@ -37,11 +37,11 @@ class SplitEvaluation:
         cache: ImageCache | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
-        """Prepare loader and judge.
+        """Create loader and evaluator.
 
         Args:
-            split: images and truths.
-            experiment: sections eval, train and model say how.
+            split: images and ground truth.
+            experiment: sections eval, train and model are read.
             stride: largest stride of the network, pixels.
             device: where the detector runs.
             cache: where decoded images are kept between evaluations.
@@ -67,7 +67,7 @@ class SplitEvaluation:
         )
 
     def __call__(self, detector: nn.Module | RuntimeDetector) -> EvalResult:
-        """Return how good a `Detector`, on the device, or an exported one is on the split."""
+        """Evaluate a `Detector`, on the device, or an exported one on the split."""
         if isinstance(detector, nn.Module) and not isinstance(detector, Detector):
             raise TypeError(f"expected a Detector, got {type(detector).__name__}")
         return evaluate(
@@ -109,7 +109,7 @@ class SplitEvaluation:
 
 
 def build_evaluator(split: Split, settings: EvalSettings) -> DetectionEvaluator:
-    """Return the judge of detections on a split."""
+    """Return the evaluator of detections on a split."""
     return DetectionEvaluator(
         truths=split.records,
         class_names=split.class_names,
@@ -138,10 +138,10 @@ def build_evaluation(
 def evaluate_once(
     detector: Detector | RuntimeDetector, split: Split, experiment: Experiment
 ) -> tuple[EvalResult, DetectionEvaluator]:
-    """Judge a detector on a split with the settings of an experiment, on its device.
+    """Evaluate a detector on a split with the settings of an experiment, on its device.
 
     Returns:
-        The numbers, and the evaluator with truths and detections.
+        The metrics, and the evaluator with ground truth and detections.
 
     Raises:
         UserError: an image cannot be read, or the device is not there.

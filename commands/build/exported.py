@@ -1,4 +1,4 @@
-"""Detectors from exported files: what runs is onnxruntime, OpenVINO or TorchScript."""
+"""Detectors from exported files, run by onnxruntime, OpenVINO or TorchScript."""
 
 import logging
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class ExportedDetector:
     """
 
     def __init__(self, path: Path) -> None:
-        """Read what the file says of itself.
+        """Read the metadata of the file.
 
         Raises:
             UserError, ConfigError: it cannot be read, or export.py of this program did not write
@@ -61,7 +61,7 @@ class ExportedDetector:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What weights would say, with the settings that the file was exported with."""
+        """The metadata of weights, with the settings of the export."""
         training, description = dict(self.description.training), self.description
         config = dict(training.get("config", {}))
         config["train"] = {**config.get("train", {}), "image_size": description.image_size}
@@ -79,7 +79,7 @@ class ExportedDetector:
         for key, value in self.fixed_eval.items():
             if getattr(settings, key) != value:
                 raise ConfigError(
-                    f"eval.{key}: {self._path.name} holds its suppression, fixed at {value}; "
+                    f"eval.{key}: {self._path.name} contains NMS, fixed at {value}; "
                     f"leave it out, or export again with eval.{key}={getattr(settings, key)}"
                 )
 
@@ -101,7 +101,7 @@ class ExportedDetector:
         """Return the outputs of images (B, 3, H, W).
 
         Raises:
-            UserError: the file fails, or gives something else than it says.
+            UserError: the file fails, or its outputs differ from its description.
         """
         assert self._session is not None
         try:
@@ -157,9 +157,9 @@ def _lie_within(values: npt.NDArray[Any], least: int, most: int) -> bool:
 
 
 def read_detections(outputs: Arrays, max_detections: int) -> Postprocessed:
-    """Return the outputs of a file that holds its suppression as detections.
+    """Return the outputs of a file that contains its suppression as detections.
 
-    Whether a limit cut something is not known there: images that reach `max_detections` count.
+    Whether a limit cut detections off is unknown there: images that reach `max_detections` count.
     """
     boxes, scores, labels, counts = outputs
     found = tuple(

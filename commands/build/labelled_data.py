@@ -1,4 +1,4 @@
-"""From what a person calls a data set to its records: the one place where programs open data."""
+"""Open a data set by its name, folder or file: the one place for all programs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +51,6 @@ def open_data(stated: str, overrides: Sequence[str] = ()) -> LabelledData:
 
 
 def _name(path: Path) -> str:
-    """Return what people would call it: many a file is just called data.yaml."""
+    """Return a name for people: many files are just called data.yaml."""
     is_telling = path.stem.lower() not in ("data", "dataset")
     return path.stem if is_telling else path.resolve().parent.name

@@ -1,9 +1,9 @@
-"""Scale matching: losses of different size, made to pull equally hard on the logits.
+"""Scale matching: losses of different magnitude get equal gradients on the logits.
 
-A focal loss is several times smaller than cross-entropy, so at the same gain it changes how much
-objectness and classes count against boxes. `scale: matched` takes that difference away and leaves
-the shape of the loss (docs/losses.md#why-fl_gamma-disappointed-you): a multiplier per branch makes
-the summed absolute gradient on the logits that of mean cross-entropy, over fixed batches without
+A focal loss is several times smaller than cross-entropy, so at the same gain it changes the weight
+of objectness and classes against boxes. `scale: matched` removes that difference and keeps the
+shape of the loss (docs/losses.md#why-fl_gamma-disappointed-you): a multiplier per branch makes the
+summed absolute gradient on the logits that of mean cross-entropy, over fixed batches without
 augmentation, after a warm-up with cross-entropy.
 """
 
@@ -40,7 +40,7 @@ MEASURED_BATCHES = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleMatch:
-    """How much smaller a branch's gradient is than that of mean cross-entropy."""
+    """Ratio of the gradient of mean cross-entropy to that of a branch."""
 
     at_start: float
     """Gradient of cross-entropy over that of the loss, initial weights."""
@@ -100,7 +100,7 @@ def match_scales(
 
 
 def apply_scales(criterion: DetectionCriterion, matches: dict[str, ScaleMatch]) -> None:
-    """Set the multipliers of a criterion and say what they are."""
+    """Set the multipliers of a criterion and log them."""
     for name, match in matches.items():
         getattr(criterion, name).multiplier = match.after_warmup
         logger.info(
@@ -122,7 +122,7 @@ def scales_to_json(matches: dict[str, ScaleMatch]) -> dict[str, dict[str, float]
 
 
 def scales_from_json(content: dict[str, dict[str, float]]) -> dict[str, ScaleMatch]:
-    """Return the matches of a run that was begun earlier."""
+    """Return the stored matches of a run."""
     return {name: ScaleMatch(**values) for name, values in content.items()}  # type: ignore[arg-type]
 
 
@@ -180,7 +180,7 @@ def _first_batches(batches: TrainBatches) -> list[Batch]:
 
 
 def _warm_up(learner: Learner, batches: TrainBatches, *, epochs: int) -> int:
-    """Train for as long as the learning rate warms up, at least 1 iteration; return how many."""
+    """Train for the length of warm-up, at least 1 iteration; return the number."""
     wanted = min(max(1, learner.schedule.warmup_iterations), epochs * len(batches))
     done = 0
     learner.model.train()

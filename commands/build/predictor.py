@@ -1,4 +1,4 @@
-"""A detector from a file, ready for pictures: what predict.py and the Python API share."""
+"""Prediction on pictures, shared by predict.py and the Python API."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +28,8 @@ PREDICTION_DEFAULTS: Mapping[str, Any] = {
     "iou_threshold": 0.45,
     "multi_label": False,
 }
-"""Section `eval` for people who look at the result; validation needs the whole curve instead."""
+"""Defaults of section `eval` for prediction; validation needs low thresholds for the whole
+curve."""
 
 PREDICTION_KEYS = (
     "eval.score_threshold",
@@ -49,7 +50,7 @@ PREDICTION_KEYS = (
 
 
 class Predictor:
-    """Finds objects in batches of pictures, by the path that validation takes."""
+    """Detects objects in batches of pictures, by the path of validation."""
 
     def __init__(
         self, loaded: LoadedDetector, experiment: Experiment, views: ViewOptions = AS_IT_IS
@@ -59,7 +60,7 @@ class Predictor:
         Args:
             loaded: detector and class names.
             experiment: as `prediction_settings` returns it.
-            views: how often `look` looks at a picture.
+            views: the tiles and scales of `look`.
 
         Raises:
             UserError: there is no such device, or the image size does not suit the network.
@@ -98,13 +99,13 @@ class Predictor:
         return cls(loaded, prediction_settings(loaded, overrides))
 
     def __call__(self, batch: Batch) -> list[Detections]:
-        """Return what is in each picture, on the CPU, boxes in pixels of the original picture."""
+        """Return the detections of each picture, on the CPU, boxes in the picture's pixels."""
         with torch.no_grad():
             output = self._infer(batch.to(self.device))
         return in_original_frame(output.detections, batch.metas)
 
     def look(self, frames: Sequence[Frame], batch: Batch) -> list[Detections]:
-        """Return what is in each picture, looking at it as often as was asked for.
+        """Return the detections of each picture over all its views.
 
         Args:
             frames: the pictures.
@@ -121,7 +122,7 @@ class Predictor:
 def prediction_settings(
     loaded: LoadedDetector, overrides: Sequence[str] = (), *, like_val: bool = False
 ) -> Experiment:
-    """Return the settings of the training, changed for prediction and then as commanded.
+    """Return the settings of the training, with the defaults of prediction and overrides.
 
     Args:
         loaded: metadata and image size are read.
@@ -135,7 +136,7 @@ def prediction_settings(
     stored = stored_settings(loaded.metadata)
     # Prediction reads no data set, but settings are not complete without one.
     stored["data"] = {"format": "synthetic"}
-    # Weights travel: the device they were trained on need not be here.
+    # The device of the training may not exist on this machine.
     stored["train"] = {"image_size": loaded.image_size, **stored.get("train", {}), "device": "auto"}
     if not like_val:
         stored["eval"] = {**stored.get("eval", {}), **PREDICTION_DEFAULTS, **loaded.fixed_eval}

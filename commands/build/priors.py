@@ -1,4 +1,4 @@
-"""What the head's start values are counted from: the labels and the cells they are assigned to."""
+"""Priors of the head, counted from the labels and their assignment."""
 
 import logging
 import math
@@ -26,12 +26,12 @@ from utils.structures.predictions import Predictions
 logger = logging.getLogger(__name__)
 
 COUNTED_IMAGES = 1024
-"""Most images whose positives are counted; of more, as many at equal distances."""
+"""Maximum number of images whose positives are counted; of more, evenly spaced ones."""
 IMAGES_AT_A_TIME = 32
 
 
 def head_priors(loaded: LoadedExperiment, detector: Detector, split: Split) -> Priors:
-    """Return what the head is to know of the data, as `model.prior` asks for.
+    """Return the priors of the head according to `model.prior`.
 
     Raises:
         UserError: objects are to be counted where there are none.
@@ -62,8 +62,8 @@ def positive_shares(
     """Return the share of cells that are assigned to an object of each class, (C,).
 
     Counted by the assigner on images as validation frames them, without augmentation; cells it
-    ignores do not count. For an assigner that decides by the predictions, which say nothing yet,
-    every object counts as one cell.
+    ignores do not count. For a dynamic assigner, whose predictions mean nothing yet, every object
+    counts as one cell.
 
     Args:
         records: images with labels, at least one.
@@ -120,7 +120,7 @@ def _shapes(detector: Detector, image_size: int) -> list[tuple[int, int, int]]:
 
 
 def _blank_predictions(detector: Detector, num_images: int, image_size: int) -> Predictions:
-    """Return predictions of the right shapes, no memory taken; static assigners read no more."""
+    """Return predictions of the right shapes without memory; static assigners need no values."""
     channels = detector.head.decoder.num_channels(detector.num_classes)
     return Predictions(
         levels=tuple(

@@ -1,4 +1,4 @@
-"""The weights a training starts with: taken where they fit, every decision written down."""
+"""Pretrained weights of a training run: loaded where they fit, every decision recorded."""
 
 import csv
 import io
@@ -43,7 +43,7 @@ class _Start:
 
 
 def take_weights(loaded: LoadedExperiment, detector: Detector, split: Split) -> TransferReport:
-    """Fill `detector` from `model.weights`, which is set, and say what was taken.
+    """Load `model.weights`, which is set, into `detector` and log the result.
 
     Raises:
         ConfigError: nothing of the file fits, or there is no new tensor for `train.head_warmup`.
@@ -60,7 +60,7 @@ def take_weights(loaded: LoadedExperiment, detector: Detector, split: Split) -> 
     )
     name = start.notes.get("name")
     if not any(start.tensors[taken].ndim > 1 for taken in report.taken):
-        wanted = f"; it is of {name}: state model.graph=models/{name}.yaml" if name else ""
+        wanted = f"; it is of {name}: set model.graph=models/{name}.yaml" if name else ""
         raise ConfigError(f"model.weights: no tensor of {path} fits the network{wanted}")
     logger.info("%s: %s", path, report.summary())
     if start.notes.get("folded_norms") is True:

@@ -1,8 +1,7 @@
-"""Settings into and out of a weights file: what the training was, and nothing of the machine.
+"""Settings in a weights file: those of the training, without machine settings.
 
-What the training was is a fact of the weights; where its files lay, how many processes and threads
-another machine starts, on which device, and how much memory a batch takes is not. So equal
-trainings give equal files in whatever folder, and a file that is passed on names no folder.
+Paths, numbers of processes and threads, device and memory limits are not stored. So equal runs give
+equal files in any folder, and a published file names no folder.
 """
 
 import os
@@ -71,7 +70,7 @@ def _without_folders(value: Any, root: str) -> Any:
 
 
 def with_data_found(stored: Mapping[str, Any], weights: Path) -> dict[str, Any]:
-    """Return stored settings whose data set is where it lies on this machine.
+    """Return stored settings with the location of the data set on this machine.
 
     Weights in their run folder: where the run's configuration says; else below the usual places.
 

@@ -1,4 +1,4 @@
-"""One image twice: with its objects, and with what was found."""
+"""One image twice: with its ground truth, and with detections."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ PICTURE_SIDE = 640
 def truth_and_found(
     record: Record, found: Detections, names: tuple[str, ...], threshold: float
 ) -> Picture:
-    """Return truths on the left, detections with a score of at least `threshold` on the right.
+    """Return ground truth on the left, detections of at least `threshold` on the right.
 
     Raises:
         ImageError: the image cannot be read any more.

@@ -39,8 +39,8 @@ class ViewInference:
         """Prepare.
 
         Args:
-            infer: finds objects in a batch on `device`; its suppression is that of each view.
-            options: what is looked at.
+            infer: detects objects in a batch on `device`, with NMS in each view.
+            options: the views.
             framing: of an ordinary input.
             settings: batch_size, and the suppression that merges the views.
             device: where `infer` wants its batch.
@@ -57,7 +57,7 @@ class ViewInference:
 
     @torch.no_grad()
     def __call__(self, picture: ImageArray) -> Postprocessed:
-        """Return what is in a picture (H, W, 3) uint8 RGB, as of a batch of one."""
+        """Return the detections of a picture (H, W, 3) uint8 RGB."""
         views = self._plan.views((picture.shape[0], picture.shape[1]))
         by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index, view in enumerate(views):
@@ -92,7 +92,7 @@ class ViewInference:
     def _look(
         self, picture: ImageArray, views: list[View]
     ) -> tuple[list[Detections], DetectorOutput]:
-        """Return what is found in views of one network shape, and what the network gave."""
+        """Return the detections of views of one network shape, and the raw predictions."""
         batch = collate([view.sample(picture) for view in views])
         output = self._infer(batch.to(self._device))
         of_regions = in_original_frame(output.detections, batch.metas)
@@ -101,7 +101,7 @@ class ViewInference:
 
 
 LOOK_AHEAD = 2
-"""Pictures that are read while the network works on one."""
+"""Pictures read ahead of the network."""
 
 
 def evaluate_views(
@@ -111,7 +111,7 @@ def evaluate_views(
     *,
     description: str,
 ) -> EvalResult:
-    """Return how good `infer` is on the images of the evaluator's truths.
+    """Evaluate `infer` on the images of the evaluator.
 
     As `utils.engine.evaluation.evaluate`, picture by picture.
 

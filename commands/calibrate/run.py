@@ -27,7 +27,7 @@ from utils.runtime.errors import UserError
 from utils.runtime.machine.environment import describe_program
 
 FEWEST = 100
-"""Detections below which a fit would be an anecdote."""
+"""Minimum number of detections for a fit."""
 _OWN_KEYS = frozenset(
     {"format_version", "graph", "class_names", "anchors", "strides", "image_size", METADATA_KEY}
 )
@@ -35,18 +35,18 @@ _OWN_KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibrated:
-    """What came of it; errors are D-ECE of detections from score 0.05 on, None without any."""
+    """Result; errors are D-ECE of detections from score 0.05 on, None without any."""
 
     method: str
     detections: int
     error_before: float | None
     error_after: float | None
-    """Of images that took no part in the fit: halves take turns."""
+    """Of images not used in the fit: two-fold cross-validation."""
     ap_before: float
     ap_after: float
 
     def lines(self) -> Iterator[str]:
-        """Yield what a person wants to know."""
+        """Yield the lines of the summary."""
         yield (
             f"{self.method} map fitted on {self.detections} detections; calibration error (D-ECE) "
             f"{_shown(self.error_before)} before, {_shown(self.error_after)} after"
@@ -59,13 +59,13 @@ def calibrate(command: CalibrateCommand) -> Calibrated:
     """Write weights with a score map to a new file.
 
     Raises:
-        UserError, ConfigError: weights or data cannot be used, there is too little to fit on, the
-            new file exists or cannot be written.
+        UserError, ConfigError: weights or data cannot be used, there are too few detections to fit,
+        the new file exists or cannot be written.
     """
     if command.out.suffix != ".safetensors":
         raise UserError(f"--out {command.out}: the name must end in .safetensors")
     if command.out.exists():
-        raise UserError(f"{command.out} exists and is not overwritten; state another with --out")
+        raise UserError(f"{command.out} exists and is not overwritten; set another with --out")
     loaded, experiment, split = load_for_evaluation(
         ValCommand(
             weights=command.weights,

@@ -1,1 +1,1 @@
-"""check_data.py: is this data set sound?"""
+"""What check_data.py does: checks a data set."""

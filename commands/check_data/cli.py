@@ -141,7 +141,7 @@ def _add_download(parser: OneLineParser) -> None:
     parser.add_argument(
         "--get",
         metavar="NAME",
-        help="download a public data set; a broken download goes on where it stopped",
+        help="download a public data set; a broken download continues where it stopped",
     )
     parser.add_argument(
         "--into",
@@ -168,5 +168,5 @@ def _data_and_settings(
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)

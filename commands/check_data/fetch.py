@@ -1,4 +1,4 @@
-"""Public data sets by name: what there is, and how one gets into the data sets' folder."""
+"""Public data sets by name: list and download."""
 
 import logging
 import os
@@ -35,11 +35,11 @@ def list_public_data(catalogue: Path = CATALOGUE) -> list[str]:
 
 
 def fetch_data(command: CheckCommand, catalogue: Path = CATALOGUE) -> list[str]:
-    """Fetch the data set that the command names; return what to say at the end.
+    """Download the data set that the command names; return the closing message.
 
     Raises:
         ConfigError: there is no such data set.
-        UserError: it cannot be fetched or unpacked; a broken download goes on the next time.
+        UserError: it cannot be fetched or unpacked; a broken download continues the next time.
     """
     if command.get is None:
         raise UserError("name a data set with --get NAME; --list shows them")
@@ -72,7 +72,7 @@ def _fetch_file(file: PublicFile, root: Path) -> None:
         unpack_zip(target, folder, strip=file.strip)
         target.unlink()
     if not (root / file.gives).exists():
-        raise UserError(f"{name} was fetched into {folder} but does not hold {file.gives}")
+        raise UserError(f"{name} was fetched into {folder} but has no {file.gives}")
 
 
 def _closing_lines(name: str, entry: PublicDataset, root: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Gathers what the page of a data set shows; how it looks is in `utils/report`."""
+"""Collects the content of a data set's page; the layout is in `utils/report`."""
 
 import shlex
 import sys

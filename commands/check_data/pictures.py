@@ -62,7 +62,7 @@ def finding_figures(
 
 
 def contact_sheet(split: Split) -> list[Figure]:
-    """Return labelled samples of a split at even distances, so that none is chosen by eye."""
+    """Return labelled samples of a split at even distances, so that none is hand-picked."""
     figures = []
     for record in spread(split.records, SHEET):
         try:
@@ -91,7 +91,7 @@ def _images_of_labels(splits: Sequence[Split]) -> dict[tuple[str, str], str]:
 
 
 def _in_turn(group: Sequence[Finding]) -> list[tuple[str, Place]]:
-    """Return split and place of all that there is to see, the first of each finding first."""
+    """Return split and place of all pictures, the first of each finding first."""
     columns = zip_longest(
         *([(finding.split, place) for place in finding.places[:PICTURES]] for finding in group)
     )
@@ -155,7 +155,7 @@ def _drawn(record: Record, side: int, draw: Callable[[Picture, float], Picture])
 
 
 def _marked(image: Picture, place: Place, scale: float) -> Picture:
-    """Mark the boxes of a finding; a small one gets a ring that cannot be overlooked."""
+    """Mark the boxes of a finding; a small one gets a ring."""
     canvas = image.copy()
     for box in place.boxes:
         x1, y1, x2, y2 = (round(corner * scale) for corner in box)

@@ -2,7 +2,7 @@
 
 What is changed: rows and images that cannot be used are left out, boxes that reach outside are
 clipped, a box drawn twice is kept once, a copy of an image is kept once (where splits share one,
-the split for evaluation keeps it). What needs a person's eye is left as it is.
+the split for evaluation keeps it). Everything that needs a human decision is kept as it is.
 """
 
 import csv
@@ -45,10 +45,10 @@ def write_repaired(
         splits: of the data set.
         diagnosis: of the same splits, with the images looked at.
         root: a new folder.
-        wanted: format of the original; yolo where that is none of ours.
+        wanted: format of the copy; yolo where we cannot write that of the original.
 
     Raises:
-        UserError: the folder holds something.
+        UserError: the folder is not empty.
     """
     to: Format = next((name for name in FORMATS if name == wanted), "yolo")
     changes = [change for split in splits for change in _decided(split)]

@@ -1,4 +1,4 @@
-"""What check_data.py does: examine a data set, say and write what was found."""
+"""What check_data.py does: examine a data set, print and write the findings."""
 
 import json
 import logging
@@ -35,7 +35,7 @@ class Checked(NamedTuple):
 
 
 def check_data(command: CheckCommand) -> Checked:
-    """Examine the data set and write what the command asks for.
+    """Examine the data set and write the requested files.
 
     Raises:
         UserError, ConfigError: the data cannot be read or a file cannot be written.

@@ -50,7 +50,7 @@ class ReportComparison:
 
 @dataclass(frozen=True)
 class TrainRun:
-    """Train one run of a comparison and judge it; compare.py itself asks for it."""
+    """Train and evaluate one run of a comparison; called by compare.py itself."""
 
     cfg: Path
     overrides: tuple[str, ...]
@@ -58,7 +58,7 @@ class TrainRun:
 
 @dataclass(frozen=True)
 class ResumeRun:
-    """Go on with one run of a comparison and judge it; compare.py itself asks for it."""
+    """Resume and evaluate one run of a comparison; called by compare.py itself."""
 
     folder: Path
     overrides: tuple[str, ...]
@@ -66,14 +66,14 @@ class ResumeRun:
 
 @dataclass(frozen=True)
 class EvaluateRun:
-    """Judge one finished run of a comparison; compare.py itself asks for it."""
+    """Evaluate one finished run of a comparison; called by compare.py itself."""
 
     folder: Path
 
 
 @dataclass(frozen=True)
 class PowerQuestion:
-    """What can be found with how many seeds."""
+    """Power analysis: detectable differences by number of seeds."""
 
     sd: float
     margin: float
@@ -139,7 +139,7 @@ def _train(words: Sequence[str]) -> TrainRun | ResumeRun:
     parser = CommandParser("compare.py train", "Train one run of a comparison and evaluate it.")
     one = parser.add_mutually_exclusive_group(required=True)
     one.add_argument("--cfg", metavar="FILE", type=Path, help="experiment")
-    one.add_argument("--resume", metavar="RUN", type=Path, help="folder of the run that goes on")
+    one.add_argument("--resume", metavar="RUN", type=Path, help="folder of the run to resume")
     command = parser.parse(words)
     overrides = tuple(command.overrides)
     return TrainRun(command.cfg, overrides) if command.cfg else ResumeRun(command.resume, overrides)

@@ -1,4 +1,4 @@
-"""What a comparison will cost and can find, said before anything is trained."""
+"""Forecast of cost and power of a comparison, before training."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -34,18 +34,18 @@ MEASURED_STEPS = 4
 def forecast(
     design: LoadedDesign, runs: Sequence[PlannedRun], trials: Sequence[Path]
 ) -> Iterator[str]:
-    """Yield sentences on number of runs, what they can find, and their time.
+    """Yield sentences on the number of runs, their power, and their time.
 
     Args:
         design: the comparison.
-        runs: its trainings.
+        runs: its training runs.
         trials: folders of those of the tuning before; without anything left to do nothing is
             measured.
     """
     settings = design.settings
     left = sum(not run.is_done for run in runs)
     yield (
-        f"{len(settings.arms)} arms x {len(settings.seeds)} seeds: {len(runs)} trainings, "
+        f"{len(settings.arms)} arms x {len(settings.seeds)} seeds: {len(runs)} training runs, "
         f"{left} of them to do, {settings.jobs} at a time"
     )
     short = 0.0
@@ -53,7 +53,7 @@ def forecast(
         trials_left = sum(not is_judged(folder) for folder in trials)
         short = trials_left * settings.tuning.epochs_share / trials_at_once(settings)
         yield (
-            f"tuning before that: {len(trials)} trainings of "
+            f"tuning before that: {len(trials)} training runs of "
             f"{100 * settings.tuning.epochs_share:.0f} % of the length, {trials_left} of them to do"
         )
     yield from power_sentences(planned_design(settings), len(settings.seeds))
@@ -68,7 +68,7 @@ def forecast(
 
 
 def trials_at_once(settings: ComparisonSettings) -> int:
-    """Return how many trainings of the tuning run at a time: tpe waits for what it learns from."""
+    """Return how many tuning runs are trained at a time: tpe waits for results to learn from."""
     tuning = settings.tuning
     if not isinstance(tuning, SearchedTrials):
         return settings.jobs
@@ -77,7 +77,7 @@ def trials_at_once(settings: ComparisonSettings) -> int:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Leave out what building a training says: every run will say it again."""
+    """Silence the log of building a training run: every run will log it again."""
     logging.disable(logging.INFO)
     try:
         yield
@@ -86,7 +86,7 @@ def _silence() -> Iterator[None]:
 
 
 def power_sentences(design: Design, num_seeds: int) -> Iterator[str]:
-    """Yield what so many seeds can find under a design."""
+    """Yield sentences on the power of so many seeds under a design."""
     fewest = fewest_seeds(design.level, num_arms=design.num_arms, correction=design.correction)
     if num_seeds < 2:
         yield "with one seed every verdict is inconclusive: the noise between seeds is unknown"
@@ -110,7 +110,7 @@ def power_sentences(design: Design, num_seeds: int) -> Iterator[str]:
 
 
 def training_seconds(loaded: LoadedExperiment) -> float:
-    """Return how long the trainings of an experiment take, from a few steps on real batches."""
+    """Return how long the training runs of an experiment take, from a few steps on real batches."""
     split = load_split(loaded.experiment.data, "train")
     loaded = derive_recipe(loaded, split)
     settings = loaded.experiment.train

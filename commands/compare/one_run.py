@@ -29,13 +29,13 @@ SPLITS: tuple[SplitName, ...] = ("val", "test")
 
 
 def evaluate_run(path: Path) -> None:
-    """Write what a finished run finds in both splits into its folder; the test split comes last.
+    """Write the detections of a finished run on both splits into its folder; the test split last.
 
-    The weights are the average of the last epoch: choosing the best epoch would be a search whose
-    luck differs from arm to arm.
+    The weights are the average of the last epoch: choosing the best epoch would be a search that
+    benefits noisy arms.
 
     Raises:
-        UserError, ConfigError: the folder holds no finished run, or its data are gone.
+        UserError, ConfigError: the folder contains no finished run, or its data are gone.
     """
     loaded = load_last(path)
     weights = open_run_folder(path).best
@@ -62,7 +62,7 @@ def load_last(path: Path) -> LoadedDetector:
 
 
 def _facts(experiment: Experiment) -> dict[str, Any]:
-    """Return what the report says of the training data."""
+    """Return the facts on the training data for the report."""
     train = load_split(experiment.data, "train")
     statistics = label_statistics(train.records, len(train.class_names))
     fingerprints = {name: load_split(experiment.data, name).fingerprint[:12] for name in SPLITS}
@@ -89,7 +89,7 @@ logger = logging.getLogger(__name__)
 
 
 def train_and_judge(cfg: Path, overrides: Sequence[str]) -> None:
-    """Train an experiment and judge its last epoch.
+    """Train an experiment and evaluate its last epoch.
 
     Raises:
         UserError, ConfigError: something the user can fix; a run that ended stays.
@@ -102,7 +102,7 @@ def train_and_judge(cfg: Path, overrides: Sequence[str]) -> None:
 
 
 def resume_and_judge(path: Path, overrides: Sequence[str]) -> None:
-    """Go on with the training of a run folder and judge its last epoch; raises as above."""
+    """Resume the training of a run folder and evaluate its last epoch; raises as above."""
     folder = open_run_folder(path)
     before, after = load_experiment(folder.config), load_experiment(folder.config, overrides)
     changes = changes_between(before.experiment, after.experiment)

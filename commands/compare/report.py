@@ -1,4 +1,4 @@
-"""Gathers what the page of a comparison shows; how it looks is in `utils/report`."""
+"""Collects the content of a comparison's page; the layout is in `utils/report`."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -82,7 +82,7 @@ def _merit(run: RunRecord) -> Floats:
 
 
 def _picture(baseline: RunRecord, arm: RunRecord, image: int) -> Picture | None:
-    """Return truth, baseline and arm side by side; None where the image cannot be read."""
+    """Return ground truth, baseline and arm side by side; None where the image cannot be read."""
     try:
         pixels = read_image(baseline.test.paths[image])
     except (UserError, OSError):

@@ -1,4 +1,4 @@
-"""A whole comparison: plan, runs, verdict, report; whatever breaks off can be gone on with."""
+"""A whole comparison: plan, runs, verdict, report; every step can be resumed."""
 
 import json
 import logging
@@ -34,17 +34,17 @@ REPORT_NAME = "report.html"
 
 
 def plan(design: LoadedDesign) -> None:
-    """Say what a comparison can find and what it costs; no folder of it is made."""
+    """Log power and cost of a comparison; no folder is created."""
     folder = Path(design.settings.folder) / design.name
     _say_forecast(design, planned_runs(design, folder, (), {}), folder)
 
 
 def compare(design: LoadedDesign) -> Path:
-    """Train what is missing, judge it, and write the report; return the comparison's folder.
+    """Train and evaluate what is missing, write the report; return the comparison's folder.
 
     Raises:
         UserError, ConfigError: something the user can fix; finished runs stay.
-        KeyboardInterrupt: asked to stop; the same command goes on.
+        KeyboardInterrupt: asked to stop; the same command continues.
     """
     if isinstance(design.settings.tuning, SearchedTrials):
         require_optuna()
@@ -69,7 +69,7 @@ def _say_forecast(design: LoadedDesign, runs: Sequence[PlannedRun], folder: Path
 def planned_runs(
     design: LoadedDesign, folder: Path, cut: Sequence[str], tuned: Mapping[str, Any]
 ) -> list[PlannedRun]:
-    """Return the trainings of all arms and seeds, seed by seed, so that pairs are early complete.
+    """Return the runs of all arms and seeds, ordered by seed, so that pairs are complete early.
 
     Args:
         design: the comparison.
@@ -91,12 +91,12 @@ def planned_runs(
 
 
 def run_folder(folder: Path, arm: str, seed: int) -> Path:
-    """Return where the run of an arm and a seed lies."""
+    """Return where the run of an arm and a seed is."""
     return folder / "runs" / arm / f"seed{seed}"
 
 
 def carry_out(design: LoadedDesign, folder: Path, runs: Sequence[PlannedRun]) -> list[Failure]:
-    """Do the runs on the engine that the design names; return those that failed."""
+    """Execute the runs on the engine of the design; return those that failed."""
     settings = design.settings
     cores = max(1, available_cores() // settings.jobs)
     shares_cores = settings.jobs > 1 and _any_arm(design).experiment.train.threads == 0
@@ -157,7 +157,7 @@ def read_runs(
 
 
 def _failures(settings: ComparisonSettings, folder: Path) -> list[dict[str, str]]:
-    """Return what is known of runs that did not finish."""
+    """Return the failures of runs."""
     found = []
     for arm in settings.arms:
         for seed in settings.seeds:
@@ -168,7 +168,7 @@ def _failures(settings: ComparisonSettings, folder: Path) -> list[dict[str, str]
 
 
 def _write_design(design: LoadedDesign, folder: Path) -> None:
-    """Write down what is compared, or check that the folder belongs to the same comparison."""
+    """Write the design to the folder, or check that the folder belongs to the same comparison."""
     known = _json(folder / DESIGN_NAME)
     if known.get("hash", design.hash) != design.hash:
         raise UserError(
@@ -189,7 +189,7 @@ def _write_design(design: LoadedDesign, folder: Path) -> None:
 
 def _read_design(folder: Path) -> tuple[ComparisonSettings, dict[str, str]]:
     if not (folder / DESIGN_NAME).is_file():
-        raise UserError(f"{folder} is no folder of a comparison: it holds no {DESIGN_NAME}")
+        raise UserError(f"{folder} is not a folder of a comparison: it has no {DESIGN_NAME}")
     try:
         content = _json(folder / DESIGN_NAME)
         settings = ComparisonSettings.model_validate_json(json.dumps(content["settings"]))

@@ -1,8 +1,8 @@
 """Cuts a test split out of the validation split, where a data set has none.
 
-The rule looks at nothing but file names: an image belongs to the test split if the SHA-256 of its
-name, read as a number in [0, 1), lies below the stated share. So the same images are cut on every
-machine, and adding images moves none of the old ones.
+The rule depends only on file names: an image belongs to the test split if the SHA-256 of its name,
+read as a number in [0, 1), is below the share. So the same images are cut on every machine, and
+adding images moves none of the old ones.
 """
 
 import hashlib
@@ -54,7 +54,7 @@ def cut_test_split(loaded: LoadedExperiment, folder: Path, share: float) -> tupl
         part = [r for r in split.records if is_test_image(r.path, share) == (name == "test")]
         if not part:
             raise UserError(
-                f"test.cut_share={share} leaves no image for {name}; state data.test, or another "
+                f"test.cut_share={share} leaves no image for {name}; set data.test, or another "
                 "share"
             )
         value = reader.write_part(part, split.category_ids, folder / name)

@@ -1,4 +1,4 @@
-"""The search for each arm's best settings: equally many trials, judged on the validation split."""
+"""Hyperparameter search for each arm: equally many trials, evaluated on the validation split."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from utils.runtime.files.atomic import write_json
 TUNING_NAME = "tuning.json"
 JOURNAL_NAME = "trials.journal"
 CarryOut = Callable[[Sequence[PlannedRun]], object]
-"""Does runs; one that fails is left undone."""
+"""Executes runs; one that fails is skipped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Settings that are tried on top of an arm's own, and their trainings, one a seed."""
+    """Settings that are tried on top of an arm's own, and their training runs, one a seed."""
 
     settings: Overrides
     runs: tuple[PlannedRun, ...]
@@ -48,7 +48,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """The trials of a design, before anyone knows what they will try."""
+    """The trials of a design, before their parameters are sampled."""
 
     design: LoadedDesign
     folder: Path
@@ -57,7 +57,7 @@ class Tuning:
     """Settings that give the data a test split."""
 
     def trial(self, arm: str, number: int, settings: Overrides) -> Trial:
-        """Return a trial: its trainings are shorter, on seeds of their own."""
+        """Return a trial: its training runs are shorter, on seeds of their own."""
         tuning = self.design.settings.tuning
         assert tuning is not None, "only a design with tuning has trials"
         full = self.design.arms[arm].experiment.train.epochs
@@ -85,7 +85,7 @@ class Tuning:
 def chosen_settings(
     design: LoadedDesign, folder: Path, cut: Sequence[str], carry_out: CarryOut
 ) -> dict[str, Any]:
-    """Run all trials and return each arm's best settings; nothing where no tuning is asked for.
+    """Run all trials and return each arm's best settings; nothing without tuning.
 
     Raises:
         UserError: an arm has no trial that finished; the search library is not there.
@@ -107,7 +107,7 @@ def chosen_settings(
 
 
 def trial_folders(design: LoadedDesign, folder: Path) -> list[Path]:
-    """Return where the trainings of all trials lie, whatever they will try."""
+    """Return the folders of the training runs of all trials, whatever settings they will get."""
     tuning = design.settings.tuning
     if tuning is None:
         return []
@@ -126,7 +126,7 @@ def _run_folder(folder: Path, arm: str, number: int, seed: int) -> Path:
 def _search(
     tuning: Tuning, settings: SearchedTrials, carry_out: CarryOut
 ) -> dict[str, list[Trial]]:
-    """Draw, run and judge round by round; the journal and finished runs are gone on with."""
+    """Sample, run and evaluate trials round by round; the journal and finished runs are reused."""
     journal = tuning.folder / JOURNAL_NAME
     trials: dict[str, list[Trial]] = {arm: [] for arm in tuning.design.settings.arms}
     searches = {arm: ArmSearch(arm, settings, journal=journal) for arm in trials}
@@ -141,7 +141,7 @@ def _search(
 
 
 def _entry(arm: str, trials: Sequence[Trial], folder: Path) -> dict[str, Any]:
-    """Return what tuning.json says of an arm.
+    """Return the entry of an arm in tuning.json.
 
     Raises:
         UserError: no trial finished.

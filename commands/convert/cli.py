@@ -72,7 +72,7 @@ def _add_options(parser: OneLineParser) -> None:
         "--weights",
         metavar="FILE",
         type=Path,
-        help="released or fine-tuned .pt, whole module or checkpoint of a training; weights of "
+        help="released or fine-tuned .pt, whole module or checkpoint of a training run; weights of "
         "YOLOX (.onnx, too), RTMDet and YOLOv9 as their authors publish them",
     )
     what.add_argument("--data", metavar="D", help="data set YAML or its name")
@@ -80,7 +80,7 @@ def _add_options(parser: OneLineParser) -> None:
         "--get",
         metavar="NAME",
         help="download and convert published weights, to be named as model.weights=NAME; a broken "
-        "download goes on where it stopped",
+        "download continues where it stopped",
     )
     what.add_argument(
         "--list",
@@ -90,7 +90,7 @@ def _add_options(parser: OneLineParser) -> None:
     parser.add_argument(
         "--mirror",
         metavar="ADDRESS",
-        help="with --get: http(s) address or folder that holds the published file, in place of its "
+        help="with --get: http(s) address or folder with the published file, in place of its "
         "publisher",
     )
     parser.add_argument(
@@ -105,7 +105,7 @@ def _add_options(parser: OneLineParser) -> None:
     parser.add_argument(
         "--link",
         action="store_true",
-        help="with --data: images become second names of the same files (hard links) instead of "
+        help="with --data: images become hard links to the same files instead of "
         "copies, where the file system can do that",
     )
     parser.add_argument(
@@ -135,4 +135,4 @@ def _check_data(parser: OneLineParser, stated: object) -> None:
         parser.error("--data needs --out FOLDER")
     for text in getattr(stated, "overrides", ()):
         if not text.startswith("data.") or "=" not in text:
-            parser.error(f"{text!r} is no setting of the data: those read data.key=value")
+            parser.error(f"{text!r} is not a setting of the data: those read data.key=value")

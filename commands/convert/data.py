@@ -16,10 +16,10 @@ def convert_data(command: ConvertCommand) -> Path:
     """Write the data set as the command says; return the new data set YAML.
 
     What the new format cannot express, and every row that reading the labels could not use, is
-    counted on the screen: nothing is lost in silence.
+    counted on the screen: nothing is lost silently.
 
     Raises:
-        UserError, ConfigError: the data cannot be read, or the folder holds something or cannot be
+        UserError, ConfigError: the data cannot be read, or the folder is not empty or cannot be
             written.
     """
     if command.data is None or command.out is None:

@@ -24,7 +24,7 @@ def fetch_weights(command: ConvertCommand) -> list[str]:
 
     Raises:
         ConfigError: there are no such weights, or the file is not what the catalogue says.
-        UserError: it cannot be fetched; a broken download goes on the next time.
+        UserError: it cannot be fetched; a broken download continues the next time.
     """
     name = command.get or ""
     entry = find_published(name, read_published())
@@ -67,7 +67,7 @@ def _published_file(entry: PublishedWeights, folder: Path, mirror: str | None) -
     try:
         return download(_remote(entry, urls), place), not was_there
     except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}; state --into") from error
+        raise UserError(f"cannot write to {folder}: {error.strerror}; set --into") from error
 
 
 def _remote(entry: PublishedWeights, urls: tuple[str, ...]) -> RemoteFile:

@@ -36,13 +36,13 @@ def convert(
     target = source.with_suffix(".safetensors") if target is None else target
     if source.suffix not in IMPORTED_SUFFIXES:
         raise UserError(
-            f"{source} is no foreign weights file; those end in "
+            f"{source} is not a foreign weights file; those end in "
             f"{' or '.join(sorted(IMPORTED_SUFFIXES))}"
         )
     if target.suffix != ".safetensors":
         raise UserError(f"--out {target}: the name must end in .safetensors")
     if target.exists():
-        raise UserError(f"{target} exists and is not overwritten; state another file with --out")
+        raise UserError(f"{target} exists and is not overwritten; set another file with --out")
     loaded = load_detector(source)
     detector = loaded.own_detector(source)
     metadata = checkpoint_metadata(

@@ -1,4 +1,4 @@
-"""Exported files against PyTorch, on pictures, before they get their name."""
+"""Compare exported files with PyTorch on pictures, before they get their name."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ wrong, above, the AP tells how good it is."""
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One batch: pixels (B, 3, H, W), and what PyTorch makes of them."""
+    """One batch: pixels (B, 3, H, W), and PyTorch's outputs."""
 
     pixels: Tensor
     cells: ScoredCells
@@ -43,7 +43,7 @@ class Reference:
 
 @torch.no_grad()
 def references(network: ExportWrapper, batches: Sequence[Batch]) -> list[Reference]:
-    """Return what PyTorch says of every batch."""
+    """Return PyTorch's outputs of every batch."""
     made = []
     for batch in batches:
         pixels = batch.pixels()
@@ -61,9 +61,9 @@ def check(
     """Compare a file with PyTorch and return the differences in words.
 
     Args:
-        session: the file at work.
-        description: what it says of itself.
-        wanted: what PyTorch says.
+        session: runs the file.
+        description: its metadata.
+        wanted: outputs of PyTorch.
         postprocess: suppression with the settings of the description.
 
     Raises:
@@ -118,7 +118,7 @@ def _detections_differ(
         f"(boxes within {BOX_TOLERANCE} px, scores within {SCORE_TOLERANCE})"
     )
     if max(num_wanted, num_found) - num_same > max(1, STRAY_SHARE * num_wanted):
-        raise UserError(f"the exported network finds something else: {text}")
+        raise UserError(f"the exported network gives other detections: {text}")
     return text
 
 

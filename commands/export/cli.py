@@ -30,7 +30,7 @@ class ExportCommand:
     calibration_data: DataSplit | None = None
     """Where int8 ranges are measured; the training images of the weights where None."""
     data: DataSplit | None = None
-    """What float and int8 files are judged on; nothing where None."""
+    """What float and int8 files are evaluated on; nothing where None."""
     check_images: tuple[Path, ...] = ()
     """Images or folders; those of the weights' own data, else generated ones, where empty."""
     output: Path | None = None

@@ -1,4 +1,4 @@
-"""The pictures that an export is checked and calibrated on, and what int8 costs on them."""
+"""Pictures to check and calibrate an export, and the AP of int8 against float32."""
 
 import logging
 import tempfile
@@ -81,7 +81,7 @@ def check_batches(pictures: Sequence[ImageArray], framing: Framing) -> list[Batc
 def calibration_batches(
     named: DataSplit | None, loaded: LoadedDetector, framing: Framing
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Return an iterator of pictures (1, 3, H, W) in [0, 1], as evaluation would see them.
+    """Return an iterator of pictures (1, 3, H, W) in [0, 1], as in evaluation.
 
     Args:
         named: data set and split; the training split of the weights' own data where None.
@@ -139,7 +139,7 @@ def _spread(items: Sequence[Any], count: int) -> list[Any]:
 def int8_cost(
     command: ExportCommand, loaded: LoadedDetector, write_cells: Callable[[Path], None]
 ) -> str:
-    """Judge both as val.py does and return the AP and their difference in words.
+    """Evaluate both as val.py does and return the AP and their difference in words.
 
     Args:
         command: `data`, which is set, and the settings but those of section `eval`.

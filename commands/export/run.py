@@ -1,9 +1,7 @@
-"""What export.py does: weights into files that other programs run, checked before they are there.
+"""What export.py does: writes weights for other programs, checked before they get their name.
 
-TensorRT engines are not checked: they run on the GPU that they were built on alone.
-
-A file is written to a hidden folder beside its place, run, compared with PyTorch and only then
-given its name.
+TensorRT engines are not checked: they run only on the GPU they were built on. A file is written to
+a hidden folder beside its place, run, compared with PyTorch and only then given its name.
 """
 
 import copy
@@ -43,17 +41,17 @@ from utils.runtime.machine.threads import set_threads
 logger = logging.getLogger(__name__)
 
 TRAINING_KEYS = ("config", "config_hash", "epoch", "converted_from")
-"""What a file repeats of its weights' metadata, so that val.py treats both alike."""
+"""Metadata of the weights repeated in the file, so that val.py treats both alike."""
 UNUSED_KEYS = ("train.device", "eval.batch_size")
 """Settings of prediction without effect here: an export is made and checked on the CPU."""
 
 
 def export(command: ExportCommand) -> tuple[Path, ...]:
-    """Write the files that the command asks for and return their names.
+    """Write the requested files and return their names.
 
     Raises:
         UserError, ConfigError: weights, settings or images cannot be used, a package is missing, or
-            a file does not do what PyTorch does; that file is not there then.
+        a file differs from PyTorch; that file is not written then.
     """
     for override in command.overrides:
         if override.partition("=")[0] in UNUSED_KEYS:
@@ -72,7 +70,7 @@ def export(command: ExportCommand) -> tuple[Path, ...]:
 
 
 class Exporter:
-    """One network on its way into files of several formats."""
+    """Writes one network in several formats."""
 
     def __init__(
         self, command: ExportCommand, loaded: LoadedDetector, experiment: Experiment
@@ -143,7 +141,7 @@ class Exporter:
         return self._graph
 
     def graph(self) -> Any:
-        """Return the network as ONNX, with NMS and in int8 where that was asked for."""
+        """Return the network as ONNX, with NMS and in int8 if requested."""
         graph = copy.deepcopy(self._cells_graph())
         if self.description.has_suppression:
             append_suppression(graph, self.description.suppression)

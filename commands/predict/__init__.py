@@ -1,1 +1,1 @@
-"""What predict.py does: finds objects in images, videos and streams."""
+"""What predict.py does: detects objects in images, videos and streams."""

@@ -1,4 +1,4 @@
-"""What predict.py does: find objects in all pictures and write what was asked for."""
+"""What predict.py does: detect objects in all pictures and write the outputs."""
 
 import logging
 from collections import Counter
@@ -48,22 +48,22 @@ SHOWN_NAME = 60
 
 @dataclass(slots=True)
 class PredictionSummary:
-    """What one call of predict.py did."""
+    """Result of one call of predict.py."""
 
     class_names: tuple[str, ...]
     written: tuple[Path, ...]
-    """Folders and files that hold the results."""
+    """Folders and files that contain the results."""
     num_pictures: int = 0
     found: Counter[int] = field(default_factory=Counter)
     """Objects per label."""
     skipped: list[Skipped] = field(default_factory=list)
     unwritten: list[Skipped] = field(default_factory=list)
-    """Results of single pictures that no file could take."""
+    """Results of pictures whose file could not be written."""
     seconds: float = 0.0
     was_interrupted: bool = False
 
     def lines(self) -> Iterator[str]:
-        """Yield what a person wants to know."""
+        """Yield the lines of the summary."""
         rate = self.num_pictures / max(self.seconds, 1e-9)
         yield (
             f"{_counted(self.num_pictures, 'picture')} in {self.seconds:.1f} s ({rate:.1f}/s), "
@@ -91,11 +91,11 @@ class PredictionSummary:
 
 
 def predict(command: PredictCommand) -> PredictionSummary:
-    """Do what the command says.
+    """Run prediction.
 
     Raises:
         UserError, ConfigError: weights, settings or sources cannot be used, or a stream broke off;
-            what was found before is written.
+            earlier detections are written.
     """
     loaded = load_detector(command.weights, trusted=command.trust)
     say_origin(loaded.metadata)
@@ -183,7 +183,7 @@ def _write(
 
 
 def only(labels: torch.Tensor | None, found: Detections) -> Detections:
-    """Return the finds whose label is among `labels` (M,), all of them where that is None."""
+    """Return the detections whose label is among `labels` (M,), all of them where that is None."""
     if labels is None:
         return found
     kept = torch.isin(found.labels, labels)
@@ -192,7 +192,7 @@ def only(labels: torch.Tensor | None, found: Detections) -> Detections:
 
 @contextmanager
 def _reported(summary: PredictionSummary) -> Iterator[None]:
-    """Tell what was done also where a stream broke off."""
+    """Log the summary also where a stream broke off."""
     start = perf_counter()
     try:
         yield
@@ -250,7 +250,7 @@ def _open_outputs(
 
 
 def _require_targets(command: PredictCommand, batches: SourceBatches) -> None:
-    """Refuse to write results over what is read, or over anything but JSON."""
+    """Raise UserError if results would overwrite an input, or anything but JSON."""
     if command.save_json is None:
         return
     sources = batches.sources
@@ -272,7 +272,7 @@ def _labels(classes: Sequence[str], class_names: Sequence[str]) -> torch.Tensor 
     if unknown:
         close = get_close_matches(unknown[0], class_names, n=1)
         known = f"did you mean {close[0]!r}?" if close else f"theirs are {', '.join(class_names)}"
-        raise UserError(f"--classes: the weights know no class {unknown[0]!r}; {known}")
+        raise UserError(f"--classes: the weights have no class {unknown[0]!r}; {known}")
     return torch.tensor([class_names.index(name) for name in classes])
 
 
@@ -290,7 +290,7 @@ def read_category_ids(path: Path, class_names: Sequence[str]) -> tuple[int, ...]
     except UnreadableFileError as error:
         raise UserError(f"--categories {path}: {error.reason}") from error
     except (BrokenJsonError, KeyError, TypeError) as error:
-        raise UserError(f"--categories {path}: is no COCO annotation file") from error
+        raise UserError(f"--categories {path}: is not a COCO annotation file") from error
     missing = [name for name in class_names if name not in ids]
     if missing:
         raise UserError(f"--categories {path}: has no category {missing[0]!r}")

@@ -77,7 +77,7 @@ class Preflight:
         """Return the report, worst findings first."""
         errors = [str(f) for f in self.findings if f.level == "error"]
         warnings = [str(f) for f in self.findings if f.level == "warning"]
-        verdict = "ready to train" if self.is_clear else "not ready: mend the errors first"
+        verdict = "ready to train" if self.is_clear else "not ready: fix the errors first"
         return "\n".join(["preflight", *(f"  {line}" for line in self.lines), *errors, *warnings,
                           verdict])  # fmt: skip
 
@@ -112,7 +112,7 @@ def check_disk(result: Preflight, folder: Path, *, parameters: int, cache_bytes:
     result.say(f"disk: a run takes {need / GIB:.2g} GiB{cached}; {free / GIB:.1f} GiB are free")
     if free < SLACK * need:
         text = f"disk: {free / GIB:.2g} GiB are free at {existing}, {SLACK * need / GIB:.2g} wanted"
-        result.findings.append(Finding(level="error", text=f"{text}; state run.folder elsewhere"))
+        result.findings.append(Finding(level="error", text=f"{text}; set run.folder elsewhere"))
 
 
 def judge_speed(

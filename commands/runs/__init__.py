@@ -1,1 +1,1 @@
-"""List, show and compare the runs that are there."""
+"""List, show and compare existing runs."""

@@ -18,7 +18,7 @@ class RunsCommand:
 
     task: Task
     folder: Path
-    """Where runs lie; names of runs are looked for there, too."""
+    """Folder of the runs; names of runs are searched there."""
     runs: tuple[Path, ...] = ()
     json: bool = False
 

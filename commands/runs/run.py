@@ -1,4 +1,4 @@
-"""What is known of runs, read from their folders alone: no network is built, no torch imported."""
+"""Summaries of runs, read from their folders: no network is built, no torch imported."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ class KnownRun:
     name: str
     folder: str
     state: str
-    """done, running, stopped (it can be resumed), failed (nothing to go on from) or unreadable."""
+    """done, running, stopped (it can be resumed), failed (nothing to resume from) or unreadable."""
     data: str | None = None
     model: str | None = None
     map50_95: float | None = None
@@ -73,7 +73,7 @@ def list_runs(folder: Path) -> list[KnownRun]:
 
 
 def know(folder: RunFolder) -> KnownRun:
-    """Return what the files of a run say; a file that is damaged leaves its columns empty."""
+    """Return the summary of a run; a damaged file leaves its columns empty."""
     name, path = folder.path.name, str(folder.path)
     try:
         settings = read_yaml(folder.config).values

@@ -1,1 +1,1 @@
-"""What train.py does: a whole training, its folder, its report, its proof of exact resume."""
+"""What train.py does: a training run, its folder, its report, the check of exact resume."""

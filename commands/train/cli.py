@@ -11,7 +11,7 @@ from configs.reading.recipe import choose_recipe, names_data
 
 @dataclass(frozen=True)
 class TrainCommand:
-    """What train.py was asked to do; `cfg`, `resume`, `replay` or `verify_resume` is stated."""
+    """The command line of train.py, parsed; `cfg`, `resume`, `replay` or `verify_resume` is set."""
 
     cfg: Path | None
     overrides: tuple[str, ...]
@@ -24,7 +24,7 @@ class TrainCommand:
     preflight: bool = False
     """Try everything that the training does, small, instead of it."""
     accept_data: bool = False
-    """Go on with a training though its data changed."""
+    """Resume a training run even if its data changed."""
 
 
 def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
@@ -78,7 +78,7 @@ def _make_parser() -> CommandParser:
     parser.add_argument(
         "--accept-data",
         action="store_true",
-        help="with --resume: go on although the data are not those the training began with",
+        help="with --resume: continue although the data are not those the training began with",
     )
     parser.add_argument(
         "--preflight",

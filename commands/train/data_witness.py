@@ -1,4 +1,4 @@
-"""Evidence that a resumed training goes on with the data it began with."""
+"""Evidence that a resumed training continues with the data it began with."""
 
 import logging
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ DATA_NAME = "data.json"
 
 
 def write_data(folder: RunFolder, splits: Sequence[Split]) -> None:
-    """Write down by what the data of a run are known again."""
+    """Record the fingerprint of a run's data."""
     write_json(folder.path / DATA_NAME, {split.name: _facts(split) for split in splits})
 
 
 def require_same_data(folder: RunFolder, splits: Sequence[Split], *, accepted: bool) -> None:
-    """Compare the data with those the run began with; what differs is said in one line.
+    """Compare the data with those the run began with; differences are logged in one line.
 
-    Where the data lie does not count, nor do pixels: names, sizes, boxes and classes do.
+    Names, sizes, boxes and classes are compared; the location of the data and pixels are not.
 
     Raises:
         UserError: they differ and that is not `accepted`.
@@ -39,10 +39,10 @@ def require_same_data(folder: RunFolder, splits: Sequence[Split], *, accepted: b
     if not accepted:
         raise UserError(
             f"{shortened(folder.path)}: the data changed since this training began: "
-            f"{'; '.join(differing)}; restore them, name where they lie now with data.path=..., or "
-            "go on with the new ones with --accept-data"
+            f"{'; '.join(differing)}; restore them, set their new location with data.path=..., or "
+            "continue with the new ones with --accept-data"
         )
-    logger.warning("going on with other data: %s", "; ".join(differing))
+    logger.warning("continuing with other data: %s", "; ".join(differing))
     write_data(folder, splits)
 
 
@@ -55,7 +55,7 @@ def _facts(split: Split) -> dict[str, Any]:
 
 
 def _difference(known: Any, split: Split) -> str:
-    """Return how a split differs from what is known of it, "" where it does not."""
+    """Return how a split differs from its record, "" where it does not."""
     now = _facts(split)
     if not isinstance(known, dict):
         return f"{split.name} was not there"

@@ -1,4 +1,4 @@
-"""What every run does beside its training, beyond what a user brings."""
+"""The built-in hooks of a run, and the user's."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -24,11 +24,10 @@ def training_hooks(
     budget: LossBudgetLog | None,
     own: Sequence[Hook],
 ) -> tuple[Hook, ...]:
-    """Return the hooks of a training in the order in which they are called.
+    """Return the hooks of a training run in the order in which they are called.
 
-    Early stopping comes before whoever says how long the training still takes, the user's `own`
-    hooks before the loggers that write what they add to `run.extras`. `metadata` is that of the
-    weights.
+    Early stopping comes before the console, which shows the time left, the user's `own` hooks
+    before the loggers that write their `run.extras`. `metadata` is that of the weights.
     """
     settings = experiment.train
     return (
@@ -46,7 +45,7 @@ def training_hooks(
 def budget_log(
     experiment: Experiment, criterion: DetectionCriterion, folder: RunFolder, *, batches: int
 ) -> LossBudgetLog | None:
-    """Return what measures where the loss comes from; None if `loss.budget_interval` is 0.
+    """Return the hook of the loss budget; None if `loss.budget_interval` is 0.
 
     `batches` is the number of them in an epoch.
     """

@@ -1,4 +1,4 @@
-"""Evidence that two trainings started alike: hashes of initial weights and of the first batches."""
+"""Hashes of initial weights and first batches: evidence that two training runs started alike."""
 
 import hashlib
 import logging
@@ -21,7 +21,7 @@ WITNESSED_BATCHES = 100
 
 @dataclass(kw_only=True, eq=False)
 class HashedBatches:
-    """Training batches that are hashed as they pass, and not changed; 3 ms for 16 of 320 px.
+    """Training batches, hashed in passing without a change; 3 ms for 16 images of 320 px.
 
     `pairing.json` gets the hash of the initial weights at once, that of the first 100 batches when
     they are through, or fewer where the whole training has fewer.
@@ -48,11 +48,11 @@ class HashedBatches:
             yield batch
 
     def write_weights(self, model: nn.Module) -> None:
-        """Write down the initial weights of a training that begins."""
+        """Write down the initial weights of a training run that begins."""
         write_json(self.path, {"weights": weights_digest(model), "batches": None, "num_batches": 0})
 
     def finish(self) -> None:
-        """Look at batches that passed before an interruption; they come again as they were."""
+        """Hash the batches from before an interruption again."""
         for number in range(self._count):
             if number not in self._digests and not self._is_written():
                 epoch, start = divmod(number, len(self.source))
@@ -73,7 +73,7 @@ class HashedBatches:
             return {}
         try:
             return read_json_object(self.path)
-        except BrokenJsonError as error:  # hashes alone are lost; the training goes on
+        except BrokenJsonError as error:  # hashes alone are lost; the training continues
             logger.warning("%s; it is written anew", error)
             return {}
 

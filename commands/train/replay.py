@@ -1,4 +1,4 @@
-"""A batch that was not finite, computed once more as it was."""
+"""Replay of a batch that was not finite."""
 
 import logging
 from pathlib import Path
@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 def replay(path: Path) -> None:
-    """Say of a file that a training left in its run folder which tensor went wrong first.
+    """Replay a batch that a training run saved; report which tensor went wrong first.
 
     Raises:
-        UserError: the file is damaged or does not lie in its run folder any more.
+        UserError: the file is damaged or is not in its run folder any more.
         ConfigError: the configuration of the run cannot be used.
     """
     saved = load_replay(path)

@@ -1,4 +1,4 @@
-"""Gathers what the report of a training shows; how it looks is in `utils/report`."""
+"""Collects the content of a training run's report; the layout is in `utils/report`."""
 
 import logging
 import shlex
@@ -101,7 +101,7 @@ def _start_ap(history: History) -> float | None:
 
 
 def loss_names(settings: LossSettings) -> dict[str, str]:
-    """Return what the report calls the loss of each branch of the head."""
+    """Return the names of the losses of all branches for the report."""
     return {name: _loss_name(loss) for name, loss in settings.branches.items()}
 
 
@@ -147,14 +147,14 @@ def _pictures(
         picture = truth_and_found(
             record, evaluation.evaluator.detections_of(record.image_id), names, threshold
         )
-        caption = f"{record.path.rsplit('/', 1)[-1]}: left truth, right found at {threshold:g}"
+        caption = f"{record.path.rsplit('/', 1)[-1]}: left labels, right found at {threshold:g}"
         yield f"validation_{number}", picture, caption
     batch = next(iter(batches.epoch(0))).to(torch.device("cpu"))
     yield "training_batch", _seen(batch, names), "first training batch, as the network saw it"
 
 
 def _spread(records: tuple[Record, ...], count: int) -> list[Record]:
-    """Return up to `count` records at even distances, so that no picture is chosen by eye."""
+    """Return up to `count` records at even distances, so that no picture is hand-picked."""
     step = max(1, len(records) // count)
     return list(records[::step][:count])
 
@@ -170,7 +170,7 @@ def _seen(batch: Batch, names: tuple[str, ...]) -> Picture:
 
 
 def say_result(folder: RunFolder, summary: TrainingSummary, result: EvalResult) -> None:
-    """Log what a finished training has reached, and where that is written."""
+    """Log the result of a finished training run, and its report."""
     logger.info("\n%s\n", format_result(result))
     logger.info(
         "%d epoch%s in %s (%.1f images/s); best epoch %s: %s\nreport: %s",

@@ -1,7 +1,6 @@
-"""Trainings killed at random moments and resumed, compared with one that nobody disturbed.
+"""Training runs killed at random moments and resumed, compared with an uninterrupted one.
 
-Each training is a process of its own, as a person starts it; a kill is SIGKILL to it and its
-workers, after which nothing of ours runs.
+Each run is a process of its own, as on the command line; a kill is SIGKILL to it and its workers.
 """
 
 import logging
@@ -36,7 +35,7 @@ TINY = (
     "train.patience=4", "augment.mosaic=0.5", "augment.close_mosaic=1", "eval.interval=1",
     "run.checkpoint_minutes=0.001",
 )  # fmt: skip
-"""Settings for a training of seconds in which nothing is missing that has a state: mosaic, average,
+"""Settings for a training run of seconds with everything that has a state: mosaic, average,
 accumulation, early stopping, a checkpoint every few batches."""
 POLL_S = 0.0005
 MAX_WRITES_AWAITED = 12
@@ -45,7 +44,7 @@ MAX_WRITES_AWAITED = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedRun:
-    """A training that came to its end."""
+    """A finished training run."""
 
     digest: str
     """SHA-256 of the file with the best weights."""
@@ -70,11 +69,11 @@ class Process(Protocol):
 
 
 Launch = Callable[[list[str], Path], Process]
-"""Starts train.py with arguments; what it says is appended to a file."""
+"""Starts train.py with arguments; its output is appended to a file."""
 
 
 def launch_program(arguments: list[str], log: Path) -> Process:
-    """Start train.py as a person does."""
+    """Start train.py as on the command line."""
     with log.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, str(PROGRAM), *arguments],
@@ -85,7 +84,7 @@ def launch_program(arguments: list[str], log: Path) -> Process:
 
 
 class KillableTraining:
-    """One training in `folder`/x, started and resumed as often as it takes."""
+    """One run in `folder`/x, started and resumed until it ends."""
 
     def __init__(
         self, arguments: Sequence[str], folder: Path, launch: Launch = launch_program
@@ -94,7 +93,7 @@ class KillableTraining:
 
         Args:
             arguments: of train.py, without folder and name of the run.
-            folder: is created; holds the run and a log of all processes.
+            folder: is created; contains the run and a log of all processes.
             launch: starts a process.
         """
         folder.mkdir(parents=True)
@@ -177,7 +176,7 @@ class KillableTraining:
 
 
 def weights_digest(path: Path) -> str:
-    """Return the SHA-256 of a weights file that is whole: equal trainings write equal bytes."""
+    """Return the SHA-256 of a weights file that is whole: equal training runs write equal bytes."""
     load_weights(path)
     return file_sha256(path)
 
@@ -191,7 +190,7 @@ def verify_resume(cfg: Path | None, overrides: Sequence[str], *, kills: int = 3)
         kills: most kills on the way.
 
     Raises:
-        UserError: the weights differ, or a training failed; both runs are kept then.
+        UserError: the weights differ, or a training run failed; both runs are kept then.
     """
     folder = Path(tempfile.mkdtemp(prefix="verify-resume-"))
     arguments = ["--cfg", str(cfg or QUICKSTART)]

@@ -1,4 +1,4 @@
-"""A whole training: data, network, loss and trainer put together, and what it leaves behind."""
+"""A training run: assembles data, network, loss and trainer, and writes the results."""
 
 import logging
 import shutil
@@ -49,7 +49,6 @@ from utils.engine.hook import Hook
 from utils.engine.learner import Learner
 from utils.engine.run import TrainingSummary
 from utils.engine.trainer import Trainer
-from utils.metrics.results_json import results_json
 from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import write_json
@@ -60,7 +59,7 @@ from utils.runtime.machine.thread_trials import FixedThreads, ThreadTrials, thre
 from utils.runtime.machine.threads import available_cores, set_threads
 from utils.runtime.printable import shortened
 from utils.runtime.seeding import seed_process, set_deterministic
-from utils.structures.results import EvalResult
+from utils.structures.results import EvalResult, results_json
 
 logger = logging.getLogger(__name__)
 
@@ -74,12 +73,11 @@ def train(
     hooks: Sequence[Hook] = (),
     accept_data: bool = False,
 ) -> RunFolder:
-    """Train as `loaded` says, or go on in the folder `resume`; return the folder of the results.
+    """Train the experiment `loaded`, or resume the folder `resume`; return the run's folder.
 
-    `changes` are settings that the resumed training has otherwise than before; `accept_data` lets
-    it go on though its data are not those that it began with. Each of `ranks` has to call it; all
-    but the first write to a folder that is gone afterwards. `hooks` are called beside the training,
-    behind those that the setting `hooks` names.
+    `changes` are settings that change on resume; `accept_data` lets it continue with other data.
+    Each of `ranks` has to call it; all but the first write to a temporary folder. `hooks` are
+    called after those of the setting `hooks`.
 
     Raises:
         UserError, ConfigError: something the user can fix; nothing of an earlier run is lost.
@@ -122,7 +120,7 @@ def train(
 
 @contextmanager
 def _emptied_where_nothing_began(folder: RunFolder, *, is_new: bool) -> Iterator[None]:
-    """Leave no folder of a run behind whose network could not be built."""
+    """Remove the folder of a run whose network could not be built."""
     try:
         yield
     except (UserError, ConfigError):
@@ -241,13 +239,11 @@ class _Training:
         )
 
     def compile(self, compiler: Compiler) -> None:
-        """Compute its steps compiled."""
+        """Use compiled training steps."""
         self._trainer.learner.compile(compiler)
 
     def go_on(self, source: RunFolder, changes: Sequence[Change]) -> None:
-        """Continue where the checkpoint in `source` was written, and keep what was changed for the
-        next time.
-        """
+        """Resume from the checkpoint in `source`, and store changed settings."""
         if has_state(source.last):
             self._trainer.resume(source, other_batches=gives_other_batches(changes))
         else:
@@ -258,7 +254,7 @@ class _Training:
             write_configuration(self._loaded, self._folder)
 
     def run(self) -> None:
-        """Train to the end and write down what came of it."""
+        """Train to the end and write the results."""
         logger.info("Saving results to %s", self._folder.path)
         try:
             self._start_workers()
@@ -269,7 +265,7 @@ class _Training:
                 self._evaluation.close()
 
     def _start_workers(self) -> None:
-        # Forked before the first step, no worker holds on to memory that the step has used once.
+        # Workers forked before the first step do not keep memory that the step used.
         self._batches.start()
         if self._evaluation is not None:
             self._evaluation.start()
@@ -300,7 +296,7 @@ class _Training:
         say_result(self._folder, summary, result)
 
     def _write_report(self, result: EvalResult) -> None:
-        """Write the page; one that cannot be written costs the page, not the training."""
+        """Write the report; an error costs the report, not the training."""
         if self._evaluation is None:
             return
         try:
@@ -327,7 +323,7 @@ def _load_splits(loaded: LoadedExperiment) -> tuple[Split, Split | None]:
 
 
 def _require_same_numbers(result: EvalResult, summary: TrainingSummary) -> None:
-    """The saved weights must be worth exactly what training said of them."""
+    """The saved weights must reach exactly the AP measured in training."""
     said = (summary.best_result or {}).get("map50_95")
     if said is not None and abs(said - result.map50_95) > 1e-3:
         raise UserError(
@@ -345,7 +341,7 @@ def _require_joinable(settings: TrainSettings, ranks: Ranks) -> None:
 
 
 def _threads(settings: TrainSettings, device: torch.device, ranks: Ranks) -> FixedThreads:
-    """Return who decides on the number of compute threads from batch to batch."""
+    """Return the trials that choose the number of compute threads."""
     if settings.threads != "auto" or device.type != "cpu":
         return FixedThreads()
     cores = available_cores() // ranks.local_size

@@ -1,4 +1,4 @@
-"""The files a training keeps besides weights and states, and the folder they lie in."""
+"""The files a training run keeps besides weights and states, and the folder they are in."""
 
 import logging
 import re
@@ -32,7 +32,7 @@ _UNSAFE = re.compile(r"[^\w.-]+")
 
 
 def interrupted_run(loaded: LoadedExperiment, ranks: Ranks) -> RunFolder | None:
-    """Return the run to go on with after torchrun started all processes anew, else None.
+    """Return the run to resume after torchrun restarted all processes, else None.
 
     It is the last one of this configuration; before the first checkpoint there is none.
     """
@@ -53,7 +53,7 @@ def _run_name(loaded: LoadedExperiment) -> str:
 
 
 def _data_name(folder: Path) -> str:
-    """Return what people call a data set: its folder, or the archive that it was unpacked from."""
+    """Return the name of a data set: its folder, or the archive that it was unpacked from."""
     named = (part for part in reversed(folder.parts) if part.lower() not in _TELLS_NOTHING)
     name = _UNPACKED.sub("", next(named, folder.name))
     return _UNSAFE.sub("_", name).strip("._") or "data"
@@ -67,7 +67,7 @@ def _claim_folder(loaded: LoadedExperiment) -> RunFolder:
 def own_folder(
     loaded: LoadedExperiment, resume: RunFolder | None, ranks: Ranks
 ) -> Iterator[RunFolder]:
-    """Yield where this process writes: the first one to the run, the others to nowhere lasting."""
+    """Yield the folder of this process: the run for the first one, else a temporary folder."""
     if ranks.is_main:
         folder = resume or _claim_folder(loaded)
         with run_lock(folder.path):
@@ -92,7 +92,7 @@ def write_cut_lists(folder: RunFolder, loaded: LoadedExperiment, splits: Sequenc
 
 
 def report_labels(folder: RunFolder, loaded: LoadedExperiment, splits: Sequence[Split]) -> None:
-    """Write every decision about labels, show a summary, refuse data that are too bad."""
+    """Write the label report, log a summary, raise UserError if too many rows were rejected."""
     reports = [split.report for split in splits]
     write_csv(folder.labels_report, reports)
     for report in reports:
@@ -103,7 +103,7 @@ def report_labels(folder: RunFolder, loaded: LoadedExperiment, splits: Sequence[
 
 
 def write_configuration(loaded: LoadedExperiment, folder: RunFolder) -> None:
-    """Make the folder say all that is needed to resume: settings and graph."""
+    """Write everything needed to resume: settings and graph."""
     graph = yaml.safe_dump(dict(loaded.graph), sort_keys=False, default_flow_style=None)
     write_text(folder.path / GRAPH_NAME, graph)
     model = loaded.experiment.model.model_copy(update={"graph": GRAPH_NAME})

@@ -1,4 +1,4 @@
-"""One run folder, one training: a claim in the folder says who trains there, and since when."""
+"""Lock of a run folder: a claim names the process that trains there."""
 
 import threading
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ RENEW_S = STALE_S / 4
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Hold the folder of a run for this process; a thread renews that for other machines.
+    """Lock the folder of a run for this process; a thread renews the claim for other machines.
 
-    The claim of a process that is gone is taken over, at once on its own machine and after three
-    minutes without renewal elsewhere.
+    The claim of a dead process is taken over, at once on its own machine and after three minutes
+    without renewal elsewhere.
 
     Raises:
         UserError: another process trains there, or the folder is not writable.

@@ -1,6 +1,6 @@
-"""From what train.py was asked to do to a run: configuration, data, then the training itself.
+"""Start train.py: configuration, data, then the training run.
 
-torch is imported only after the configuration proved right, so that mistakes appear at once.
+torch is imported only after the configuration is checked, so that errors appear at once.
 """
 
 import logging
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunFolder | None":
-    """Train or resume a run; return its folder, None where only a YAML was asked for.
+    """Train or resume a run; return its folder, None if only a YAML was requested.
 
     Raises:
         UserError, ConfigError: something the user can fix; nothing of an earlier run is lost.
@@ -91,7 +91,7 @@ def with_named_run(command: TrainCommand) -> TrainCommand:
 
 
 def look_at_data(loaded: LoadedExperiment, command: TrainCommand) -> LoadedExperiment:
-    """Return the configuration with what data=FOLDER was recognised as; say or write it."""
+    """Return the configuration with the recognised data=FOLDER; log or write it."""
     from data.intake.resolve import describe, resolve_data, write_yaml
 
     try:
@@ -109,7 +109,7 @@ def look_at_data(loaded: LoadedExperiment, command: TrainCommand) -> LoadedExper
 
 
 def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
-    """Return the configuration, of the run that is resumed or of --cfg, and what is new in it."""
+    """Return the configuration, of the resumed run or of --cfg, and its changes."""
     try:
         if command.resume is None:
             if command.cfg is None:
@@ -120,7 +120,7 @@ def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
             return with_size_of_weights(loaded), []
         config = command.resume / "config.yaml"
         if not config.is_file():
-            raise UserError(f"{command.resume} is not the folder of a run: it holds no config.yaml")
+            raise UserError(f"{command.resume} is not the folder of a run: it has no config.yaml")
         after = load_experiment(config, command.overrides)
         before = load_earlier(config, command.overrides)
         changes = changes_between(before.experiment, after.experiment)
@@ -133,7 +133,7 @@ def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
 
 
 def load_earlier(config: Path, overrides: tuple[str, ...]) -> LoadedExperiment:
-    """Return the configuration a run began with; where its data moved, with the place of now."""
+    """Return the configuration of a run, with the present location of its data."""
     moved = [text for text in overrides if text.startswith("data.path=")]
     try:
         return load_experiment(config, moved)

@@ -1,4 +1,4 @@
-"""The hooks that a user named in the configuration, imported because they are named there."""
+"""Hooks of the user, imported by their names in the configuration."""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ def _hook_class(name: str) -> type[Any]:
     kind = load_named_object(name, KEY)
     if not isinstance(kind, type) or not any(hasattr(kind, moment) for moment in MOMENTS):
         raise UserError(
-            f"{KEY}: {name} is no hook: it must be a class with at least one of the methods "
+            f"{KEY}: {name} is not a hook: it must be a class with at least one of the methods "
             f"{', '.join(MOMENTS)}"
         )
     return kind

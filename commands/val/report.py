@@ -88,5 +88,5 @@ def _figures(judged: Evaluation, worst: dict[str, list[tuple[int, int]]]) -> Ite
                 judged.split.class_names,
                 threshold,
             )
-            caption = f"{Path(record.path).name}: {count} {kind}; left truth, right found"
+            caption = f"{Path(record.path).name}: {count} {kind}; left labels, right detections"
             yield Figure(source=data_uri(encode_jpeg(picture)), caption=caption)

@@ -1,4 +1,4 @@
-"""What val.py does: weights and data put together and judged."""
+"""What val.py does: evaluate weights on a data set."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -27,11 +27,11 @@ from utils.structures.results import EvalResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Numbers and detections of one evaluation, and what the weights say about their training."""
+    """Metrics and detections of one evaluation, and the metadata of the weights."""
 
     result: EvalResult
     evaluator: DetectionEvaluator
-    """With truths and detections."""
+    """With ground truth and detections."""
     split: Split
     settings: EvalSettings
     epochs: int | None
@@ -44,7 +44,7 @@ class Evaluation:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What a reader of a report should know of the data and settings."""
+        """Facts on data and settings for the report."""
         counts, settings = self.result.counts, self.settings
         return {
             "data": f"split {self.split.name}, {counts['images']} images, "
@@ -56,13 +56,13 @@ class Evaluation:
 
     @property
     def images_per_second(self) -> float:
-        """Images judged per second of loading and inference."""
+        """Images evaluated per second of loading and inference."""
         seconds = self.result.seconds["load"] + self.result.seconds["inference"]
         return self.result.counts["images"] / max(seconds, 1e-9)
 
 
 def evaluate_weights(command: ValCommand) -> Evaluation:
-    """Evaluate weights as the command says.
+    """Evaluate weights.
 
     Raises:
         UserError, ConfigError: weights or data cannot be used, or do not belong together.
@@ -83,7 +83,7 @@ def evaluate_weights(command: ValCommand) -> Evaluation:
 
 
 def load_for_evaluation(command: ValCommand) -> tuple[LoadedDetector, Experiment, Split]:
-    """Return weights, settings and data as the command says; sets the number of threads.
+    """Return weights, settings and data of the command; sets the number of threads.
 
     Raises:
         UserError, ConfigError: weights or data cannot be used, or do not belong together.
@@ -91,7 +91,7 @@ def load_for_evaluation(command: ValCommand) -> tuple[LoadedDetector, Experiment
     loaded = load_detector(command.weights, trusted=command.trust)
     say_origin(loaded.metadata)
     experiment = _experiment(loaded, command)
-    # What weights name may be read; only what the user names is generated.
+    # Data named in weights may be read; only data named by the user are generated.
     may_generate = command.data is not None
     split = load_split(experiment.data, command.split, may_generate=may_generate)
     split.report.require_usable(experiment.data.max_rejected)
@@ -122,7 +122,7 @@ def _judge_views(
 
 
 def _experiment(loaded: LoadedDetector, command: ValCommand) -> Experiment:
-    """Return the settings of the training, changed as commanded; defaults for foreign files."""
+    """Return the settings of the training with overrides; defaults for foreign files."""
     stored = stored_settings(loaded.metadata)
     if command.data is not None:
         stored["data"] = load_dataset(command.data).model_dump(mode="json")

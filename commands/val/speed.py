@@ -1,4 +1,4 @@
-"""What `val.py --task speed` does: how long each stage takes, from the file to the detections."""
+"""What `val.py --task speed` does: time each stage from file to detections."""
 
 import statistics
 from collections import Counter
@@ -47,13 +47,13 @@ class StageTimes:
 
     @property
     def total(self) -> float:
-        """All stages one after the other; a training or val.py reads while the network works."""
+        """Sum of all stages; in training and val.py, reading overlaps with the network."""
         return self.read + self.frame + self.network + self.suppress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeedReport:
-    """What was measured and on what."""
+    """The measurements and their conditions."""
 
     device: str
     threads: int
@@ -63,7 +63,7 @@ class SpeedReport:
     times: Sequence[StageTimes]
 
     def lines(self) -> Iterator[str]:
-        """Yield what a person wants to know."""
+        """Yield the lines of the summary."""
         yield (
             f"{self.device}, {self.threads} threads, input {self.shape[0]}x{self.shape[1]}, "
             f"detections from score {self.score_threshold:g}; medians, ms per image"
@@ -86,7 +86,7 @@ class SpeedReport:
 
 
 def measure_speed(command: ValCommand) -> SpeedReport:
-    """Measure as the command says.
+    """Measure the speed.
 
     Raises:
         UserError, ConfigError: weights or data cannot be used.
@@ -185,7 +185,7 @@ def _reading_ms(records: Sequence[Record]) -> float:
 
 
 def _now(device: torch.device) -> float:
-    """Return the time when everything asked of `device` is done."""
+    """Return the time after `device` has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

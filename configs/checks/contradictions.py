@@ -1,4 +1,4 @@
-"""Settings that are each right but do not go together: losses, compilation, heads, data."""
+"""Contradictory settings, each valid alone: losses, compilation, heads, data."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
@@ -13,7 +13,7 @@ from configs.schema.train import TrainSettings
 
 
 def compile_contradictions(settings: TrainSettings) -> Iterator[tuple[str, str]]:
-    """Yield the key `train.compile` with what is in its way, once for each thing."""
+    """Yield the key `train.compile` with each setting that prevents it."""
     for problem in _problems(settings) if settings.compile != "off" else ():
         yield "train.compile", f"is {settings.compile}, {problem} or train.compile=off"
 
@@ -22,20 +22,20 @@ def _problems(settings: TrainSettings) -> Iterator[str]:
     if settings.multi_scale:
         yield (
             "and would compile, for minutes, for each size that train.multi_scale draws; "
-            "state train.multi_scale=0"
+            "set train.multi_scale=0"
         )
     if settings.oom == "halve":
-        yield "which is for whole batches, but train.oom=halve divides them; state train.oom=stop"
+        yield "which is for whole batches, but train.oom=halve divides them; set train.oom=stop"
     if settings.threads == "auto":
         yield (
             "and compiled code has a number of threads built in, but train.threads=auto changes "
-            "it; state a number"
+            "it; set a number"
         )
     batches = round(settings.nominal_batch / settings.batch_size)
     if settings.compile == "graphs" and batches > 1:
         yield (
             f"and CUDA graphs overwrite gradients that wait for a step, but one takes {batches} "
-            f"batches; state train.nominal_batch={settings.batch_size}, train.compile=network"
+            f"batches; set train.nominal_batch={settings.batch_size}, train.compile=network"
         )
 
 
@@ -59,7 +59,7 @@ def loss_contradictions(experiment: Experiment) -> Iterator[Contradiction]:
 def _soft_targets(
     experiment: Experiment, name: str, branch: BranchLossSettings
 ) -> Iterator[Contradiction]:
-    """Yield what has no meaning where targets lie between 0 and 1."""
+    """Yield settings without meaning for soft targets."""
     assigner = experiment.loss.assigner
     target = experiment.loss.target_of(name)
     if target == "aligned" and not assigner.gives_quality:
@@ -71,18 +71,18 @@ def _soft_targets(
     if target == "iou" and isinstance(branch, FocalStarLossSettings):
         yield (
             f"loss.{name}.name",
-            f"is focal_star, which has no minimum on soft targets; state loss.{name}.target: hard",
+            f"is focal_star, which has no minimum on soft targets; set loss.{name}.target: hard",
         )
     if target == "aligned" and branch.undoes_smoothing == branch.beyond_soft_targets:
         yield (
             f"loss.{name}.name",
             f"is {getattr(branch, 'name', '')}, {branch.undoes_smoothing}, and targets are the "
-            f"qualities of {assigner.name}; state loss.{name}.target: hard or another loss",
+            f"qualities of {assigner.name}; set loss.{name}.target: hard or another loss",
         )
 
 
 def _against_background(classification: ClassLoss) -> Iterator[Contradiction]:
-    """Without objectness most cells belong to no class at all."""
+    """Without objectness most cells have no class."""
     if classification.over_classes:
         yield (
             "loss.classification.name",
@@ -92,7 +92,7 @@ def _against_background(classification: ClassLoss) -> Iterator[Contradiction]:
     if classification.label_smoothing:
         yield (
             "loss.classification.label_smoothing",
-            "would give every background cell a target above 0; with loss.objectness: null state 0",
+            "would give every background cell a target above 0; with loss.objectness: null set 0",
         )
 
 
@@ -118,7 +118,7 @@ def _undone_smoothing(classification: ClassLoss) -> Iterator[Contradiction]:
     if isinstance(classification, FocalLossSettings):
         if classification.form == "linear" and classification.gamma:
             reason = FocalLossSettings.beyond_soft_targets
-            yield key, f"is undone by form: linear, {reason}; state form: quality or leave it out"
+            yield key, f"is undone by form: linear, {reason}; set form: quality or leave it out"
     elif classification.undoes_smoothing:
         yield (
             key,
@@ -129,7 +129,7 @@ def _undone_smoothing(classification: ClassLoss) -> Iterator[Contradiction]:
 def contradictions(
     experiment: Experiment, graph: Mapping[str, object], settings: Layer
 ) -> list[str]:
-    """Return one sentence for each contradiction, with the place that states the key."""
+    """Return one sentence for each contradiction, with the place of the key."""
     found = [*_levels(experiment, graph), *_anchors(experiment, graph), *_thresholds(experiment)]
     found += [*_synthetic_names(experiment), *loss_contradictions(experiment)]
     found += [*_head(experiment, graph), *_coding(experiment, graph), *_threads(experiment)]
@@ -149,7 +149,7 @@ def num_levels(graph: Mapping[str, object]) -> int | None:
 
 
 def _head(experiment: Experiment, graph: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Yield what goes against the head, where it is known: else the graph's reader says so."""
+    """Yield settings that contradict a known head; else the graph's reader reports them."""
     traits, is_stated = head_traits(graph), experiment.loss.objectness is not None
     if traits is None:
         return
@@ -188,12 +188,12 @@ def _coding(experiment: Experiment, graph: Mapping[str, object]) -> Iterator[tup
     if loss.distribution is not None and not bins:
         yield (
             "loss.distribution",
-            f"must be null: {network} does not say box sides as distributions",
+            f"must be null: {network} does not predict box sides as distributions",
         )
     if loss.l1 is not None and bins:
-        yield "loss.l1", f"must be null: {network} says box sides as distributions"
+        yield "loss.l1", f"must be null: {network} predicts box sides as distributions"
     elif loss.l1 is not None and not traits.encodes:
-        yield "loss.l1", f"must be null: {network} has no inverse of how it codes boxes"
+        yield "loss.l1", f"must be null: {network} has no inverse of its box coding"
 
 
 def _threads(experiment: Experiment) -> Iterator[tuple[str, str]]:
@@ -201,7 +201,7 @@ def _threads(experiment: Experiment) -> Iterator[tuple[str, str]]:
         yield (
             "train.threads",
             "auto changes the number of threads on the way, and with it the last digits of sums; "
-            "state train.deterministic=false as well, or a number",
+            "set train.deterministic=false as well, or a number",
         )
 
 
@@ -210,7 +210,7 @@ def _levels(experiment: Experiment, graph: Mapping[str, object]) -> Iterator[tup
     if balance is not None and levels is not None and len(balance) != levels:
         yield (
             "loss.level_balance",
-            f"has {len(balance)} weights, the graph has {levels} levels; state one a level or null",
+            f"has {len(balance)} weights, the graph has {levels} levels; set one a level or null",
         )
 
 
@@ -221,9 +221,9 @@ def _anchors(experiment: Experiment, graph: Mapping[str, object]) -> Iterator[tu
     if levels is not None and len(anchors) != levels:
         yield "model.anchors", f"has {len(anchors)} lists, the graph has {levels} levels"
     if len({len(level) for level in anchors}) != 1 or len(anchors[0]) % 2 or not anchors[0]:
-        yield "model.anchors", "must hold as many pairs w, h on every level"
+        yield "model.anchors", "must have as many pairs w, h on every level"
     if any(side <= 0 for level in anchors for side in level):
-        yield "model.anchors", "must hold sides above 0 pixels"
+        yield "model.anchors", "must have sides above 0 pixels"
 
 
 def _thresholds(experiment: Experiment) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What a resumed training does otherwise than before, and what it cannot change."""
+"""Settings that change on resume, and those that cannot."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from configs.schema.allowed import shown
 FIXED: Mapping[str, str] = {
     "model.fuse": "",
     "model": "the checkpoint is of one network",
-    "train.optimizer.name": "the checkpoint holds what the old optimizer remembers",
-    "train.head_warmup": "it belongs to the beginning",
+    "train.optimizer.name": "the checkpoint has the state of the old optimizer",
+    "train.head_warmup": "it affects the start only",
     "data.class_names": "the checkpoint is of one list of classes",
     "run.folder": "a run is resumed in its own folder",
     "run.name": "a run is resumed in its own folder",
 }
-"""Keys (all below them too) that cannot change, and why; the first that fits holds, an empty reason
+"""Keys (all below them too) that cannot change, and why; the first match counts, an empty reason
 allows."""
 
 OTHER_BATCHES = ("data", "train.batch_size")
@@ -26,7 +26,7 @@ OTHER_BATCHES = ("data", "train.batch_size")
 
 @dataclass(frozen=True)
 class Change:
-    """One setting that is not what it was."""
+    """One changed setting."""
 
     key: str
     old: object
@@ -53,7 +53,7 @@ def require_changeable(changes: Sequence[Change]) -> None:
     for change in changes:
         reason = next((why for key, why in FIXED.items() if _is_below(change.key, key)), "")
         if reason:
-            faults.append(f"{change} cannot be changed on resume: {reason}; begin a new training")
+            faults.append(f"{change} cannot be changed on resume: {reason}; start a new run")
     if faults:
         raise ConfigError("\n".join(faults))
 

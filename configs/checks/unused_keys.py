@@ -1,8 +1,8 @@
-"""Keys without effect in the given combination: stated by a user, they are mistakes.
+"""Keys without effect in the given combination: set by the user, they are errors.
 
 Keys that another choice of `name` or `format` would need are refused by the schema already. Here
-are the other combinations. Inherited values may be without effect: whoever switches mosaic off need
-not know what the base says about mixup.
+are the other combinations. Inherited values may be without effect: a user who switches mosaic off
+need not know the base's mixup.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,11 +27,11 @@ class Rule:
     applies: Callable[[Experiment], bool]
     because: str
     causes: tuple[str, ...] = ()
-    """The keys whose values make it so; none where it is always so."""
+    """The keys that cause this; none where it is always so."""
     harmless: object = None
-    """A value that says nothing else than that the key is off."""
+    """A value that only switches the key off."""
     is_idle: bool = False
-    """Data or length of the run make it so, not another choice: a note, no mistake."""
+    """Caused by data or length of the run, not by another setting: a note, not an error."""
     unless_derived: tuple[str, ...] = ()
     """Keys; where the run derives the number of one of them, the rule does not apply."""
 
@@ -213,11 +213,11 @@ RULES = (
 
 
 def keys_without_effect(experiment: Experiment, settings: Layer) -> tuple[list[str], list[str]]:
-    """Return one sentence for each key that a user stated in vain, and one for each idle key.
+    """Return one sentence for each key that a user set without effect, and one for each idle key.
 
-    A key is stated in vain where it stands beside, or above in precedence, what makes it so. One
-    that only the data or the length of the run makes idle is no mistake: users of small data or
-    short runs need not know what a recipe states.
+    A key is an error if its cause is set in the same layer or below. One that only the data or the
+    length of the run makes idle is not a mistake: users of small data or short runs need not know
+    the recipe.
     """
     words = stated_words(settings).keys()
     in_vain: list[str] = []

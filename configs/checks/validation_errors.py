@@ -17,7 +17,6 @@ from configs.schema.allowed import allowed, choices, shown
 from configs.schema.derived_words import with_numbers
 from configs.schema.keys import ROOT, Group, all_keys, dotted, nearest_key
 from configs.schema.known_words import hint_for
-from configs.schema.settings import Settings
 
 
 def check_keys(layer: Layer) -> list[str]:
@@ -50,7 +49,7 @@ def _check_group(
 
 
 def _only_key(path: KeyPath, value: Any) -> KeyPath:
-    """Return the one key stated below an unknown group, which tells more than the group's name."""
+    """Return the only key below an unknown group, which helps more than the group's name."""
     while isinstance(value, dict) and len(value) == 1:
         ((name, value),) = value.items()
         path = (*path, str(name))
@@ -71,7 +70,7 @@ def unknown_key(key: str, where: str) -> str:
 
 def _not_a_group(key: str, value: str, where: str, group: Group) -> str:
     names = ", ".join(group.key_names)
-    return f"{key} is {value} ({where}); must hold keys, of {names}"
+    return f"{key} is {value} ({where}); must have keys, of {names}"
 
 
 def validate(layer: Layer) -> tuple[Experiment | None, list[str]]:
@@ -122,15 +121,11 @@ def _locate(location: tuple[int | str, ...], layer: Layer) -> tuple[KeyPath, Gro
 
 
 def _field(group: Group, path: KeyPath, layer: Layer) -> FieldInfo:
-    """Return the field of the variant that holds, else of the first one that has the key."""
-    variant = _variant(group, path[:-1], layer)
+    """Return the field of the chosen variant, else of the first one that has the key."""
+    variant = group.variant(_value(layer, (*path[:-1], group.discriminator or "")))
     if variant is not None and path[-1] in variant.model_fields:
         return variant.model_fields[path[-1]]
     return group.fields(path[-1])[0]
-
-
-def _variant(group: Group, path: KeyPath, layer: Layer) -> type[Settings] | None:
-    return group.variant(_value(layer, (*path, group.discriminator or "")))
 
 
 def _value(layer: Layer, path: KeyPath) -> Any:
@@ -200,7 +195,7 @@ def _purpose(info: FieldInfo | None) -> str:
 
 
 def _place(path: KeyPath, problem: str, layer: Layer) -> str:
-    """Return where, with the highest precedence, a key that the problem names was stated."""
+    """Return the place of highest precedence where the key of a problem was set."""
     words = problem.split()
     named = [s for p, s in layer.sources.items() if p[:-1] == path and p[-1] in words]
     return max(named, key=lambda source: source.rank, default=layer.source(path)).where

@@ -27,17 +27,17 @@ _SPLITS = ("train", "val", "test")
 
 @dataclass
 class Normalised:
-    """A data set's keys in our words."""
+    """A data set's keys in our schema."""
 
     values: dict[str, Any]
     renamed: dict[str, str] = field(default_factory=dict)
-    """Our key -> the key it was stated as."""
+    """Our key -> the key in the file."""
     notes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
 
 def normalise(values: dict[str, Any], where: str) -> Normalised:
-    """Put the keys of a published data set YAML into the words of the schema."""
+    """Translate the keys of a published data set YAML to the schema."""
     result = Normalised(values=dict(values))
     for name in IGNORED:
         if name in result.values:
@@ -69,7 +69,9 @@ def _check_class_names(values: dict[str, Any], where: str) -> None:
         return
     names = values["class_names"]
     if names == {}:
-        raise ConfigError(f"data.class_names is empty ({where}); without it the files are asked")
+        raise ConfigError(
+            f"data.class_names is empty ({where}); without it the files give the names"
+        )
     if isinstance(names, dict):
         by_index = {_as_index(key): name for key, name in names.items()}
         if set(by_index) != set(range(len(names))):
@@ -89,7 +91,7 @@ def _check_class_names(values: dict[str, Any], where: str) -> None:
 
 
 def _advice(names: Mapping[object, object]) -> str:
-    """Return what to do about names that count from 1, which their ids may or may not do, too."""
+    """Return a remedy for names that count from 1; the ids in the labels may count from 0."""
     if set(names) != set(range(1, len(names) + 1)):
         return ""
     listed = ", ".join(str(names[index]) for index in range(1, len(names) + 1))
@@ -103,7 +105,7 @@ def _as_index(key: object) -> object:
 
 
 def is_dataset(values: Mapping[Any, Any]) -> bool:
-    """Tell whether a YAML states a data set rather than an experiment."""
+    """Tell whether a YAML is a data set rather than an experiment."""
     has_names = bool({"names", "class_names", "nc"} & set(values))
     return has_names or isinstance(values.get("train"), str | list)
 
@@ -120,5 +122,5 @@ def fill_missing(values: dict[str, Any], folder: Path, where: str = "") -> list[
     values.setdefault("format", "auto" if is_folder_alone else "yolo")
     if values["format"] == "yolo" and values.get("train") is None and values.get("val"):
         values["train"] = values.pop("val")
-        return [f"only val is stated ({where}): it is trained on, and there is no val split"]
+        return [f"only val is set ({where}): it is trained on, and there is no val split"]
     return []

@@ -1,10 +1,10 @@
-"""From the words of a recipe to its numbers, once the run knows its data.
+"""Derive the numbers of a recipe from its words, once the data are known.
 
-What the literature states as a number of optimizer steps (length of a run, horizon of the weight
-average, learning rate of a step) fits runs of one size only: the published average of YOLOv5
-(decay 0.9999 over a ramp of 2000 steps) remembers a single step of a run on 200 images. So a
-recipe may state words, and the numbers follow from images, batch, processes and epochs.
-docs/recipe.md has the measurements.
+What the literature gives as a number of optimizer steps (length of a run, horizon of the weight
+average, learning rate of a step) fits runs of one size only: the published EMA of YOLOv5 (decay
+0.9999 over a ramp of 2000 steps) averages a single step of a run on 200 images. So a recipe may use
+words, and the numbers follow from images, batch, processes and epochs. docs/recipe.md has the
+measurements.
 """
 
 import math
@@ -18,11 +18,11 @@ from configs.schema import Experiment
 from configs.schema.derived_words import Derived, put, share_of
 
 LONGEST_HORIZON = 10_000.0
-"""Steps that an average with the published decay of 0.9999 remembers."""
+"""Horizon in steps of an average with the published decay of 0.9999."""
 RAMP_PER_HORIZON = 1.25
 BATCH_KEY = "train.batch_size"
 FEWEST_REMEMBERED = 5
-"""Steps; an average over fewer has no effect worth its time."""
+"""Steps; an average over fewer has no useful effect."""
 FEWEST_STEPS = {False: 2000, True: 600}
 """Optimizer steps that `epochs: auto` aims at, without and with model.weights."""
 EPOCHS_RANGE = {False: (30, 300), True: (15, 100)}
@@ -90,7 +90,7 @@ def with_batch_size(loaded: LoadedExperiment, batch_size: int, reason: str) -> L
 
 
 def derive(loaded: LoadedExperiment, *, num_images: int, processes: int = 1) -> LoadedExperiment:
-    """Put numbers in the place of an experiment's words.
+    """Replace an experiment's words by numbers.
 
     Args:
         loaded: an experiment; the words may have been derived before, for another run.
@@ -104,7 +104,7 @@ def derive(loaded: LoadedExperiment, *, num_images: int, processes: int = 1) -> 
         ConfigError: two words need each other, or a derived number is out of range.
     """
     if BATCH_KEY in loaded.words:
-        raise ConfigError(f"{BATCH_KEY}: auto is measured by train.py alone; state a number here")
+        raise ConfigError(f"{BATCH_KEY}: auto is measured by train.py alone; set a number here")
     if not loaded.words:
         return replace(loaded, is_derived=True)
     derivation = _Derivation(
@@ -168,7 +168,7 @@ def _close_mosaic(run: _Derivation, word: str) -> tuple[int, str]:
 
 
 def _horizon(run: _Derivation) -> float:
-    """Return how many optimizer steps the average should remember, 1 or more."""
+    """Return the horizon of the average in optimizer steps, 1 or more."""
     text = str(run.horizon)
     number = float(text.rstrip("%epochst "))
     if text.endswith("%"):
@@ -206,13 +206,13 @@ _RULES: Mapping[str, Callable[[_Derivation, str], tuple[float, str]]] = {
     "train.ema.decay": _ema_decay,
     "train.ema.ramp_steps": _ema_ramp,
 }
-"""How each word becomes a number; a rule may use what those before it derived."""
+"""The rule for each word; a rule may use the results of those before it."""
 
 
 def length_of_run(
     experiment: Experiment, *, num_images: int, processes: int = 1, is_fitted: bool = False
 ) -> Iterator[str]:
-    """Yield sentences on how long the run is and whether its average fits that.
+    """Yield sentences on the length of the run and whether its average fits.
 
     Args:
         experiment: with all numbers derived.

@@ -46,7 +46,7 @@ class LoadedDesign:
 
     @property
     def hash(self) -> str:
-        """12 hex digits over all that decides what is compared and how it is judged."""
+        """12 hex digits of a hash over all that determines the comparison and its evaluation."""
         stated = self.settings.model_dump(mode="json", include=JUDGED_BY)
         stated["arms"] = {name: loaded.hash for name, loaded in self.arms.items()}
         text = json.dumps(stated, sort_keys=True)
@@ -101,7 +101,7 @@ def _check_length(
     if settings.tuning is not None and unstated:
         raise ConfigError(
             f"tuning ({stated.where(('tuning',))}) trains a share of train.epochs, which is auto "
-            f"in arm {unstated[0]}; state train.epochs as a number"
+            f"in arm {unstated[0]}; set train.epochs as a number"
         )
 
 

@@ -1,4 +1,4 @@
-"""What the schema of a comparison cannot know: whether arms and searches fit the experiment."""
+"""Checks beyond the schema of a comparison: whether arms and searches fit the experiment."""
 
 from collections.abc import Callable
 
@@ -9,12 +9,12 @@ from configs.schema.comparison import ComparisonSettings
 from configs.schema.tuning import EVERY_ARM, ListedTrials, Overrides, SearchedTrials
 
 SET_BY_THE_DESIGN = ("train.seed", "run", "data")
-"""Keys that are the comparison's own business and no arm's."""
+"""Keys that belong to the comparison, not to an arm."""
 _LENGTH = "train.epochs"
 
 
 def check_arms(settings: ComparisonSettings, design: StatedDesign) -> None:
-    """Refuse arms and listed trials that set what has to be equal in all arms.
+    """Raise ConfigError for arms and listed trials that set what has to be equal in all arms.
 
     Raises:
         ConfigError: one line that names arm, place and key.
@@ -28,20 +28,20 @@ def check_arms(settings: ComparisonSettings, design: StatedDesign) -> None:
             if _is_within(key, SET_BY_THE_DESIGN):
                 raise ConfigError(
                     f"arms.{arm} ({design.where(('arms', arm))}) sets {key}, which has to be "
-                    "the same for all arms; state it in `settings`, seeds in `seeds`"
+                    "the same for all arms; set it in `settings`, seeds in `seeds`"
                 )
 
 
 def check_search(
     settings: ComparisonSettings, design: StatedDesign, load: Callable[[str, Overrides], object]
 ) -> None:
-    """Refuse a search space in which an arm could not be trained; nothing is drawn yet.
+    """Raise ConfigError for a search space in which an arm could not be trained.
 
     Every key is tried in every arm that it is searched for, at its ends or with all its choices.
 
     Args:
         settings: of the comparison.
-        design: where they were stated.
+        design: where they were set.
         load: makes the experiment of an arm with more settings; raises ConfigError.
 
     Raises:

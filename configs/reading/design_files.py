@@ -1,4 +1,4 @@
-"""The file of a design laid over the one it is based on, and where each key was stated."""
+"""Merge the file of a design with its base, and record the origin of each key."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ _DESIGN = Group(variants=(ComparisonSettings,))
 
 @dataclass(frozen=True)
 class StatedDesign:
-    """What the files of a design state, unchecked."""
+    """The settings of a design's files, unchecked."""
 
     path: Path
     values: dict[str, Any]
     places: Mapping[KeyPath, str]
     """Key -> file:line."""
     experiment_folder: Path
-    """Folder of the file that states `experiment`."""
+    """Folder of the file that sets `experiment`."""
 
     def where(self, path: KeyPath) -> str:
-        """Return where a key, or else the innermost group around it, was stated."""
+        """Return where a key, or else the innermost group around it, was set."""
         while path and path not in self.places:
             path = path[:-1]
         return self.places[path] if path else display_name(self.path)
@@ -39,7 +39,7 @@ class StatedDesign:
 def read_design(path: Path) -> StatedDesign:
     """Read a design and those below it.
 
-    `base` names a design whose settings and arms stay unless they are stated anew; an arm stated
+    `base` names a design whose settings and arms are kept unless they are set again; an arm set
     again changes the arm below as an experiment changes its base. `name` is not inherited.
 
     Raises:
@@ -91,7 +91,7 @@ def _arms(lower: Overrides, upper: Overrides) -> Overrides:
 
 
 def _spelled_out(values: Overrides) -> Overrides:
-    """Return a design whose settings and arms hold no dotted keys, so that they can be merged."""
+    """Return a design with dotted keys of settings and arms nested, ready to be merged."""
     values = dict(values)
     if isinstance(values.get("settings"), dict):
         values["settings"] = nested(values["settings"])

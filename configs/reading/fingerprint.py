@@ -1,4 +1,4 @@
-"""The identity of a configuration: equal where the result must be equal."""
+"""Hash of a configuration: equal where the result must be equal."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ WITHOUT_INFLUENCE = (
     "eval.before_training",
     "model.graph",
 )
-"""Keys that say where and how fast, not what; of the graph its content counts, not its name."""
+"""Keys without influence on the result; of the graph its content counts, not its name."""
 
 
 def fingerprint(

@@ -1,4 +1,4 @@
-"""From files and the command line to layers of settings, in order of precedence."""
+"""Collect layers of settings from files and the command line, in order of precedence."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,13 +22,13 @@ YAML_SUFFIXES = (".yaml", ".yml")
 
 @dataclass
 class Layers:
-    """Layers found so far, lowest first, with what is to be said about them."""
+    """Layers found so far, lowest first, with notes."""
 
     layers: list[Layer] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     data_is_stated: bool = False
-    """Some layer states `data`; if it is unusable, that it is missing needs no second fault."""
+    """Some layer sets `data`; if it is unusable, no second fault is needed for its absence."""
 
     def add_experiment(self, path: Path) -> None:
         """Add the bases of an experiment file, then the file itself.
@@ -52,7 +52,8 @@ class Layers:
             return
         folder = document.path.parent.resolve()
         file = Source(display_name(document.path), folder, rank=source.rank, by_user=source.by_user)
-        layer = self._layer({"data": document.values}, file, _below_data(document))
+        lines = {("data", *path): line for path, line in document.lines.items()}
+        layer = self._layer({"data": document.values}, file, lines)
         self.notes += fill_missing(layer.values["data"], folder, file.name)
         layer.replaces_data = True
         self.layers.append(layer)
@@ -81,7 +82,7 @@ class Layers:
         self._add_stated(stated.values, source, {})
 
     def _put(self, layer: Layer, path: KeyPath, value: object, source: Source) -> None:
-        """Set an override; a data set file and keys laid over it may both be stated."""
+        """Set an override; a data set file and keys laid over it may both be given."""
         inherited = layer.values.get("data")
         if path[0] == "data" and isinstance(inherited, str) and len(path) > 1:
             self.add_dataset(inherited, source)
@@ -161,13 +162,9 @@ def _bases(document: Document, file: Source) -> list[str]:
 
 
 def _take_words(document: Document) -> None:
-    """Put the words of a resolved file in the place of the numbers that were derived from them."""
+    """Replace derived numbers of a resolved file by the words they came from."""
     words = document.values.pop(DERIVED, {})
     for key, word in words.items() if isinstance(words, dict) else ():
         if key in derivable_keys() and isinstance(word, str):
             with suppress(KeyError, TypeError):
                 put(document.values, key, word)
-
-
-def _below_data(document: Document) -> dict[KeyPath, int]:
-    return {("data", *path): line for path, line in document.lines.items()}

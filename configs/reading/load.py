@@ -42,13 +42,13 @@ class LoadedExperiment:
     path: Path
     """The experiment file."""
     notes: tuple[str, ...] = ()
-    """What a person should know about the reading, one sentence each."""
+    """Notes for the user, one sentence each."""
     words: Mapping[str, str] = field(default_factory=dict)
     """Dotted key -> word, of the settings whose number configs/reading/derive.py derives."""
     derived: tuple[Derived, ...] = ()
-    """The numbers that stand for the words, once they are derived."""
+    """The numbers derived from the words."""
     is_derived: bool = False
-    """False while the schema's defaults stand in for the numbers of `words`."""
+    """False while the schema's defaults are placeholders for `words`."""
 
     @property
     def hash(self) -> str:
@@ -58,7 +58,7 @@ class LoadedExperiment:
         return fingerprint(self.experiment, self.graph, self.words)
 
     def require_derived(self) -> None:
-        """Raise RuntimeError where numbers that only stand in would be used."""
+        """Raise RuntimeError if placeholder numbers would be used."""
         if self.words and not self.is_derived:
             raise RuntimeError(f"numbers are not derived yet: {', '.join(self.words)}")
 

@@ -1,8 +1,7 @@
 """Finding the files and folders that a configuration names.
 
-A relative name belongs to the YAML that states it; one on the command line to the working
-directory. What is not there is looked for where users keep such things, and an error lists all
-places.
+A relative name is relative to the YAML that sets it; on the command line to the working directory.
+Then the usual places are searched, and an error lists all of them.
 """
 
 import os
@@ -18,7 +17,7 @@ WEIGHTS_VARIABLE = "FOCALDET_WEIGHTS"
 
 
 def find_yaml(name: str, source: Source, key: str) -> Path:
-    """Find the YAML that a key names: beside the stating file, then in configs/.
+    """Find the YAML that a key names: beside the file that sets it, then in configs/.
 
     Raises:
         ConfigError: It is in none of the places, all of which are listed.
@@ -27,7 +26,7 @@ def find_yaml(name: str, source: Source, key: str) -> Path:
 
 
 def find_experiment(stated: Path) -> Path:
-    """Find an experiment's YAML: as stated, else by its name, with or without suffix, in configs/.
+    """Find an experiment's YAML: as given, else by its name, with or without suffix, in configs/.
 
     Raises:
         ConfigError: There is none; lists the places.
@@ -49,12 +48,12 @@ def find_experiment(stated: Path) -> Path:
 
 
 def find_graph(name: str, source: Source) -> Path:
-    """Find a model graph: beside the stating file, in the working directory, in configs/."""
+    """Find a model graph: beside the file that sets it, in the working directory, in configs/."""
     return _first_file(name, [source.folder, Path.cwd(), CONFIGS_FOLDER], source, "model.graph")
 
 
 def find_dataset_source(name: str, source: Source) -> Path:
-    """Find what a data set is given as: a file, a folder, or the name of one in configs/datasets.
+    """Find a data set: a file, a folder, or the name of one in configs/datasets.
 
     Raises:
         ConfigError: It is in none of the places, all of which are listed.
@@ -85,20 +84,20 @@ def find_data_folder(
 ) -> tuple[Path, str]:
     """Find the root folder of a data set.
 
-    A relative path is tried against the folder of the YAML that states it (on the command line:
+    A relative path is tried against the folder of the YAML that sets it (on the command line:
     the working directory), then $FOCALDET_DATASETS, then ./datasets, then the working directory and
     the folder around the YAML's.
-    Where it is in none of them, but the YAML's own folder has its name or holds what the YAML
+    Where it is in none of them, but the YAML's own folder has its name or contains what the YAML
     names, the data set moved together with the YAML.
 
     Args:
         stated: The path.
-        source: Where it is stated.
+        source: Where it is set.
         sources: Folders and lists below it that the YAML names.
         may_be_file: Format auto takes files, too.
 
     Returns:
-        The folder, and a note where it is not the stated one, else "".
+        The folder, and a note where it is not the given one, else "".
 
     Raises:
         ConfigError: It is in none of the places, all of which are listed.
@@ -118,16 +117,16 @@ def find_data_folder(
     found = [find_stated(name, own, may_leave=False) for name in sources]
     if has_its_name or (found and all(found)):
         gone = f"data.path {_shown(stated)} ({source.where}) does not exist"
-        return own, f"{gone}: {own} taken, where the YAML lies"
+        return own, f"{gone}: {own} taken, the folder of the YAML"
     tried = ", ".join(map(str, places))
-    hint = f"state data.path or set ${DATASETS_VARIABLE} to the folder that holds your data sets"
+    hint = f"set data.path or ${DATASETS_VARIABLE} to the folder of your data sets"
     raise ConfigError(
         f"data.path {_shown(stated)} ({source.where}) not found; tried {tried[:1000]}; {hint}"
     )
 
 
 def find_weights(stated: str, source: Source) -> str:
-    """Return the full name of weights, a file or a run; the stated one where there are none."""
+    """Return the full name of weights, a file or a run; the given one where there are none."""
     try:
         for folder in (source.folder, Path.cwd()):
             place = folder / Path(stated).expanduser()

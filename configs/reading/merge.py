@@ -1,8 +1,8 @@
-"""Laying settings over each other, for experiments and for the designs of comparisons alike.
+"""Merge layers of settings, for experiments and for the designs of comparisons.
 
 The layers of an experiment (defaults, bases, the file, the command line) are laid over complete
-settings. A design, its bases and its arms state only what differs: the same rules, but nothing is
-filled in that nobody stated.
+settings. A design, its bases and its arms set only what differs: the same rules, but no defaults
+are filled in.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _NO_GROUP = Group(variants=())
 
 
 def schema_defaults() -> Layer:
-    """Return all values that hold when nothing is stated; `data` has none."""
+    """Return the defaults of all settings; `data` has none."""
     layer = Layer(sources={(): DEFAULT})
     _fill_defaults(layer, (), ROOT.variants[0])
     return layer
@@ -37,7 +37,7 @@ def merge_stated(
 ) -> dict[str, Any]:
     """Return nested settings `upper` laid over `lower` by the rules of `merge`.
 
-    What neither states stays unstated; mappings that the schema does not know are merged by key.
+    What neither sets stays unset; mappings that the schema does not know are merged by key.
     """
     result = Layer(values=deepcopy(dict(lower)))
     _merge_group(result, Layer(values=deepcopy(dict(upper))), (), group, complete=False)

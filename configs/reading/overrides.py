@@ -1,4 +1,4 @@
-"""Settings that go over an experiment: nested, dotted, and as `section.key=value`."""
+"""Overrides of an experiment: nested, dotted, and as `section.key=value`."""
 
 import json
 from collections.abc import Iterator

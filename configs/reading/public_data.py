@@ -22,13 +22,13 @@ class PublicFile(Settings):
     """Addresses, tried in this order."""
 
     sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
-    """Of the whole file; null where nobody states it."""
+    """SHA-256 of the whole file; null if unknown."""
 
     bytes: int | None = Field(ge=1)
-    """Length; null where nobody states it."""
+    """Length in bytes; null if unknown."""
 
     about_mb: int = Field(ge=1)
-    """Length in megabytes, to be told beforehand."""
+    """Length in megabytes, shown before the download."""
 
     into: str
     """Folder below the data sets' folder; zip files are unpacked there."""
@@ -37,7 +37,7 @@ class PublicFile(Settings):
     """Leading folders left out of the names in the archive."""
 
     gives: str
-    """File or folder below the data sets' folder that is there afterwards."""
+    """File or folder below the data sets' folder that the download creates."""
 
 
 class PublicDataset(Settings):
@@ -50,7 +50,7 @@ class PublicDataset(Settings):
     """Number of images."""
 
     licence: str
-    """As its authors state it."""
+    """As its authors give it."""
 
     source: str
     """Where it is described."""

@@ -41,7 +41,7 @@ class PublishedWeights(Settings):
     """Millions."""
 
     ap: float | None = Field(default=None, ge=0, le=100)
-    """COCO AP in percent, as its authors state it."""
+    """COCO AP in percent, as its authors give it."""
 
     ap_on: str = ""
     """On which images."""
@@ -50,7 +50,7 @@ class PublishedWeights(Settings):
     """Side of the images it was trained on, pixels."""
 
     licence: str
-    """As its authors state it."""
+    """As its authors give it."""
 
     source: str
     """Where it is described."""

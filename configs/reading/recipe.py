@@ -1,4 +1,4 @@
-"""Which shipped experiment trains a data set that is given without one."""
+"""The shipped experiment for a data set that is given without one."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -11,10 +11,10 @@ from configs.schema import Experiment
 
 _HEAD = """\
 # All settings of one run, with the origin of each. Train it again: train.py --cfg THIS_FILE
-resolved: true  # keys without effect here are no mistake
+resolved: true  # keys without effect here are allowed
 """
 DERIVED = "derived"
-"""Key of a resolved file that holds the words of settings whose numbers the run derives."""
+"""Key of a resolved file that contains the words of settings whose numbers the run derives."""
 _COMMENT_COLUMN = 48
 _PLAIN = re.compile(r"[\w./][\w./-]*")
 
@@ -27,7 +27,7 @@ def resolved_yaml(
     Args:
         experiment: the settings.
         origins: by dotted key.
-        words: by dotted key, from which the run derived the numbers; they are read back as stated.
+        words: by dotted key, from which the run derived the numbers; they are read back as given.
     """
     lines = _lines(experiment.model_dump(mode="json"), "", origins)
     return _HEAD + _words(words or {}) + "\n".join(lines) + "\n"

@@ -1,9 +1,9 @@
-r"""Paths as other programs and machines wrote them, found where the data set lies now.
+r"""Paths as other programs and machines wrote them, found where the data set is now.
 
 A data set that moved keeps the paths of the machine that exported it: `../train/images`,
 `/content/cells/images/train`, `C:\Users\me\cells\x.jpg`, `data/obj_train_data/x.jpg`. A path is
-taken as stated where that is inside the data set's folder; else leading parts are dropped until
-the rest exists below that folder. Data beside the stating file goes before what lies outside, so
+taken as given if it is inside the data set's folder; else leading parts are dropped until the rest
+exists below that folder. Data beside the file that names it takes precedence over other folders, so
 that a neighbouring data set is never taken for this one.
 """
 
@@ -22,14 +22,14 @@ _UPLOAD_PREFIX = re.compile(r"^[0-9a-fA-F]{8}-")
 
 
 class Found(NamedTuple):
-    """Where a stated path lies; `is_as_stated` is false where parts of it had to be dropped."""
+    """A resolved path; `is_as_stated` is false where parts of it had to be dropped."""
 
     path: str
     is_as_stated: bool
 
 
 def portable(stated: str) -> str:
-    """Return a stated path with plain slashes, without drive, quotes, blanks or address."""
+    """Return a given path with plain slashes, without drive, quotes, blanks or address."""
     text = stated.strip().strip("\"'").strip()
     text = _LOCAL_FILES.sub("", text)
     if _ADDRESS.match(text):
@@ -38,7 +38,7 @@ def portable(stated: str) -> str:
 
 
 def parts_of(stated: str) -> list[str]:
-    """Return the folders and the name of a stated path, without `.`, `..` and drive."""
+    """Return the folders and the name of a given path, without `.`, `..` and drive."""
     return [part for part in portable(stated).split("/") if part not in ("", ".", "..")]
 
 
@@ -56,7 +56,7 @@ def find_stated(
     may_leave: bool = True,
     exists: Callable[[str], bool] = os.path.exists,
 ) -> Found | None:
-    """Return where `stated` lies, or None.
+    """Resolve `stated`, or return None.
 
     Args:
         stated: as written in a file.
@@ -86,7 +86,7 @@ def find_stated(
 
 
 class FileIndex:
-    """Finds stated file names among files that are known to exist, without looking at the disk."""
+    """Finds given file names among known files, without disk access."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._by_name: dict[str, list[str]] = {}
@@ -99,7 +99,7 @@ class FileIndex:
         return path in self._paths
 
     def find(self, stated: str) -> str | None:
-        """Return the file whose path ends most like the stated one.
+        """Return the file with the longest common path suffix.
 
         None where no file has the name, or several fit equally well.
         """
@@ -114,12 +114,12 @@ class FileIndex:
         return None
 
     def named_alike(self, stated: str) -> list[str]:
-        """Return the files with the name of the stated one, sorted, whatever their folders."""
+        """Return the files with the same name in any folder, sorted."""
         name = "".join(parts_of(stated)[-1:])
         return sorted(self._by_name.get(_folded(name), ()))
 
     def find_stem(self, stated: str) -> str | None:
-        """Return the one file whose name without suffix is the stated one; None else."""
+        """Return the one file with the given name without suffix, else None."""
         if not self._by_stem:
             for path in self._paths:
                 stem = _folded(os.path.splitext(os.path.basename(path))[0])

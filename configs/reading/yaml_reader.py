@@ -1,10 +1,12 @@
 """YAML files and values as plain Python data, with the line of every key.
 
 The rules of YAML 1.2: `1e-3` is a number, `yes`, `no`, `on` and `off` are text. Stricter than
-YAML: a key that is stated twice, a tag (`!name`) and a merge key (`<<`) are errors.
+YAML: a key that occurs twice, a tag (`!name`) and a merge key (`<<`) are errors.
 """
 
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,6 @@ import yaml
 
 from configs.errors import ConfigError
 from configs.origins import KeyPath, display_name
-from configs.reading.text_file import read_text
 
 _PATTERNS = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -27,6 +28,9 @@ _PATTERNS = (
     ),
     ("null", r"~|null|Null|NULL|", "~nN\0"),
 )
+
+LARGEST_TEXT = 16 * 2**20
+"""Bytes of the largest YAML that is read."""
 
 MAX_VALUES = 200_000
 """A few aliases of aliases can stand for more values than fit into memory."""
@@ -63,10 +67,10 @@ class Document:
 
 
 def read_yaml(path: Path) -> Document:
-    """Read a YAML file that holds a mapping; an empty file is an empty mapping.
+    """Read a YAML file that contains a mapping; an empty file is an empty mapping.
 
     Raises:
-        ConfigError: The file cannot be read, is not YAML or not a mapping, or states a key twice;
+        ConfigError: The file cannot be read, is not YAML or not a mapping, or has a key twice;
             with file and line.
     """
     name = display_name(path)
@@ -79,7 +83,7 @@ def read_yaml(path: Path) -> Document:
     if values is None:
         values = {}
     if not isinstance(values, dict):
-        raise ConfigError(f"{name} must hold keys and values, found {_kind(values)}")
+        raise ConfigError(f"{name} must have keys and values, found {_kind(values)}")
     return Document(path=path, values=values, lines=reader.lines)
 
 
@@ -118,7 +122,7 @@ class _Reader:
                 raise
             raise ConfigError(f"{self._at(1)}not valid YAML: {_first_line(error)}") from None
         except (IndexError, KeyError, AttributeError, TypeError, OverflowError):
-            # PyYAML stumbles over some damaged documents instead of refusing them.
+            # PyYAML raises other errors for some damaged documents.
             raise ConfigError(f"{self._at(1)}not valid YAML: damaged or cut short") from None
         except RecursionError:
             raise ConfigError(f"{self._at(1)}not valid YAML: nested too deeply") from None
@@ -142,7 +146,7 @@ class _Reader:
             value = loader.construct_object(node)
             if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
                 what = f"{'.'.join(path)} " if path else ""
-                self._fail(node, f"{what}holds half a character, which no name can hold")
+                self._fail(node, f"{what}contains half a character, which no name can have")
             return value
         finally:
             self._open.discard(id(node))
@@ -157,7 +161,7 @@ class _Reader:
             key = loader.construct_object(key_node)
             place = (*path, str(key))
             if key in mapping:
-                self._fail(key_node, f"key '{key}' is already stated in line {self.lines[place]}")
+                self._fail(key_node, f"key '{key}' is already set in line {self.lines[place]}")
             self.lines[place] = key_node.start_mark.line + 1
             mapping[key] = self._value(loader, value_node, place)
         return mapping
@@ -167,6 +171,35 @@ class _Reader:
 
     def _at(self, line: int) -> str:
         return f"{self.name}:{line}: " if self.name else ""
+
+
+def read_text(path: Path) -> str:
+    """Return the UTF-8 text of a regular file.
+
+    This package imports nothing of ours, so it has a small reader of its own beside the one of
+    `utils/runtime/files/regular_file.py`.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is a pipe, a device or too large, has a name no file can have, or contains no
+            UTF-8; the text says which.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(file.fileno())
+        if stat.S_ISDIR(status.st_mode):
+            raise ValueError("Is a directory")
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is a pipe or a device, not a file")
+        if not status.st_size and os.path.realpath(path).startswith(("/proc/", "/sys/")):
+            raise ValueError("it is a view of the system, not a file")
+        if status.st_size > LARGEST_TEXT:
+            raise ValueError(f"it has {status.st_size / 2**20:,.0f} MiB, no YAML is so large")
+        data = file.read(status.st_size)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8 text") from None
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:

@@ -1,4 +1,4 @@
-"""What a key may hold, in words; the same for error messages and for `--help`."""
+"""The allowed values of a key in words, for error messages and for `--help`."""
 
 import json
 import math
@@ -14,7 +14,7 @@ _PLAIN = {int: "a whole number", float: "a number", str: "text", bool: "true or 
 
 
 def allowed(info: FieldInfo) -> str:
-    """Say what a field takes: its type or choices, and its range with the limits named."""
+    """Return the type or choices of a field, and its range."""
     limits = _limits(info.metadata)
     options = [_describe(part, limits) for part in _alternatives(info.annotation)]
     options += [_WORDS.get(word, word) for word in derivable_words(info)]
@@ -29,12 +29,12 @@ def derivable_words(info: FieldInfo) -> list[str]:
 
 
 def default_text(info: FieldInfo) -> str:
-    """Say what holds where the field is not stated."""
+    """Return the default in words."""
     return "required" if info.is_required() else f"default {shown(info.default)}"
 
 
 def shown(value: object, longest: int = 60) -> str:
-    """Write a value as it would stand in YAML, cut where it is long."""
+    """Return a value as in YAML, shortened if it is long."""
     if isinstance(value, tuple):
         value = list(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -47,7 +47,7 @@ def shown(value: object, longest: int = 60) -> str:
 
 
 def choices(info: FieldInfo) -> list[str]:
-    """Return the words a field may be, empty for a field that is not a choice of words."""
+    """Return the choices of a field, empty if it is not a choice of words."""
     return [
         value
         for part in _alternatives(info.annotation)

@@ -63,15 +63,15 @@ class AugmentSettings(Settings):
     may not move objects: boxes stay where they are."""
 
     device: Literal["auto", "cpu", "train"] = "auto"
-    """Who draws the images: cpu the loader workers, train the training device whole batches at a
-    time, auto the device where it is CUDA. Draws and boxes are the same, pixels differ by about a
-    level."""
+    """Where images are rendered: cpu by the loader workers, train by the training device in whole
+    batches, auto by the device where it is CUDA. Parameters and boxes are the same, pixels differ
+    by about one level."""
 
     @model_validator(mode="after")
     def _custom_names_differ(self) -> "AugmentSettings":
         twice = sorted({name for name in self.custom if self.custom.count(name) > 1})
         if twice:
-            raise ValueError(f"custom holds {', '.join(twice)} more than once")
+            raise ValueError(f"custom contains {', '.join(twice)} more than once")
         return self
 
     def switched_off(self) -> "AugmentSettings":

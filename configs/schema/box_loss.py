@@ -8,7 +8,7 @@ from configs.schema.settings import ObjectName, Settings
 
 
 class BoxLossSettings(Settings):
-    """What all box losses share."""
+    """Common settings of all box losses."""
 
     carried: ClassVar[frozenset[str]] = frozenset({"gain", "normalizer"})
 
@@ -84,7 +84,7 @@ BoxLoss = Annotated[
 
 
 class DistributionLossSettings(Settings):
-    """Distribution focal loss, for heads that say each side of a box as a distribution."""
+    """Distribution focal loss, for heads that predict each side of a box as a distribution."""
 
     name: Literal["dfl"] = "dfl"
     """Cross-entropy to the two bins around the distance; matches are weighed and summed as in
@@ -95,7 +95,7 @@ class DistributionLossSettings(Settings):
 
 
 class CodingL1LossSettings(Settings):
-    """Absolute differences of what the head says of a box before it is decoded."""
+    """L1 loss of the coded box values before they are decoded."""
 
     gain: float = Field(default=1.0, ge=0)
     """Weight of the term."""

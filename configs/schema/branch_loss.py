@@ -1,4 +1,4 @@
-"""Losses of objectness and classification: per logit, which are kept, how they are reduced.
+"""Losses of objectness and classification: elementwise loss, mining, and normalisation.
 
 Settings of boxes and of the whole section are in `loss.py`.
 """
@@ -35,7 +35,7 @@ class Ohem(Settings):
 
 
 class BranchLossSettings(Settings):
-    """What all losses of objectness and classification share."""
+    """Common settings of all losses of objectness and classification."""
 
     carried: ClassVar[frozenset[str]] = frozenset(
         {
@@ -55,7 +55,7 @@ class BranchLossSettings(Settings):
 
     beyond_soft_targets: ClassVar[str] = "whose minimum on soft targets is not at the target"
     undoes_smoothing: ClassVar[str] = ""
-    """Why smoothed targets would not do what they are for; empty where they do."""
+    """Why label smoothing has no use with this loss; empty where it has."""
 
     gain: float = Field(default=1.0, ge=0)
     """Weight of the term. Objectness is scaled by (image_size / 640)^2 * 3 / levels, classification

@@ -1,4 +1,4 @@
-"""A comparison: which arms are trained on which seeds, and the rule that will judge them.
+"""A comparison: arms, seeds, and the decision rule of the verdict.
 
 What an arm changes is checked against the experiment's own schema by `configs/reading/design.py`.
 """
@@ -98,7 +98,7 @@ class ComparisonSettings(Settings):
     else to one on this machine (needs the package ray)."""
 
     folder: str = "runs/compare"
-    """Folder that holds the comparisons, relative to the working directory."""
+    """Folder that contains the comparisons, relative to the working directory."""
 
     name: str | None = Field(default=None, pattern=r"^[\w.-]+$")
     """Name of the comparison's folder; null names it after this file and a hash of the design. An

@@ -1,4 +1,4 @@
-"""Section `data`: where images and labels lie and how their formats are read."""
+"""Section `data`: where images and labels are and how their formats are read."""
 
 from typing import Annotated, ClassVar, Literal, get_args
 
@@ -11,10 +11,10 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class ClassChanges(Settings):
-    """Classes as they are to be trained, where that differs from the label files."""
+    """Changes of the classes of the label files for training."""
 
     leave_out: tuple[str, ...] = ()
-    """Classes whose objects are not used; images that hold nothing else become background."""
+    """Classes whose objects are not used; images that contain nothing else become background."""
 
     merge: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """New class: classes whose objects it takes over, as in {vehicle: [car, bus]}."""
@@ -27,7 +27,7 @@ class ClassChanges(Settings):
 
 
 class DatasetSettings(Settings):
-    """What all formats share."""
+    """Common settings of all formats."""
 
     carried: ClassVar[frozenset[str]] = frozenset(
         {
@@ -52,7 +52,7 @@ class DatasetSettings(Settings):
 
     class_names: tuple[str, ...] = ()
     """Names of the classes, in order of class index. A mapping index: name is accepted too. Empty
-    takes those that the data set's own files state."""
+    takes those of the data set's own files."""
 
     max_rejected: float = Field(default=0.01, ge=0, le=1)
     """Share of label rows, 0 to 1, that may be unusable before training refuses to start; every
@@ -67,26 +67,26 @@ class DatasetSettings(Settings):
 
     outside: Literal["clip", "ignore", "reject"] = "clip"
     """Boxes that reach more than 1 px out of the image: clip those with at least the share
-    min_inside within it and reject the others; ignore clips, too, and makes the others neutral;
+    min_inside within it and reject the others; ignore clips them too and makes the others neutral;
     reject drops all of them."""
 
     min_inside: float = Field(default=0.3, ge=0, le=1)
-    """Share of a box's area, 0 to 1, that must lie within the image for it to be clipped."""
+    """Share of a box's area, 0 to 1, that must be within the image for it to be clipped."""
 
     groups: Literal["original", "prefix", "folder"] = "original"
-    """Images that a share in val or test never separates: augmented copies of one original (as
+    """Images that a share in val or test keeps together: augmented copies of one original (as
     Roboflow names them, x.rf.HASH.jpg), names that differ only in a number at the end (frames of a
     video), or all of a folder."""
 
     frame: Literal["shown", "stored"] = "shown"
-    """Pixels that boxes count in where an image is rotated by its EXIF data: shown as viewers and
-    most tools show it, or as the file stores it, as programs that ignore EXIF have it."""
+    """Frame of the boxes of an image that is rotated by its EXIF data: shown, as in viewers and
+    most tools, or stored, as in programs that ignore EXIF."""
 
     @model_validator(mode="after")
     def _class_names_differ(self) -> "DatasetSettings":
         twice = sorted({name for name in self.class_names if self.class_names.count(name) > 1})
         if twice:
-            raise ValueError(f"class_names holds {', '.join(map(repr, twice))} more than once")
+            raise ValueError(f"class_names contains {', '.join(map(repr, twice))} more than once")
         return self
 
 
@@ -106,15 +106,15 @@ class YoloDataset(DatasetSettings):
     """Test images, same forms as train, or the share of train to cut off."""
 
     unlabelled: Literal["refuse", "background"] = "refuse"
-    """A split of which not one image has a label file: refuse it, since its labels are mostly
-    elsewhere, or take all its images as background."""
+    """A split in which no image has a label file: error, since its labels are mostly elsewhere, or
+    background for all its images."""
 
     first_class: Literal[0, 1] = 0
     """Smallest class id in the label files: that of the first name in class_names."""
 
     keypoints: tuple[int, ...] | None = None
-    """Shape of the keypoints behind each box, [number, 2 or 3], as kpt_shape states it; they are
-    not used. [] takes all rows of more than six columns for polygons, null finds out."""
+    """Shape of the keypoints behind each box, [number, 2 or 3], as kpt_shape; they are not used. []
+    reads all rows of more than six columns as polygons, null detects it."""
 
 
 class CocoSplit(Settings):
@@ -207,7 +207,7 @@ class ToolDataset(DatasetSettings):
 
 
 class AutoDataset(DatasetSettings):
-    """Whatever a labelling tool wrote; looked at before the training, and told as what."""
+    """A data set of any supported tool; the layout is detected and logged before training."""
 
     format: Literal["auto"]
 
@@ -215,13 +215,13 @@ class AutoDataset(DatasetSettings):
     """Folder, .zip, COCO JSON, obj.data or list of images."""
 
     layout: str | None = None
-    """Name of the layout to read it as, where several fit; null finds out."""
+    """Name of the layout to read it as, where several fit; null detects it."""
 
     val: Share | None = None
-    """Share of train to cut off for validation; null takes the split that is there, if any."""
+    """Share of train to cut off for validation; null takes the existing split, if any."""
 
     test: Share | None = None
-    """Share of train to cut off for the test; null takes the split that is there, if any."""
+    """Share of train to cut off for the test; null takes the existing split, if any."""
 
     boxes: Literal["auto", "xywh", "xyxy", "cxcywh"] = "auto"
     """As for format coco."""
@@ -257,7 +257,7 @@ class SyntheticDataset(DatasetSettings):
     """Longer side of the generated images, pixels."""
 
     data_seed: int = Field(default=0, ge=0)
-    """Seed of the generator; another seed is another data set."""
+    """Seed of the generator; another seed gives another data set."""
 
 
 Dataset = Annotated[

@@ -1,7 +1,7 @@
-"""Words that stand for numbers which a run derives once it knows its data: auto, batch, 15%.
+"""Words for numbers that a run derives from its data: auto, batch, 15%.
 
 Which fields take which words is marked in the schema (`derivable`). Until the data are read the
-schema's default stands in for the number; configs/reading/derive.py then puts the right one there.
+schema's default is a placeholder; configs/reading/derive.py then replaces it.
 """
 
 import re
@@ -33,7 +33,7 @@ class Derived:
 
 @lru_cache(maxsize=1)
 def derivable_keys() -> Mapping[str, tuple[frozenset[str], Any]]:
-    """Return the words of every key that takes some, and the number that stands in for them."""
+    """Return the words of every derivable key, and its placeholder number."""
     return dict(_walk(ROOT, ""))
 
 
@@ -49,7 +49,7 @@ def _walk(group: Group, prefix: str) -> Iterator[tuple[str, tuple[frozenset[str]
 
 
 def stated_words(settings: Layer) -> dict[str, str]:
-    """Return the words that stand where a run derives a number, by dotted key."""
+    """Return the words in place of derived numbers, by dotted key."""
     found = {key: _at(settings.values, key) for key in derivable_keys()}
     return {
         key: value
@@ -59,7 +59,7 @@ def stated_words(settings: Layer) -> dict[str, str]:
 
 
 def with_numbers(settings: Layer) -> dict[str, Any]:
-    """Return the values of `settings` with a number that stands in for every word."""
+    """Return the values of `settings` with a placeholder number for every word."""
     values = deepcopy(settings.values)
     for key in stated_words(settings):
         put(values, key, derivable_keys()[key][1])
@@ -67,7 +67,7 @@ def with_numbers(settings: Layer) -> dict[str, Any]:
 
 
 def put(values: dict[str, Any], key: str, value: object) -> None:
-    """Set a dotted key in nested mappings that hold it."""
+    """Set a dotted key in nested mappings that contain it."""
     *groups, name = key.split(".")
     for group in groups:
         values = values[group]
@@ -75,7 +75,7 @@ def put(values: dict[str, Any], key: str, value: object) -> None:
 
 
 def share_of(word: str) -> float:
-    """Return the number that `15%` stands for, 0.15."""
+    """Return the number of `15%`, 0.15."""
     return float(word.removesuffix("%").strip()) / 100
 
 

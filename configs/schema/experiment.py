@@ -22,7 +22,7 @@ class RunSettings(Settings):
     """Where results go."""
 
     folder: str = "runs"
-    """Folder that holds the run folders, relative to the working directory."""
+    """Folder that contains the run folders, relative to the working directory."""
 
     name: str | None = Field(default=None, pattern=r"^[\w.-]+$")
     """Name of the run's folder, of letters, digits, _ . and -; null names it after the

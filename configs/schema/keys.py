@@ -1,4 +1,4 @@
-"""The schema as a tree of keys: which there are, how they nest, which one a typo meant."""
+"""The schema as a tree of keys, and the closest key to a typo."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Group:
         return next((model for model in self.variants if tag in self.tags(model)), None)
 
     def default_variant(self) -> type[Settings] | None:
-        """Return the variant that holds when the discriminator is not stated."""
+        """Return the default variant, used when the discriminator is not set."""
         if self.discriminator is None:
             return self.variants[0]
         stated = (m for m in self.variants if not m.model_fields[self.discriminator].is_required())
@@ -51,7 +51,7 @@ class Group:
         return [m.model_fields[name] for m in self.variants if name in m.model_fields]
 
     def child(self, name: str) -> "Group | None":
-        """Return the group below `name`, over all variants; None where `name` holds a value."""
+        """Return the group below `name`, over all variants; None where `name` contains a value."""
         below = [group for info in self.fields(name) if (group := group_of(info)) is not None]
         if not below:
             return None
@@ -63,7 +63,7 @@ class Group:
 
 
 def group_of(info: FieldInfo) -> Group | None:
-    """Return the group of keys that a field holds, None for a field that holds a value."""
+    """Return the group of keys of a field, None for a field that contains a value."""
     models = tuple(_models_in(info.annotation))
     if not models:
         return None
@@ -85,7 +85,7 @@ ROOT = Group(variants=(Experiment,))
 
 @lru_cache(maxsize=1)
 def all_keys() -> tuple[str, ...]:
-    """Every dotted key of the schema that holds a value or a group, in schema order."""
+    """Every dotted key of the schema that contains a value or a group, in schema order."""
     return tuple(dict.fromkeys(_walk(ROOT, "")))
 
 
@@ -98,12 +98,12 @@ def _walk(group: Group, prefix: str) -> Iterator[str]:
 
 
 def nearest_key(key: str) -> str | None:
-    """Return the valid dotted key most like `key`; one that is right but for its groups counts."""
+    """Return the valid dotted key closest to `key`; its groups may be missing or wrong."""
     last = key.rpartition(".")[2]
     known = [name for name in all_keys() if not key.startswith(name + ".")]
     same_last = [name for name in known if name.rpartition(".")[2] == last]
     if same_last and "." not in key:
-        # Of the same name in several groups, a loss is what people mean.
+        # If several groups have the name, a loss is most likely meant.
         return next((name for name in same_last if ".assigner." not in name), same_last[0])
     if same_last:
         return max(same_last, key=lambda name: SequenceMatcher(None, name, key).ratio())
@@ -117,5 +117,5 @@ def nearest_key(key: str) -> str | None:
 
 
 def dotted(path: KeyPath) -> str:
-    """Return the key as it is written on the command line."""
+    """Return the key as on the command line."""
     return ".".join(path)

@@ -1,4 +1,4 @@
-"""Words that people know from other detectors, and what to write here.
+"""Names of settings in other detectors, and the equivalent here.
 
 Facts of the command lines and settings of YOLOv5, Ultralytics, MMDetection and COCO's tools.
 """

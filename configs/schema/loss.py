@@ -28,7 +28,7 @@ class LossSettings(Settings):
     """Assigner and the three terms of the loss."""
 
     assigner: Assigner = AnchorRatioAssignerSettings()
-    """Which cells answer for which target."""
+    """How ground-truth boxes are assigned to cells."""
 
     box: BoxLoss = OverlapBoxLossSettings()
     """Box term, over matched cells."""
@@ -51,8 +51,8 @@ class LossSettings(Settings):
     4, 1, 0.25, 0.06, 0.02 as far as there are levels; 1 each with an assigner without anchors."""
 
     budget_interval: int = Field(default=50, ge=0)
-    """Batches from one measurement of where the loss and its gradient come from (budget.csv,
-    report) to the next, from the first of each epoch on; 0 measures nothing. Changes no weight."""
+    """Interval, in batches, between measurements of the loss budget (budget.csv, report), from the
+    first batch of each epoch on; 0 switches it off. Does not affect training."""
 
     claimed_twice: Literal["best", "last"] = "best"
     """Objectness target of a cell that several targets claim: the best overlap, or the last one

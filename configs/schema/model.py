@@ -11,15 +11,16 @@ class ModelSettings(Settings):
     """The network and how it starts."""
 
     graph: str = "models/yolov5n.yaml"
-    """YAML of the network in layer-list form; relative to the stating YAML, then to configs/."""
+    """YAML of the network in layer-list form; relative to the YAML that sets it, then to
+    configs/."""
 
     weights: str | None = None
-    """Weights to start from (.safetensors of this program); null starts from scratch. Tensors whose
-    name and shape fit are taken, the rest is reported."""
+    """Weights to start from (.safetensors of this program); null starts from scratch. Tensors with
+    matching name and shape are loaded, the rest is reported."""
 
     anchors: Literal["graph", "auto"] | tuple[tuple[float, ...], ...] = "graph"
-    """graph: as the graph states; auto: fitted to the training boxes, kept as given where they
-    are no worse; or one list w, h, w, h, ... per level, in pixels at train.image_size."""
+    """graph: as in the graph; auto: fitted to the training boxes, kept if the fitted ones are not
+    better; or one list w, h, w, h, ... per level, in pixels at train.image_size."""
 
     prior: Literal["fixed", "counted", "none"] = "fixed"
     """Start value of objectness and class biases: fixed by formula (8 objects a 640 px image;
@@ -37,16 +38,16 @@ PUBLISHED_MAX_RATIO = 4.0
 
 
 class AssignerSettings(Settings):
-    """What all assigners share."""
+    """Common settings of all assigners."""
 
     needs_anchors: ClassVar[bool] = False
-    """It matches anchors, which not every head has."""
+    """It needs a head with anchors."""
     reads_predictions: ClassVar[bool] = False
-    """It decides by what the network predicts, so nothing can be counted before training."""
+    """It depends on the predictions, so assignments cannot be counted before training."""
     gives_quality: ClassVar[bool] = False
-    """It says how good each match is to be, for soft targets."""
+    """It gives each match a quality, for soft targets."""
     forbids_anchors: ClassVar[bool] = False
-    """It takes heads with one prediction per cell."""
+    """It needs a head with one prediction per cell."""
 
     @property
     def anchor_limit(self) -> float:
@@ -85,8 +86,8 @@ class IouAssignerSettings(AssignerSettings):
     """Overlap below which a cell is background; between it and positive, cells are ignored."""
 
     rescue: bool = True
-    """Give every target its best anchor box, whatever the overlap; the paper has none of it, and
-    never learns targets that fit no anchor."""
+    """Assign every target to its best anchor box, at any overlap; the paper does not, and never
+    learns targets that match no anchor."""
 
     @model_validator(mode="after")
     def _in_order(self) -> "IouAssignerSettings":
@@ -103,7 +104,7 @@ class IouAssignerSettings(AssignerSettings):
 
 
 class PredictionAssignerSettings(AssignerSettings):
-    """What assigners that look at the predictions share."""
+    """Common settings of dynamic assigners."""
 
     reads_predictions = True
     gives_quality = True
@@ -125,8 +126,8 @@ class TaskAlignedAssignerSettings(PredictionAssignerSettings):
     """Most cells that are assigned to a target; TOOD has 13."""
 
     min_side: float = Field(default=2.0, ge=0, le=16)
-    """Sides of targets below this many cells of the finest level grow to that, for the question
-    which cells lie inside only; 0: as they are, and targets without a cell centre learn nothing."""
+    """Sides of targets are enlarged to at least this many cells of the finest level, only to decide
+    which cells are inside; 0: not enlarged, and targets without a cell centre are not learnt."""
 
     rescue: bool = True
     """Give a target without candidates the best aligned cell of the image."""
@@ -142,7 +143,8 @@ class SimOtaAssignerSettings(PredictionAssignerSettings):
     as YOLOX does since 2023."""
 
     radius: float | None = Field(default=None, gt=0, le=16)
-    """What is near a centre, in strides along both axes; null: 2.5, with candidates center 1.5."""
+    """Distance up to which a cell is near a centre, in strides along both axes; null: 2.5, with
+    candidates center 1.5."""
 
     num_overlaps: int = Field(default=10, ge=1, le=100)
     """How many of a target's largest overlaps are summed to k."""
@@ -154,7 +156,7 @@ class SoftLabelAssignerSettings(PredictionAssignerSettings):
     name: Literal["soft_label"]
 
     points: Literal["center", "corner"] = "center"
-    """Where in its cell a prediction stands: in the middle, or top left as in RTMDet's head."""
+    """Position of a prediction in its cell: centre, or top left corner as in RTMDet's head."""
 
     num_overlaps: int = Field(default=13, ge=1, le=100)
     """How many of a target's largest overlaps are summed to k."""

@@ -96,7 +96,7 @@ class AdamSettings(Settings):
 
 
 class AdamWSettings(Settings):
-    """AdamW; weight decay is apart from the gradient."""
+    """AdamW; weight decay is decoupled from the gradient."""
 
     name: Literal["adamw"]
 
@@ -185,7 +185,7 @@ class EmaSettings(Settings):
         Annotated[float, Field(gt=0)]
         | Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?(%|epochs?|steps?)$")]
     ) = "4%"
-    """How far back the average remembers, where decay is auto: epochs (a number, or 4 epochs), a
+    """Horizon of the average, where decay is auto: epochs (a number, or 4 epochs), a
     share of the run (4%) or optimizer steps (50 steps); at most 10,000 steps, as published."""
 
 
@@ -221,12 +221,12 @@ class TrainSettings(Settings):
     """Optimizer and its numbers."""
 
     freeze: tuple[str, ...] = ()
-    """Layers that keep their values, statistics of norms included: backbone, neck, head, rows such
+    """Layers that are not trained, statistics of norms included: backbone, neck, head, rows such
     as 0-9 or model.3, globs over parameter names such as '*.bn.*'."""
 
     layer_lr: tuple[tuple[str, Annotated[float, Field(gt=0)]], ...] = ()
     """Factors above 0 of the learning rate by layer, [[backbone, 0.1], ...], with names as in
-    freeze; where several name one parameter, the last one holds."""
+    freeze; where several name one parameter, the last one counts."""
 
     head_warmup: float = Field(default=0.0, ge=0)
     """Epochs at the start in which only tensors without pretrained weights are trained."""
@@ -251,13 +251,13 @@ class TrainSettings(Settings):
     px."""
 
     precision: Literal["float32", "bf16", "fp16", "auto"] = "auto"
-    """Arithmetic of the network: auto takes bf16 on GPUs and CPUs that compute it natively, fp16 on
+    """Precision of the network: auto takes bf16 on GPUs and CPUs that compute it natively, fp16 on
     other CUDA devices, else float32. Losses and weights are float32 always."""
 
     non_finite: Literal["stop", "skip"] = "stop"
-    """What to do about a loss or gradient that is NaN or infinite: stop, or leave the batch out and
-    go on (up to 10 in a row; waits for the device at every batch). Either way the batch is saved
-    for train.py --replay. With fp16, gradients that overflow are skipped by design."""
+    """What to do about a loss or gradient that is NaN or infinite: stop, or skip the batch (up to
+    10 in a row; waits for the device at every batch). Either way the batch is saved for train.py
+    --replay. With fp16, gradients that overflow are skipped by design."""
 
     oom: Literal["stop", "halve"] = "stop"
     """What to do when the device runs out of memory: stop, or compute batches in halves (quarters,
@@ -274,7 +274,7 @@ class TrainSettings(Settings):
     compile: Literal["off", "network", "graphs"] = "off"
     """Compile the training step with torch.compile: network, on CUDA the loss as well; graphs
     records CUDA graphs of the network too. Faster steps after minutes of compiling, other last
-    digits; a training too short to earn that is refused. For one size of images."""
+    digits; a run too short to benefit is refused. For one size of images."""
 
     device: Annotated[str, BeforeValidator(_device_name)] = Field(
         default="auto", pattern=r"^(auto|cpu|mps|cuda|cuda:\d+(,\d+)*)$"
@@ -287,13 +287,13 @@ class TrainSettings(Settings):
     8 for a GPU, 2 for a CPU that computes with its cores itself, one more per 8 cores."""
 
     cache: Literal["auto", "off", "disk"] = "auto"
-    """Keep images decoded and shrunk on disk, shared by all workers and later trainings, in
+    """Keep images decoded and shrunk on disk, shared by all workers and later training runs, in
     $FOCALDET_CACHE, else ~/.cache/focaldet: auto if all of them fit into cache_limit and the free
     disk, disk as many as fit, off none. Changes the speed only; best on a local disk."""
 
     cache_limit: float = Field(default=20.0, gt=0)
     """Largest size of the cache of decoded images, GiB (1000 images of 640 x 480 take 0.86); the
-    longest unused are removed when a training starts."""
+    longest unused are removed when a training run starts."""
 
     threads: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = 0
     """Compute threads, 0 to 1024; 0 takes all cores (or $OMP_NUM_THREADS), which is fastest unless

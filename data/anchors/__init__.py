@@ -1,4 +1,4 @@
-"""Anchors against labels: how well they fit, how to fit them, what the labels count up to."""
+"""Anchors and label statistics: match of anchors and boxes, fitting, counts."""
 
 from data.anchors.fit import AnchorFit, fit_anchors
 from data.anchors.matching import best_possible_recall

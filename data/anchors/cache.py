@@ -1,7 +1,7 @@
 """Fitted anchors kept between runs, by the content of what they were fitted to.
 
-Files are JSON in the user's cache folder. A cache that cannot be read or written is no fault: the
-anchors are then fitted again.
+Files are JSON in the user's cache folder. A cache that cannot be read or written is not a fault:
+the anchors are then fitted again.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from utils.runtime.files.cache_folder import user_cache_folder
 from utils.runtime.files.json_file import read_json_object
 
 FITTER_VERSION = 1
-"""Raised whenever the same boxes give other anchors."""
+"""Increased whenever the same boxes give other anchors."""
 
 
 def _folder() -> Path:
@@ -31,7 +31,7 @@ def key_of(
     max_ratio: float,
     seed: int,
 ) -> str:
-    """Return a digest of all that decides the result: boxes (N, 2), anchors (L, A, 2), settings."""
+    """Return a digest of all inputs of fitting: boxes (N, 2), anchors (L, A, 2), settings."""
     digest = hashlib.sha256(
         repr((FITTER_VERSION, sizes_wh.shape, anchors.shape, float(max_ratio), seed)).encode()
     )

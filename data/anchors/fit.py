@@ -27,7 +27,7 @@ EQUAL_RECALL = 1e-9
 
 MAX_FITTED_BOXES = 20_000
 """A larger data set is fitted on a keyed sample of this many boxes, in seconds instead of minutes;
-the sample decides what is tried, all boxes decide what is taken."""
+the sample gives the candidates, all boxes decide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class AnchorQuality:
     fitness: float
 
     def is_better_than(self, other: "AnchorQuality") -> bool:
-        """Return whether more boxes find an anchor or, with as many, anchors are more alike."""
+        """Return whether more boxes match an anchor or, with as many, the fitness is higher."""
         gain = self.best_possible_recall - other.best_possible_recall
         return gain > EQUAL_RECALL or (gain >= -EQUAL_RECALL and self.fitness > other.fitness)
 
@@ -49,7 +49,7 @@ class AnchorFit:
 
     anchors (L, A, 2) float64, width and height in network pixels, levels fine to coarse, two
     decimals where fitted; is_fitted: False where the given ones were kept (after equals before);
-    num_left_out: boxes with a side below MIN_SIDE_PX at network scale, which play no part.
+    num_left_out: boxes with a side below MIN_SIDE_PX at network scale, which are not used.
     """
 
     anchors: AnchorArray
@@ -61,7 +61,7 @@ class AnchorFit:
 
     @property
     def per_level(self) -> tuple[tuple[float, ...], ...]:
-        """The anchors as `model.anchors` states them: w, h, w, h, ... for each level."""
+        """The anchors in the form of `model.anchors`: w, h, w, h, ... for each level."""
         return tuple(tuple(level.ravel().tolist()) for level in self.anchors)
 
     @property
@@ -168,7 +168,7 @@ def kmeans(rng: np.random.Generator, sizes_wh: AnchorArray, num_centers: int) ->
         sums = np.stack(
             [np.bincount(nearest, weights=side, minlength=num_centers) for side in points.T], axis=1
         )
-        # A centre that lost all its points stays where it was: it may win some back.
+        # A centre without points is kept: it may get some again.
         means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centers)
         if np.array_equal(means, centers):
             break
@@ -177,7 +177,7 @@ def kmeans(rng: np.random.Generator, sizes_wh: AnchorArray, num_centers: int) ->
 
 
 def _spread_out(rng: np.random.Generator, points: AnchorArray, num_centers: int) -> AnchorArray:
-    """Return points to start from: each the likelier the farther from those before (k-means++)."""
+    """Return initial centres by k-means++: the farther from those before, the likelier."""
     centers = [points[rng.integers(len(points))]]
     nearest = np.full(len(points), np.inf)
     while len(centers) < num_centers:

@@ -1,4 +1,4 @@
-"""Which anchors suit which box sizes: the rule of the anchor-ratio assigner, on sizes alone.
+"""Match of anchors and box sizes, by the rule of the anchor-ratio assigner.
 
 N boxes, L levels, A anchors per level. Sizes are (width, height) in pixels of the network input.
 """
@@ -12,10 +12,10 @@ SizeArray: TypeAlias = npt.NDArray[np.floating[Any]]
 
 
 def similarity(sizes_wh: SizeArray, anchors: SizeArray) -> npt.NDArray[np.float64]:
-    """Return how alike every box and every anchor are: the worse side's ratio, smaller over larger.
+    """Return the similarity of every box and anchor: the worse side's ratio, smaller over larger.
 
     Args:
-        sizes_wh: (N, 2) box sizes; a side of 0 is like nothing.
+        sizes_wh: (N, 2) box sizes; a side of 0 gives 0.
         anchors: (..., 2) anchor sizes, positive.
 
     Returns:
@@ -35,7 +35,7 @@ def matches(sizes_wh: SizeArray, anchors: SizeArray, max_ratio: float) -> npt.ND
 
 
 def best_possible_recall(sizes_wh: SizeArray, anchors: SizeArray, max_ratio: float) -> float:
-    """Return the share of boxes that at least one anchor matches: what training can reach at all.
+    """Return the best possible recall: the share of boxes that at least one anchor matches.
 
     Args:
         sizes_wh: (N, 2) box sizes.

@@ -1,4 +1,4 @@
-"""How well anchors suit a data set: a box that matches no anchor is never learnt."""
+"""Report on the match of anchors and data: boxes that match no anchor are not learnt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MAX_CLASS_ROWS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupFit:
-    """How well anchors suit one group of boxes.
+    """Match of anchors and one group of boxes.
 
     best_possible_recall: share of boxes with an anchor, 0 to 1; anchors_per_box: matching anchors
     of a box, on average. Both None where there are no boxes.
@@ -31,7 +31,7 @@ class GroupFit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnchorReport:
-    """How well anchors suit all boxes, each class and each size; ignored boxes do not count."""
+    """Match of anchors and all boxes, by class and by size; ignored boxes do not count."""
 
     image_size: int
     overall: GroupFit
@@ -78,7 +78,7 @@ def describe_anchors(
     image_size: int,
     max_ratio: float,
 ) -> AnchorReport:
-    """Compare anchors with the boxes they are to find.
+    """Compare anchors with the boxes of the data.
 
     Args:
         records: training images; their boxes are scaled as the letterbox scales them.

@@ -1,4 +1,4 @@
-"""What the labels of a data set count up to: objects per image, per class, and their sizes."""
+"""Label statistics of a data set: objects per image, per class, and their sizes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -28,7 +28,7 @@ MAX_PERSPECTIVE_DEPTH = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Affine:
-    """One drawn change of geometry; pairs are (x, y)."""
+    """Sampled parameters of an affine; pairs are (x, y)."""
 
     degrees: float
     """Rotation, counter-clockwise as seen."""
@@ -42,8 +42,9 @@ class Affine:
     def matrix(self, canvas_side: int, image_size: int) -> Matrix:
         """Return the map (3, 3) from a square canvas to the square output of `image_size` pixels.
 
-        The middle of the canvas lands in the middle of the output, moved by `shift`. Order: centre,
-        perspective, rotation and scale, shear, translation (docs/recipe_sources.md#augmentation).
+        The centre of the canvas is mapped to the centre of the output, moved by `shift`. Order:
+        centre, perspective, rotation and scale, shear, translation
+        (docs/recipe_sources.md#augmentation).
         Ours: perspective is limited so that the horizon stays outside the canvas. The product of
         the five matrices is written out: this runs twice a sample.
         """
@@ -71,7 +72,7 @@ class Affine:
         return np.array([(x, y, constant - middle * (x + y)) for x, y, constant in rows])
 
     def snapped(self, point: tuple[float, float], canvas_side: int, image_size: int) -> "Affine":
-        """Return the change moved by half a pixel or less, so that `point` lands on whole pixels.
+        """Return the parameters shifted by half a pixel or less to put `point` on whole pixels.
 
         Args:
             point: (x, y) on the canvas.
@@ -84,7 +85,7 @@ class Affine:
 
 
 def draw_affine(settings: AugmentSettings, rng: np.random.Generator) -> Affine:
-    """Draw a change of geometry, each part uniform within the settings' strength."""
+    """Sample the parameters, each uniform within its setting."""
     units = rng.uniform(-1, 1, 8).tolist()
     return Affine(
         degrees=units[0] * settings.degrees,
@@ -113,7 +114,7 @@ def map_boxes(boxes: FloatArray, matrix: Matrix) -> FloatArray:
 
 
 def survivors(before: FloatArray, after: FloatArray, zoom: float) -> MaskArray:
-    """Return which boxes (N,) are still worth learning after a change and clipping.
+    """Return which boxes (N,) to keep after the affine and clipping.
 
     `before` (N, 4) in canvas pixels, `after` (N, 4) in output pixels, row by row the same boxes.
     """

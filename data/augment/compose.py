@@ -1,4 +1,4 @@
-"""Find the tiles of a layout that one square output shows, and bring their boxes along."""
+"""Compose the square output from the visible tiles of a layout, with their boxes."""
 
 from collections.abc import Sequence
 
@@ -12,21 +12,22 @@ from utils.structures.images import FloatArray, Record, place_boxes
 
 
 def compose(layout: Layout, records: Sequence[Record], affine: Affine, image_size: int) -> Scene:
-    """Return what a square of `image_size` shows of the layout's tiles.
+    """Return the visible tiles and boxes in a square of `image_size`.
 
-    Boxes are clipped to their tile, mapped, clipped to the output, and dropped where too little is
+    Boxes are clipped to their tile, mapped, clipped to the output, and dropped if too little is
     left.
 
     Args:
         layout: the tiles on their canvas.
         records: all records; a tile's `index` counts in them.
-        affine: the change from canvas to output.
+        affine: from canvas to output.
         image_size: side of the square output, pixels.
     """
     matrix = affine.matrix(layout.side, image_size)
     placements = (place(tile, matrix, image_size) for tile in layout.tiles)
     seen = tuple((records[each.tile.index], each) for each in placements if each is not None)
-    before = _concatenate([canvas_boxes(each.tile, record) for record, each in seen])
+    boxes = (canvas_boxes(each.tile, record) for record, each in seen)
+    before = np.concatenate([np.zeros((0, 4), np.float32), *boxes])
     after = map_boxes(before, matrix).clip(0, image_size)
     keep = survivors(before, after, affine.zoom)
     labels = [record.labels for record, _ in seen]
@@ -50,7 +51,3 @@ def canvas_boxes(tile: Tile, record: Record) -> FloatArray:
     return boxes.clip(
         np.array([x1, y1, x1, y1], np.float32), np.array([x2, y2, x2, y2], np.float32)
     )
-
-
-def _concatenate(parts: list[FloatArray]) -> FloatArray:
-    return np.concatenate([np.zeros((0, 4), np.float32), *parts])

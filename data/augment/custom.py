@@ -31,7 +31,7 @@ def load_custom_ops(names: Sequence[str]) -> tuple[PixelOp, ...]:
         names: dotted names, as in `augment.custom`.
 
     Raises:
-        UserError: a name cannot be imported, or is nothing that changes pixels only.
+        UserError: a name cannot be imported, or is not an operation on pixels only.
     """
     return tuple(_load(name) for name in names)
 
@@ -48,14 +48,14 @@ def _load(name: str) -> PixelOp:
     moving = next(filter(_moves_objects, _parts(found)), None)
     if moving is not None:
         raise UserError(
-            f"{KEY}: {name} holds {type(moving).__name__}, which moves objects away from their "
+            f"{KEY}: {name} contains {type(moving).__name__}, which moves objects away from their "
             "boxes; use the keys of augment for geometry"
         )
     return _UserOp(name, _Callable(found))
 
 
 class _UserOp(PixelOp):
-    """An operation under the name that the user gave it; its mistakes are the user's."""
+    """An operation by the user's name; its errors are user errors."""
 
     def __init__(self, name: str, inner: PixelOp) -> None:
         self.name = f"{KEY}: {name}"
@@ -68,7 +68,7 @@ class _UserOp(PixelOp):
         return self._inner.runs_on_device
 
     def sample(self, rng: np.random.Generator, settings: AugmentSettings) -> Parameters | None:
-        """Return what the user's operation sampled."""
+        """Return the parameters sampled by the user's operation."""
         with _one_line(self._shown, "failed"):
             return self._inner.sample(rng, settings)
 
@@ -83,7 +83,7 @@ class _UserOp(PixelOp):
             return self._inner.apply_torch(images, parameters)
 
     def move_boxes(self, boxes: FloatArray, image_size: int, parameters: Parameters) -> FloatArray:
-        """Return boxes (N, 4) where the user's operation takes them."""
+        """Return boxes (N, 4) transformed by the user's operation."""
         with _one_line(self._shown, "failed"):
             return self._inner.move_boxes(boxes, image_size, parameters)
 
@@ -104,7 +104,7 @@ class _Callable(PixelOp):
         return (int(rng.integers(_SEEDS)),)
 
     def apply_numpy(self, image: ImageArray, parameters: Parameters) -> ImageArray:
-        """Return what the function makes of `image` (S, S, 3)."""
+        """Return the result of the function on `image` (S, S, 3)."""
         seed = int(parameters[0])
         with _seeded(seed):
             if hasattr(self._change, "set_random_seed"):
@@ -126,11 +126,11 @@ class _Callable(PixelOp):
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators of Python, NumPy and torch's CPU; put them back afterwards."""
+    """Seed the global generators of Python, NumPy and torch's CPU; restore them afterwards."""
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(seed)
     np.random.seed(seed)
-    # torch.manual_seed would seed the CUDA devices of a training, too.
+    # torch.manual_seed would seed the CUDA devices of a training run, too.
     torch.default_generator.manual_seed(seed)
     try:
         yield
@@ -142,7 +142,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def _one_line(name: str, what: str) -> Iterator[None]:
-    """Say in one line what went wrong in the user's code."""
+    """Convert an error of the user's code to one line."""
     try:
         yield
     except UserError:
@@ -152,7 +152,7 @@ def _one_line(name: str, what: str) -> Iterator[None]:
 
 
 def _parts(transform: Any) -> Iterator[Any]:
-    """Yield a transform and, of one that is made of others, all of these."""
+    """Yield a transform and, if it is composed, all its parts."""
     yield transform
     inner = getattr(transform, "transforms", ())
     for each in inner if isinstance(inner, Iterable) else ():
@@ -160,7 +160,7 @@ def _parts(transform: Any) -> Iterator[Any]:
 
 
 def _moves_objects(transform: Any) -> bool:
-    """Tell whether a transform of torchvision or Albumentations is one of geometry."""
+    """Tell whether a transform of torchvision or Albumentations is geometric."""
     return any(map(_is_geometry, type(transform).__mro__))
 
 

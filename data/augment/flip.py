@@ -1,4 +1,4 @@
-"""Mirror images and their boxes: left and right, up and down, along the diagonal."""
+"""Horizontal and vertical flips and transposition of images and boxes."""
 
 from typing import cast
 
@@ -12,7 +12,7 @@ from utils.structures.images import FloatArray, ImageArray
 
 
 class FlipHorizontal(PixelOp):
-    """Left becomes right, with the probability `flip_horizontal`."""
+    """Horizontal flip with the probability `flip_horizontal`."""
 
     name = "flip_horizontal"
 
@@ -35,7 +35,7 @@ class FlipHorizontal(PixelOp):
 
 
 class FlipVertical(PixelOp):
-    """Upside becomes downside, with the probability `flip_vertical`."""
+    """Vertical flip with the probability `flip_vertical`."""
 
     name = "flip_vertical"
 

@@ -1,7 +1,7 @@
-"""Where images lie on the canvas before the random affine: one tile an image, tiles never overlap.
+"""Placement of images on the canvas before the random affine: one tile an image, without overlap.
 
 Canvas coordinates are continuous pixels: (0, 0) is the outer corner of the first pixel. The square
-output looks at the middle of the canvas.
+output shows the middle of the canvas.
 """
 
 from collections.abc import Sequence
@@ -63,11 +63,11 @@ def mosaic_four(
     image_size: int,
     rng: np.random.Generator,
 ) -> Layout:
-    """Return four images that meet in one point, drawn from the middle half of a double canvas.
+    """Return a mosaic of four images.
 
-    `indices` are laid top left, top right, bottom left, bottom right; `sizes` are theirs, (height,
-    width). Images are scaled to `image_size` and cut at the canvas
-    (docs/recipe_sources.md#augmentation).
+    They meet in a random point of the middle half of a double canvas. `indices` are placed top
+    left, top right, bottom left, bottom right; `sizes` are theirs, (height, width). Images are
+    scaled to `image_size` and cut at the canvas (docs/recipe_sources.md#augmentation).
     """
     side = 2 * image_size
     x, y = (int(value) for value in rng.uniform(image_size / 2, 3 * image_size / 2, size=2))
@@ -88,9 +88,9 @@ def mosaic_nine(
     image_size: int,
     rng: np.random.Generator,
 ) -> Layout:
-    """Return an image with eight around it, on a double canvas that shows a random part of them.
+    """Return a mosaic of nine: an image with eight around it; a double canvas shows a random part.
 
-    `indices` are laid row by row, the fifth in the middle; each image touches the middle one with
+    `indices` are placed row by row, the fifth in the middle; each image touches the middle one with
     its side or corner and is cut at its cell of the grid that the middle one spans.
     """
     side = 2 * image_size

@@ -1,4 +1,4 @@
-"""Blend two images into one that carries the labels of both.
+"""Mixup: blend two images into one with the labels of both.
 
 Source: Zhang et al., mixup (arXiv 1710.09412), without weighting labels by the share.
 """
@@ -15,7 +15,7 @@ BETA = 32.0
 
 
 def draw_share(rng: np.random.Generator) -> float:
-    """Draw the share of the first image in a blend, 0 to 1."""
+    """Sample the share of the first image in a blend, 0 to 1."""
     return float(rng.beta(BETA, BETA))
 
 

@@ -1,6 +1,6 @@
-"""A random change of the pixels of a finished training image, the same for worker and device.
+"""Protocol of pixel operations: random changes of a composed image, in a worker or on the device.
 
-The operations there are, in the order in which they are made, are listed in `pixel_ops.py`.
+The operations are listed, in their order, in `pixel_ops.py`.
 """
 
 from abc import ABC, abstractmethod
@@ -17,24 +17,24 @@ from utils.runtime.errors import UserError
 from utils.structures.images import FloatArray, ImageArray
 
 Parameters = tuple[float, ...]
-"""What was sampled for one image; may be empty."""
+"""Sampled parameters of one image; may be empty."""
 PixelsT = TypeVar("PixelsT", ImageArray, Tensor)
 
 
 class PixelOp(ABC):
-    """One operation: `sample` decides, `apply_numpy` (worker) or `apply_torch` (device) changes.
+    """One operation: `sample` its parameters, then `apply_numpy` (worker) or `apply_torch`.
 
-    It may hold no state: what it does follows from the parameters alone.
+    It must be stateless: its result follows from the parameters alone.
     """
 
     name: str
-    """Of its stream of random numbers; another name gives other numbers."""
+    """Name of its random stream; another name gives other numbers."""
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, settings: AugmentSettings) -> Parameters | None:
         """Return the parameters for one image, None where it is to stay as it is.
 
-        `rng` is this operation's own for this sample: it may take as many numbers as it likes.
+        `rng` is this operation's own for this sample: it may draw any number of values.
         """
 
     @abstractmethod
@@ -44,13 +44,13 @@ class PixelOp(ABC):
     def apply_torch(self, images: Tensor, parameters: Tensor) -> Tensor:
         """Return `images` (B, S, S, 3) uint8 RGB changed; they may be written to.
 
-        `parameters` (B, P) float32 are those of each image, on the same device. An operation that
-        leaves this method out leaves rendering to the workers.
+        `parameters` (B, P) float32 are those of each image, on the same device. Without this method
+        images are rendered by the workers.
         """
         raise NotImplementedError(f"{self.name} cannot be rendered by the device")
 
     def move_boxes(self, boxes: FloatArray, image_size: int, parameters: Parameters) -> FloatArray:
-        """Return boxes (N, 4) xyxy pixels where the change takes them; here: where they were."""
+        """Return boxes (N, 4) xyxy pixels after the operation; here unchanged."""
         return boxes
 
     @property
@@ -61,7 +61,7 @@ class PixelOp(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampledOp:
-    """An operation and its parameters for one image; None where it leaves that image alone."""
+    """An operation and its parameters for one image; None where it does not change it."""
 
     op: PixelOp
     parameters: Parameters | None
@@ -73,7 +73,7 @@ class SampledOp:
         return _require_like(image, self.op.apply_numpy(image, self.parameters), self.op)
 
     def move_boxes(self, boxes: FloatArray, image_size: int) -> FloatArray:
-        """Return boxes (N, 4) where the change takes them."""
+        """Return boxes (N, 4) after the operation."""
         if self.parameters is None:
             return boxes
         return self.op.move_boxes(boxes, image_size, self.parameters)

@@ -1,8 +1,8 @@
-"""The pixel operations, in the order in which they are made: the one table.
+"""The table of pixel operations, in the order in which they are applied.
 
 A new one is a class in a file of its own, its line here and its setting in
-`configs/schema/augment.py`. Each has a stream of random numbers of its own, so a new one changes
-nothing of what the others do.
+`configs/schema/augment.py`. Each has a random stream of its own, so a new one does not change the
+others.
 """
 
 from data.augment.flip import FlipHorizontal, FlipVertical, Transpose

@@ -1,7 +1,7 @@
-"""What the random generator decided about one training sample, before any pixel is drawn.
+"""The sampled parameters of one training sample, before any pixel is rendered.
 
-A plan can be drawn by the worker that made it (`render.py`) or by the training device (`device/`);
-boxes and labels are part of the plan and do not depend on who draws.
+A plan is rendered by the worker that made it (`render.py`) or by the training device (`device/`);
+boxes and labels are part of the plan and do not depend on that.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Scene:
 
     image_size: int
     tiles: tuple[tuple[Record, Placement], ...]
-    """The image of each tile and where it is seen."""
+    """The image of each tile and where it is visible."""
     boxes: FloatArray
     labels: LabelArray
     ignore: MaskArray
@@ -41,7 +41,7 @@ class SamplePlan:
     share: float
     """Of the first scene in the blend, 0 to 1."""
     ops: tuple[SampledOp, ...]
-    """All pixel operations, in their order; some may leave this sample alone."""
+    """All pixel operations, in their order; some may not change this sample."""
     boxes: FloatArray
     labels: LabelArray
     ignore: MaskArray

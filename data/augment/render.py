@@ -1,4 +1,4 @@
-"""From a plan to a sample: pixels drawn by OpenCV, in the process that read the images."""
+"""Render a plan to a sample by OpenCV, in the loader worker."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Random generators that depend on a key only: not on workers, order of loading, resume or loss."""
+"""Random generators determined by a key, independent of workers, loading order, resume and loss."""
 
 import hashlib
 from enum import IntEnum
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What a generator of an epoch or a batch is for."""
+    """Purpose of a generator of an epoch or a batch."""
 
     ORDER = 0
     IMAGE_SIZE = 1
@@ -21,7 +21,7 @@ def generator(
     """Return the generator of (seed, stream, epoch, index, copy); all are 0 or more, below 2^63.
 
     Streams of one key are independent of each other: one of the enumeration, or the name of an
-    operation, which so has numbers of its own whatever other operations there are.
+    operation, whose numbers do not depend on other operations.
 
     Philox is counter-based: the seed and the stream are its key, epoch, index and copy the upper
     words of its counter, so two keys share no number before 2^64 draws.
@@ -33,8 +33,8 @@ def generator(
 class SampleStreams:
     """The streams of samples of one seed, by name: the numbers of `generator`, six times as fast.
 
-    A name's generator is made once and put at the beginning of each sample's stream, so it is good
-    until its name is asked for again.
+    A name's generator is created once and reset for each sample, so it is valid until its name is
+    requested again.
     """
 
     def __init__(self, seed: int) -> None:

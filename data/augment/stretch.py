@@ -1,7 +1,7 @@
-"""Upright drawing: zoom and move without turning, by a resize, three times faster than a warp.
+"""Rendering without rotation: scale and shift by a resize, three times faster than a warp.
 
-A resize takes whole pixels to whole pixels. So it is given a window of the source a little larger
-than what is seen, chosen so that both of its ends land on whole output pixels, nearly.
+A resize maps whole pixels to whole pixels. So its source window is a little larger than the visible
+part, chosen so that both ends fall nearly on whole output pixels.
 """
 
 import math
@@ -14,7 +14,7 @@ import cv2
 from utils.structures.images import ImageArray
 
 TOLERANCE_PX = 1 / 16
-"""Farthest that a pixel may lie from its exact place, in output pixels; OpenCV 4's warps round to
+"""Farthest that a pixel may be from its exact place, in output pixels; OpenCV 4's warps round to
 1/32."""
 MARGIN = 64
 """How many windows are tried at either end, in source pixels. One in eight fits by chance."""
@@ -40,9 +40,9 @@ class Span:
 def find_span(zoom: float, shift: float, length: int, stop: int) -> Span | None:
     """Return source pixels whose ends x land on whole pixels of zoom * x + shift.
 
-    They cover the output pixels from 0 to `stop` and what interpolation looks at around them; of
-    the border that goes on beyond the `length` source pixels nothing, where that can be. None where
-    no window within the margin is as exact as `TOLERANCE_PX`.
+    They cover the output pixels from 0 to `stop` and what interpolation looks at around them; if
+    possible nothing of the border beyond the `length` source pixels. None where no window within
+    the margin is as exact as `TOLERANCE_PX`.
     """
     lowest = int(-shift // zoom) - 1
     highest = int(-((shift - stop) // zoom)) + 1
@@ -67,13 +67,13 @@ def _whole(zoom: float, shift: float, candidates: Iterable[int]) -> tuple[int, i
 
 
 def stretch(image: ImageArray, columns: Span, rows: Span) -> ImageArray:
-    """Return the window of `image` (H, W, 3), stretched; beyond the image its border goes on.
+    """Return the window of `image` (H, W, 3), stretched; beyond the image its border continues.
 
     Returns:
         (rows.stop - rows.start, columns.stop - columns.start, 3).
     """
     height, width = image.shape[:2]
-    # Of a border only one pixel is ever looked at, but the window needs its full size.
+    # Only one pixel of a border is read, but the window needs its full size.
     top, bottom = max(0, -rows.first), max(0, rows.last - height)
     left, right = max(0, -columns.first), max(0, columns.last - width)
     window = image[max(0, rows.first) : rows.last, max(0, columns.first) : columns.last]

@@ -1,4 +1,4 @@
-"""Drawing one source image into the output by a single warp.
+"""Render one source image into the output by a single warp.
 
 OpenCV's coordinates are pixel centres, ours are edges: a point (x, y) here is (x - 0.5, y - 0.5)
 there. `_to_centres` is the only place that knows.
@@ -21,7 +21,7 @@ _SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where a tile shows up in the output."""
+    """Placement of a tile in the output."""
 
     tile: Tile
     matrix: Matrix
@@ -29,14 +29,14 @@ class Placement:
     corners: Points
     """(4, 2) corners of the tile's region in output pixels, in order around it."""
     bounds: tuple[int, int, int, int]
-    """x1, y1, x2, y2 (end exclusive) of the output pixels with something of it."""
+    """x1, y1, x2, y2 (end exclusive) of the output pixels that show it."""
 
 
 def place(tile: Tile, matrix: Matrix, image_size: int) -> Placement | None:
-    """Return where `tile` is seen, None where it is not.
+    """Return the placement of `tile`, None if it is not visible.
 
     Args:
-        tile: where an image lies on the canvas.
+        tile: placement of an image on the canvas.
         matrix: (3, 3) canvas to output.
         image_size: side of the square output, pixels.
     """
@@ -68,7 +68,7 @@ def render_tile(output: ImageArray, image: ImageArray, placement: Placement) -> 
     Args:
         output: (S, S, 3) uint8.
         image: (H, W, 3) the tile's whole image, at any size.
-        placement: where the tile is seen in `output`.
+        placement: of the tile in `output`.
     """
     x1, y1, x2, y2 = placement.bounds
     region = output[y1:y2, x1:x2]
@@ -87,13 +87,13 @@ def shrink(image: ImageArray, tile: Tile, corners: Points) -> tuple[ImageArray, 
 
     Args:
         image: (H, W, 3) the tile's whole image, at any size.
-        tile: where the image lies on the canvas.
+        tile: placement of the image on the canvas.
         corners: (4, 2) of the tile's region in output pixels.
 
     Returns:
         (h, w, 3) the image or its averages, and (3, 3) from their pixels to the canvas.
 
-    A bilinear warp looks at 2 x 2 pixels, so below half size it aliases. Blocks of whole pixels
+    A bilinear warp reads 2 x 2 pixels, so below half size it aliases. Blocks of whole pixels
     are several times faster than a general area resize; the rest of the last block, less than an
     output pixel, is filled by the border rule.
     """

@@ -83,7 +83,7 @@ CHECKS: dict[str, Check] = {
     "listed-twice": Check("note", "Images listed more than once", "Nothing to do: used once."),
     "size-differs": Check(
         "warning",
-        "Labels state another image size than the file has",
+        "Labels give another image size than the file has",
         "Make sure that the boxes were drawn on images of this size.",
     ),
     "exif-rotation": Check(
@@ -219,7 +219,7 @@ CHECKS: dict[str, Check] = {
     ),
     "convention-top-left": Check(
         "error",
-        "Boxes are read by their centre but seem to state their top left corner",
+        "Boxes are read by their centre but seem to give their top left corner",
         "Add half of width and height to x and y.",
     ),
     "convention-shares": Check(
@@ -273,7 +273,7 @@ CHECKS: dict[str, Check] = {
     "box-whole-image": Check(
         "note",
         "Boxes that cover the whole image",
-        "Look at them: a label of the whole image is no object.",
+        "Look at them: a label of the whole image is not an object.",
     ),
     "box-mostly-whole-image": Check(
         "warning",

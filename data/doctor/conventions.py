@@ -1,7 +1,7 @@
 """Boxes that were written in another convention than the one they are read in.
 
 Decided by what *all* rows of a split have in common, those that were rejected included: a box that
-is read as centre and size but states two corners has a "width" beyond its "centre", always.
+is read as centre and size but gives two corners has a "width" beyond its "centre", always.
 """
 
 import re
@@ -66,7 +66,7 @@ def _are_top_left(x: Rows, y: Rows, width: Rows, height: Rows) -> bool:
 
 
 def _stated_rows(table: SplitTable) -> Rows:
-    """Return (R, 4) centre and size in shares of the image, as the rows state them.
+    """Return (R, 4) centre and size in shares of the image, as the rows give them.
 
     Rows that were rejected or repaired are read from their text: `class cx cy w h`. Other formats
     give none, so that only what stands in YOLO rows is examined. Used boxes that touch the border

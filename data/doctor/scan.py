@@ -123,7 +123,7 @@ def _describe(data: bytes) -> tuple[int, int, str, str]:
             orientation = image.getexif().get(_ORIENTATION, 1)
             known = orientation if orientation in range(1, 9) else 1
             return known, getattr(image, "n_frames", 1), image.format or "", image.mode
-    except Exception:  # a header that only the decoder understands is no fault of the image
+    except Exception:  # a header that only the decoder understands is not a fault of the image
         return 1, 1, "", ""
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 MOST_BITS = 7
 """Hashes of the same picture differ in at most so many of 128 bits."""
 LEAST_CORRELATION = 0.985
-"""Of two thumbnails of the same picture, whatever their brightness and contrast."""
+"""Of two thumbnails of the same picture, at any brightness and contrast."""
 _CROWD = 64
 """A band that more pictures share is compared with neighbours in the sorted order only."""
 

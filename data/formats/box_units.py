@@ -1,9 +1,9 @@
-"""Boxes that count in pixels of another size than their image has.
+"""Boxes in pixels of another image size.
 
-A label file may state the size of the image it was made for. Where the image was resized since,
-with its proportions kept, the boxes are scaled along. Where width and height are swapped, the
-image is rotated by its EXIF data, and the boxes may count in the pixels as stored or as shown:
-boxes that fit only one of the two tell which.
+A label file may give the size of the image it was made for. If the image was resized since, with
+its proportions kept, the boxes are scaled too. If width and height are swapped, the image is
+rotated by its EXIF data, and the boxes may be in pixels as stored or as shown: boxes that fit only
+one of the two tell which.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ Size = tuple[int, int]
 
 
 class Swapped(NamedTuple):
-    """What the boxes of images with swapped sides fit, over a whole split."""
+    """Number of boxes that fit each frame, over the images of a split with swapped sides."""
 
     leaves_shown: bool
     leaves_stated: bool
@@ -81,7 +81,7 @@ def _convert(image: RawImage, size: Size, swapped: Swapped) -> tuple[RawImage, D
         return image, noted
     is_beyond = any(_leaves(row, stated) for row in image.rows)
     if is_beyond and not any(_leaves(row, size) for row in image.rows):
-        return image, noted  # drawn on the image as it is: only the stated size is wrong
+        return image, noted  # drawn on the image as it is: only the given size is wrong
     if _has_same_proportions(stated, size):
         rows = tuple(_scaled(row, size[0] / stated[0], size[1] / stated[1]) for row in image.rows)
         return replace(image, rows=rows, stated_size=size), decide(

@@ -1,4 +1,4 @@
-"""Class names that a data set's own files state, in the order that the ids in the labels mean."""
+"""Class names from a data set's own files, in the order of the label ids."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,14 +13,14 @@ from configs.schema.data import (
     VocDataset,
     YoloDataset,
 )
-from data.formats.coco_categories import class_names_of
+from data.formats.coco.categories import class_names_of
 from data.formats.files import list_files, read_present, to_text
 from data.formats.sources import Sources, require_images, resolve_sources, stated_sources
 from data.formats.tool_reader import label_files
 from data.formats.tools import TOOLS
 from data.formats.tools.parsing import in_order, read_object
 from data.formats.voc import names_in_xml
-from data.formats.yolo_labels import label_folder
+from data.formats.yolo.labels import label_folder
 from utils.runtime.errors import UserError
 from utils.runtime.files.regular_file import LARGEST_ANNOTATIONS
 
@@ -38,7 +38,7 @@ def find_class_names(dataset: DatasetSettings) -> tuple[str, ...]:
     """Return the class names in the files of a data set.
 
     Raises:
-        UserError: the files hold none; says which key to state.
+        UserError: the files contain none; says which key to set.
     """
     names: Sequence[str] = ()
     if isinstance(dataset, CocoDataset):
@@ -54,16 +54,16 @@ def find_class_names(dataset: DatasetSettings) -> tuple[str, ...]:
             require_images(Sources(dataset, "train").images, "data.train")
         lists = f" (no {' or '.join(CLASS_LISTS[:3])})" if isinstance(dataset, YoloDataset) else ""
         raise UserError(
-            f"data.class_names is not stated and no file below {dataset.path} holds the names"
-            f"{lists}; state them in the order of the class ids, as in class_names: [cat, dog]"
+            f"data.class_names is not set and no file below {dataset.path} holds the names"
+            f"{lists}; set them in the order of the class ids, as in class_names: [cat, dog]"
         )
     return tuple(names)
 
 
 def check_class_names(dataset: YoloDataset) -> None:
-    """Raise UserError where a class list of the labels has the stated names in another order.
+    """Raise UserError if a class list of the labels has the names of the settings in another order.
 
-    Ids in YOLO labels mean positions in that list, so that training would swap classes.
+    Ids in YOLO labels are positions in that list, so training would swap classes.
     """
     stated = dataset.class_names
     for path, names in yolo_class_lists(dataset):

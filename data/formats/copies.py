@@ -31,7 +31,7 @@ def plan_copies(
 
 
 def distinct_names(records: Sequence[Record], taken: set[str]) -> list[str]:
-    """Return a file name for each record's image whose stem is nobody else's: x.jpg, x_2.jpg, ...
+    """Return a file name for each record's image with a unique stem: x.jpg, x_2.jpg, ...
 
     Args:
         records: in the order in which they may choose.
@@ -52,8 +52,8 @@ def distinct_names(records: Sequence[Record], taken: set[str]) -> list[str]:
 def copy_images(records: Sequence[Record], targets: Sequence[Path], *, link: bool = False) -> None:
     """Copy each record's image to its target; folders are made.
 
-    With `link` the target becomes a second name of the same file where the file system can do
-    that; a program that changes it in place would then change the original, too.
+    With `link` the target is a hard link where the file system supports it; a program that changes
+    it in place then changes the original, too.
     """
     for record, target in zip(records, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)

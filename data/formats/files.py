@@ -1,4 +1,4 @@
-"""Find and read the files of a data set, with errors that say which file is missing."""
+"""Find and read the files of a data set, with errors that name missing files."""
 
 import logging
 import os
@@ -33,9 +33,9 @@ class SplitFiles:
     """Everything that the reading of a split depends on, apart from the settings.
 
     images: paths of the image files, sorted; a list may name some that do not exist. labels:
-    contents of every label file. notes: decisions about files that take no part. label_of: label
-    file of an image, where names do not tell. stray_rows: label files that belong to no image, and
-    how many rows each of them holds.
+    contents of every label file. notes: decisions about files that are not used. label_of: label
+    file of an image, where it cannot be derived from its name. stray_rows: label files without an
+    image, and their numbers of rows.
     """
 
     images: tuple[str, ...]
@@ -48,14 +48,15 @@ class SplitFiles:
 class Reader(Protocol):
     """One split in one format: `find` its files, then `read` their contents.
 
-    `write_part` makes some of its images a split of their own, the labels staying where they are.
+    `write_part` writes a list of some of its images as a split; the label files stay where they
+    are.
     """
 
     def find(self) -> SplitFiles:
-        """Return the files of the split; raises UserError where one that must be there is not."""
+        """Return the files of the split; raises UserError if a required one is missing."""
 
     def read(self, files: SplitFiles) -> RawSplit:
-        """Return the images and label rows that the files hold; opens no image."""
+        """Return the images and label rows of the files; opens no image."""
 
     def write_part(
         self, records: Sequence[Record], category_ids: Sequence[int], path: Path
@@ -68,7 +69,7 @@ class Reader(Protocol):
             path: of the new file, without suffix; the reader adds the one of its format.
 
         Returns:
-            The value of `data.<split>` under which the part is read, made of what JSON can hold.
+            The value of `data.<split>` that names the part, in JSON types.
         """
 
 
@@ -83,7 +84,7 @@ def list_files(folder: Path) -> Iterator[str]:
     """Yield the path of every file under `folder`, hidden files and folders apart; any order.
 
     Links to folders are followed, but no folder is entered twice: a link back into the folder, or
-    two links to one, would multiply the data. What is left out is said in one line.
+    two links to one, would repeat the data. Skipped links are logged.
     """
     entered = {_identity(str(folder))}
     skipped: list[str] = []
@@ -110,22 +111,22 @@ def list_files(folder: Path) -> Iterator[str]:
 
 
 def _identity(folder: str) -> tuple[int, int] | str:
-    """Return what a folder is, by whatever name."""
+    """Return the identity of a folder, independent of its name."""
     try:
         status = os.stat(folder)
     except (OSError, ValueError):
         return folder
-    # Some file systems of Windows number nothing.
+    # Some file systems of Windows have no inode numbers.
     return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)
 
 
 def list_images(folder: Path) -> list[str]:
-    """Return the paths of the images under `folder`, told by their names, sorted."""
+    """Return the paths of the images under `folder`, by their suffixes, sorted."""
     return sorted(path for path in list_files(folder) if is_image_name(path))
 
 
 def is_image_name(path: str) -> bool:
-    """Return whether the name ends like an image's."""
+    """Return whether the name has the suffix of an image."""
     return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
 
 
@@ -135,18 +136,18 @@ def without_suffix(path: str) -> str:
 
 
 def require_folder(path: Path, key: str) -> Path:
-    """Return `path`; raises UserError naming the settings key if it is no folder."""
+    """Return `path`; raises UserError naming the settings key if it is not a folder."""
     try:
         if path.is_dir():
             return path
         what = "is not a folder" if path.exists() else "does not exist"
     except (OSError, ValueError):
-        what = "is no name that a folder can have"
+        what = "is not a name that a folder can have"
     raise UserError(f"{key}: {shortened(path)} {what}")
 
 
 def read_required(path: Path, key: str) -> bytes:
-    """Return the content of a file that must be there; raises UserError naming the settings key."""
+    """Return the content of a required file; raises UserError naming the settings key."""
     try:
         return read_regular(path, limit=LARGEST_ANNOTATIONS)
     except UnreadableFileError as error:
@@ -157,7 +158,7 @@ def read_required(path: Path, key: str) -> bytes:
 def read_present(paths: Iterable[str], *, limit: int = USUAL_LIMIT) -> dict[str, bytes]:
     """Return the contents of the files that exist; raises UserError for unreadable ones."""
     distinct = list(dict.fromkeys(paths))
-    # One task a file would cost more than reading it.
+    # One task per file would cost more than reading it.
     chunks = [distinct[start : start + _CHUNK] for start in range(0, len(distinct), _CHUNK)]
     with ThreadPoolExecutor(_READING_THREADS) as pool:
         read = partial(_read_all, limit=limit)

@@ -1,6 +1,6 @@
-"""What was decided about every label row and image that could not be taken as it is.
+"""Label report: the decision about every label row and image that is not used as it is.
 
-Nothing is judged here; that is `data/formats/rows.py`.
+Rows are checked in `data/formats/rows.py`.
 """
 
 import csv
@@ -24,7 +24,7 @@ _REASONS_SHOWN = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One decision: what was found where, why it matters and what was done about it.
+    """One decision: place, value, reason and action.
 
     `location` is "line 3", "annotation 17" or "object 2" for a row of labels, "image" or "file" for
     the whole of `file`. repaired: changed and used; rejected: not used; noted: nothing was changed.
@@ -56,13 +56,13 @@ def decide(file: str | Path, location: str, value: object, reason: str, action: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelReport:
-    """The decisions about one split and the counts they must add up to.
+    """The decisions about one split, and its counts.
 
     num_rows counts every label row found for the split's images, num_rejected those that are not
     used, the rows of unusable images and of label files without image among them, num_dropped rows
-    that go without loss (copies of others, classes that data.classes leaves out): used rows =
-    num_rows - num_rejected - num_dropped, of which num_ignored are crowds and difficult objects.
-    num_images counts images in use, num_background those of them without any used row,
+    that are left out without loss (copies of others, classes that data.classes leaves out): used
+    rows = num_rows - num_rejected - num_dropped, of which num_ignored are crowds and difficult
+    objects. num_images counts images in use, num_background those of them without any used row,
     num_unlabelled those without a label file, num_left_out images that could not be used.
     """
 
@@ -79,7 +79,7 @@ class LabelReport:
     refusal: str = ""
     """Why the split must not be trained on, however few rows are rejected; "" where it may."""
     hint: str = ""
-    """What all rejected rows have in common and what to do about it; "" where nothing is known."""
+    """Common cause of the rejected rows and its remedy; "" if unknown."""
 
     @property
     def num_used(self) -> int:
@@ -91,7 +91,7 @@ class LabelReport:
         write_csv(path, (self,))
 
     def summary(self, csv_path: str | Path | None = None) -> list[str]:
-        """Return a few lines for the screen: totals, reasons with an example, where the rest is."""
+        """Return a few lines for the screen: totals, reasons with an example, path of the rest."""
         lines = [self._totals()]
         for action in _ACTIONS:
             lines += self._reasons(action)

@@ -1,7 +1,7 @@
-"""Label rows as a reader found them, and the one judge of all formats.
+"""Label rows from the readers, and their validation.
 
-A reader parses text and says what it cannot parse; whether a parsed row is a box that can be used
-is decided here, the same way for every format.
+A reader parses text and reports what it cannot parse; whether a parsed row is a usable box is
+decided here, the same way for every format.
 """
 
 import math
@@ -27,19 +27,19 @@ IMAGE_LEFT_OUT = "its image cannot be used"
 
 REPAIRABLE_PX = 1.0
 MAX_ROWS = 100_000
-"""Rows of one image; more are no labels but another kind of file."""
+"""Maximum number of rows of one image; a file with more is not a label file."""
 ROUNDING_PX = 0.01
-"""Farther outside than this is a decision; less is the rounding of decimals in the file."""
+"""Distance outside the image, px, up to which it is rounding of decimals in the file."""
 
 
 def to_float(text: str) -> float:
-    """Return the number that a label file states; underscores are Python's own way of writing.
+    """Return the number in a label file; the underscores of Python are not accepted.
 
     Raises:
-        ValueError: the text is no number.
+        ValueError: the text is not a number.
     """
     if "_" in text:
-        raise ValueError(f"{text!r} is no number")
+        raise ValueError(f"{text!r} is not a number")
     return float(text)
 
 
@@ -63,7 +63,7 @@ class RawRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawImage:
-    """One image of a split and its rows, before the image was looked at."""
+    """One image of a split and its rows, before the image is opened."""
 
     path: str
     image_id: int
@@ -72,22 +72,20 @@ class RawImage:
     """File the rows come from; "" where there is none."""
     is_normalised: bool = False
     stated_size: tuple[int, int] | None = None
-    """(height, width) in pixels that the boxes count in, if the label file says."""
+    """(height, width) in pixels of the frame of the boxes, if the label file has it."""
     fault: str = ""
-    """Why the image cannot be used, where the reader knows without opening it."""
+    """Why the image cannot be used, if the reader knows without opening it."""
 
 
 @dataclass(slots=True, kw_only=True)
 class RawSplit:
-    """All that a reader found: images in the order of their ids, decisions about whole files,
-    and rows that belong to no image.
-    """
+    """Result of a reader: images by ascending id, decisions on files, and rows without an image."""
 
     images: list[RawImage] = field(default_factory=list)
     notes: list[Decision] = field(default_factory=list)
     stray_rows: list[Decision] = field(default_factory=list)
     hint: str = ""
-    """What most rejected rows have in common, for the reader to say."""
+    """Common cause of most rejected rows, set by the reader."""
     refusal: str = ""
     """Why the split must not be trained on, however few rows are rejected; "" where it may."""
     category_ids: tuple[int, ...] = ()
@@ -108,7 +106,7 @@ class JudgedRows:
 
 
 class BorderPolicy(NamedTuple):
-    """What becomes of a box that reaches more than 1 px out of its image."""
+    """Policy for a box that reaches more than 1 px out of its image."""
 
     outside: Literal["clip", "ignore", "reject"] = "clip"
     min_inside: float = 0.3

@@ -15,7 +15,7 @@ from utils.runtime.errors import UserError
 from utils.runtime.files.regular_file import is_regular
 from utils.runtime.printable import shortened
 
-MOVED = "path does not exist as stated: taken from where the data set lies now"
+MOVED = "path does not exist as given: found in the data set's present folder"
 _SPLITS = ("train", "val", "test")
 _INLINE_BOXES = re.compile(r"\.\w{3,4}\s+\d+(?:\.\d+)?,\d")
 
@@ -48,7 +48,7 @@ class Sources:
             (self.images if is_image_name(file) else self.others).append(file)
 
     def _read_list(self, path: Path) -> list[str]:
-        """Return the images a list names; relative ones lie beside the list, else in the root."""
+        """Return the images a list names; relative ones are beside the list, else in the root."""
         lines = to_text(read_required(path, self._key)).split("\n")
         moved: dict[str, str] = {}
         images = [self._find_line(line, path, moved) for line in lines if _names_something(line)]
@@ -57,13 +57,13 @@ class Sources:
         return images
 
     def _find_line(self, line: str, path: Path, moved: dict[str, str]) -> str:
-        """Return the image of a line; where it is not, the path that it should have.
+        """Return the image of a line; if it is missing, its expected path.
 
         Lines of one folder mostly moved together, so the first answer is tried for the others.
         """
         if _INLINE_BOXES.search(line):
             raise UserError(
-                f"{self._key}: {shortened(path)} holds boxes behind the image names, which is "
+                f"{self._key}: {shortened(path)} has boxes behind the image names, which is "
                 "not read; write one label file per image, or convert the list with its tool"
             )
         stated = line.strip().replace("\0", "\ufffd")  # a name that no file has
@@ -110,7 +110,7 @@ def _names_something(line: str) -> bool:
 def stated_sources(
     dataset: YoloDataset | ToolDataset, split: Literal["train", "val", "test"]
 ) -> tuple[str, ...]:
-    """Return the sources of a split as they are stated."""
+    """Return the sources of a split as given in the settings."""
     stated = getattr(dataset, split)
     if isinstance(stated, str):
         return (stated,)
@@ -122,7 +122,7 @@ def resolve_sources(
     split: Literal["train", "val", "test"],
     notes: list[Decision],
 ) -> list[str]:
-    """Return where the sources of a split lie; notes where that is not as stated.
+    """Return where the sources of a split are; notes where that is not as given.
 
     Raises:
         UserError: one does not exist, or cannot be told from that of another split.
@@ -163,22 +163,22 @@ def _require_distinct(
         if place and place.path == found.path and parts_of(other) != parts_of(source):
             raise UserError(
                 f"data.{split}: {source!r} does not exist, and shortened to {found.path} it could "
-                f"be {other!r} as well; state data.{split} as it lies now"
+                f"be {other!r} as well; set data.{split} to where it is now"
             )
 
 
 def require_images(images: Sequence[str], key: str) -> None:
-    """Raise UserError where a list names images and not one of them is there."""
+    """Raise UserError if no image of a list exists."""
     missing = [path for path in images if not os.path.exists(path)]
     if images and len(missing) == len(images):
         raise UserError(
             f"{key}: none of the {len(images)} images that it names exists, e.g. {missing[0]}; "
-            "put the images there, or state their folder instead of the list"
+            "put the images there, or give their folder instead of the list"
         )
 
 
 def explain_no_images(sources: Sources, root: Path) -> str:
-    """Say why a split has no images: what lies there instead."""
+    """Return why a split has no images: what is there instead."""
     text = f"no images in {', '.join(sources.stated)} under {root}"
     suffixes = Counter(os.path.splitext(path)[1].lower() for path in sources.others)
     labels = suffixes.pop(".txt", 0)
@@ -193,7 +193,7 @@ def explain_no_images(sources: Sources, root: Path) -> str:
     ]
     if unread:
         return f"{text}: {', '.join(unread)}, which are not read; {_advice(suffixes)}"
-    return f"{text}; put the images there, or name the folder that holds them"
+    return f"{text}; put the images there, or name the folder that contains them"
 
 
 def _advice(suffixes: Sequence[str] | Counter[str]) -> str:

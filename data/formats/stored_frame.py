@@ -1,4 +1,4 @@
-"""Boxes that count in the pixels as stored, while images are shown rotated by their EXIF data.
+"""Boxes in pixels as stored, while images are shown rotated by their EXIF data.
 
 Most tools label what they show. Where labels were made by a program that ignores the rotation,
 `data.frame: stored` says so, and boxes turn with the image.

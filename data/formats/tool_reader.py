@@ -1,7 +1,7 @@
-"""The frame of readers for label files of tools: one parser per format, the rest is the same.
+"""Base reader for label files of labelling tools, with one parser per format.
 
-A parser (`ToolFormat`) says which files hold labels and turns one file into labelled images. Here
-the images are found, by name below the stated folder, and rows get their class.
+A parser (`ToolFormat`) says which files contain labels and turns one file into labelled images.
+Here the images are found, by name below the folder of the split, and rows get their class.
 """
 
 import os
@@ -41,7 +41,7 @@ class ToolRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolImage:
-    """One labelled image as a file states it."""
+    """One labelled image as in the file."""
 
     stated: str
     """Path or name of the image, as the label file has it; may lack its suffix."""
@@ -51,13 +51,13 @@ class ToolImage:
 
 
 class ToolFormat(Protocol):
-    """What one format of label files needs to say."""
+    """Protocol of the parser of one format."""
 
     title: str
     """Name of the format for a person."""
 
     def is_label_file(self, path: str) -> bool:
-        """Tell whether a file below the stated folder describes images, by its name."""
+        """Tell whether a file below the folder of the split describes images, by its name."""
 
     def is_companion(self, path: str) -> bool:
         """Tell whether a file below the data set's folder is needed to understand the labels."""
@@ -94,10 +94,10 @@ class ToolReader:
         self._own: frozenset[str] = frozenset()
 
     def find(self) -> SplitFiles:
-        """Return the label files and the images of the stated folders.
+        """Return the label files and the images of the given folders.
 
         Raises:
-            UserError: a source is missing, or holds no labels or no images.
+            UserError: a source is missing, or contains no labels or no images.
         """
         key, root = f"data.{self._split}", Path(self._dataset.path)
         notes: list[Decision] = []
@@ -155,9 +155,9 @@ class ToolReader:
     def write_part(
         self, records: Sequence[Record], category_ids: Sequence[int], path: Path
     ) -> object:
-        """Refuse: the labels of a tool stay in one file; a share cuts them."""
+        """Raise UserError: the labels of a tool stay in one file, which a share cuts."""
         raise UserError(
-            f"a {self._tool.title} data set cannot be cut into lists; state data.val and data.test "
+            f"a {self._tool.title} data set cannot be cut into lists; set data.val and data.test "
             "as shares, as in data.test=0.1"
         )
 

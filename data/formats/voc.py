@@ -33,9 +33,9 @@ from utils.runtime.printable import shortened
 from utils.structures.images import Record
 
 BROKEN_XML = "XML cannot be parsed: counts as one rejected row"
-NOT_VOC = "no VOC annotation: counts as one rejected row"
+NOT_VOC = "not a VOC annotation: counts as one rejected row"
 NO_DIFFICULT = "difficult is neither 0 nor 1"
-NO_BOX = "bndbox does not hold four numbers"
+NO_BOX = "bndbox does not have four numbers"
 NO_XML = "image without XML: taken as background"
 DIFFICULT = "object is flagged difficult"
 WRONG_NAME = "<filename> names another file: image found by the name of the XML"
@@ -127,7 +127,7 @@ class VocReader:
     def _read_list(self) -> bytes:
         if not self._list.exists():
             raise UserError(
-                f"{self._key}: {self._list} does not exist; state {self._key} as a list of image "
+                f"{self._key}: {self._list} does not exist; set {self._key} to a list of image "
                 "names or as a folder, whose XML files are then all read"
             )
         return read_required(self._list, self._key)
@@ -183,7 +183,7 @@ class VocReader:
         if parsed.tag != "annotation" or strays:
             place = f"<{shortened(parsed.tag, 60)}>" if parsed.tag != "annotation" else "objects"
             raw.stray_rows.append(decide(image.label_file, "file", place, NOT_VOC, "rejected"))
-            return replace(image, fault=f"its XML is no VOC annotation ({place} in another place)")
+            return replace(image, fault=f"not a VOC annotation ({place} in another place)")
         stated_name = portable(parsed.findtext("filename") or "")
         if stated_name and without_suffix(Path(stated_name).name) != without_suffix(
             Path(image.path).name
@@ -233,9 +233,9 @@ _Parsed = ElementTree.Element | str | None
 
 
 def parse_xml(content: bytes) -> ElementTree.Element | str:
-    """Return the root, or why the text is no XML.
+    """Return the root, or why the text is not XML.
 
-    Windows tools write the system's own encoding without saying so; Chinese ones are common.
+    Windows tools write the system's encoding without declaring it; Chinese ones are common.
     """
     error: Exception | None = None
     for text in _readings(content):
@@ -267,7 +267,7 @@ def _readings(content: bytes) -> Iterator[bytes | str]:
 
 
 def _counts_from_zero(parsed: ElementTree.Element | str) -> str:
-    """Return the corner that proves that coordinates count from 0, "" where none does."""
+    """Return a corner that proves that coordinates count from 0, "" if there is none."""
     if isinstance(parsed, str):
         return ""
     for item in parsed.findall("object"):
@@ -296,7 +296,7 @@ _DIFFICULT = {
     "": False, "0": False, "1": True, "false": False, "true": True, "no": False, "yes": True,
     "unspecified": False,
 }  # fmt: skip
-"""What labelling tools write; "Unspecified" is the default of several."""
+"""Values of `difficult`; "Unspecified" is the default of several tools."""
 
 
 def _without_namespaces(root: ElementTree.Element) -> ElementTree.Element:
@@ -308,7 +308,7 @@ def _without_namespaces(root: ElementTree.Element) -> ElementTree.Element:
 
 
 def _stray_objects(root: ElementTree.Element) -> int:
-    """Return how many objects, or boxes without one, lie where VOC has none."""
+    """Return the number of objects, or boxes without one, at places where VOC has none."""
     own = root.findall("object")
     boxes = sum(len(item.findall("bndbox")) for item in own)
     parts = sum(len(item.findall("part/bndbox")) for item in own)

@@ -1,1 +1,1 @@
-"""Image files and their pixels: header, decoding, EXIF, cache on disk, letterbox."""
+"""Image files: header, decoding, EXIF, disk cache, letterbox."""

@@ -1,4 +1,4 @@
-"""What is known about image files without reading them again: usable or not, and how large.
+"""Facts about image files, cached: usable or not, and their size.
 
 Every image is decoded once; the outcome is kept until the file's size or time of change differs.
 """
@@ -20,7 +20,7 @@ from utils.runtime.machine.memory import reuse_freed_memory
 
 
 class Stamp(NamedTuple):
-    """By what a change of a file is noticed; -1 stands for a file that is not there."""
+    """Size and time by which a changed file is detected; -1 for a missing file."""
 
     num_bytes: int
     mtime_ns: int

@@ -1,4 +1,4 @@
-"""What the first bytes of a JPEG or PNG tell: size, kind of pixels, EXIF rotation.
+"""Parse the header of a JPEG or PNG: size, kind of pixels, EXIF rotation.
 
 By it `image_io.py` decides whether the fast decoder gives the right pixels.
 No pixel is decoded here.
@@ -15,7 +15,7 @@ _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD8)))
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
-# A chunk with one of these needs more than a plain decoder: rotation, transparency, animation.
+# PNG chunks that need more than a plain decoder: rotation, transparency, animation.
 _SPECIAL_PNG_CHUNKS = (b"eXIf", b"tRNS", b"acTL", b"Raw profile type", b"adobe.xmp")
 
 

@@ -1,4 +1,4 @@
-"""Read images as a viewer shows them: uint8 RGB, EXIF rotation applied; files are never written to.
+"""Read images as a viewer shows them: uint8 RGB, EXIF rotation applied.
 
 JPEG, PNG, BMP, TIFF, WebP, GIF, JPEG 2000, PPM, AVIF where Pillow has it, HEIC with pillow-heif.
 Ordinary 8-bit JPEG and PNG go through OpenCV, which is faster; grey,
@@ -33,7 +33,7 @@ IMAGE_SUFFIXES = frozenset((*_SUFFIXES.split(), *([".heic", ".heif"] if _HAS_HEI
 
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "JPEG2000", "PPM", "AVIF", "HEIF")
 _DECODE_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-# The bits of "reduced" alone: OpenCV's constants for reduced colour ask for BGR, too.
+# The bits of "reduced" alone: OpenCV's constants for reduced colour imply BGR, too.
 _REDUCTION_FLAGS = {
     1: 0,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
@@ -43,12 +43,12 @@ _REDUCTION_FLAGS = {
 _LARGEST_SHIFT = 0.25
 _JPEG_END = b"\xff\xd9"
 _TRAILER_BYTES = 1 << 16
-"""How far from the end of a file the end of its JPEG is looked for: cameras append things."""
+"""Bytes at the end of a file in which the JPEG's end marker is searched: cameras append data."""
 LONGEST_SIDE = 65_535
 """Pixels of the longest side that is read, the most that a JPEG can have."""
 _ORIENTATION = 0x0112
 _HEADER_BYTES = 1 << 16
-# What Pillow raises on files that are not what they claim to be.
+# Raised by Pillow on files that are damaged or of another format.
 _DECODER_ERRORS = (
     OSError,
     ValueError,
@@ -86,7 +86,7 @@ def read_image(path: str | Path) -> ImageArray:
 def read_reduced_image(
     path: str | Path, wanted: tuple[int, int]
 ) -> tuple[ImageArray, tuple[int, int]]:
-    """Return an image that will be shrunk to `wanted` anyway, and the size its file has.
+    """Return an image, possibly decoded at reduced size but at least `wanted`, and its full size.
 
     A JPEG is decoded at a half, a quarter or an eighth where that is still `wanted` or more; any
     other image comes whole, as `read_image` gives it.
@@ -167,7 +167,7 @@ def read_orientation(path: str | Path) -> int:
 def check_image(path: str | Path) -> str | None:
     """Decode the whole file and return why it cannot be used, or None if it can.
 
-    Pillow decodes, whatever `read_image` would choose: it tells truncated files apart in every
+    Pillow decodes, also where `read_image` would use OpenCV: it detects truncated files in every
     version and prints nothing.
     """
     return inspect_image(path)[1]
@@ -182,7 +182,7 @@ class Inspection(NamedTuple):
 
 
 def inspect_image(path: str | Path) -> Inspection:
-    """Return what `read_image_size` and `check_image` say, reading the file once.
+    """Return the results of `read_image_size` and `check_image`, reading the file once.
 
     Returns:
         size, None and a remark or "", or (0, 0) and the reason for a file that cannot be used.
@@ -199,7 +199,7 @@ def inspect_image(path: str | Path) -> Inspection:
 
 
 def _remark(data: bytes) -> str:
-    """Return what is to be said about a file that was decoded; "" for nothing."""
+    """Return a remark on a decoded file; "" for none."""
     with _open(data) as image:
         if not image.mode.startswith("I;16"):
             return ""
@@ -247,7 +247,7 @@ def _decode(
 def _refuse_impossible(path: str | Path, data: bytes, header: PlainHeader) -> None:
     """Raise ImageError for a size that is refused, or that the bytes of a JPEG cannot fill.
 
-    Decoders first take the memory for all pixels and paint grey what does not come.
+    Decoders first allocate all pixels and fill missing ones with grey.
     """
     height, width = header.size
     _refuse_size(path, height, width)
@@ -269,7 +269,7 @@ def _refuse_size(path: str | Path, height: int, width: int) -> None:
 
 
 def _is_complete(data: bytes) -> bool:
-    """Tell whether a JPEG has an end; OpenCV paints grey what is cut off, Pillow says so."""
+    """Tell whether a JPEG has an end marker; OpenCV fills what is missing with grey."""
     return not data.startswith(JPEG_START) or _JPEG_END in data[-_TRAILER_BYTES:]
 
 

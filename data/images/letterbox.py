@@ -1,4 +1,4 @@
-"""How an image is resized and padded into the network frame; the inverse is `ImageMeta`.
+"""Letterbox: resize and pad an image into the network frame; the inverse is `ImageMeta`.
 
 The shape an image is padded to depends on that image alone, so neither batch size nor neighbours
 change a result. Sizes and shapes are (height, width) in pixels.
@@ -17,7 +17,7 @@ PAD_COLOUR = 114
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letterbox:
-    """Where an image lies in its network frame: `resized` pixels large, at `pad` = (top, left)."""
+    """Placement of an image in its network frame: its size `resized`, at `pad` = (top, left)."""
 
     original: tuple[int, int]
     resized: tuple[int, int]
@@ -30,7 +30,7 @@ class Letterbox:
         return self.resized[0] / self.original[0], self.resized[1] / self.original[1]
 
     def meta(self, path: str, image_id: int) -> ImageMeta:
-        """Return the way back to the original image."""
+        """Return the mapping back to the original image."""
         return ImageMeta(
             path=path,
             image_id=image_id,
@@ -69,7 +69,7 @@ def fit_size(size: tuple[int, int], image_size: int) -> tuple[int, int]:
 
 
 def snug_shape(size: tuple[int, int], image_size: int, stride: int) -> tuple[int, int]:
-    """Return the smallest multiple of `stride` that holds the image scaled to `image_size`."""
+    """Return the smallest multiple of `stride` that contains the image scaled to `image_size`."""
     height, width = fit_size(size, image_size)
     return -(-height // stride) * stride, -(-width // stride) * stride
 
@@ -91,7 +91,7 @@ def rectangular_shape(size: tuple[int, int], image_size: int, stride: int) -> tu
 def evaluation_letterbox(
     size: tuple[int, int], *, image_size: int, stride: int, rectangular: bool
 ) -> Letterbox:
-    """Return the letterbox of validation and prediction: one rule for all that judges or detects.
+    """Return the letterbox of validation and prediction, one rule for both.
 
     Args:
         size: of the original image.

@@ -1,7 +1,7 @@
-"""The pixels of a record: the whole image, or shrunk once to the size at which it is used.
+"""Readers of the pixels of a record: the whole image, or shrunk to the size at which it is used.
 
-What a reader returns depends on the file and the reader's settings alone, never on whether a cache
-is there, so training and evaluation see the same pixels with and without it.
+The result depends only on the file and the reader's settings, never on the cache, so training and
+evaluation see the same pixels with and without it.
 """
 
 import hashlib
@@ -47,12 +47,12 @@ def shrunk_size(size: tuple[int, int], side: int) -> tuple[int, int]:
 class ShrinkingReader:
     """Reads records with their long side shrunk to `side` pixels, by area averages.
 
-    For training, that is what every YOLO trainer does before it augments; zooming in on an object
-    magnifies the shrunk image. For evaluation it is the resize of the letterbox, done early.
+    For training, YOLO trainers do so before augmentation; zooming in on an object magnifies the
+    shrunk image. For evaluation it is the resize of the letterbox.
     """
 
     def __init__(self, side: int, *, exact: bool, cache: ImageCache | None = None) -> None:
-        """Say how records are read.
+        """Initialise the reader.
 
         Args:
             side: longest side of the images returned, pixels.
@@ -95,10 +95,10 @@ class ShrinkingReader:
         return cast(ImageArray, shrunk)
 
     def _key(self, record: Record, size: tuple[int, int]) -> bytes:
-        """Return a digest of all that decides the pixels: file, size, way of reading, program."""
+        """Return a digest of all that determines the pixels: file, size, reader, program."""
         is_whole = self._exact or jpeg_reduction(record.size, size) == 1
         num_bytes, mtime_ns = stamp_file(record.path)
-        # A path holds no zero byte, so no two sets of parts give the same text.
+        # A path contains no zero byte, so no two sets of parts give the same text.
         text = f"{self._version} {num_bytes} {mtime_ns} {size} {is_whole}\0{record.path}"
         content = text.encode("utf-8", "surrogateescape")
         return hashlib.blake2b(content, digest_size=KEY_BYTES).digest()

@@ -1,4 +1,4 @@
-"""Two questions about the content of image files: which bits are used, and is a JPEG all there."""
+"""Content of image files: bits used by 16-bit images, and completeness of a JPEG."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ def used_bits(values: npt.NDArray[Any]) -> int:
 def with_end_marker(data: bytes) -> bytes | None:
     """Return a JPEG with the end marker that it lacks; None where more than that is missing.
 
-    A decoder that still needs bytes takes them from what is appended, so that the pixels differ
-    with it. A progressive file is never said to be whole: each of its parts covers the image.
+    A decoder that still needs bytes reads the appended ones, so that the pixels differ. A
+    progressive file never counts as complete: each of its scans covers the image.
     """
     if not data.startswith(JPEG_START) or data.endswith(_JPEG_END) or _PROGRESSIVE_FRAME in data:
         return None

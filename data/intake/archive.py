@@ -26,8 +26,8 @@ def unpack(archive: Path) -> Path:
     """Return the folder with the content of an archive, unpacking it where that is new.
 
     Raises:
-        UserError: it is no zip, is encrypted or damaged, holds names or links that lead out of its
-            folder, or does not fit on the disk.
+        UserError: it is not a zip, is encrypted or damaged, contains names or links that lead out
+            of its folder, or does not fit on the disk.
     """
     state = archive.stat()
     key = f"{archive.resolve()}|{state.st_size}|{state.st_mtime_ns}"

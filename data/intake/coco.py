@@ -62,7 +62,7 @@ def is_coco(head: str) -> bool:
 
 
 def _worth_a_look(paths: Sequence[str]) -> list[str]:
-    """Return the files of folders that hold few of them: one JSON per image is another format."""
+    """Return the files of folders with few files: one JSON per image is another format."""
     by_folder: dict[str, list[str]] = defaultdict(list)
     for path in paths:
         by_folder[folder_of(path)].append(path)
@@ -100,7 +100,7 @@ def _image_folder(tree: Tree, path: str, index: FileIndex) -> str:
 
 
 def _names_in(head: str) -> list[str]:
-    """Return the first file names of a JSON's text; none of one that is no JSON after all."""
+    """Return the first file names of a JSON's text; none where it is not JSON after all."""
     try:
         names = [parse_json(text, source="") for text in _FILE_NAME.findall(head)[:_SAMPLES]]
     except BrokenJsonError:  # C:\images\x.jpg with single backslashes: the reader says so

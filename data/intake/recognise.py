@@ -71,7 +71,7 @@ class Recognised:
     notes: tuple[str, ...] = ()
 
     def to_yaml(self) -> str:
-        """Return the data YAML that says the same, without what holds anyway."""
+        """Return the data YAML that says the same, without defaults."""
         values = self.dataset.model_dump(mode="json")
         fields = type(self.dataset).model_fields
         stated = {
@@ -111,7 +111,7 @@ def recognise(auto: AutoDataset) -> Recognised:
 def _of_tree(tree: Tree, layout: str | None) -> Candidate:
     """Return the one reading of a folder.
 
-    A data YAML states what is meant and goes before labels of other formats that lie there, too;
+    A data YAML states what is meant and goes before labels of other formats that are there, too;
     lists of two columns name the texts that look like labels of YOLO.
     """
     if layout is not None and layout not in LAYOUTS:
@@ -194,7 +194,7 @@ def _of_file(path: Path) -> Candidate:
     }
     if suffix not in readers:
         raise UserError(
-            f"data: {path} is no data set; give a folder, a data YAML, a .zip, a COCO .json, "
+            f"data: {path} is not a data set; give a folder, a data YAML, a .zip, a COCO .json, "
             "obj.data or a list of images"
         )
     return readers[suffix](path)

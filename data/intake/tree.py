@@ -36,7 +36,7 @@ _NO_LABELS = ("readme", "classes", "license", "notes", "requirements", "obj.name
 class Tree:
     """Files below `root`, with paths relative to it and plain slashes, sorted.
 
-    A folder that holds nothing but one folder is passed over: archives often have one on top.
+    A folder that contains nothing but one folder is passed over: archives often have one on top.
     """
 
     def __init__(self, root: Path) -> None:
@@ -130,7 +130,7 @@ def folder_of(path: str) -> str:
 
 
 def outermost(folders: Sequence[str]) -> list[str]:
-    """Return the folders that lie in no other one of them."""
+    """Return the folders that are in no other one of them."""
     distinct = sorted(set(folders))
     if "." in distinct:
         return ["."]
@@ -142,7 +142,7 @@ def outermost(folders: Sequence[str]) -> list[str]:
 
 
 def row_kind(text: str) -> RowKind | None:
-    """Return what the first row of a text is; None for a text that holds no label rows."""
+    """Return what the first row of a text is; None for a text that contains no label rows."""
     line = next((line.strip() for line in text.split("\n") if line.strip()), "")
     columns = line.split()
     if len(columns) == 2 and is_image_name(columns[0]) and "." in columns[1]:

@@ -13,8 +13,8 @@ from utils.structures.images import Sample
 def collate(samples: Sequence[Sample]) -> Batch:
     """Return one batch of `samples`, whose images (H, W, 3) have one shape.
 
-    Images are stacked as they lie, (B, H, W, 3), and only viewed as (B, 3, H, W): channels-last
-    memory, no transposed copy. Ignored boxes are left out of the targets.
+    Images are stacked as they are in memory, (B, H, W, 3), and only viewed as (B, 3, H, W):
+    channels-last memory, no transposed copy. Ignored boxes are left out of the targets.
     """
     images = torch.from_numpy(np.stack([sample.image for sample in samples]))
     return Batch(

@@ -1,7 +1,7 @@
-"""From a key to a sample: plan and draw (training) or letterbox (evaluation).
+"""Datasets: a key to a sample, augmented (training) or letterboxed (evaluation).
 
-A key says everything that varies, so a dataset holds no state that could differ between workers.
-Which keys make an epoch is in `samplers.py`.
+A key contains everything that varies, so a dataset has no state that could differ between workers.
+The keys of an epoch are made in `samplers.py`.
 """
 
 from collections.abc import Sequence
@@ -29,10 +29,10 @@ from utils.structures.images import ImageMeta, Record, Sample
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleKey:
-    """Which sample: record `index` as it is drawn in `epoch`, `image_size` pixels square.
+    """Key of a sample: record `index` in `epoch`, `image_size` pixels square.
 
     `mosaic` allows mosaic and mixup; false in the last epochs. `copy` counts the appearances of the
-    record in the epoch from 0; each is drawn anew.
+    record in the epoch from 0; each is augmented anew.
     """
 
     epoch: int
@@ -91,7 +91,7 @@ class TrainDataset(Dataset[Sample]):
             path=record.path,
             image_id=record.image_id,
             original_size=record.size,
-            # An augmented image has no way back to the original: its frame is its own.
+            # An augmented image cannot be mapped back to the original: its frame is its own.
             scale=(1.0, 1.0),
             pad=(0, 0),
         )
@@ -101,7 +101,7 @@ class TrainDataset(Dataset[Sample]):
         return self._streams(name, key.epoch, key.index, key.copy)
 
     def _scenes(self, key: SampleKey) -> tuple[tuple[Scene, ...], float]:
-        """Return mosaic, two mosaics to blend or a single image, and the share of the first.
+        """Return one or two scenes (mosaics or a single image), and the mixup share of the first.
 
         A second mosaic takes the next numbers of the same streams.
         """
@@ -118,7 +118,7 @@ class TrainDataset(Dataset[Sample]):
         return (scene, second), draw_share(mixup)
 
     def _mosaic(self, index: int, image_size: int, rng: np.random.Generator) -> Layout:
-        """Lay image `index` and random others out; it is the middle one of nine."""
+        """Return a mosaic of image `index` and random others; of nine it is the middle one."""
         if rng.random() < self._augment.mosaic_nine:
             others = rng.integers(len(self), size=8).tolist()
             indices = [*others[:4], index, *others[4:]]

@@ -1,6 +1,6 @@
-"""Who draws training images: loader workers, or the training device whole batches at a time.
+"""Rendering of training images: by loader workers, or by the training device.
 
-The choice changes neither draws nor boxes; pixels differ by what interpolation leaves open.
+Sampled parameters and boxes are the same; pixels differ by rounding of interpolation.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,15 +23,16 @@ def rendering_device(
     device: torch.device,
     ops: Iterable[PixelOp] = PIXEL_OPS,
 ) -> torch.device | None:
-    """Return the device that draws whole batches, None where the workers draw.
+    """Return the device that renders whole batches, None where the workers render.
 
     Args:
-        choice: auto leaves it to `device` where that is CUDA.
+        choice: auto takes `device` where that is CUDA.
         device: of the training.
-        ops: pixel operations; auto leaves it to the workers where one of these has to be there.
+        ops: pixel
+            operations; auto takes the workers where one of these runs only there.
 
     Raises:
-        UserError: the device is chosen, but an operation runs in workers only.
+        UserError: the device is chosen, but an operation runs only in workers.
     """
     if choice == "cpu" or (choice == "auto" and device.type != "cuda"):
         return None
@@ -51,7 +52,7 @@ def require_usable_ops(augment: AugmentSettings, device: torch.device) -> None:
 
 
 class RenderedBatches:
-    """The batches of a loader, drawn on `device`; on CUDA one ahead of what is asked for."""
+    """The batches of a loader, rendered on `device`; on CUDA one batch ahead."""
 
     def __init__(self, loader: WorkerLoader[PlannedBatch], device: torch.device) -> None:
         self._loader = loader
@@ -80,16 +81,16 @@ class RenderedBatches:
 
 
 class SideStream:
-    """A CUDA stream that copies and draws the next batch while the current one is learned from."""
+    """A CUDA stream that copies and renders the next batch during the current training step."""
 
     def __init__(self, device: torch.device, cuda: Any = torch.cuda) -> None:
-        """Make the stream; `cuda` is torch's module, or what stands in for it in a test."""
+        """Create the stream; `cuda` is `torch.cuda`, or a stand-in in tests."""
         self._device = device
         self._cuda = cuda
         self._stream = cuda.Stream(device)
 
     def rendered(self, batches: Iterable[PlannedBatch]) -> Iterator[Batch]:
-        """Yield each batch when the stream that is current then may use it."""
+        """Yield each batch once the current stream may use it."""
         waiting: tuple[Batch, Any] | None = None
         for planned in batches:
             following = self._render(planned)
@@ -100,7 +101,7 @@ class SideStream:
             yield self._hand_over(*waiting)
 
     def _render(self, planned: PlannedBatch) -> tuple[Batch, Any]:
-        """Return a batch that is not there yet, and the event that tells when it is."""
+        """Return a batch that is not ready yet, and the event that signals when it is."""
         with self._cuda.stream(self._stream):
             batch = planned.to(self._device).render()
             is_done = self._cuda.Event()
@@ -113,6 +114,6 @@ class SideStream:
         current.wait_event(is_done)
         targets = batch.targets
         for tensor in (batch.images, targets.boxes, targets.labels, targets.image_index):
-            # Its memory belongs to the side stream, which must not have it back in the meantime.
+            # Its memory belongs to the side stream, which must not reuse it in the meantime.
             tensor.record_stream(current)
         return batch

@@ -1,4 +1,4 @@
-"""Pictures without labels into the network frame, by the rule that validation uses."""
+"""Letterbox of pictures without labels, by the rule of validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from utils.structures.images import ImageArray, Sample
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Framing:
-    """How large the network sees a picture.
+    """Size of a picture in the network frame.
 
     image_size: long side of the resized picture, a multiple of `stride`, pixels. stride: coarsest
     stride of the network. rectangular: pad to the picture's own shape; else to a square.

@@ -1,4 +1,4 @@
-"""Which images an epoch shows and how often, where classes are out of balance."""
+"""Sampling of images in an epoch, for imbalanced classes."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,7 +19,7 @@ from utils.structures.images import Record
 Floats = npt.NDArray[np.float64]
 
 Draw = Callable[[int, np.random.Generator], list[tuple[int, int]]]
-"""From a number of images and a generator to as many (index, copy) in the order of an epoch; copy
+"""Maps a number of images and a generator to as many (index, copy) in the order of an epoch; copy
 counts the appearances of an image in the epoch from 0."""
 
 
@@ -37,7 +37,7 @@ def draw_weighted(
     floor(e) or ceil(e) times, e on average.
     """
     ends = np.cumsum(weights / weights.sum() * num_images)
-    ends[-1] = num_images  # rounding must not lose the last draw
+    ends[-1] = num_images  # rounding must not drop the last draw
     points = np.arange(num_images) + rng.random()
     chosen = np.searchsorted(ends, points, side="right").clip(max=num_images - 1)
     first = np.searchsorted(chosen, chosen, side="left")
@@ -96,7 +96,7 @@ def repeat_factors(presence: Floats, threshold: float) -> Floats:
 def balanced_weights(presence: Floats) -> Floats:
     """Return weights (images,) by which every class is as likely as any other.
 
-    Draw a class that occurs, then an image that shows it: Shen et al. 2016 (arXiv:1512.05830),
+    A class that occurs is sampled, then an image with it: Shen et al. 2016 (arXiv:1512.05830),
     section 3.3. Ours: images without objects keep the share of draws that they have among images.
 
     Args:

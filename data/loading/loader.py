@@ -1,6 +1,6 @@
-"""Batches of a training and of an evaluation, loaded by worker processes.
+"""Batches of a training run and of an evaluation, loaded by worker processes.
 
-What a batch holds does not depend on the number of workers.
+What a batch contains does not depend on the number of workers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,14 +28,14 @@ from utils.structures.images import Record
 
 _CPU = torch.device("cpu")
 MOST_SOURCES = 4
-"""Images that go to the device for each image of a batch that is drawn there."""
+"""Source images sent to the device per image of a batch that is rendered there."""
 
 
 class TrainBatches:
-    """The batches of every epoch of a training; `close` ends the workers.
+    """The batches of every epoch of a training run; `close` ends the workers.
 
-    The workers draw them, or `render_on` does: then workers send what it takes, and batches are on
-    that device.
+    The workers render them, or the device `render_on` does: then workers send the source pixels,
+    and batches are on that device.
     """
 
     def __init__(
@@ -103,8 +103,8 @@ class TrainBatches:
 class EvalBatches:
     """Letterboxed images in batches of equal shape, in a fixed order; iterable any number of times.
 
-    The order is by shape, then by position in the records; `ImageMeta.image_id` tells which is
-    which. Several processes share the batches, each image in one of them.
+    The order is by shape, then by position in the records; `ImageMeta.image_id` identifies the
+    images. Several processes share the batches, each image in one of them.
     """
 
     def __init__(
@@ -181,13 +181,13 @@ def build_train_batches(
         records: the training split.
         experiment: sections train and augment are read.
         stride: coarsest stride of the network, pixels.
-        device: of the training; batches are there if it draws them, see `augment.device`.
+        device: of the training; batches are there if it renders them, see `augment.device`.
         cache: where decoded images are kept; without it batches are the same, but slower.
         ranks: this process among those that share the images of an epoch.
 
     Raises:
-        UserError: there are no images, the image size is no multiple of `stride`, or an operation
-            of `augment.custom` cannot be used.
+        UserError: there are no images, the image size is not a multiple of `stride`, or an
+            operation of `augment.custom` cannot be used.
     """
     train, augment = experiment.train, experiment.augment
     custom = load_custom_ops(augment.custom)
@@ -234,7 +234,7 @@ def build_eval_batches(
     """Return the batches of an evaluation.
 
     Args:
-        records: the split to judge on.
+        records: the split to evaluate on.
         image_size: long side of the resized images, pixels, a multiple of `stride`.
         stride: coarsest stride of the network, pixels.
         settings: batch_size and rectangular are read.
@@ -244,7 +244,7 @@ def build_eval_batches(
         ranks: this process among those that share the images.
 
     Raises:
-        UserError: the image size is no multiple of `stride`.
+        UserError: the image size is not a multiple of `stride`.
     """
     check_image_size(image_size, stride)
     dataset = EvalDataset(

@@ -1,4 +1,4 @@
-"""A batch on its way to the device that draws it: source pixels in one piece, tables, targets."""
+"""A batch for rendering on the device: source pixels in one tensor, tables, targets."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -60,7 +60,7 @@ class PlannedBatch:
         )
 
     def render(self) -> Batch:
-        """Return the batch with its images, drawn on the device where it is."""
+        """Return the batch with its images, rendered on its device."""
         count, size = len(self), self.image_size
         images = render_scenes(self.scenes.part(slice(count)), self.pixels, size)
         if len(self.scenes) > count:

@@ -1,4 +1,4 @@
-"""How a training and its evaluation read images, and the cache of decoded images they share."""
+"""Image readers of training and evaluation, and the cache of decoded images they share."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ def train_reader(train: TrainSettings, stride: int, cache: ImageCache | None) ->
 
 
 def eval_reader(image_size: int, cache: ImageCache | None) -> ShrinkingReader:
-    """Return the reader of images to judge on, with the very pixels the letterbox would make."""
+    """Return the reader of evaluation images, with exactly the pixels of the letterbox."""
     return ShrinkingReader(image_size, exact=True, cache=cache)
 
 
@@ -27,9 +27,9 @@ def open_training_cache(
     *,
     stride: int,
 ) -> ImageCache | None:
-    """Return the cache that `train.cache` asks for, with room for the images of both splits.
+    """Return the cache of `train.cache`, with room for the images of both splits.
 
-    None where it is off or, with `auto`, where not all images have room.
+    None where it is off or, with `auto`, if not all images fit.
     """
     wanted = train_reader(train, stride, None).wanted(train_records)
     wanted |= eval_reader(train.image_size, None).wanted(val_records)

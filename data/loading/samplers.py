@@ -1,4 +1,4 @@
-"""Which samples make a batch: lists of keys, drawn from (seed, epoch), made in the main process."""
+"""Batch samplers: lists of keys, random by (seed, epoch), made in the main process."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,19 +12,19 @@ from data.loading.dataset import SampleKey
 from data.loading.image_weights import Draw, draw_uniformly
 
 SIZE_STEP = 32
-"""Image sizes drawn per batch are multiples of this many pixels, or of the stride if larger."""
+"""Random image sizes are multiples of this many pixels, or of the stride if larger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainPlan:
-    """What the batches of a training are made of.
+    """The plan of a run's batches.
 
-    image_size is a multiple of `stride`; multi_scale in [0, 1) draws the size of each batch between
-    1 - multi_scale and 1 + multi_scale times image_size; the last `close_mosaic` of `epochs` have
-    no mosaic. `draw` says which images an epoch shows, in which order; it draws num_images of them.
+    image_size is a multiple of `stride`; multi_scale in [0, 1) samples the size of each batch
+    between 1 - multi_scale and 1 + multi_scale times image_size; the last `close_mosaic` of
+    `epochs` have no mosaic. `draw` samples num_images images of an epoch, in their order.
 
     Of `processes`, each takes an equal part of every `processes` * batch_size images; where the
-    last ones of an epoch cannot be divided equally, the first ones come again.
+    last ones of an epoch cannot be divided equally, the first ones are repeated.
     """
 
     num_images: int
@@ -80,9 +80,9 @@ class TrainPlan:
 
 
 class TrainSampler(Sampler[list[SampleKey]]):
-    """The batches of the epoch that was last chosen with `select`.
+    """The batches of the epoch chosen with `select`.
 
-    torch's DataLoader iterates it anew each epoch in the main process; workers see keys only.
+    torch's DataLoader iterates it each epoch in the main process; workers receive keys only.
     """
 
     def __init__(self, plan: TrainPlan) -> None:

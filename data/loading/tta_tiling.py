@@ -1,9 +1,8 @@
-"""The ways in which the network sees one picture: whole, in overlapping tiles, scaled, mirrored.
+"""Views of one picture: whole, overlapping tiles (tiling), scaled and mirrored (TTA).
 
-Which box of which view stays is decided in `models/inference/merge_views.py`.
+Their detections are merged in `models/inference/merge_views.py`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil
@@ -19,15 +18,15 @@ from utils.structures.results import Detections
 SCALES = (1.0, 0.75, 1.25)
 """Sizes of test-time augmentation, relative to that of the ordinary network input."""
 BORDER_SHARE = 0.03
-"""A box ends at the border of its tile if it comes nearer than this share of the tile's side: boxes
-are that inexact, as photographs with released weights show."""
+"""A box ends at the border of its tile if it is nearer than this share of the tile's side: the
+precision of boxes of released weights on photographs."""
 LEAST_BORDER = 2.0
 """The same in pixels, at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A part of a picture, and how the network sees it.
+    """A region of a picture, and its transform to the network input.
 
     region: x1, y1, x2, y2 in whole pixels of a picture of `picture_size` = (height, width).
     """
@@ -44,7 +43,7 @@ class View:
         return self.framing.letterbox((y2 - y1, x2 - x1)).shape
 
     def sample(self, picture: ImageArray) -> Sample:
-        """Return the network input made of `picture` (H, W, 3); its meta leads to the region."""
+        """Return the network input of `picture` (H, W, 3); its meta maps back to the region."""
         x1, y1, x2, y2 = self.region
         part = picture[y1:y2, x1:x2]
         if self.is_mirrored:
@@ -52,7 +51,7 @@ class View:
         return self.framing.sample(np.ascontiguousarray(part), "", 0)
 
     def to_picture(self, found: Detections) -> Detections:
-        """Return detections of the region, boxes (K, 4) in its pixels, in those of the picture."""
+        """Map detections of the region, boxes (K, 4) in its pixels, to those of the picture."""
         x1, y1, x2, _ = self.region
         boxes = found.boxes
         if self.is_mirrored:
@@ -63,7 +62,7 @@ class View:
         return replace(found, boxes=boxes)
 
     def is_cut(self, boxes: Tensor) -> Tensor:
-        """Tell of boxes (K, 4) in the picture's pixels whether the region's border may cut them.
+        """Return which boxes (K, 4), in the picture's pixels, the region's border may cut.
 
         Borders of the picture itself cut nothing. Returns (K,) bool.
         """
@@ -85,10 +84,10 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewPlan:
-    """Which views a picture gets: the whole of it, and what is asked for beside.
+    """The views of a picture: the whole picture, and tiles or TTA if set.
 
-    framing: of the ordinary input; a tile is framed alike, so a tile as large as `image_size` is
-    seen pixel by pixel. tile: side in pixels, None for none. overlap: share of a tile that its
+    framing: of the ordinary input; tiles too, so a tile as large as `image_size` is not resized.
+        tile: side in pixels, None for none. overlap: share of a tile that its
     neighbour has too, below 1. is_augmented: every view at all `SCALES`, also mirrored.
     """
 
@@ -99,10 +98,11 @@ class ViewPlan:
 
     def views(self, size: tuple[int, int]) -> list[View]:
         """Return the views of a picture of `size` = (height, width), the whole picture first."""
+        mirrorings = (False, True) if self.is_augmented else (False,)
         return [
             View(region=region, picture_size=size, framing=framing, is_mirrored=is_mirrored)
             for region in self._regions(size)
-            for framing, is_mirrored in product(self._framings(), self._mirrorings())
+            for framing, is_mirrored in product(self._framings(), mirrorings)
         ]
 
     def _regions(self, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
@@ -120,14 +120,11 @@ class ViewPlan:
         sides = [max(1, round(self.framing.image_size * s / stride)) * stride for s in SCALES]
         return [replace(self.framing, image_size=side) for side in dict.fromkeys(sides)]
 
-    def _mirrorings(self) -> Sequence[bool]:
-        return (False, True) if self.is_augmented else (False,)
-
 
 def tile_spans(length: int, tile: int, overlap: float) -> list[tuple[int, int]]:
     """Return (start, end) of the fewest even spans that cover `length` pixels.
 
-    Neighbours share at least `overlap` times `tile` pixels, so an object that is not longer lies
+    Neighbours share at least `overlap` times `tile` pixels, so an object that is not longer is
     whole in one of them.
     """
     if length <= tile:

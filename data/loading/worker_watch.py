@@ -1,8 +1,8 @@
-"""Loader workers that are alive and silent, or gone: noticed, named, and never waited for in vain.
+"""Watches loader workers: those that hang or died are logged, and never waited for without end.
 
-torch waits for a batch without end. A worker may be stopped, hang on a dead network disk, have been
-killed by the kernel for memory, or find no shared memory for its batch, as in a container with
-64 MB of it.
+torch waits for a batch without a timeout. A worker may be stopped, hang on a dead network disk,
+have been killed by the kernel for memory, or lack shared memory for its batch, as in a container
+with 64 MB of it.
 """
 
 import logging
@@ -25,9 +25,9 @@ from utils.runtime.printable import shortened
 _logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
-"""Seconds between two looks at signals and workers while no batch comes."""
+"""Seconds between two checks of signals and workers while no batch comes."""
 SAY_AFTER_S = 20.0
-"""Seconds without a batch after which it is said."""
+"""Seconds without a batch after which it is logged."""
 STOPPED_AFTER_S = 10.0
 """Seconds without a batch after which a worker that was stopped is ended."""
 GIVE_UP_AFTER_S = 120.0
@@ -39,18 +39,18 @@ UNSENT_CODE = 77
 SHARED_MEMORY = Path("/dev/shm")
 USUAL_PREFETCH = 2
 _SPARE_BATCHES = 2
-"""Batches on the way besides those that are prefetched: the one in use, and the one that comes."""
+"""Batches in memory besides those that are prefetched: the one in use, and the next one."""
 _MARGIN = 1.05
 MIB = 1 << 20
 
 
 class WorkersLost(Exception):  # noqa: N818
-    """Workers that will not deliver; the text says why and what to do."""
+    """Workers failed; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPlan:
-    """How many workers there is room for, and what is to be said about it."""
+    """Number of workers that fit into shared memory, and a warning."""
 
     workers: int
     prefetch: int = USUAL_PREFETCH
@@ -58,10 +58,10 @@ class WorkerPlan:
 
 
 def fitting_workers(workers: int, batch_bytes: int, *, free: int | None = None) -> WorkerPlan:
-    """Return how many workers, with how many batches each, the shared memory has room for.
+    """Return how many workers, with how many batches each, fit into shared memory.
 
     Args:
-        workers: wanted.
+        workers: requested.
         batch_bytes: of one batch on its way; 0 where that is not known.
         free: bytes of free shared memory; looked up where None.
     """
@@ -89,7 +89,7 @@ def fitting_workers(workers: int, batch_bytes: int, *, free: int | None = None) 
 
 
 def free_shared_memory() -> int | None:
-    """Return the free bytes of shared memory, None where that cannot be told."""
+    """Return the free bytes of shared memory, None if unknown."""
     try:
         status = os.statvfs(SHARED_MEMORY)
     except (OSError, AttributeError):
@@ -98,15 +98,15 @@ def free_shared_memory() -> int | None:
 
 
 def watch(iterator: Any) -> None:
-    """Let an iterator of torch's DataLoader look at signals and workers while it waits.
+    """Let an iterator of torch's DataLoader check signals and workers while it waits.
 
-    Waiting then ends with StopWaiting where the program is asked to stop, and with WorkersLost
-    where nothing is to be expected any more.
+    Waiting then ends with StopWaiting if the program is asked to stop, and with WorkersLost if no
+    batch can come.
     """
     kind = type(iterator)
     if not hasattr(kind, "_try_get_data") or getattr(iterator, "guard", None) is not None:
         return
-    # The iterator must end its workers when nobody refers to it any more: no cycle through it.
+    # The iterator ends its workers when it is garbage collected: no reference cycle through it.
     own = weakref.ref(iterator)
     guard = iterator.guard = _Guard(iterator)
     guard.start()
@@ -132,9 +132,9 @@ def watch(iterator: Any) -> None:
 
 
 class _Guard(threading.Thread):
-    """Ends workers that are silent for too long, since whoever waits for them may be stuck.
+    """Ends workers that are silent for too long, as the main process may be stuck on them.
 
-    A worker hands over memory through a socket: one that stops in between leaves the reader in the
+    A worker passes memory through a socket: one that stops in between leaves the reader in the
     middle of a message.
     """
 
@@ -146,7 +146,7 @@ class _Guard(threading.Thread):
         self._said_at: float | None = None
 
     def run(self) -> None:
-        """Look every half second until the iterator or its workers are gone."""
+        """Check every half second until the iterator or its workers are gone."""
         while True:
             time.sleep(POLL_S)
             iterator = self._iterator()
@@ -185,7 +185,7 @@ def _silence(iterator: Any, seconds: float) -> str:
 
 
 def describe_loss(iterator: Any) -> str | None:
-    """Return which workers are gone and why, None where all of them live."""
+    """Return which workers died and why, None if all are alive."""
     guard = getattr(iterator, "guard", None)
     if guard is not None and guard.reason:
         return str(guard.reason)
@@ -213,9 +213,9 @@ def describe_loss(iterator: Any) -> str | None:
 
 
 def fail_when_unsent() -> None:
-    """Let this worker end, without a traceback, if a batch cannot be handed over.
+    """Let this worker exit, without a traceback, if a batch cannot be passed on.
 
-    The queue's own way is to print and to go on: the batch never comes.
+    By default the queue prints the error and continues: the batch never comes.
     """
 
     def end(error: BaseException, batch: object) -> None:
@@ -225,9 +225,9 @@ def fail_when_unsent() -> None:
 
 
 def end_soon(processes: Sequence[Any]) -> threading.Timer:
-    """Return a running timer that ends processes which have not ended by themselves in time.
+    """Return a running timer that kills processes which have not exited in time.
 
-    Those that are stopped are ended now: they cannot.
+    Stopped ones are killed now.
     """
     for process in processes:
         if is_stopped(process.pid):
@@ -245,7 +245,7 @@ def _kill_all(processes: Iterable[Any]) -> None:
 
 
 def end_processes(processes: Iterable[Any]) -> None:
-    """End processes that may ignore every polite signal, or be stopped."""
+    """Kill processes that may ignore other signals, or be stopped."""
     ended = list(processes)
     _kill_all(ended)
     for process in ended:

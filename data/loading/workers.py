@@ -1,4 +1,4 @@
-"""Worker processes that load batches: started once, quiet at the end, mistakes in one line.
+"""Worker processes that load batches: started once, with one-line errors.
 
 Workers receive keys and return what `collate` makes of their samples.
 """
@@ -41,11 +41,10 @@ _logger = logging.getLogger(__name__)
 
 
 class WorkerLoader(Generic[BatchT]):
-    """torch's DataLoader with workers that live across epochs, end quietly, report in one line.
+    """torch's DataLoader with persistent workers and one-line errors.
 
-    Workers that die, cannot start or deliver nothing for long cost no batch: it is said in one
-    line, and this process loads the rest of the epoch itself. What a batch holds does not depend
-    on who loads it.
+    If workers die, cannot start or hang, no batch is lost: this is logged, and the main process
+    loads the rest of the epoch itself. Batches do not depend on the process that loads them.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class WorkerLoader(Generic[BatchT]):
         pin_memory: bool,
         batch_bytes: int = 0,
     ) -> None:
-        """Prepare; no worker is started.
+        """Initialise; no worker is started.
 
         Args:
             dataset: gives samples by key.
@@ -66,8 +65,7 @@ class WorkerLoader(Generic[BatchT]):
             collate: makes a batch of samples.
             workers: processes that load.
             pin_memory: hand out page-locked batches.
-            batch_bytes: about how much memory a batch takes on its way from a worker, 0 where that
-                is not known.
+            batch_bytes: approximate memory of a batch passed by a worker, 0 if unknown.
         """
         reuse_freed_memory()  # this process computes on a CPU with maps as large as images
         self._batch_loader = _BatchLoader(dataset, collate)
@@ -81,7 +79,7 @@ class WorkerLoader(Generic[BatchT]):
         _open_loaders.add(self)
 
     def _use(self, workers: int, prefetch: int) -> None:
-        """Make the loader that starts so many workers."""
+        """Create the loader with so many workers."""
         self._prefetch = prefetch
         if workers == 0:
             # OpenCV's own threads compete with torch's in this process and slow both down.
@@ -106,7 +104,7 @@ class WorkerLoader(Generic[BatchT]):
 
         Raises:
             UserError: a sample cannot be loaded.
-            StopWaiting: the training was asked to stop while nothing came.
+            StopWaiting: the training was asked to stop while waiting for a batch.
         """
         self.start()
         number = 0
@@ -127,7 +125,7 @@ class WorkerLoader(Generic[BatchT]):
             yield batch
 
     def _delivered(self) -> Iterator[Any]:
-        """Yield what the workers send, or what this process loads without them."""
+        """Yield the batches of the workers, or of this process without them."""
         with _signals_held(), _own_child_signals():
             batches = iter(self._loader)
         if self._loader.num_workers:
@@ -152,14 +150,14 @@ class WorkerLoader(Generic[BatchT]):
         self._use(0 if self._failures > MOST_FAILURES else workers // 2, 1)
 
     def start(self) -> None:
-        """Start the workers without work, unless they run already.
+        """Start idle workers, unless they run already.
 
-        Each of them keeps what this process has in memory by then. Where the machine does not grant
-        so many, this process loads alone, which a note says.
+        Each of them shares the memory of this process at that time. If the machine does not allow
+        so many, this process loads alone, which is logged.
         """
         if not self._loader.num_workers or self._loader._iterator is not None:
             return
-        # A collection would write into every object of this process, and so copy the memory
+        # Garbage collection would write to every object of this process, and so copy the memory
         # that it shares with its workers: 85 MiB of a small training.
         gc.freeze()
         self._plan.is_empty = True
@@ -182,7 +180,7 @@ class WorkerLoader(Generic[BatchT]):
             self._plan.is_empty = False
 
     def close(self, *, at_once: bool = False) -> None:
-        """End the workers, `at_once` without giving them time, as where an exception is on its way.
+        """End the workers, `at_once` without a timeout, as during an exception.
 
         torch has no public way to do so while a traceback refers to them.
         """
@@ -210,7 +208,7 @@ MOST_FAILURES = 2
 
 @atexit.register
 def _close_all() -> None:
-    """Leave no worker behind for which the interpreter would wait: they ignore polite signals."""
+    """Leave no worker for which the interpreter would wait at exit: they ignore signals."""
     for loader in list(_open_loaders):
         iterator = loader._loader._iterator
         end_processes(getattr(iterator, "_workers", ()))
@@ -231,7 +229,7 @@ class _Plan:
 
 
 class _BatchLoader(Dataset[Any]):
-    """Loads whole batches for DataLoader; a user's mistake is returned instead of raised.
+    """Loads whole batches for DataLoader; a user error is returned instead of raised.
 
     DataLoader would wrap the text of an exception in the traceback of the worker.
     """
@@ -241,7 +239,7 @@ class _BatchLoader(Dataset[Any]):
         self._collate = collate
 
     def __getitems__(self, keys: Sequence[Any]) -> Any:
-        """Return the batch of `keys`, or the first mistake; DataLoader calls this by its name."""
+        """Return the batch of `keys`, or the first user error; DataLoader calls this method."""
         try:
             return self._collate([self._dataset[key] for key in keys])
         except UserError as error:
@@ -259,7 +257,7 @@ _CAN_HOLD = hasattr(signal, "pthread_sigmask")
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Keep signals back while workers start: they inherit this until they ignore them."""
+    """Block signals while workers start: they inherit this until they ignore them."""
     if not _CAN_HOLD:
         yield
         return
@@ -272,9 +270,10 @@ def _signals_held() -> Iterator[None]:
 
 @contextmanager
 def _own_child_signals() -> Iterator[None]:
-    """Keep torch's handler away that raises wherever this process is when a worker dies.
+    """Disable torch's signal handler for dead workers.
 
-    In the middle of a step it would leave half of one; `watch` looks after the workers instead.
+    It raises at any point, even in the middle of an optimizer step; `watch` checks the workers
+    instead.
     """
     number = getattr(signal, "SIGCHLD", None)
     if number is None or threading.current_thread() is not threading.main_thread():
@@ -289,7 +288,7 @@ def _own_child_signals() -> Iterator[None]:
 
 @contextmanager
 def _trusting_the_number() -> Iterator[None]:
-    """Keep torch from warning of more workers than cores: whoever set the number may judge it."""
+    """Silence torch's warning of more workers than cores: the user set the number."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create")
         yield

@@ -1,4 +1,4 @@
-"""Classes left out, merged, renamed or taken as one, as `data.classes` says."""
+"""Apply `data.classes`: leave out, merge or rename classes, or treat all as one."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ class ClassTable(NamedTuple):
 
 
 def with_named_classes(dataset: DatasetSettings) -> DatasetSettings:
-    """Return settings whose class names hold those, too, that only `classes` and the files name.
+    """Return settings with class names extended by those that only `classes` and the files name.
 
-    A stray category can so be left out or merged though `class_names` states the wanted ones.
-    Label files of YOLO number their classes and name none.
+    So a stray category can be left out or merged though `class_names` is set. Label files of YOLO
+    number their classes and name none.
     """
     if dataset.classes is None or isinstance(dataset, YoloDataset | SyntheticDataset):
         return dataset
@@ -39,25 +39,23 @@ def with_named_classes(dataset: DatasetSettings) -> DatasetSettings:
 
 
 def _named(changes: ClassChanges) -> list[str]:
-    """Return every class of the files that the changes name."""
+    """Return all classes of the files that the changes name."""
     merged = [old for olds in changes.merge.values() for old in olds]
     return [*changes.leave_out, *changes.rename, *merged]
 
 
 def plan_classes(names: Sequence[str], changes: ClassChanges) -> ClassTable:
-    """Return what becomes of each class.
+    """Return the new index of each class.
 
-    New classes stand where the first of theirs stood.
-
-    Raises:
-        UserError: a class is named that there is not, one is named twice, or none is left.
+    A merged class takes the position of its first one. Raises: UserError: a class does not exist,
+    one is named twice, or none is left.
     """
     named = _named(changes)
     for name in named:
         if name not in names:
             raise UserError(f"data.classes names {name!r}, but the classes are {', '.join(names)}")
         if named.count(name) > 1:
-            raise UserError(f"data.classes names {name!r} more than once; say one thing of it")
+            raise UserError(f"data.classes names {name!r} more than once; name it once")
     new_name = {old: new for new, olds in changes.merge.items() for old in olds} | changes.rename
     wanted = [
         None if name in changes.leave_out else changes.all_as or new_name.get(name, name)

@@ -41,11 +41,11 @@ def write_dataset(
     Args:
         splits: with the same class names.
         to: format of the labels.
-        root: must not hold anything yet.
-        link: images become second names of the same files where that is possible.
+        root: must be empty or not exist.
+        link: images are hard links to the same files where possible.
 
     Raises:
-        UserError: `root` holds something.
+        UserError: `root` is not empty.
     """
     require_empty(root)
     taken: set[str] = set()

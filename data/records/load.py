@@ -1,7 +1,7 @@
 """From the settings of a data set to the records of one split.
 
 The reader of the format finds and parses the files, every image is looked at once, every row is
-judged, and the result is kept until a label, an image or a reader option changes.
+checked, and the result is kept until a label, an image or a reader option changes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,12 +41,12 @@ _CUT = ("val", "test")
 
 
 def load_split(dataset: DatasetSettings, split: SplitName, *, may_generate: bool = True) -> Split:
-    """Return the records of one split and the report on what could not be taken as it is.
+    """Return the records of one split and the label report.
 
     Image ids are those of the file for COCO, elsewhere positions in the sorted split from 0,
     unusable images counted. `dataset.path` must be resolved already; a synthetic data set is
-    written first, if `may_generate`: what a file of others names must not fill the disk.
-    Whether too many rows were rejected is the caller's question: `report.require_usable`.
+    written first, if `may_generate`: a file of others must not fill the disk. The caller checks
+    whether too many rows were rejected: `report.require_usable`.
 
     Raises:
         UserError: the split is not set, a file or folder is missing, no image can be used, or the
@@ -94,7 +94,7 @@ def _load_whole(dataset: DatasetSettings, split: SplitName) -> Split:
 
 
 def _kept(cache: IndexCache, name: str, key: str, stamps: Mapping[str, Stamp]) -> Split | None:
-    """Return the split kept under `key` unless an image outside of the listed ones changed."""
+    """Return the split cached under `key` unless an image outside the listed ones changed."""
     entry = cache.load(name, key)
     split = unpack_whole(entry)
     if entry is None or split is None:

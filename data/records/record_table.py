@@ -1,8 +1,8 @@
-"""All records of a split in a few flat arrays, the form in which they go to loader workers.
+"""Records of a split in a few flat arrays, the form for loader workers.
 
 A list of Record objects costs each worker its own copy as time goes by (reading an object writes
 its reference count, which copies its memory page) and is slow to hand over where processes are
-spawned. Arrays are shared as they are.
+spawned. Arrays are shared.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from utils.structures.images import Record
 
 
 class RecordTable(Sequence[Record]):
-    """An unchangeable sequence of records; `table[i]` rebuilds one, its arrays are views."""
+    """An immutable sequence of records; `table[i]` rebuilds one, its arrays are views."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         paths = [record.path.encode("utf-8", "surrogateescape") for record in records]

@@ -23,8 +23,8 @@ class Split:
 
     category_ids[label] is what COCO files call a class: the id in the annotation file (one that
     the file leaves free for a class it lacks), the class index itself in other formats.
-    fingerprint is a sha256 of everything a training sees of the labels: file names, sizes, boxes
-    and class names; not of pixels, nor of where the data set lies.
+    fingerprint is a sha256 of all labels that training uses: file names, sizes,
+    boxes and class names; not of pixels, nor of where the data set is.
     """
 
     name: SplitName
@@ -72,7 +72,7 @@ def pack(split: Split, outside: Mapping[str, tuple[int, int]] | None = None) -> 
 
 
 def unpack_whole(entry: CacheEntry | None) -> Split | None:
-    """Return the split that was packed, None where the entry is none of this program."""
+    """Return the split that was packed, None for an entry of another program."""
     try:
         return None if entry is None else unpack(entry)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError):

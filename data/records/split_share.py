@@ -1,8 +1,8 @@
-"""Splits cut off another one by a share, the same on every machine.
+"""Splits as a share of another one, the same on every machine.
 
-The rule looks at nothing but file names: an image belongs to a part if the SHA-256 of the name of
-its group, read as a number in [0, 1), lies below the share. Adding images moves none of the old
-ones, and images of one group stay together.
+The rule depends only on file names: an image belongs to a part if the SHA-256 of the name of its
+group, read as a number in [0, 1), is below the share. Adding images moves none of the old ones, and
+images of one group stay together.
 """
 
 import hashlib
@@ -74,7 +74,7 @@ def _assign(names: Sequence[str], shares: Mapping[str, float]) -> dict[str, str]
         raise UserError(f"data.val and data.test take {sum(shares.values()):g} of train: no rest")
     if len(names) <= len(shares):
         raise UserError(
-            f"data.val as a share needs more than {len(names)} groups of images; state another "
+            f"data.val as a share needs more than {len(names)} groups of images; set another "
             "data.groups, or name the images of each split"
         )
     ordered = sorted(names, key=hash_share)
@@ -96,7 +96,7 @@ def _assign(names: Sequence[str], shares: Mapping[str, float]) -> dict[str, str]
 def _report(
     whole: Split, records: Sequence[Record], part: SplitName, shares: Mapping[str, float], root: str
 ) -> LabelReport:
-    """Return the report of a part: what was rejected is told, and counted, with train."""
+    """Return the report of a part; rejected rows are counted in the report of train."""
     num_boxes = sum(len(record.boxes) for record in records)
     elsewhere = sum(len(record.boxes) for record in whole.records) - num_boxes
     is_train = part == "train"

@@ -1,4 +1,4 @@
-"""Pictures to look at: files, folders, videos, cameras and streams, as batches for the network."""
+"""Sources of prediction: files, folders, videos, cameras and streams, as batches."""
 
 from data.sources.batches import FrameBatch, SourceBatches
 from data.sources.find import Sources, find_sources

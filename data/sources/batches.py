@@ -1,4 +1,4 @@
-"""Batches of all pictures of all sources: what cannot be read is skipped and counted."""
+"""Batches of the pictures of all sources; unreadable ones are skipped and counted."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from utils.structures.batch import Batch
 from utils.structures.images import ImageArray, Sample
 
 LOOK_AHEAD = 2
-"""Batches of still pictures that are read while the network works on one."""
+"""Batches of still pictures read ahead of the network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class FrameBatch:
 
 @dataclass(slots=True, kw_only=True)
 class SourceBatches:
-    """Iterates once over everything the sources hold: still pictures, then videos, then streams.
+    """Iterates once over all sources: still pictures, then videos, then streams.
 
     Still pictures come in the batches that validation makes of them, so that they give its numbers;
     pictures of a video in their order; those of a stream one by one. `skipped` grows meanwhile.
@@ -74,7 +74,7 @@ class SourceBatches:
                 self.skipped.append(Skipped(stream.shown, "opens but gives no picture"))
 
     def num_pictures(self) -> int | None:
-        """Return how many pictures are expected, None where a stream has no end."""
+        """Return the expected number of pictures, None for streams without an end."""
         if self.sources.streams:
             return None
         return len(self.sources.stills) + sum(map(_announced, self.sources.videos))
@@ -112,7 +112,7 @@ class SourceBatches:
     def _load(self, frame: Frame) -> Sample:
         image = read_image(frame.source)
         if image.shape[:2] != frame.size:
-            raise ImageError(f"{frame.source}: its header states another size than it has")
+            raise ImageError(f"{frame.source}: its header gives another size than it has")
         return self.framing.sample(image, frame.source, frame.image_id)
 
     def _collected(

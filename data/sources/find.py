@@ -1,4 +1,4 @@
-"""From what the user names to the files and addresses that are meant."""
+"""Find the files and streams named by `--source`."""
 
 import glob
 import hashlib
@@ -75,7 +75,7 @@ def find_sources(texts: Iterable[str], stdin: TextIO | None = None) -> Sources:
         stdin: where "-" reads; the process's own where None.
 
     Raises:
-        UserError: something does not exist, is neither image nor video, or holds none.
+        UserError: something does not exist, is neither image nor video, or contains none.
     """
     located: dict[str, str] = {}
     for text in _with_standard_input(texts, stdin):
@@ -99,10 +99,10 @@ def is_stream(text: str) -> bool:
 
 
 def without_credentials(address: str) -> str:
-    """Return anything that looks like an address without what opens it, fit to be shown.
+    """Return an address without credentials, for output.
 
     User name and password, which end at the last @, query and fragment are left out. A password
-    may hold any character: where the end of the host cannot be told all before the @ goes.
+    may contain any character: where the end of the host is unclear, all before the @ is removed.
     """
     match = _ADDRESS.match(address)
     if match is None:
@@ -198,7 +198,7 @@ def _stream_name(address: str) -> str:
 def _apart(located: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Yield locations with names that differ, capital letters not counted: a, a-2, a-3.
 
-    Results of a video or stream lie in a folder of its name, which no other name may reach into.
+    Results of a video or stream are in a folder of its name, which no other name may enter.
     """
     taken: set[str] = set()
     folders: set[str] = set()
@@ -208,7 +208,7 @@ def _apart(located: dict[str, str]) -> Iterator[tuple[str, str]]:
     numbers: Counter[str] = Counter()
     used: set[str] = set()
     for location, name in located.items():
-        chosen = name = _short_parts(name)
+        chosen = name = os.sep.join(_short(part) for part in name.split(os.sep))
         is_moving = location in moving
         while (
             _plain(chosen) in used
@@ -230,11 +230,6 @@ def _plain(name: str) -> str:
 def _parents(name: str) -> list[str]:
     parts = name.split(os.sep)
     return [os.sep.join(parts[:end]) for end in range(1, len(parts))]
-
-
-def _short_parts(name: str) -> str:
-    """Return a name whose parts leave room for the suffixes that results get."""
-    return os.sep.join(_short(part) for part in name.split(os.sep))
 
 
 def _short(part: str) -> str:

@@ -1,4 +1,4 @@
-"""One picture of a source, and one that could not be had."""
+"""One picture of a source, and one that could not be read."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from utils.structures.images import ImageArray
 class Frame:
     """A picture that went into the network.
 
-    Pictures of videos and streams are kept in `pixels`; still ones are read again when somebody
-    wants to draw on them, because a batch of very large ones would not fit into memory.
+    Pictures of videos and streams are kept in `pixels`; still ones are read again for drawing,
+    because a batch of very large ones would not fit into memory.
     """
 
     source: str
@@ -43,7 +43,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Something that was asked for and could not be read; `count` pictures of `source`."""
+    """Something that could not be read; `count` pictures of `source`."""
 
     source: str
     reason: str

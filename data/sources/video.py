@@ -1,4 +1,4 @@
-"""Moving pictures: video files, which end, and cameras and streams, which break off."""
+"""Video files, cameras and streams."""
 
 import logging
 import queue
@@ -24,7 +24,7 @@ OPEN_S = 15.0
 USUAL_FRAME_RATE = 25.0
 """Pictures per second of sources that do not say."""
 HIGHEST_FRAME_RATE = 240.0
-"""Above this a stream states its clock, not its pictures."""
+"""Above this a stream reports its clock rate, not its frame rate."""
 RECONNECTS = 5
 """Attempts to reach a silent stream again, one after another."""
 FIRST_WAIT_S = 1.0
@@ -32,13 +32,13 @@ FIRST_WAIT_S = 1.0
 
 
 class Capture(Protocol):
-    """What is used of cv2.VideoCapture."""
+    """The used part of cv2.VideoCapture."""
 
     def isOpened(self) -> bool:  # noqa: N802
         """Whether there is something to read."""
 
     def grab(self) -> bool:
-        """Go on to the next picture."""
+        """Advance to the next picture."""
 
     def retrieve(self) -> tuple[bool, npt.NDArray[np.uint8]]:
         """Return whether that worked, and the picture in BGR."""
@@ -64,7 +64,7 @@ def open_capture(location: str) -> Capture:
 
 
 def _within_patience(address: str) -> Capture:
-    """Return the capture of an address, opened in a thread: signals are seen meanwhile.
+    """Return the capture of an address, opened in a thread, so that signals are handled meanwhile.
 
     Raises:
         UserError: nothing answered within `OPEN_S`.
@@ -104,10 +104,10 @@ class VideoFile:
     """
 
     def __init__(self, found: Found, open_with: Callable[[str], Capture] = open_capture) -> None:
-        """Look at the file.
+        """Open the file.
 
         Raises:
-            UserError: it is no video that can be decoded.
+            UserError: it is not a video that can be decoded.
         """
         self.shown = found.shown
         self._location = found.location
@@ -140,11 +140,10 @@ class VideoFile:
 
 
 class LiveStream:
-    """The pictures of a camera or stream until it is silent for good.
+    """The pictures of a camera or stream until it cannot be reached.
 
-    Pictures that came in while the last one was worked on are passed over, so that what is shown is
-    what happens now. An address that states a number of pictures is a recording: its end is no
-    failure.
+    Pictures that arrived during the processing of the last one are skipped, to stay live. An
+    address that gives a number of pictures is a recording: its end is not a failure.
     """
 
     def __init__(
@@ -194,7 +193,7 @@ class LiveStream:
             self._capture.release()
 
     def _read_on(self) -> bool:
-        """Go on to the next picture, connecting anew if needed; False at a recording's end."""
+        """Advance to the next picture, reconnecting if needed; False at a recording's end."""
         if self._capture.grab():
             return True
         if self._is_recording:

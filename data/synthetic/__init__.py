@@ -1,4 +1,4 @@
-"""Drawing of the embedded data set: what a scene holds, how it looks, what is labelled."""
+"""The generated data set: layout, rendering and labels of its scenes."""
 
 from data.synthetic.scene import CLASS_NAMES, Scene, render_scene
 

@@ -1,6 +1,6 @@
-"""The embedded data set: generated scenes, written once as real files in YOLO layout.
+"""The generated data set: scenes, written once as real files in YOLO layout.
 
-What a scene looks like is in `data/synthetic`; here is how it gets to disk, and when it must not.
+The scenes are made in `scene.py`; here they are written to disk.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from utils.runtime.progress import progress_bar
 logger = logging.getLogger(__name__)
 
 GENERATOR_VERSION = 9
-"""Raised whenever the same settings give other files."""
+"""Increased whenever the same settings give other files."""
 
 SPLITS = ("train", "val", "test")
 MANIFEST = "generator.json"
@@ -45,7 +45,7 @@ def ensure_written(dataset: SyntheticDataset, *, may_generate: bool = True) -> Y
     to a folder of its own, which is renamed when whole; the second to finish takes the first's.
 
     Raises:
-        UserError: the folder holds something else, cannot be written, or would have to be
+        UserError: the folder contains something else, cannot be written, or would have to be
             generated though that is not allowed here.
     """
     _check_class_names(dataset)
@@ -66,7 +66,7 @@ def ensure_written(dataset: SyntheticDataset, *, may_generate: bool = True) -> Y
 
 
 def _folder_for(root: Path, dataset: SyntheticDataset) -> Path:
-    """Return `root`, or a folder beside it where it holds scenes of other settings."""
+    """Return `root`, or a folder beside it where it contains scenes of other settings."""
     if not (root / MANIFEST).is_file():
         return root
     is_whole = _read_manifest(root).keys() == _settings(dataset).keys()
@@ -101,7 +101,7 @@ def _settings(dataset: SyntheticDataset) -> dict[str, Any]:
 
 
 def _is_written(root: Path, dataset: SyntheticDataset) -> bool:
-    """Return whether `root` holds this data set; raise UserError if it holds anything else."""
+    """Return whether `root` contains this data set; raise UserError if it contains another."""
     if not root.exists():
         return False
     if not root.is_dir():
@@ -120,7 +120,7 @@ def _differences(root: Path, dataset: SyntheticDataset) -> list[str]:
     """Return the settings of `dataset` that the scenes in `root` do not have."""
     written = _read_manifest(root)
     return [
-        f"{key} {written.get(key)!r} there, {value!r} wanted"
+        f"{key} {written.get(key)!r} there, {value!r} needed"
         for key, value in _settings(dataset).items()
         if written.get(key) != value
     ]
@@ -170,7 +170,7 @@ def _generate(root: Path, dataset: SyntheticDataset) -> None:
 
 
 def _remove_abandoned(root: Path) -> None:
-    """Delete what killed processes left: a live one touches its folder with every image."""
+    """Delete folders of killed processes: a live one touches its folder with every image."""
     for folder in root.parent.glob(f"{root.name}.partial-*"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - folder.stat().st_mtime > ABANDONED_AFTER_S:

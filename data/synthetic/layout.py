@@ -1,4 +1,4 @@
-"""Where the things of a scene lie, before anything is painted: shapes, overlap, visible parts."""
+"""Layout of a scene before rendering: shapes, overlap, visible parts."""
 
 from dataclasses import dataclass
 

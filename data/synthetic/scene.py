@@ -1,4 +1,4 @@
-"""One generated scene: things are arranged, painted from back to front, lit, and labelled."""
+"""One generated scene: objects are arranged, rendered from back to front, lit, and labelled."""
 
 import math
 from dataclasses import dataclass, replace
@@ -154,7 +154,7 @@ def _shading(rng: np.random.Generator, thing: Thing, image_size: tuple[int, int]
 
 
 def _photograph(rng: np.random.Generator, canvas: FieldArray) -> ImageArray:
-    """Return what a camera would make of it: slightly out of focus, noisy, 8 bit."""
+    """Simulate a camera: slightly out of focus, noisy, 8 bit."""
     blur = rng.uniform(0, 0.8)
     if blur > 0.3:
         canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), sigmaX=blur), np.float32)

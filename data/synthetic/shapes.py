@@ -1,4 +1,4 @@
-"""Outlines of the things in a scene, and how much of each pixel they cover."""
+"""Outlines of the objects in a scene, and their coverage of each pixel."""
 
 from typing import TypeAlias
 
@@ -64,7 +64,7 @@ DISTRACTOR_OUTLINES: dict[str, Outline] = {
         _polyline((0.1, -0.95), (-0.6, 0.1), (-0.05, 0.1), (-0.2, 0.95), (0.6, -0.2), (0.1, -0.2)),
     ),
 }
-"""Things of no class: what looks like an object but must not be found."""
+"""Distractors of no class: look like an object but must not be detected."""
 
 
 def place_outline(
@@ -74,7 +74,7 @@ def place_outline(
 
     Args:
         outline: contours within the unit circle.
-        center: (x, y) pixels, where the origin of the outline comes to lie.
+        center: (x, y) pixels, of the origin of the outline.
         transform: (2, 2) from unit coordinates to pixels: size, rotation, squeeze and shear.
     """
     return tuple(contour @ transform.T + np.asarray(center) for contour in outline)

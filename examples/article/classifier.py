@@ -69,7 +69,7 @@ def _idx(folder: Path, name: str, *, dimensions: int) -> np.ndarray:
         raise FileNotFoundError(f"{folder} has neither {name} nor {name}.gz")
     start = 4 + 4 * dimensions
     if len(content) < start or content[:4] != bytes((0, 0, 8, dimensions)):
-        raise ValueError(f"{name} in {folder} is no idx file of {dimensions} dimensions")
+        raise ValueError(f"{name} in {folder} is not an idx file of {dimensions} dimensions")
     shape = struct.unpack(f">{dimensions}I", content[4:start])
     if len(content) - start != int(np.prod(shape)):
         raise ValueError(f"{name} in {folder} is cut short")

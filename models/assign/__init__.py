@@ -1,4 +1,4 @@
-"""Which cells answer for which targets; apart from the loss, without gradient."""
+"""Assigners: which cells are assigned to which targets; apart from the loss, without gradient."""
 
 from models.assign.anchor_ratio import AnchorRatioAssigner
 from models.assign.assigner import Assigner

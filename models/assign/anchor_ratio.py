@@ -1,4 +1,4 @@
-"""Assignment by anchor shape: the cells of a target are known before the network says anything.
+"""Assignment by anchor shape: the cells of a target do not depend on the network's output.
 
 Legend: T targets, A anchors per cell, H W cells of a level, M = 3 A T entries of a level.
 """
@@ -6,7 +6,7 @@ Legend: T targets, A anchors per cell, H W cells of a level, M = 3 A T entries o
 import torch
 from torch import Tensor
 
-from models.assign.anchors import anchors_by_level
+from models.assign.assigner import anchors_by_level
 from utils.structures.batch import Targets
 from utils.structures.predictions import Assignment, LevelAssignment, Predictions
 
@@ -15,16 +15,17 @@ _SLOTS = 3
 
 
 class AnchorRatioAssigner:
-    """Gives a target to every anchor of similar size, in its cell and the two nearest cells.
+    """Assigns a target to every anchor of similar size, in its cell and the two nearest cells.
 
     An anchor matches where neither width nor height differ by `max_ratio` or more, either way
-    round; there is no overlap test, and several levels may answer for one target. The cells are the
-    one with the centre, and per axis the neighbour on whose side of the cell the centre lies: none
-    from the exact middle, and none across the border of the map.
+    round; there is no overlap test, and a target may match on several levels. The cells are the one
+    with the centre, and per axis the neighbour on whose side of the cell the centre lies: none from
+    the exact middle, and none across the border of the map.
 
     The recipe of YOLOv5 (docs/recipe_sources.md#assignment). Ours: a cell stands only once in the
     list; there, a centre exactly on a grid line enters its own cell again for every such axis. And
-    the result has a fixed length with a `valid` mask, so a GPU is never asked how many matched.
+    the result has a fixed length with a `valid` mask, so the number of matches is never
+    synchronised with a GPU.
 
     Args:
         max_ratio: largest allowed ratio between a side of the target and of the anchor, exclusive.
@@ -81,7 +82,7 @@ class AnchorRatioAssigner:
         )
 
     def _fits(self, sizes: Tensor, anchors: Tensor) -> Tensor:
-        """Return (A, T): do sizes (T, 2) and anchors (A, 2), width and height in px, match."""
+        """Return (A, T) bool: whether sizes (T, 2) match anchors (A, 2), width and height in px."""
         ratio = sizes[None] / anchors[:, None]
         return torch.maximum(ratio, 1 / ratio).amax(dim=-1) < self.max_ratio
 
@@ -103,4 +104,4 @@ def _along_axis(center: Tensor, num_cells: int) -> tuple[Tensor, Tensor, Tensor]
     after = (lean > 0.5) & (num_cells - center > 1)
     neighbour = own + after.to(own) - before.to(own)
     own, neighbour = (cell.clamp(0, num_cells - 1).long() for cell in (own, neighbour))
-    return own, neighbour, neighbour != own  # one cell only, where the border is in the way
+    return own, neighbour, neighbour != own  # only one cell at the border

@@ -1,6 +1,8 @@
-"""The protocol of assigners: which cells learn which targets, decided apart from the loss."""
+"""The protocol of assigners: which cells are assigned to which targets, apart from the loss."""
 
 from typing import Protocol
+
+from torch import Tensor
 
 from utils.structures.batch import Targets
 from utils.structures.predictions import Assignment, Predictions
@@ -19,3 +21,14 @@ class Assigner(Protocol):
             targets: T targets of the batch; T may be 0.
         """
         ...
+
+
+def anchors_by_level(predictions: Predictions) -> Tensor:
+    """Return the anchors (L, A, 2) in pixels.
+
+    Raises:
+        ValueError: the head has none.
+    """
+    if predictions.anchors is None:
+        raise ValueError("this assigner matches anchors, and the head has none")
+    return predictions.anchors

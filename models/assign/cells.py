@@ -1,7 +1,6 @@
-"""What assigners that look at predictions share: the cells of all levels side by side, rankings
-without ties, and the way back to one entry per cell.
+"""Shared by dynamic assigners: cells of all levels, rankings, and one entry per cell again.
 
-Legend: B images, T targets, K targets looked at together, P cells of all levels (level by level,
+Legend: B images, T targets, K targets in a chunk, P cells of all levels (level by level,
 row by row), R ranked cells of a target.
 """
 
@@ -20,8 +19,8 @@ from utils.structures.predictions import (
 )
 
 LARGEST_TABLE = {True: 1 << 18, False: 1 << 22}
-"""Most pairs of target and cell held at a time, of about twelve numbers each: on a CPU what its
-caches hold, elsewhere what memory does, however many targets and images there are."""
+"""Limit on pairs of target and cell in memory at a time, about twelve numbers each: on a CPU to fit
+its caches, elsewhere to bound memory for any number of targets and images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +43,7 @@ class Cells:
 
         Args:
             predictions: raw output of a head without anchors.
-            offset: where in its cell a point lies, 0 (top left) to 1; 0.5 is the middle.
+            offset: position of the point in its cell, 0 (top left) to 1; 0.5 is the centre.
 
         Raises:
             ValueError: the head has anchors.
@@ -89,13 +88,13 @@ class Cells:
         return torch.where(union > 0, shared / union, 0.0)
 
     def are_inside(self, boxes: Tensor) -> Tensor:
-        """Return (K, P) bool: does a cell's point lie within a box (K, 4), borders excluded."""
+        """Return (K, P) bool: whether a cell's point is within a box (K, 4), borders excluded."""
         left, top, right, bottom = boxes[:, :, None].unbind(dim=1)
         return (self.x > left) & (self.x < right) & (self.y > top) & (self.y < bottom)
 
 
 def is_counting_free(device: torch.device) -> bool:
-    """Whether a number that the device computed is known without waiting for it."""
+    """Whether reading a number from the device needs no synchronisation."""
     return device.type == "cpu"
 
 
@@ -152,9 +151,8 @@ def cell_entries(
 ) -> LevelAssignment:
     """Return a level's entries, one per cell (B, A, H W flattened), or none without targets.
 
-    The entry of a cell that does not count names the cell all the same, and target 0: cells then
-    differ from each other, which a GPU needs for a fast backward pass. target, is_match, ignored
-    and quality are (B, A, H, W).
+    Entries that are not valid still name their cell, and target 0: distinct cells make the backward
+    pass fast on a GPU. target, is_match, ignored and quality are (B, A, H, W).
     """
     places = torch.meshgrid(
         *(torch.arange(size, device=target.device) for size in shape), indexing="ij"

@@ -1,10 +1,9 @@
-"""Assignment by least cost, with a number of cells that follows from the predictions.
+"""Assignment by minimum cost, with a number of cells per target (k) from the predictions.
 
-A pair of cell and target costs what the losses would be; a target takes as many cells as its best
-boxes overlap it in sum. SimOTA and RTMDet's soft labels differ in the cost and in who is a
-candidate.
+The cost of a pair of cell and target is that of the losses; k is the sum of the target's best IoUs.
+SimOTA and RTMDet's soft labels differ in the cost and in the candidates.
 
-Legend: B images, T targets, K targets looked at together, P cells of all levels, C classes, R
+Legend: B images, T targets, K targets in a chunk, P cells of all levels, C classes, R
 ranked cells of a target.
 """
 
@@ -21,16 +20,16 @@ from utils.structures.iou import box_overlap
 from utils.structures.predictions import Assignment, Predictions
 
 _BOX_WEIGHT = 3.0
-"""Weight of the box in a cost, published by both."""
+"""Weight of the box cost, as published for both."""
 _LOG_FLOOR = -100.0
 """Of a logarithm, as in torch's cross-entropy of probabilities."""
 _FARTHEST = 30.0
-"""Strides; a cost of 10^30 is large enough, and finite."""
+"""In strides; keeps the cost, up to 10^30, finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """K targets beside all cells of their images: boxes (K, 4), image (K,), labels (K,), IoU of
+    """K targets and all cells of their images: boxes (K, 4), image (K,), labels (K,), IoU of
     the predicted boxes (K, P), and which cells are candidates of any target of the image (K, P).
     """
 
@@ -42,13 +41,13 @@ class Pairs:
 
 
 class DynamicKAssigner(ABC):
-    """Gives a target its k cheapest candidates, k the sum of its largest overlaps, at least 1.
+    """Assigns a target to its k candidates of lowest cost; k is the sum of its largest IoUs.
 
     k is the whole part of the sum of the `num_overlaps` largest IoUs of its predicted boxes. A cell
-    that several targets took goes to the target of the image it costs least, as published, even if
-    that one had enough cells; nobody is compensated, so a target may end with none. Of equal costs
-    the first cell and the first target count. The quality of a match is the IoU of its predicted
-    box with its target. A target without area matches nothing.
+    chosen by several targets is assigned to the target of the image with the lowest cost, as
+    published, even if that one had enough cells; the others get no replacement, so a target may end
+    with none. Ties go to the first cell and the first target. The quality of a match is the IoU of
+    its predicted box with its target. A target without area matches nothing.
     """
 
     num_overlaps: int
@@ -56,7 +55,7 @@ class DynamicKAssigner(ABC):
 
     @abstractmethod
     def candidates(self, cells: Cells, boxes: Tensor) -> Tensor:
-        """Return (K, P) bool: the cells that boxes (K, 4) make candidates in their images."""
+        """Return (K, P) bool: the candidate cells of boxes (K, 4) in their images."""
 
     @abstractmethod
     def costs(self, cells: Cells, classes: "ClassCosts", pairs: Pairs) -> Tensor:
@@ -64,7 +63,7 @@ class DynamicKAssigner(ABC):
 
     @abstractmethod
     def class_costs(self, predictions: Predictions, cells: Cells) -> "ClassCosts":
-        """Return what a cell costs whatever the box."""
+        """Return the part of the cost that does not depend on the box."""
 
     @torch.no_grad()
     def __call__(self, predictions: Predictions, targets: Targets) -> Assignment:
@@ -92,7 +91,7 @@ class DynamicKAssigner(ABC):
         num_cells, num_targets = candidates.numel(), len(targets)
         blank = targets.labels.new_zeros(num_cells)
         takers, taker = blank, blank - 1
-        # Cost and target in one number, so that the least of them is the first of the cheapest.
+        # Cost and target in one number, so that the minimum is the first target of lowest cost.
         cheapest = blank + torch.iinfo(torch.int64).max
         own = torch.arange(num_targets, device=blank.device)
         for chunk in cells.chunks(num_targets):
@@ -120,7 +119,7 @@ class DynamicKAssigner(ABC):
         return torch.where(takers > 1, cheapest % num_targets, taker).view_as(candidates)
 
     def _candidates_of_images(self, cells: Cells, targets: Targets, has_area: Tensor) -> Tensor:
-        """Return (B, P) bool: is the cell a candidate of any target of its image."""
+        """Return (B, P) bool: whether the cell is a candidate of any target of its image."""
         found = torch.zeros(
             cells.num_images, len(cells), dtype=torch.uint8, device=targets.boxes.device
         )
@@ -141,9 +140,7 @@ class DynamicKAssigner(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassCosts:
-    """What the classes of a cell cost: as background of all classes (B, P), what it changes by
-    class if that one is wanted (B, C, P), and the logits (B, C, P).
-    """
+    """Classification costs: background (B, P), change by target class and logits (B, C, P)."""
 
     background: Tensor
     change: Tensor
@@ -160,13 +157,14 @@ class SimOtaAssigner(DynamicKAssigner):
 
     Two versions are published, and both are here:
 
-    * `box_or_center`: a candidate lies within any box, or within `radius` strides of any centre
+    * `box_or_center`: a candidate is within any box, or within `radius` strides of any centre
       along both axes. Pairs not in both of their own cost 1e5 more. Ge et al. 2021, arXiv
       2107.08430; YOLOX up to 0.3.0 with radius 2.5.
-    * `center`: a candidate lies within `radius` strides of any centre. Pairs outside their own cost
-      1e6 more. YOLOX of 2023 and later with radius 1.5, for objects that hold no centre of a cell.
+    * `center`: a candidate is within `radius` strides of any centre. Pairs outside their own cost
+      1e6 more. YOLOX of 2023 and later with radius 1.5, for objects that contain no centre of a
+      cell.
 
-    Ours: a head without objectness is asked for its class scores themselves.
+    Ours: for a head without objectness the class score itself is used.
 
     Args:
         candidates: which version.
@@ -227,7 +225,7 @@ class SimOtaAssigner(DynamicKAssigner):
         return (cost + torch.where(is_own, 0.0, 1e5)).clamp(min=0)
 
     def _are_near(self, cells: Cells, boxes: Tensor) -> Tensor:
-        """Return (K, P) bool: is a cell's centre within the square around that of a box."""
+        """Return (K, P) bool: whether a cell's centre is within the square around that of a box."""
         x, y = ((boxes[:, :2] + boxes[:, 2:]) / 2)[:, :, None].unbind(dim=1)
         reach = self.radius * cells.stride
         return ((cells.x - x).abs() < reach) & ((cells.y - y).abs() < reach)
@@ -237,12 +235,10 @@ class SoftLabelAssigner(DynamicKAssigner):
     """RTMDet's dynamic soft labels: quality focal loss against the IoU - 3 ln IoU + 10^(d - 3).
 
     d is the distance of a cell's point from the centre of the target in strides of the cell; a
-    candidate lies within any box.
-
-    Source: Lyu et al. 2022, arXiv 2212.07784, section 3.3.
+    candidate is within any box. Source: Lyu et al. 2022, arXiv 2212.07784, section 3.3.
 
     Args:
-        points: where in their cells the points lie: center, or corner (top left), as in RTMDet.
+        points: position of the points in their cells: center, or corner (top left), as in RTMDet.
         num_overlaps: how many of the largest overlaps are summed to k.
     """
 
@@ -261,7 +257,7 @@ class SoftLabelAssigner(DynamicKAssigner):
         return cells.are_inside(boxes)
 
     def class_costs(self, predictions: Predictions, cells: Cells) -> ClassCosts:
-        """Return quality focal losses of background."""
+        """Return the quality focal losses of the scores."""
         logits = _logits_by_class(predictions)
         as_background = F.softplus(logits) * logits.sigmoid().square()
         return ClassCosts(background=as_background.sum(dim=1), change=-as_background, logits=logits)

@@ -1,38 +1,39 @@
 """Assignment by overlap of anchor boxes: positive, ignored or background, cell by cell.
 
-Legend: B images, T targets, K targets looked at together, L levels, A anchors per cell, H W cells
+Legend: B images, T targets, K targets in a chunk, L levels, A anchors per cell, H W cells
 of a level, P anchor boxes of all levels.
 """
 
 import torch
 from torch import Tensor
 
-from models.assign.anchors import anchors_by_level
+from models.assign.assigner import anchors_by_level
 from models.assign.cells import cell_entries
 from utils.structures.batch import Targets
 from utils.structures.predictions import Assignment, LevelAssignment, Predictions
 
 LARGEST_TABLE = 1 << 22
-"""Most overlaps held at a time, 16 MB each of the few tables; more targets are looked at later."""
+"""Limit on overlaps in memory at a time, 16 MB for each table; targets beyond it form the next
+chunk."""
 
 _BEST = 2.0
-"""Added to the overlap of a target's best anchor box, so that no other target outbids it there."""
+"""Added to the overlap of a target's best anchor box, so that no other target exceeds it there."""
 
 
 class IouAssigner:
-    """Gives every anchor box, centred on its cell, the target it overlaps most.
+    """Assigns every anchor box, centred on its cell, to the target it overlaps most.
 
-    An overlap (IoU) of `positive` or more makes it answer for that target, less than `negative`
-    makes it background; between them it is ignored, counted by no loss. Of equal overlaps the
-    target listed first wins. With `rescue` the best anchor box of each target (all that tie for
-    it) answers for it whatever the overlap, above 0, and whatever other target it overlaps more;
-    where several targets have the same best one, the largest overlap wins.
+    An overlap (IoU) of `positive` or more makes it a match of that target, less than `negative`
+    makes it background; between them it is ignored by all losses. Ties go to the first target. With
+    `rescue` the best anchor box of each target (all that tie for it) matches it at any overlap
+    above 0, even if it overlaps another target more; where several targets have the same best one,
+    the largest overlap wins.
 
     The rule of Lin et al. 2017, arXiv 1708.02002, section 4 (0.5, 0.4, without rescue: a target
     that fits no anchor is never learnt). With rescue as torchvision's `allow_low_quality_matches`,
-    which though lets such a box answer for the target it overlaps most. Ours: no padding to the
-    image with the most targets, since the anchors of all images are the same; memory is bounded
-    however many targets there are, and a device is never asked how many matched.
+    which however matches such a box with the target it overlaps most. Ours: no padding to the
+    image with the most targets, since the anchors of all images are the same; memory is bounded for
+    any number of targets, and the number of matches is never synchronised with the device.
 
     Args:
         positive: smallest overlap of a match, 0 to 1.
@@ -146,7 +147,7 @@ def _shared_lengths(
 
 
 def _highest_bids(bids: Tensor, image_index: Tensor, num_images: int) -> tuple[Tensor, Tensor]:
-    """Return the highest of bids (K, P) per image and its row, (B, P); of equal ones the first."""
+    """Return the maximum of values (K, P) per image and its row, (B, P); ties go to the first."""
     image = image_index[:, None].expand_as(bids)
     best = bids.new_zeros(num_images, bids.shape[1]).scatter_reduce(0, image, bids, "amax")
     rows = torch.arange(len(bids), device=bids.device)[:, None]

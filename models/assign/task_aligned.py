@@ -1,6 +1,6 @@
-"""Assignment by how well a cell already does both tasks: its score and its box.
+"""Task-aligned assignment: by the score and the box of a cell together.
 
-Legend: B images, T targets, K targets looked at together, P cells of all levels, R candidates of a
+Legend: B images, T targets, K targets in a chunk, P cells of all levels, R candidates of a
 target.
 """
 
@@ -15,19 +15,19 @@ from utils.structures.predictions import Assignment, Predictions
 
 
 class TaskAlignedAssigner:
-    """Gives a target the cells with the best alignment score^alpha IoU^beta among those inside it.
+    """Assigns a target to the cells with the best alignment score^alpha IoU^beta inside its box.
 
     The score is that of the target's class (times the objectness, if the head has one), the IoU
-    that of the predicted box. A target takes the `topk` best of the cells whose centres lie inside
-    its box; none of alignment 0. Of several targets that took a cell the one with the largest IoU
-    keeps it, of equal ones the first listed; of equally aligned cells the first counts (fine levels
-    first, then row by row). The quality of a match is alignment / largest alignment of the target *
-    largest IoU of the target, over the cells it kept.
+    that of the predicted box. A target takes the `topk` best of the cells whose centres are inside
+    its box; none of alignment 0. A cell taken by several targets is assigned to the one with the
+    largest IoU, ties to the first listed; of equally aligned cells the first one is taken (fine
+    levels first, then row by row). The quality of a match is alignment / largest alignment of the
+    target * largest IoU of the target, over the cells it kept.
 
     Source: Feng et al. 2021, arXiv 2108.07755; the mask before the topk as in its successors. Ours:
 
     * for the mask alone, sides below `min_side` cells of the finest level grow to that about the
-      centre: a target smaller than a cell may hold no centre at all.
+      centre: a target smaller than a cell may contain no centre at all.
     * with `rescue` a target left without candidates takes the best aligned cell of the image, or
       the nearest where no predicted box touches it. A target may still lose its cells to others.
     * only targets that took a cell compete for it, and a target without area matches nothing.
@@ -81,7 +81,7 @@ class TaskAlignedAssigner:
         return assignment_of(predictions, targets, target, quality)
 
     def _claims(self, cells: Cells, targets: Targets, smallest_side: float) -> "_Claims":
-        """Return which cells each target wants."""
+        """Return the candidate cells of each target."""
         decoded = cells.decoded
         scores = (decoded.class_scores * decoded.objectness[..., None]).transpose(1, 2)
         scores = scores.contiguous().pow(self.alpha)
@@ -130,7 +130,7 @@ class TaskAlignedAssigner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Claims:
-    """place (T, R) in (B, P) flattened, alignment and IoU there, and which the target wants."""
+    """place (T, R) in (B, P) flattened, alignment and IoU there, and which the target takes."""
 
     place: Tensor
     alignment: Tensor
@@ -145,9 +145,7 @@ def _grown(boxes: Tensor, smallest_side: float) -> Tensor:
 
 
 def _fallback(cells: Cells, boxes: Tensor, alignment: Tensor) -> Tensor:
-    """Return (K, P) by what targets without a candidate choose: alignment in the whole image, or
-    where all of it is 0 nearness.
-    """
+    """Return (K, P) the alignment in the whole image, or nearness where that is 0 everywhere."""
     x, y = ((boxes[:, :2] + boxes[:, 2:]) / 2)[:, :, None].unbind(dim=1)
     nearness = 1 / (1 + (cells.x - x).square() + (cells.y - y).square())
     is_untouched = alignment.amax(dim=1, keepdim=True) == 0
@@ -155,9 +153,7 @@ def _fallback(cells: Cells, boxes: Tensor, alignment: Tensor) -> Tensor:
 
 
 def _keeps(claims: _Claims, num_places: int) -> Tensor:
-    """Return (T, R): which of the wanted places a target keeps, the largest IoU and then the first
-    target wins.
-    """
+    """Return (T, R) bool: the cells a target keeps; the largest IoU wins, then the first target."""
     place = claims.place.flatten()
     bids = torch.where(claims.wanted, claims.overlap, -1.0).flatten()
     best = bids.new_full((num_places,), -1.0).scatter_reduce(0, place, bids, "amax")

@@ -59,7 +59,7 @@ class Block:
         return self.channels in ("sum", "equal")
 
     def arguments(self, in_channels: int, stated: tuple[Any, ...], repeats: int) -> tuple[Any, ...]:
-        """Return the constructor's arguments; `stated` has its channels scaled already."""
+        """Return the constructor's arguments; the channels in `stated` are scaled already."""
         if self.channels == "counted":
             return (in_channels,)
         if self.channels != "scaled":

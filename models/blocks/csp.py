@@ -30,9 +30,11 @@ class Bottleneck(nn.Module):
         super().__init__()
         hidden = int(out_channels * expansion)
         self.cv1: nn.Module = Conv(in_channels, hidden, kernels[0])
-        self.cv2: nn.Module = Conv(hidden, out_channels, kernels[1], groups=groups)
+        self.cv2: nn.Module
         if separable:
             self.cv2 = SeparableConv(hidden, out_channels, kernels[1])
+        else:
+            self.cv2 = Conv(hidden, out_channels, kernels[1], groups=groups)
         self.has_shortcut = shortcut and in_channels == out_channels
 
     def forward(self, features: Tensor) -> Tensor:

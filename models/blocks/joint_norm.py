@@ -1,4 +1,4 @@
-"""Batch normalisation over the images of all processes of a training."""
+"""Batch normalisation over the images of all processes of a training run."""
 
 from typing import Any
 

@@ -65,7 +65,7 @@ def can_save_memory(
 ) -> TypeGuard[nn.BatchNorm2d]:
     """Tell whether `norm_silu` gives what calling `norm`, then `activation` would on (B, C, H, W).
 
-    True in a training step on a CPU, for plain modules that nobody watches.
+    True in a training step on a CPU, for plain modules without hooks.
     """
     return (
         type(norm) is nn.BatchNorm2d

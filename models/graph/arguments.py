@@ -48,7 +48,7 @@ _MISTAKES = (
     MemoryError,
     RecursionError,
 )
-"""What Python and torch raise for texts that are no calls, and for values that do not fit."""
+"""Raised by Python and torch for texts that are not calls, and for values that do not fit."""
 MAX_ARGUMENT = 1e6
 
 
@@ -109,11 +109,9 @@ def parse_activation(text: str, where: str) -> nn.Module:
 
 
 def _is_small(value: Any) -> bool:
-    return value is None or (isinstance(value, bool | int | float | str) and _in_range(value))
-
-
-def _in_range(value: float | str) -> bool:
-    return isinstance(value, str) or -MAX_ARGUMENT <= value <= MAX_ARGUMENT
+    if isinstance(value, int | float):
+        return -MAX_ARGUMENT <= value <= MAX_ARGUMENT
+    return value is None or isinstance(value, str)
 
 
 def _parse_call(text: str) -> ast.Call | None:

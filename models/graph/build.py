@@ -75,7 +75,7 @@ def _build_head(graph: Graph, row: Row) -> nn.Module:
 
 
 def _replace_activations(modules: nn.ModuleList, activation: str, source: str) -> None:
-    """Put `activation` wherever a block has its default; done here so that blocks need not know."""
+    """Replace the default activation of all blocks by `activation`."""
     for module in modules.modules():
         if isinstance(getattr(module, "act", None), nn.SiLU):
             module.act = parse_activation(activation, f"{source}: activation")

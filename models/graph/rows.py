@@ -213,7 +213,7 @@ class _Reader:
         resolved = resolve(arguments, self.names, where)
         if block in HEADS:
             return self._head_row(index, sources, block, resolved)
-        scaled = self._scaled_depth(repeats)
+        scaled = max(round(repeats * self.depth), 1) if repeats > 1 else repeats
         self.repeats += scaled
         if self.repeats > MAX_REPEATS:
             raise ConfigError(
@@ -277,9 +277,6 @@ class _Reader:
             repeats=1 if kind.has_repeats else repeats,
             out_channels=out_channels,
         )
-
-    def _scaled_depth(self, repeats: int) -> int:
-        return max(round(repeats * self.depth), 1) if repeats > 1 else repeats
 
     def _scaled_width(self, arguments: Sequence[Any], where: str) -> int:
         channels = arguments[0] if arguments else None

@@ -1,4 +1,4 @@
-"""Modules whose weights nobody looks at."""
+"""Skip weight initialisation of modules, as `torch.nn.utils.skip_init` does."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ DRAWING = {"uniform_", "normal_", "trunc_normal_", "kaiming_uniform_", "kaiming_
 
 
 class SkipInit(TorchFunctionMode):
-    """Modules built inside keep the weights that happen to lie in memory.
+    """Modules built inside keep uninitialised weights.
 
     No random number is drawn, and the system grants memory that is never written only in name.
     """

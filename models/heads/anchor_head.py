@@ -1,4 +1,4 @@
-"""What heads with anchors have in common, whatever their layers."""
+"""Base of heads with anchors."""
 
 import torch
 from torch import Tensor
@@ -9,8 +9,8 @@ from models.heads.detection_head import DetectionHead
 class AnchorHead(DetectionHead):
     """A head whose boxes are coded relative to anchors.
 
-    The buffer `anchors` (L, A, 2) holds width and height in cells of the level (pixels / stride),
-    as published weights do.
+    The buffer `anchors` (L, A, 2) contains width and height in cells of the level (pixels /
+    stride), as published weights do.
     """
 
     anchors: Tensor

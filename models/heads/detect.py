@@ -80,7 +80,7 @@ class Detect(AnchorHead):
     def init_weights(self, priors: Priors, strides: Sequence[int]) -> None:
         """Draw the weights by torch's default and add the priors to the biases.
 
-        Objectness: ln(n / (size / s)^2), the share of cells that hold one of n objects, s the
+        Objectness: ln(n / (size / s)^2), the share of cells that contain one of n objects, s the
         stride of the level. Classes, published: ln(0.6 / (C - 0.99999)); counted:
         ln(p / (1 - p)) with p the share of the class. Without priors both are 0.
 

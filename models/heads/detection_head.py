@@ -1,4 +1,4 @@
-"""What every detection head says about itself, so that nobody else has to know it by name.
+"""Base of all detection heads: what the rest of the code asks of a head, without knowing its name.
 
 Legend: B images, A predictions per cell, C classes, L levels, H W cells of a level, K channels.
 """

@@ -36,8 +36,8 @@ class DistanceDecoder(BoxFirst):
     """Boxes by the distances of their sides from a point of the cell: left, top, right, bottom.
 
     A distance is in cells: exp(q), cut at 1000; q itself with `is_linear`, where sides that would
-    lie the wrong way round lie upon each other; with `bins` the mean
-    sum_k k softmax(q)_k of a distribution over 0 to bins - 1 (Li et al. 2020, arXiv 2006.04388).
+    cross coincide; with `bins` the mean sum_k k softmax(q)_k of a distribution over 0 to bins - 1
+    (Li et al. 2020, arXiv 2006.04388).
 
     offset: where in its cell the point lies, 0 (top left) to 1.
     """
@@ -81,7 +81,7 @@ class DistanceDecoder(BoxFirst):
 def distance_decoder(coding: Coding, *, offset: float = 0.5) -> DistanceDecoder:
     """Return the decoder of plain distances (exp, linear) or of distributions of so many bins.
 
-    `offset` is where in its cell the point lies that distances count from.
+    `offset` is the position in its cell of the point that distances count from.
 
     Raises:
         ValueError: it is none of these.
@@ -96,32 +96,26 @@ def distance_decoder(coding: Coding, *, offset: float = 0.5) -> DistanceDecoder:
 class DistanceHead(DetectionHead):
     """What anchor-free heads without objectness have in common: the last convolutions of a level.
 
-    Args:
-        num_levels: L.
-        decoder: how boxes are coded.
-        box_width: channels that the box outputs read.
-        class_width: channels that the class outputs read.
-        groups: of the box outputs.
-        num_classes: C.
+    A subclass builds its towers, then calls `add_outputs`: weights are drawn in this order.
     """
 
-    def __init__(
-        self,
-        num_levels: int,
-        decoder: DistanceDecoder,
-        box_width: int,
-        class_width: int,
-        *,
-        num_classes: int,
-        groups: int = 1,
-    ) -> None:
+    def __init__(self, decoder: DistanceDecoder, *, num_classes: int) -> None:
         super().__init__(num_classes=num_classes)
         self.decoder: Decoder = decoder
+
+    def add_outputs(
+        self, num_levels: int, box_width: int, class_width: int, *, groups: int = 1
+    ) -> None:
+        """Build 1 x 1 convolutions with bias from so many channels for each of L levels.
+
+        `groups` is that of the box outputs.
+        """
+        box_channels = cast(DistanceDecoder, self.decoder).box_channels
         self.box_outputs = nn.ModuleList(
-            nn.Conv2d(box_width, decoder.box_channels, 1, groups=groups) for _ in range(num_levels)
+            nn.Conv2d(box_width, box_channels, 1, groups=groups) for _ in range(num_levels)
         )
         self.class_outputs = nn.ModuleList(
-            nn.Conv2d(class_width, num_classes, 1) for _ in range(num_levels)
+            nn.Conv2d(class_width, self.num_classes, 1) for _ in range(num_levels)
         )
 
     @abstractmethod
@@ -141,7 +135,7 @@ class DistanceHead(DetectionHead):
 
     @torch.no_grad()
     def init_weights(self, priors: Priors, strides: Sequence[int]) -> None:
-        """Draw the weights by torch's default; scores start at the share of cells that hold an
+        """Draw the weights by torch's default; scores start at the share of cells that contain an
         object of their class, plain distances at 2 cells.
 
         Raises:
@@ -205,14 +199,7 @@ class Joint(DistanceHead):
         class_width = class_width or max(narrowest, min(num_classes, 128))
         if not 1 <= min(box_width, class_width) <= max(box_width, class_width) <= MAX_WIDTH:
             raise ValueError(f"widths must be 1 to {MAX_WIDTH}, got {box_width} and {class_width}")
-        super().__init__(
-            len(channels),
-            decoder,
-            box_width,
-            class_width,
-            num_classes=num_classes,
-            groups=groups,
-        )
+        super().__init__(decoder, num_classes=num_classes)
         self.box_towers = nn.ModuleList(
             nn.Sequential(Conv(source, box_width, 3), Conv(box_width, box_width, 3, groups=groups))
             for source in channels
@@ -224,6 +211,7 @@ class Joint(DistanceHead):
             )
             for source in channels
         )
+        self.add_outputs(len(channels), box_width, class_width, groups=groups)
 
     def tower_features(self, features: Tensor, level: int) -> tuple[Tensor, Tensor]:
         """Return what box and class outputs read, (B, width, H, W) each."""

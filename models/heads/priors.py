@@ -45,7 +45,7 @@ class Priors:
 
 
 def objectness_biases(priors: Priors, strides: Sequence[int]) -> list[float]:
-    """Return ln(n / (size / stride)^2) for each level: the share of cells that hold an object.
+    """Return ln(n / (size / stride)^2) for each level: the share of cells that contain an object.
 
     Raises:
         ValueError: a count is not positive, or there is not one per level.

@@ -128,7 +128,7 @@ class Retina(AnchorHead):
         """
         num_sizes, rest = divmod(num_anchors, len(RATIOS))
         if rest:
-            raise ValueError(f"Retina has 3 shapes of each size; {num_anchors} is no multiple of 3")
+            raise ValueError(f"Retina has 3 shapes per size; {num_anchors} is not divisible by 3")
         octave = [2 ** (k / num_sizes) for k in range(num_sizes)]
         return tuple(
             tuple(

@@ -51,16 +51,11 @@ class SharedJoint(DistanceHead):
         width = channels[0] if width is None else width
         if not 1 <= width <= MAX_WIDTH:
             raise ValueError(f"width must be 1 to {MAX_WIDTH}, got {width}")
-        super().__init__(
-            len(channels),
-            distance_decoder(coding, offset=0.0),
-            width,
-            width,
-            num_classes=num_classes,
-        )
+        super().__init__(distance_decoder(coding, offset=0.0), num_classes=num_classes)
         self.box_tower, self.class_tower = (
             SharedTower(channels, width, DEPTH, activation=nn.SiLU()) for _ in range(2)
         )
+        self.add_outputs(len(channels), width, width)
 
     def tower_features(self, features: Tensor, level: int) -> tuple[Tensor, Tensor]:
         """Return what box and class outputs read, (B, width, H, W) each."""

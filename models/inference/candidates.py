@@ -1,4 +1,4 @@
-"""The candidates of one image, best first, without decoding the cells that nobody asks for.
+"""The candidates of one image, best first; cells are decoded only when needed.
 
 Suppression looks at a few hundred of up to millions of scores. What a cell's best score can be is
 known from one look at the raw output; cells below it wait until they are needed.
@@ -18,11 +18,11 @@ from utils.structures.predictions import Predictions
 from utils.structures.scored_cells import ScoredCells
 
 FEW_CELLS = 4096
-"""So many are decoded at once: to choose among fewer saves nothing."""
+"""Cells decoded at once: choosing among fewer saves nothing."""
 GROWTH = 8
 """How many times more cells are decoded where the first ones were not enough."""
 MARGIN = 2e-6
-"""By how much, as a share, a bound exceeds the score it bounds: more than float32 may round."""
+"""Relative margin of a bound over the score it bounds: more than float32 may round."""
 TINY = 1e-37
 
 
@@ -44,7 +44,7 @@ class Candidates:
         )
 
     def join(self, others: "Candidates") -> "Candidates":
-        """Return these and then the others."""
+        """Return these candidates followed by the others."""
         return Candidates(
             boxes=torch.cat((self.boxes, others.boxes)),
             scores=torch.cat((self.scores, others.scores)),
@@ -111,7 +111,7 @@ class RankedCandidates:
         return total > self._limit
 
     def _above_threshold(self, best_scores: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the cells (P,) that may hold a candidate and what their scores do not exceed (P,).
+        """Return the cells (P,) that may contain a candidate and upper bounds of their scores (P,).
 
         best_scores: of each level, in the shape of its cells.
         """

@@ -1,4 +1,4 @@
-"""A detector whose output is what people expect of an exported file: boxes and scores.
+"""A detector with the usual output of an exported file: boxes and scores.
 
 Legend: B images, P cells of all levels, C classes, H W height and width.
 """

@@ -1,4 +1,4 @@
-"""From a batch to detections: the one path that training-time validation and every tool share."""
+"""From a batch to detections: the one path shared by validation during training and every tool."""
 
 import math
 from dataclasses import replace
@@ -16,8 +16,8 @@ from utils.structures.batch import Batch
 from utils.structures.scored_cells import ScoredCells
 
 PART_PIXELS = 1 << 20
-"""Pixels that a CPU computes at once: more, and what a layer writes has left the caches before the
-next one reads it. 16 images of 512 x 672 px took two fifths longer in one piece (yolov5n)."""
+"""Pixels that a CPU computes at once: with more, the output of a layer has left the caches before
+the next one reads it. 16 images of 512 x 672 px took two fifths longer in one piece (yolov5n)."""
 
 
 class RuntimeDetector(Protocol):
@@ -49,9 +49,9 @@ class RuntimeDetector(Protocol):
 class Inference:
     """A detector in evaluation mode with its postprocessing.
 
-    Runs in float32 whatever precision the training used, so that training, val.py and export judge
-    the same function. Scores are those of the detector's score map where it has one; thresholds are
-    compared with the scores before that.
+    Runs in float32 at any precision of the training, so that training, val.py and export
+    evaluate the same function. Scores are those of the detector's score map where it has one;
+    thresholds are compared with the scores before that.
     """
 
     def __init__(
@@ -76,23 +76,23 @@ class Inference:
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Postprocessed:
-        """Return what is found in a batch on the detector's device, boxes in the network frame."""
+        """Return the detections of a batch on the detector's device, boxes in the network frame."""
         parts = batch.split(self._num_parts(batch.images))
         return join([self.detections(self.outputs(part)) for part in parts])
 
     @torch.no_grad()
     def outputs(self, batch: Batch) -> ScoredCells | Postprocessed:
-        """Return what the network says, the first of the two halves of `__call__`."""
+        """Return the raw predictions, the first half of `__call__`."""
         return self._detector(batch.pixels())
 
     def detections(self, outputs: ScoredCells | Postprocessed) -> Postprocessed:
-        """Return what is found, the second half of `__call__`: suppression and score map."""
+        """Return the detections, the second half of `__call__`: suppression and score map."""
         if not isinstance(outputs, Postprocessed):
             outputs = self._postprocess(outputs)
         return self._calibrated(outputs)
 
     def _num_parts(self, images: Tensor) -> int:
-        """Return in how many parts a batch is computed; other programs than torch know better."""
+        """Return in how many parts a batch is computed; runtimes other than torch get it whole."""
         if images.device.type != "cpu" or not isinstance(self._detector, Detector):
             return 1
         return max(1, math.ceil(images[:, 0].numel() / PART_PIXELS))

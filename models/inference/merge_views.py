@@ -1,7 +1,8 @@
-"""Detections of several views of one picture become those of the picture.
+"""Merge the detections of several views of one picture.
 
 A plain suppression of all boxes would keep an object twice where the border of a tile cuts it: the
-cut box overlaps the whole one too little. So a cut box gives way to any whole box that covers it.
+cut box overlaps the whole one too little. So a cut box is suppressed by any whole box that covers
+it.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ def merge(
         views: detections of each view, on the CPU, boxes in pixels of the picture.
         is_cut: (K,) bool for each view: whether the view's border may cut the box.
         iou_threshold: largest overlap of two kept boxes of a class, 0 to 1; a cut box goes, too,
-            where a larger share of it lies in a whole box of its class from another view.
+            where a larger share of it is in a whole box of its class from another view.
         max_detections: most detections kept.
         class_agnostic: boxes suppress those of other classes too.
     """
@@ -77,7 +78,7 @@ def _apart(boxes: Tensor, labels: Tensor, class_agnostic: bool) -> Tensor:
 def _share_within(boxes: Tensor, others: Tensor) -> Tensor:
     """Return (K, M): the share of the area of boxes (K, 4) within others (M, 4).
 
-    A box without area lies nowhere.
+    0 for a box without area.
     """
     start = torch.maximum(boxes[:, None, :2], others[None, :, :2])
     end = torch.minimum(boxes[:, None, 2:], others[None, :, 2:])

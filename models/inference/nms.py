@@ -1,7 +1,7 @@
 """Greedy non-maximum suppression: torchvision's compiled operator, without the rest of torchvision.
 
-`import torchvision` loads its networks and with them torch's compiler: most of what val.py and
-predict.py would wait for at their start, and nothing that they use.
+`import torchvision` loads its networks and with them torch's compiler: most of the start-up time of
+val.py and predict.py, for code that they do not use.
 """
 
 import importlib
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 LIBRARIES = "_C*"
-"""Files that may hold the operators; their names differ between versions and systems."""
+"""Files that may contain the operators; their names differ between versions and systems."""
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -31,7 +31,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
 
 @cache
 def _load_operators() -> None:
-    """Make torch know the operators of torchvision; the whole package where that is needed."""
+    """Load the operators of torchvision; the whole package where that is needed."""
     package = find_spec("torchvision")
     folders = (package.submodule_search_locations or ()) if package is not None else ()
     for library in (file for folder in folders for file in sorted(Path(folder).glob(LIBRARIES))):

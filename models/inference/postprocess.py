@@ -19,7 +19,7 @@ from utils.structures.results import Detections
 from utils.structures.scored_cells import ScoredCells
 
 FIRST_PREFIX = 4
-"""Candidates tried first in suppression, in multiples of the detections wanted."""
+"""Candidates tried first in suppression, in multiples of the detections to keep."""
 PREFIX_GROWTH = 8
 ONE_PASS = 1200
 """Candidates up to which all classes together are compared faster than one after the other."""

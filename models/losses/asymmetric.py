@@ -1,4 +1,4 @@
-"""`AsymmetricLoss`: positives and negatives focus by themselves."""
+"""`AsymmetricLoss`: separate focusing exponents for positives and negatives."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""Losses of matched boxes, and what of their quality the objectness target shows.
+"""Losses of matched boxes, and the overlap that the objectness target takes from them.
 
 Legend: M matches. Boxes are xyxy in cells of their level; anchors (M, 2) width and height in cells,
 1 and 1 for a head without anchors.
@@ -19,7 +19,7 @@ class OverlapLoss(nn.Module):
         self.kind: OverlapKind = kind
 
     def forward(self, boxes: Tensor, truths: Tensor, anchors: Tensor) -> Tensor:
-        """Return the loss (M,) of boxes (M, 4) against truths (M, 4)."""
+        """Return the loss (M,) of boxes (M, 4) against ground truth (M, 4)."""
         return 1 - box_overlap(boxes, truths, self.kind)
 
 
@@ -35,7 +35,7 @@ class AlphaOverlapLoss(nn.Module):
         self.alpha = alpha
 
     def forward(self, boxes: Tensor, truths: Tensor, anchors: Tensor) -> Tensor:
-        """Return the loss (M,) of boxes (M, 4) against truths (M, 4)."""
+        """Return the loss (M,) of boxes (M, 4) against ground truth (M, 4)."""
         iou, penalties = overlap_parts(boxes, truths, self.kind)
         loss = 1 - _power(iou, self.alpha)
         for penalty in penalties:
@@ -47,7 +47,8 @@ class FocalEiouLoss(nn.Module):
     """IoU^gamma times the EIoU loss: boxes that already fit count more.
 
     Zhang et al. 2021, arXiv:2101.08158, section 4. Ours: no gradient through the weight.
-    As published, a box that does not touch its truth costs and learns nothing (unless gamma is 0).
+    As published, a box that does not overlap its ground truth has no loss and no gradient (unless
+    gamma is 0).
     """
 
     kind: OverlapKind = "eiou"
@@ -57,16 +58,16 @@ class FocalEiouLoss(nn.Module):
         self.gamma = gamma
 
     def forward(self, boxes: Tensor, truths: Tensor, anchors: Tensor) -> Tensor:
-        """Return the loss (M,) of boxes (M, 4) against truths (M, 4)."""
+        """Return the loss (M,) of boxes (M, 4) against ground truth (M, 4)."""
         weight = box_overlap(boxes, truths, "iou").detach().pow(self.gamma)
         return weight * (1 - box_overlap(boxes, truths, "eiou"))
 
 
 class SmoothL1Loss(nn.Module):
-    """Smooth L1 of the difference between box and truth in the coding of R-CNN, summed over four.
+    """Smooth L1 loss of boxes in the coding of R-CNN, summed over the four values.
 
-    Centres differ in units of the anchor's sides, sides by the logarithm of their ratio, whatever
-    the head's own coding is. Girshick 2015, arXiv:1504.08083; quadratic below `beta`.
+    Centre offsets are in units of the anchor's sides, sides are the logarithm of their ratio; the
+    coding of the head does not matter. Girshick 2015, arXiv:1504.08083; quadratic below `beta`.
     """
 
     kind: OverlapKind = "iou"
@@ -76,7 +77,7 @@ class SmoothL1Loss(nn.Module):
         self.beta = beta
 
     def forward(self, boxes: Tensor, truths: Tensor, anchors: Tensor) -> Tensor:
-        """Return the loss (M,) of boxes (M, 4) against truths (M, 4)."""
+        """Return the loss (M,) of boxes (M, 4) against ground truth (M, 4)."""
         shift = (boxes[:, :2] + boxes[:, 2:] - truths[:, :2] - truths[:, 2:]) / 2 / anchors
         growth = _log_size(boxes) - _log_size(truths)
         difference = torch.cat((shift, growth), dim=1)

@@ -1,4 +1,4 @@
-"""Losses of what a head says of a box before it is decoded.
+"""Losses of box regression output before it is decoded.
 
 Legend: M matches, N bins of a distribution.
 """
@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812 - the name torch's own documentati
 from torch import Tensor, nn
 
 _BELOW_LAST = 0.01
-"""By how much targets stay below the last bin; published, so that there is always a next one."""
+"""Margin of targets below the last bin, as published: there is always a next bin."""
 
 
 def distribution_focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class CodingL1Loss(nn.Module):
     """Sum of the four absolute differences between coded values and those of the ground truth.
 
     The last epochs of YOLOX (Ge et al. 2021, arXiv 2107.08430) add it. `is_on` is 1 where it
-    counts; a buffer, so that a resumed training goes on with it.
+    counts; a buffer, so that a resumed training continues with it.
 
     Args:
         first_epoch: from 0; before it the loss is 0.

@@ -1,4 +1,4 @@
-"""`FocalLoss`: the focal family wrapped around torch's binary cross-entropy on logits.
+"""`FocalLoss`: the focal family, a wrapper of `torch.nn.BCEWithLogitsLoss`.
 
 The arithmetic is in `focal_formula.py`.
 """
@@ -17,7 +17,7 @@ _MAX_GAMMA = 10.0
 
 
 class FocalLoss(nn.Module):
-    """Binary cross-entropy times a factor that is small where the prediction is already right.
+    """Focal loss: binary cross-entropy times a factor that is small for well-classified examples.
 
     loss = alpha_t * miss^gamma * BCE(logit, t), with p = sigmoid(logit), alpha_t = alpha t +
     (1 - alpha)(1 - t), and `miss` by `form`:

@@ -1,4 +1,4 @@
-"""The arithmetic of the focal family: loss and slope of every element in one pass.
+"""The arithmetic of the focal family: loss and derivative of every element in one pass.
 
 The module that people use, with its checks and reductions, is `focal.py`.
 
@@ -58,9 +58,9 @@ class FocalFormula:
 def _miss(
     form: FocalForm, odds: Odds, t: Tensor, *, cross_entropy: Tensor, error: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return by how much the prediction misses, and d miss / d x.
+    """Return the modulating base `miss` (1 - p_t in the paper), and d miss / d x.
 
-    `cross_entropy` is that without pos_weight: exp(-pos_weight * ...) is no probability.
+    `cross_entropy` is that without pos_weight: exp(-pos_weight * ...) is not a probability.
     """
     if form == "linear":
         return odds.miss(t), (-2 * t).add_(1).mul_(odds.p).mul_(odds.q)

@@ -1,7 +1,7 @@
-"""One pass for value and slope: the autograd function that all sigmoid losses go through.
+"""Value and derivative in one pass: the autograd function of all sigmoid losses.
 
 A loss of one logit against one target has a slope that costs little beside its value. Computing
-both at once leaves autograd nothing to record: one saved tensor instead of a dozen.
+both at once saves one tensor for the backward pass instead of a dozen.
 """
 
 from abc import ABC, abstractmethod
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 Formula = Callable[..., tuple[Tensor, Tensor]]
-"""From logits x, targets t and operands, all (n, C) or (n,), to loss and d loss / d x."""
+"""Maps logits x, targets t and operands, all (n, C) or (n,), to loss and d loss / d x."""
 
 _BLOCK = 1 << 15
 """Elements per thread treated at a time on a CPU. Their temporaries stay in the cache and are
@@ -106,9 +106,9 @@ def _blocks(x: Tensor) -> Iterator[slice]:
 
 
 class SigmoidLoss(nn.Module, ABC):
-    """Base of losses that look at one logit and its target at a time.
+    """Base of elementwise losses: one logit against one target.
 
-    A loss of this kind is its `value_and_slope`. Half precision is computed and returned in
+    A subclass defines `value_and_slope`. Half precision is computed and returned in
     float32, under autocast too: sigmoid reaches 1 at a logit of 6 to 8 there.
     """
 
@@ -125,7 +125,7 @@ class SigmoidLoss(nn.Module, ABC):
         return losses
 
     def operands(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
-        """Return what the formula needs beside logits and targets, broadcastable to them."""
+        """Return the further operands of the formula, broadcastable to logits and targets."""
         return ()
 
     @abstractmethod
@@ -154,7 +154,7 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 class Odds:
-    """What formulas are made of, of one block of logits x, each stable for every finite x.
+    """Numerically stable sigmoid quantities for one block of logits x.
 
     p and q = 1 - p, the probabilities; minus_log_p and minus_log_q, the cross-entropy against
     target 1 and 0. Nothing here is a difference of nearly equal numbers.

@@ -11,14 +11,14 @@ from models.losses.fused import prepared
 
 
 class GhmLoss(nn.Module):
-    """Cross-entropy divided by the density of gradients: crowds of equally easy (or equally
-    hopeless) elements count as little as single ones.
+    """Cross-entropy divided by the density of gradients.
 
-    With g = |p - t| in M equal bins and S the running average of how many of N elements fall into
-    each, the weight is N / (S M); Li et al. 2019 (arXiv:1811.05181), section 3. `divide_by`
-    "occupied" puts the number of bins that hold anything in place of M, as its public code does.
-    No gradient flows through the weight. The average starts with the first batch; counts are those
-    of all ranks.
+    Many equally easy (or equally hard) elements together count as much as single ones. With g = |p
+    - t| in M equal bins and S the running average of how many of N elements fall into each, the
+    weight is N / (S M); Li et al. 2019 (arXiv:1811.05181), section 3. `divide_by` "occupied" puts
+    the number of bins that contain anything in place of M, as its public code does. No gradient
+    flows through the weight. The average starts with the first batch; counts are those of all
+    ranks.
     """
 
     needs_counted = True
@@ -63,7 +63,7 @@ class GhmLoss(nn.Module):
     def _smoothed(self, counts: Tensor) -> Tensor:
         """Return the running average of the counts per bin; a first batch is its own average.
 
-        Only bins that hold something move, so that an empty one does not make its next few
+        Only bins that contain something move, so that an empty one does not make its next few
         elements count without bound.
         """
         started = self.density * self.momentum + counts * (1 - self.momentum)

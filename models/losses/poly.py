@@ -1,4 +1,4 @@
-"""`PolyLoss` and `PolyFocalLoss`: the first coefficient of the loss's series, changed."""
+"""`PolyLoss` and `PolyFocalLoss`: the first coefficient of the polynomial series adjusted."""
 
 import torch
 from torch import Tensor
@@ -44,9 +44,9 @@ class PolyFocalLoss(SigmoidLoss):
         weight = miss.pow(self.gamma)
         if self.alpha is not None:
             weight = weight * (t * self.alpha + (1 - t) * (1 - self.alpha))
-        # d log(miss) / d x, finite however small miss is: its numerator holds p q or less.
+        # d log(miss) / d x, finite however small miss is: its numerator is p q or less.
         miss_slope = (1 - 2 * t) * odds.p * odds.q
-        log_slope = miss_slope / miss.clamp(min=_tiny(x))
+        log_slope = miss_slope / miss.clamp(min=torch.finfo(x.dtype).tiny)
         value = weight * (cross_entropy + self.epsilon * miss)
         slope = weight * (
             self.gamma * log_slope * cross_entropy
@@ -54,7 +54,3 @@ class PolyFocalLoss(SigmoidLoss):
             + self.epsilon * (self.gamma + 1) * miss_slope
         )
         return value, slope
-
-
-def _tiny(x: Tensor) -> float:
-    return float(torch.finfo(x.dtype).tiny)

@@ -11,7 +11,7 @@ class SoftmaxLoss(nn.Module):
     """(1 - p)^gamma times the cross-entropy of a softmax, summed over targets; gamma 0 is plain.
 
     Lin et al. 2017 (arXiv:1708.02002) with a softmax. gamma weighs samples by difficulty, not
-    classes; nothing ever grows by it. Targets are a distribution: a soft row (overlap as the target
+    classes; no loss ever grows by it. Targets are a distribution: a soft row (overlap as the target
     of the true class) keeps its sum as the weight of the row.
     """
 

@@ -1,4 +1,4 @@
-"""`VarifocalLoss`: positives weigh their target, negatives their score."""
+"""`VarifocalLoss`: positives are weighted by their target, negatives by their score."""
 
 import torch
 from torch import Tensor

@@ -55,7 +55,7 @@ def detector_from_checkpoint(
 def check_class_names(
     weights_names: Sequence[str], data_names: Sequence[str], *, source: str
 ) -> None:
-    """Raise ConfigError unless weights can be judged on data: the same classes in the same order.
+    """Raise ConfigError unless weights and data have the same classes in the same order.
 
     Args:
         weights_names: class names of the weights.

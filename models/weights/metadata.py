@@ -1,6 +1,6 @@
 """What a weights file says beside its tensors, over all versions of the format.
 
-Version 1: graph, class_names, anchors, strides, image_size, and of a training also config,
+Version 1: graph, class_names, anchors, strides, image_size, and of a training run also config,
 config_hash, data_fingerprint, category_ids, epoch, map50_95. Version 2 adds versions (of the
 libraries), commit (of this program) and, in converted files, converted_from.
 """
@@ -69,7 +69,7 @@ def current_metadata(metadata: Mapping[str, Any], *, source: str) -> dict[str, A
         source: name of the file, for messages.
 
     Raises:
-        ConfigError: a key is missing or holds something else than it must, or the version is not
+        ConfigError: a key is missing or contains something else than it must, or the version is not
             known.
     """
     if not isinstance(metadata, Mapping):
@@ -168,7 +168,7 @@ def _is_ids(value: Any) -> bool:
 
 
 def _is_configuration(value: Any) -> bool:
-    """Tell whether a stored configuration has sections, each of which holds keys."""
+    """Tell whether a stored configuration has sections, each of which contains keys."""
     return isinstance(value, dict) and all(
         isinstance(value[name], dict) for name in SECTIONS if name in value
     )

@@ -21,7 +21,7 @@ def for_plain_pixels(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     mean colour and stand for black now.
 
     Args:
-        tensors: entries of any shape by name, as a file holds them; conv1.weight (64, 3, 7, 7).
+        tensors: entries of any shape by name, as a file contains them; conv1.weight (64, 3, 7, 7).
     """
     if not tensors.keys() >= RESNET_ENTRIES or tensors["conv1.weight"].shape[1:2] != (3,):
         return tensors

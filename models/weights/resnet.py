@@ -21,7 +21,7 @@ def renamed_resnet(tensors: Mapping[str, Tensor], graph: Graph) -> Mapping[str, 
     its tensors back as they are.
 
     Args:
-        tensors: entries of any shape by name, as a file holds them.
+        tensors: entries of any shape by name, as a file contains them.
         graph: the network they are for.
     """
     stems = [row.index for row in graph.rows if row.block == STEM]

@@ -41,7 +41,7 @@ class TransferReport:
 
     @property
     def fresh(self) -> frozenset[str]:
-        """Names of the detector's entries that hold values the weights did not give."""
+        """Names of the detector's entries that contain values the weights did not give."""
         return frozenset((*self.missing, *self.partly))
 
     def summary(self) -> str:
@@ -78,7 +78,7 @@ def transfer(
     Args:
         detector: gets the values.
         tensors: entries named as in `detector.state_dict()`, or as torchvision names its ResNets.
-        keep_anchors: keep the detector's own anchors, because the user stated or fitted them.
+        keep_anchors: keep the detector's own anchors, because the user set or fitted them.
         class_names: the detector's classes; None takes the head whole or not at all.
         offered_names: classes of the weights, None where they do not say.
     """
@@ -113,7 +113,7 @@ def transfer(
 def _unusable(
     name: str, tensor: Tensor, own: Mapping[str, Tensor], keep_anchors: bool
 ) -> str | None:
-    """Return why a tensor (any shape) is of no use whatever its shape, or None."""
+    """Return why a tensor (any shape) cannot be used in any shape, or None."""
     if name.endswith(".anchor_grid"):
         return "follows from the anchors"
     if name not in own:

@@ -66,7 +66,7 @@ def test_an_archive_of_something_else_is_told(tmp_path: Path) -> None:
     content = archive()
     with serve(Behaviour(content=content)) as server:
         names = catalogue(tmp_path, server.address, content, gives="cells/other")
-        with pytest.raises(UserError, match="does not hold cells/other"):
+        with pytest.raises(UserError, match="has no cells/other"):
             fetch_data(CheckCommand(get="cells", into=tmp_path / "data"), names)
 
 

@@ -97,7 +97,7 @@ def test_files_that_are_no_mnist_are_refused(
         mnist(tmp_path, "train")
     images = tmp_path / "train-images-idx3-ubyte"
     images.write_bytes(b"no idx file at all")
-    with pytest.raises(ValueError, match="is no idx file of 3 dimensions"):
+    with pytest.raises(ValueError, match="is not an idx file of 3 dimensions"):
         mnist(tmp_path, "train")
     write_idx(images, np.zeros((2, 28, 28)))
     images.write_bytes(images.read_bytes()[:-5])

@@ -122,7 +122,10 @@ def test_server_answers_with_json(folder: Path, address: str) -> None:
     status, answer = post(address, (folder / "0.png").read_bytes())
     assert status == 200
     assert_same(answer["detections"], expected(folder, "0.png"))
-    assert post(address, b"no image") == (400, {"error": "the body is no image that can be read"})
+    assert post(address, b"no image") == (
+        400,
+        {"error": "the body is not a readable image"},
+    )
     assert post(address, b"")[0] == 400
 
 

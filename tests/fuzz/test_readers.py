@@ -22,11 +22,11 @@ from torch import nn
 
 from configs.errors import ConfigError
 from configs.reading.yaml_reader import parse_value
-from data.formats.coco import CocoReader
+from data.formats.coco.reader import CocoReader
 from data.formats.files import Reader, SplitFiles
 from data.formats.rows import judge
 from data.formats.voc import VocReader
-from data.formats.yolo import YoloReader
+from data.formats.yolo.reader import YoloReader
 from tests.data.formats.tiny import coco, voc, yolo
 from tests.fuzz.mutation import mutated
 from utils.checkpoint.pickle_machine import Global, PickleMachine

@@ -14,11 +14,11 @@ import yaml
 from configs.errors import ConfigError
 from configs.reading.load import experiment_from_mapping, load_dataset
 from configs.reading.yaml_reader import read_yaml
-from data.formats.coco import CocoReader
+from data.formats.coco.reader import CocoReader
 from data.formats.files import SplitFiles
 from data.formats.rows import judge, reject_all
 from data.formats.voc import VocReader
-from data.formats.yolo import parse_rows
+from data.formats.yolo.reader import parse_rows
 from models.graph.rows import parse_graph
 from models.score_calibrator import read_score_map
 from models.weights.metadata import current_metadata

@@ -42,7 +42,7 @@ class Call:
 
 
 class PickleError(UserError):
-    """A pickle that is damaged, or that names something a checkpoint has no use for."""
+    """A pickle that is damaged, or that names something no checkpoint needs."""
 
 
 class _Mark:
@@ -283,7 +283,7 @@ def _names_method(arguments: tuple[Any, ...]) -> bool:
 def _key(value: Any) -> Any:
     """Return what may be a key or an element of a set: text, a number, or a flat tuple of these.
 
-    To hash a tuple of tuples of tuples takes as long as somebody wants, or all of the C stack.
+    Hashing deeply nested tuples may take unbounded time or overflow the C stack.
     """
     is_flat = type(value) is tuple and len(value) <= MAX_KEY_PARTS
     if is_flat and all(type(part) in (str, int) for part in value):

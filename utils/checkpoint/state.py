@@ -54,7 +54,7 @@ def save_state(folder: Path, tree: Any) -> None:
 
 
 def has_state(folder: Path) -> bool:
-    """Tell whether a state was ever written whole, be it damaged since."""
+    """Tell whether a complete state was ever written, even if it is damaged now."""
     if folder.is_dir() or _previous(folder).is_dir():
         return True
     try:
@@ -65,7 +65,7 @@ def has_state(folder: Path) -> bool:
 
 
 def load_state(folder: Path) -> Any:
-    """Return the newest whole state of `folder`; a damaged newer one is named in a warning.
+    """Return the newest complete state of `folder`; a damaged newer one is named in a warning.
 
     Tensors are on the CPU.
 

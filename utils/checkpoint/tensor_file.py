@@ -29,7 +29,7 @@ LENGTH_BYTES = 8
 
 
 class DamagedFileError(UserError):
-    """A file that is not what was once written."""
+    """A file that is damaged."""
 
 
 def format_tensor_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bytes:
@@ -81,7 +81,8 @@ def read_tensor_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         RecursionError,
     ) as error:
         raise DamagedFileError(
-            f"{path} is not a whole safetensors file of this program ({_short(error)})"
+            f"{path} is not a whole safetensors file of this program "
+            f"({type(error).__name__}: {shortened(error, 120)})"
         ) from error
     if checksum != own_checksum:
         raise DamagedFileError(f"{path} is damaged: its content does not match its checksum")
@@ -128,7 +129,3 @@ def _checksum(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {shortened(error, 120)}"

@@ -62,7 +62,7 @@ MAX_NESTING = 64
 """Modules within modules."""
 LONGEST_NAME = 1000
 MOST_COPIES = 4
-"""How often a tensor may be described before the file asks for more memory than it is worth."""
+"""How often a tensor may be described before the file needs more memory than plausible."""
 SPARE_BYTES = 2**20
 MAX_DIMENSIONS = 8
 _DAMAGE = (
@@ -83,7 +83,7 @@ and Python raise for descriptions without sense."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignCheckpoint:
-    """What a foreign file holds: tensors by name, and what it says about itself.
+    """Content of a foreign file: tensors by name, and its metadata.
 
     class_names is None where the file names none; graph is the network's layer list where the file
     has it (YOLOv5 modules carry it); entry tells which part of the file was read.
@@ -126,7 +126,7 @@ class _Budget:
         self._left = MOST_COPIES * file_bytes + SPARE_BYTES
 
     def take(self, num_bytes: int) -> None:
-        """Raise PickleError where a file describes more than it can hold."""
+        """Raise PickleError where a file describes more than it can contain."""
         self._left -= num_bytes
         if self._left < 0:
             raise PickleError(f"{self._source}: its tensors overlap and are larger than the file")

@@ -1,4 +1,4 @@
-"""Weights to keep and to pass on: one safetensors file that says what it holds."""
+"""Weights files: one safetensors file with metadata that describe it."""
 
 from collections.abc import Mapping
 from pathlib import Path

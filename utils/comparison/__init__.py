@@ -1,1 +1,1 @@
-"""Compares runs: starts them, reads their folders, and says what is better, and how surely."""
+"""Comparison of arms: runs, statistics, and the summary with its verdicts."""

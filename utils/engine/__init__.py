@@ -1,1 +1,1 @@
-"""Runs a training: loop, optimizer, schedule, EMA; gets models and data through protocols."""
+"""Training: loop, optimizer, schedule, EMA; gets models and data through protocols."""

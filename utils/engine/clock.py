@@ -60,7 +60,7 @@ class TrainingClock:
 
 
 class Pace:
-    """Foretells the end from the epochs this process has done, validation included."""
+    """Estimates the time left from the epochs of this process, validation included."""
 
     def __init__(self, position: float) -> None:
         self._start = time.monotonic()

@@ -1,6 +1,6 @@
-"""The training step compiled: network, and on CUDA the loss too; and whether that pays.
+"""The compiled training step: network, and on CUDA the loss too; and whether compiling pays off.
 
-A resumed training has to decide as the first start did, so nothing is timed here. The figures are
+A resumed run has to decide as at its first start, so nothing is timed here. The figures are
 those of `benchmarks/step.py --compile --graphs yolov5n`: float32, one thread. What is saved grows
 with the pixels of a batch, by this rule from 320 px and 16 images down to an eighth of that.
 
@@ -28,13 +28,13 @@ from utils.structures.batch import Targets
 from utils.structures.loss_terms import LossTerms
 
 CPU_COMPILE_S = 100.0
-"""The first step, with nothing in torch's cache: two cores compiled."""
+"""Seconds of the first step with an empty compiler cache, on two cores."""
 CPU_SAVED_S = 0.07
-"""Saved per million pixels of a batch, of the 0.52 s that they take."""
+"""Seconds saved per million pixels of a batch, of the 0.52 s that they take."""
 
 
 def require_earned(settings: TrainSettings, device: torch.device, batches_per_epoch: int) -> None:
-    """Refuse to compile for a training that would be done earlier without.
+    """Refuse to compile a training run that would finish earlier without.
 
     On a GPU nothing is refused: it was not measured there.
 
@@ -59,7 +59,7 @@ def require_earned(settings: TrainSettings, device: torch.device, batches_per_ep
 
 
 def batches_to_earn(settings: TrainSettings) -> int:
-    """Return how many batches save on a CPU what compiling takes."""
+    """Return after how many batches compiling pays off on a CPU."""
     megapixels = settings.batch_size * settings.image_size**2 / 1e6
     return math.ceil(CPU_COMPILE_S / (CPU_SAVED_S * megapixels))
 
@@ -103,7 +103,7 @@ class Compiler:
 
 
 class _WholeBatches:
-    """Calls a network compiled for batches of one size, and as it is for others.
+    """Calls a compiled network for batches of one size, and the plain one for others.
 
     The last batch of an epoch is smaller. Measured on a CPU, what its uncompiled step costs more is
     less than to compile for its size as well, up to some 800 epochs.
@@ -130,7 +130,7 @@ class _WholeBatches:
 
 
 class _AnyTargets:
-    """Computes a loss compiled once for any number of targets, and for none and one again."""
+    """Computes a loss that is compiled once for two or more targets, and again for one and none."""
 
     def __init__(self, criterion: Criterion, compiler: Compiler) -> None:
         self._compiled: Criterion = torch.compile(criterion, **compiler.options())
@@ -144,7 +144,7 @@ class _AnyTargets:
 
 def uncompiled() -> AbstractContextManager[Any]:
     """Return a context in which compiled functions run as they were written, hooks included."""
-    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and to load it takes 2 s
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled; loading takes 2 s
         return nullcontext()
     stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
     return stance

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from utils.runtime.distributed.ranks import Ranks
 
 Forward = Callable[[Tensor], Any]
-"""From pixels (B, 3, H, W) to what the network returns."""
+"""Maps pixels (B, 3, H, W) to the output of the network."""
 
 _COPIES_STATISTICS = (
     "forward_sync_buffers"
@@ -38,12 +38,12 @@ class JointForward:
         self._learning: frozenset[str] = frozenset()
 
     def compile(self, compile_network: Callable[[nn.Module], Forward]) -> None:
-        """Call from now on what `compile_network` makes of the network, wrapper included."""
+        """From now on call the network compiled by `compile_network`, wrapper included."""
         self._compile = compile_network
         self._alone, self._joint = compile_network(self._model), None
 
     def __call__(self, pixels: Tensor) -> object:
-        """Return what the network returns for pixels (B, 3, H, W)."""
+        """Return the output of the network for pixels (B, 3, H, W)."""
         if not torch.is_grad_enabled():
             return self._model(pixels)
         if self._ranks.size == 1:
@@ -51,10 +51,10 @@ class JointForward:
         return self._current()(pixels)
 
     def _current(self) -> Forward:
-        """Return the wrapper; a new one when other parameters learn than before."""
+        """Return the DDP wrapper; a new one when the set of trainable parameters changed."""
         learning = frozenset(n for n, p in self._model.named_parameters() if p.requires_grad)
         if self._joint is None or learning != self._learning:
-            self._joint = None  # its hooks have to go before others come
+            self._joint = None  # its hooks have to be removed before new ones are added
             options: dict[str, Any] = {_COPIES_STATISTICS: self._copies_statistics}
             self._joint = self._compile(DistributedDataParallel(self._model, **options))
             self._learning = learning

@@ -1,4 +1,4 @@
-"""Where a NaN or an infinity began, how that is told, and the file to look at it again."""
+"""Find where a NaN or an infinity began, report it, and save the batch for a replay."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """One batch, the iteration it belongs to (from 0) and the states it met."""
+    """One batch, the iteration it belongs to (from 0) and the state before it."""
 
     batch: Batch
     iteration: int
@@ -70,7 +70,7 @@ def load_replay(path: Path) -> Replay:
     """
     tensors, header = read_tensor_file(path)
     if header.get("kind") != KIND or header.get("format_version") != FORMAT_VERSION:
-        raise UserError(f"{path} is no batch to replay (version {FORMAT_VERSION})")
+        raise UserError(f"{path} is not a batch to replay (version {FORMAT_VERSION})")
     content: dict[str, Any] = unflatten(header["values"], tensors)
     boxes, labels, image_index = content["targets"]
     return Replay(
@@ -86,7 +86,7 @@ def load_replay(path: Path) -> Replay:
 
 
 def diagnose(learner: Learner, batch: Batch, iteration: int) -> str:
-    """Return in words the first thing that is not finite: weight, activation, loss term, gradient.
+    """Return a description of the first non-finite tensor: weight, activation, loss term, gradient.
 
     The pass is that of `iteration`, random numbers included, never compiled: compiled code has no
     outputs of single modules. The learner stays as it is.
@@ -117,7 +117,7 @@ def _bad_gradient(model: nn.Module, terms: LossTerms) -> str:
     for (name, _), gradient in reversed(list(zip(named, gradients, strict=True))):
         if gradient is not None and not _is_finite(gradient):
             return f"the gradient of {name}"
-    return "nothing that a second pass shows"
+    return "nothing that a second pass reproduces"
 
 
 class _FirstBadOutput:
@@ -165,7 +165,7 @@ def _is_finite(tensor: Tensor) -> bool:
 
 
 class Explanation:
-    """Says where a batch that is not finite went wrong, and saves it in the run's folder."""
+    """Reports where a non-finite batch went wrong, and saves it in the run's folder."""
 
     def __init__(self, learner: Learner, folder: RunFolder, batches_per_epoch: int) -> None:
         self._learner = learner
@@ -183,7 +183,7 @@ class Explanation:
         )
 
     def _beginning(self, batch: Batch, iteration: int) -> str:
-        """Return where it began. Of several processes one alone cannot compute; a replay can."""
+        """Return where it began. One of several processes cannot compute alone; a replay can."""
         ranks = self._learner.ranks
         if ranks.size > 1:
             return f"process {ranks.rank} of {ranks.size} had "
@@ -203,7 +203,7 @@ class Explanation:
             save_replay(path, replay)
         except UserError as error:
             return str(error)
-        return f"look at it with train.py --replay {path}"
+        return f"replay it with train.py --replay {path}"
 
 
 def explain_stop(
@@ -213,7 +213,7 @@ def explain_stop(
     folder: RunFolder,
     place: tuple[int, int],
 ) -> NotFiniteError:
-    """Return the error that ends a training, with all that is to be said about it.
+    """Return the error that ends a training run, with its diagnosis.
 
     Args:
         error: what was noticed.

@@ -1,7 +1,6 @@
 """The one evaluation: training and val.py both call `evaluate`, so they give the same numbers.
 
-What detects and what delivers batches comes in through protocols; the numbers are made in
-`utils/metrics`.
+Detector and batches come in through protocols; metrics are computed in `utils/metrics`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
@@ -20,7 +19,7 @@ from utils.structures.results import Detections, EvalResult
 
 
 class DetectorOutput(Protocol):
-    """What was found in a batch, one entry per image, and where a limit may have cut something."""
+    """Detections of a batch, one entry per image, and where a limit may have cut some off."""
 
     @property
     def detections(self) -> Sequence[Detections]:
@@ -48,12 +47,12 @@ def evaluate(
     description: str,
     ranks: Ranks = ALONE,
 ) -> EvalResult:
-    """Detect in all batches and judge the detections in the frame of the original images.
+    """Evaluate detections of all batches in the frame of the original images.
 
     Args:
-        detect: maps a batch on `device` to what is found in it; called without gradient. Whoever
-            passes a model sees to its being in evaluation mode.
-        batches: the images of the evaluator's truths, each once, in any order.
+        detect: maps a batch on `device` to its detections; called without gradient. A model has to
+            be in evaluation mode.
+        batches: the images of the evaluator's ground truth, each once, in any order.
         evaluator: is reset first, and keeps the detections afterwards (`to_coco_results`).
         device: where `detect` wants its batch.
         progress: show a bar where stderr is a terminal.
@@ -73,7 +72,7 @@ def evaluate(
     if progress:
         arriving = _with_progress(arriving, batches, description)
     # no_grad, not inference_mode: a tensor that the model keeps, such as a grid of cells, must
-    # still be usable by the training that goes on afterwards.
+    # still be usable by the training that continues afterwards.
     with torch.no_grad():
         for batch in arriving:
             start = perf_counter()
@@ -110,7 +109,7 @@ def in_original_frame(
 
 
 def _timed(batches: Iterable[Batch], seconds: dict[str, float]) -> Iterator[Batch]:
-    """Yield the batches and add up in seconds["load"] how long each let us wait."""
+    """Yield the batches and add the waiting time for each to seconds["load"]."""
     start = perf_counter()
     for batch in batches:
         seconds["load"] += perf_counter() - start

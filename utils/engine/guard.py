@@ -1,7 +1,7 @@
-"""Batches and steps that are NaN or infinite: left out, refused, or the end of the training.
+"""Handle NaN and infinity: batches are skipped, steps refused, or training ends.
 
-To ask a GPU for a number is to wait until all work before is done. So the GPU refuses by itself
-every step from the first bad one on, and is asked now and then whether it did.
+Reading a number from a GPU waits for all work before it. So the GPU itself refuses every step from
+the first bad one on, which is read at intervals.
 """
 
 import logging
@@ -23,11 +23,11 @@ MOST_SAVED = 3
 SHOWN_IMAGES = 3
 
 Explain = Callable[[Batch, int, str], str]
-"""From batch, iteration and what was wrong to words; may save the batch."""
+"""Maps batch, iteration and problem to a message; may save the batch."""
 
 
 class FiniteGuard:
-    """Lets a training go on without the batches that are not finite, if that is allowed.
+    """Skips batches that are not finite, if that is allowed.
 
     Statistics that a batch left in network and loss are taken back with it. `left_out` counts
     batches; `explain` is called for each of the first few.
@@ -89,7 +89,7 @@ class FiniteSteps:
         """Steps that the last `read` found refused."""
 
     def admit(self, norm: Tensor, iteration: int, *, at_once: bool) -> None:
-        """Judge the gradient norm () of the step that comes next.
+        """Check the gradient norm () of the next step.
 
         With `at_once`, or where the optimizer cannot refuse on its device, this waits for it.
 
@@ -114,7 +114,7 @@ class FiniteSteps:
         return len(self._unread) >= READ_EVERY
 
     def read(self) -> None:
-        """Ask about all steps since the last time; waits for the device if there were any.
+        """Read whether steps since the last time were refused; may wait for the device.
 
         Raises:
             NotFiniteError: names the batch of the first one refused; weights are as before it.

@@ -27,7 +27,7 @@ class History:
         self.write()
 
     def write(self) -> None:
-        """Replace the file by the rows known here; those of abandoned epochs go."""
+        """Replace the file by the rows in memory; those of discarded epochs are removed."""
         columns = joined_columns(self.rows)
         if not columns:
             self.path.unlink(missing_ok=True)

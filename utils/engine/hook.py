@@ -1,4 +1,4 @@
-"""`Hook`: four moments of a training in which others may look at it."""
+"""`Hook`: four points of a training run at which other code is called."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ from utils.structures.loss_terms import LossTerms
 
 
 class Hook(Protocol):
-    """Looks at a training, logs it, saves from it, or ends it; changes no number of it.
+    """Observes a training run, logs it, saves from it, or ends it; changes no result of it.
 
     Derive from it and write the methods that are needed; the others do nothing. With a method
     `state()` that returns numbers, texts, tensors, lists and dicts of them, and `load_state(state)`
@@ -16,24 +16,24 @@ class Hook(Protocol):
     """
 
     def before_training(self, run: Run) -> None:
-        """Look at the training before its first batch; a resumed one is where it was saved.
+        """Called before the first batch; a resumed run is where it was saved.
 
-        Where the start was evaluated, `run.metrics` has the numbers, as those of epoch 0.
+        If the initial weights were evaluated, `run.metrics` has the results, as epoch 0.
         """
         return
 
     def after_step(self, run: Run, losses: LossTerms) -> None:
-        """Look at the training after a batch, unless it was left out (`train.non_finite`).
+        """Called after a batch, unless it was skipped (`train.non_finite`).
 
         The batches of one optimizer step come one by one; `run.step` counts steps. The terms in
-        `losses` may lie on a device: to read one waits for it. Do not keep them.
+        `losses` may be on a device: reading one waits for it. Do not keep them.
         """
         return
 
     def after_epoch(self, run: Run) -> None:
-        """Look at the training after an epoch and its evaluation, `run.metrics` has the numbers."""
+        """Called after an epoch and its evaluation; `run.metrics` has the results."""
         return
 
     def after_training(self, run: Run) -> None:
-        """Look at the training at its end, or when it was interrupted or failed (`is_finished`)."""
+        """Called at the end, or when training was interrupted or failed (`is_finished`)."""
         return

@@ -1,4 +1,4 @@
-"""Calls the hooks of a training, and keeps what one of them did wrong until nothing is lost."""
+"""Calls the hooks of a training run; an error of one is raised once the state is saved."""
 
 import logging
 import traceback
@@ -19,13 +19,13 @@ logger = logging.getLogger(__name__)
 
 
 class HookError(UserError):
-    """A hook raised something; the message names it."""
+    """A hook raised an exception; the message names the hook."""
 
 
 class HookCalls:
     """The hooks of one training, called in their order.
 
-    What a hook raises does not end the training at once: the others are called first, and the
+    An exception of a hook does not end training at once: the others are called first, and the
     trainer saves before it raises `failure`.
     """
 
@@ -43,8 +43,8 @@ class HookCalls:
         """Call `before_training`, and `after_training` however the training ends.
 
         Raises:
-            UserError: a hook failed before; what one does wrong afterwards is only logged, as the
-                training is complete then, or has failed for another reason.
+            UserError: a hook failed before; a later error is only logged, as training is complete
+                then, or has failed for another reason.
         """
         try:
             self._call_all("before_training", run)
@@ -66,7 +66,7 @@ class HookCalls:
         self._call_all("after_epoch", run)
 
     def raise_failure(self, addition: str = "") -> None:
-        """Raise what a hook did wrong, if one did; `addition` goes behind the message."""
+        """Raise the error of a hook, if there was one; `addition` is appended to the message."""
         if isinstance(self.failure, HookError):
             raise HookError(f"{self.failure}{addition}") from self.failure.__cause__
         if self.failure is not None:
@@ -112,7 +112,7 @@ class HookCalls:
 
 def _keep_state(states: dict[str, Any], name: str, hook: Any) -> None:
     state = hook.state()
-    flatten(state)  # what cannot be saved is told now, while its hook is known
+    flatten(state)  # fails now, while the hook is known
     states[name] = state
 
 

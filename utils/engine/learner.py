@@ -1,4 +1,4 @@
-"""One iteration of training: forward, backward and, when enough gradients are in, a step."""
+"""One iteration of training: forward, backward and, after accumulation, an optimizer step."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,17 +32,17 @@ from utils.structures.batch import Batch, Targets
 from utils.structures.loss_terms import LossTerms
 
 Observe = Callable[[Any, Targets, int], None]
-"""Sees what the network returned, the targets and the iteration; may change nothing."""
+"""Receives predictions, targets and iteration; must not change them."""
 
 
 class Learner:
-    """Everything that learns: network, optimizer, gradient scaler and running average.
+    """Everything that is trained: network, optimizer, gradient scaler and EMA.
 
     `model` is moved to `device` and, if set so, into channels-last memory order. `step` counts
-    optimizer steps, `pending` the batches whose gradients wait for one.
+    optimizer steps, `pending` the batches accumulated since the last one.
 
-    With several processes each learns from its batch, and all take the step of the joint one: their
-    gradients are added up, which by the scaling of `LossTerms.total` is the gradient of all images.
+    With several processes each computes its batch, and all take the same step: their gradients are
+    added up, which by the scaling of `LossTerms.total` is the gradient of all images.
     """
 
     def __init__(
@@ -81,27 +81,27 @@ class Learner:
         self.guard = FiniteGuard([self.model, criterion], skips=settings.non_finite == "skip")
         self.micro_batches = MicroBatches(may_halve=settings.oom == "halve")
         self.finite = FiniteSteps(self.optimizer, batches_per_epoch=batches_per_epoch)
-        # Reading a number on a GPU waits for all that it still has to do.
+        # Reading a number from a GPU waits for all its queued work.
         self.reads_at_once = device.type == "cpu" or self.guard.skips
         self.step = 0
         self.pending = 0
 
     def compile(self, compiler: Compiler) -> None:
-        """Compute whole batches compiled from now on."""
+        """Use compiled code for whole batches from now on."""
         self._forward.compile(compiler.network)
         self._compiled_loss = compiler.loss(self.criterion)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Tell the loss which epoch begins or goes on, from 0: some terms come in the last ones."""
+        """Set the epoch of the loss, from 0: some terms are added in the last epochs."""
         begin = getattr(self.criterion, "begin_epoch", None)
         if begin is not None:
             begin(epoch)
 
     def learn(self, batch: Batch, iteration: int) -> LossTerms | None:
-        """Learn from one batch; `iteration` counts from 0 over the whole training.
+        """Train on one batch; `iteration` counts from 0 over the whole run.
 
         Returns:
-            The terms, without their graph; None if the batch was not finite and was left out.
+            The terms, without their graph; None if the batch was not finite and was skipped.
 
         Raises:
             NotFiniteError: loss or gradient are NaN or infinite; the weights are as before.
@@ -123,7 +123,7 @@ class Learner:
         return terms
 
     def finish(self, iteration: int) -> None:
-        """Use the gradients that still wait, at the end of training."""
+        """Take a step with the gradients accumulated so far, at the end of training."""
         if not self.pending:
             return
         try:
@@ -158,9 +158,9 @@ class Learner:
             if self.reads_at_once:  # else the check before the step is enough
                 require_finite_terms(terms)
             self.gradients.expect()
-            # Gradients are averaged over processes; their sum is wanted.
+            # Gradients are averaged over processes; the sum is needed.
             self.scaler.scale(own.total * self.ranks.size).backward()
-            # Nodes of the graph that outlive the step lie scattered over the freed memory of the
+            # Nodes of the graph that outlive the step are scattered over the freed memory of the
             # activations, which then no longer fit there: the heap grew by a quarter.
             return terms.detached()
 
@@ -195,7 +195,7 @@ class Learner:
             self.require_finite_steps()
 
     def require_finite_steps(self) -> None:
-        """Wait for the device, if it was not asked about its last steps.
+        """Wait for the device, if its last steps were not checked yet.
 
         Raises:
             NotFiniteError: a gradient was not finite; weights and `step` are as before it.
@@ -233,11 +233,11 @@ class Learner:
         return vital
 
     def criterion_state(self) -> dict[str, Tensor]:
-        """Return what the loss remembers of earlier batches: counts, running averages."""
+        """Return the state of the loss: counts, running averages."""
         return self.criterion.state_dict() if isinstance(self.criterion, nn.Module) else {}
 
     def state(self) -> dict[str, Any]:
-        """Return all that the next iterations depend on, waiting gradients included."""
+        """Return all that the next iterations depend on, accumulated gradients included."""
         return {
             "model": self.model.state_dict(),
             "average": self.average.state(),

@@ -36,10 +36,10 @@ class LossLog:
         self._foreground = 0.0
 
     def add(self, terms: LossTerms, *, epoch: int, batch: int) -> None:
-        """Take the terms of one batch; `epoch` and `batch` count from 1 and serve the message.
+        """Add the terms of one batch; `epoch` and `batch` count from 1 and appear in the message.
 
         Raises:
-            NotFiniteError: these or earlier unread terms are not finite.
+            NotFiniteError: these or earlier terms not read yet are not finite.
         """
         values = (*terms.values, terms.num_foreground)
         row = torch.stack([value.detach().float() for value in values])
@@ -48,7 +48,7 @@ class LossLog:
             self.read()
 
     def read(self) -> None:
-        """Fetch what is still on the device; one wait for all of it.
+        """Fetch what is still on the device, with one synchronisation.
 
         Raises:
             NotFiniteError: names the first bad batch and its terms.
@@ -97,7 +97,7 @@ class LossLog:
 
 
 class _Unread(NamedTuple):
-    """One batch whose numbers still lie on the device; row: terms, then matches."""
+    """One batch whose numbers are still on the device; row: terms, then matches."""
 
     names: tuple[str, ...]
     images: int

@@ -1,4 +1,4 @@
-"""A batch computed in as many parts as the memory needs."""
+"""Micro-batches: a batch is computed in as many parts as fit into memory."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 class MicroBatches:
     """Splits batches once the device ran out of memory; images per optimizer step stay the same.
 
-    Every part is weighted by its images. What is computed per part is not that of the whole: batch
-    statistics, and losses that are means over the matches of a batch.
+    Every part is weighted by its images. Batch statistics, and losses that are means over the
+    matches, are those of each part.
     """
 
     def __init__(self, *, may_halve: bool) -> None:
@@ -85,6 +85,6 @@ def too_little_memory(device: torch.device, settings: TrainSettings) -> UserErro
     ways = f"train.batch_size={half}" if half < settings.batch_size else "a smaller model.graph"
     return UserError(
         f"not enough memory on {device} ({has}) for train.batch_size={settings.batch_size} at "
-        f"train.image_size={settings.image_size}: state {ways} (nominal_batch keeps the optimizer "
+        f"train.image_size={settings.image_size}: set {ways} (nominal_batch keeps the optimizer "
         "steps the same), train.batch_size=auto, a smaller train.image_size or train.oom=halve"
     )

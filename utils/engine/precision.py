@@ -1,4 +1,4 @@
-"""The arithmetic of the forward pass: float32, or autocast to half of its bits."""
+"""Precision of the forward pass: float32, or autocast to bf16 or fp16."""
 
 import torch
 
@@ -36,5 +36,5 @@ def autocast(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
 
 
 def gradient_scaler(device: torch.device, dtype: torch.dtype | None) -> torch.amp.GradScaler:
-    """Return the scaler that keeps fp16 gradients from vanishing; does nothing for other types."""
+    """Return the gradient scaler for fp16; it does nothing for other types."""
     return torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)

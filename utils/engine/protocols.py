@@ -14,7 +14,7 @@ from utils.structures.results import EvalResult
 
 
 class BatchSource(Protocol):
-    """Training batches, the same for the same epoch and position however often asked."""
+    """Training batches, reproducible for an epoch and position."""
 
     def __len__(self) -> int:
         """Return the number of batches per epoch, at least 1."""
@@ -23,7 +23,7 @@ class BatchSource(Protocol):
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of `epoch` (from 0) beginning with number `start` (from 0).
 
-        May not depend on global random state: the trainer reseeds it at every batch.
+        Must not depend on global random state: the trainer reseeds it at every batch.
         """
         ...
 
@@ -32,14 +32,12 @@ class Criterion(Protocol):
     """The training loss."""
 
     def __call__(self, predictions: Any, targets: Targets) -> LossTerms:
-        """Return the terms of a batch in float32; `predictions` is what the network returned,
-        in reduced precision if the network ran in it.
-        """
+        """Return the terms of a batch in float32; `predictions` may be in reduced precision."""
         ...
 
 
 Evaluate = Callable[[nn.Module], EvalResult]
-"""Judges a network in evaluation mode; leaves its weights, buffers and structure unchanged."""
+"""Evaluates a network in evaluation mode; leaves its weights, buffers and structure unchanged."""
 
 
 class Evidence(Protocol):

@@ -1,4 +1,4 @@
-"""From a checkpoint on disk back to a training, be it one of an earlier version."""
+"""From a checkpoint on disk back to a training run, be it one of an earlier version."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +9,10 @@ from utils.runtime.errors import UserError
 
 
 def restore(folder: Path, load: Callable[[dict[str, Any]], None]) -> None:
-    """Give `load` the newest whole state in `folder`.
+    """Pass the newest complete state in `folder` to `load`.
 
     Raises:
-        UserError: there is none, or it is not one that `load` understands.
+        UserError: there is none, or `load` cannot use it.
     """
     state = load_state(folder)
     try:
@@ -25,7 +25,7 @@ def restore(folder: Path, load: Callable[[dict[str, Any]], None]) -> None:
 
 
 def in_todays_form(state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state of a training; before 0.2 what hooks remember now was no hook's."""
+    """Return the state in today's layout; before 0.2 the state of hooks was kept elsewhere."""
     if "hooks" in state:
         return state
     stopping = state["stopping"]

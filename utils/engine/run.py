@@ -1,4 +1,4 @@
-"""A run as its hooks see it, and how it ended."""
+"""A training run as hooks see it, and its outcome."""
 
 import math
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ from utils.structures.results import EvalResult
 
 
 class TrainingStopped(KeyboardInterrupt):
-    """The person or the system asked to stop; the state was saved."""
+    """A signal asked to stop; the state was saved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSummary:
-    """The figures of a training that came to its end."""
+    """The results of a finished training run."""
 
     epochs: int
     """Epochs trained."""
@@ -39,7 +39,7 @@ class TrainingSummary:
     best_result: Mapping[str, Any] | None
     """EvalResult.to_json() of that epoch."""
     batches_left_out: int
-    """Whose loss or gradient was not finite."""
+    """Batches that were skipped because loss or gradient was not finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +53,10 @@ class Best:
 
 @dataclass(kw_only=True, eq=False)
 class Run:
-    """A training under way.
+    """A training run in progress.
 
-    Hooks read it and may call `stop` and `save`; all the rest belongs to the trainer. Epochs and
-    batches count from 1 here, as in everything a person reads.
+    Hooks read it and may call `stop` and `save`; everything else is set by the trainer. Epochs and
+    batches count from 1 here, as in all output.
     """
 
     settings: TrainSettings
@@ -71,9 +71,9 @@ class Run:
     """Seconds and images per second of training, without validation."""
 
     epochs_done: int = 0
-    """Epochs that are over, their evaluation and hooks included."""
+    """Epochs completed, with their evaluation and hooks."""
     batch: int = 0
-    """Batches of the epoch that are done; 0 between two epochs."""
+    """Batches done in this epoch; 0 between two epochs."""
     result: EvalResult | None = None
     """The last evaluation of this process; None before the first."""
     evidence: Evidence | None = None
@@ -87,10 +87,10 @@ class Run:
     not evaluated. Before the first epoch that of epoch 0, the evaluation of the weights that the
     training starts from, empty where they were not evaluated."""
     extras: dict[str, float | None] = field(default_factory=dict)
-    """Further numbers of the epoch that hooks add for the loggers behind them, such as
-    TensorBoard; empty again with the next epoch."""
+    """Further values of the epoch that hooks add for later loggers, such as TensorBoard; cleared
+    with the next epoch."""
     stop_reason: str | None = None
-    """What `stop` was called with."""
+    """The reason given to `stop`."""
     wants_checkpoint: bool = False
 
     @property
@@ -100,7 +100,7 @@ class Run:
 
     @property
     def position(self) -> float:
-        """Epochs done, with the share of the one under way."""
+        """Epochs done, as a fraction."""
         return self.epochs_done + self.batch / self.batches_per_epoch
 
     @property
@@ -128,7 +128,7 @@ class Run:
 
     @property
     def model(self) -> nn.Module:
-        """The network that learns; what changes it changes the training."""
+        """The network in training; changing it changes the training."""
         return self.learner.model
 
     @property
@@ -138,12 +138,12 @@ class Run:
 
     @property
     def is_last_epoch(self) -> bool:
-        """Tell whether no epoch follows the one under way (or just ended)."""
+        """Tell whether this epoch (or the one just ended) is the last one."""
         return self.epochs_done + 1 >= self.settings.epochs or self.stop_reason is not None
 
     @property
     def is_finished(self) -> bool:
-        """Tell whether the training has come to its end: all epochs are done, or it was stopped.
+        """Tell whether training is complete: all epochs are done, or it was stopped.
 
         False in `after_training` means that it was interrupted or failed.
         """
@@ -157,7 +157,7 @@ class Run:
         return f"epoch {self.epochs_done + 1}, batch {self.batch}/{self.batches_per_epoch}"
 
     def begin_epoch(self) -> None:
-        """Turn to the next epoch."""
+        """Go to the next epoch."""
         self.epochs_done, self.batch = self.epochs_done + 1, 0
         self.extras = {}
         self.losses.reset()
@@ -166,13 +166,13 @@ class Run:
     def stop(self, reason: str) -> None:
         """End the training with this epoch, and say why.
 
-        What is left of the epoch is not trained; its weights are evaluated, and all that belongs to
-        a finished training is written. `--resume` goes on with the next epoch.
+        The rest of the epoch is not trained; its weights are evaluated, and all results are
+        written. `--resume` continues with the next epoch.
         """
         self.stop_reason = reason
 
     def save(self) -> None:
-        """Write a checkpoint as soon as all hooks have seen this step or epoch."""
+        """Write a checkpoint after all hooks of this step or epoch."""
         self.wants_checkpoint = True
 
     def state(self) -> dict[str, Any]:
@@ -190,7 +190,7 @@ class Run:
     def load_state(self, state: Mapping[str, Any], *, batches: int) -> None:
         """Go to where `state` was saved, in epochs that had `batches` batches.
 
-        A begun epoch goes on at the same share of it.
+        An epoch in progress continues at the same fraction.
         """
         self.epochs_done = state["epoch"]
         self.batch = round(state["batch"] * self.batches_per_epoch / batches)

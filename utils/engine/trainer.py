@@ -1,7 +1,7 @@
-"""The loop of a training, from its first batch to its last, however often interrupted.
+"""The training loop, from the first batch to the last, across interruptions.
 
-What happens within a batch, `backward()` included, is in `learner.py`; evaluation comes in as a
-function, and what is logged and written are hooks (`hooks/`).
+What happens within a batch, `backward()` included, is in `learner.py`; evaluation is passed as a
+function, and logging and saving are hooks (`hooks/`).
 """
 
 import logging
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(kw_only=True, eq=False)
 class Trainer:
-    """Lets `learner` learn from `batches` and calls `hooks`; its states are in `folder.last`.
+    """Trains `learner` on `batches` and calls `hooks`; checkpoints are in `folder.last`.
 
     `evaluate` gets the running average of the weights every `eval_interval` epochs and after the
     last; `evidence` shows what it found. `finish` writes the results of a training that came to its
@@ -71,7 +71,7 @@ class Trainer:
         self._calls = HookCalls(self.hooks if self.ranks.is_main else ())
 
     def run(self) -> TrainingSummary:
-        """Train to the end, from the start or from where `resume` has put us.
+        """Train to the end, from the start or from the state loaded by `resume`.
 
         Raises:
             TrainingStopped: SIGINT or SIGTERM came; `resume` continues exactly there.
@@ -126,7 +126,7 @@ class Trainer:
             if losses is not None:
                 run.losses.add(losses, epoch=run.epochs_done + 1, batch=run.batch)
                 self._calls.after_step(run, losses)
-            del losses  # see `Gradients`: nothing may lie in the memory of the next batch
+            del losses  # see `Gradients`: nothing may occupy the memory of the next batch
             self._after_hooks()
             if self._ends_early(interrupt):
                 break
@@ -139,7 +139,7 @@ class Trainer:
 
     @contextmanager
     def _left_while_waiting(self) -> Iterator[None]:
-        """Save and leave where the request to stop came while no batch did."""
+        """Save and stop where the request came while waiting for a batch."""
         try:
             yield
         except StopWaiting:
@@ -147,7 +147,7 @@ class Trainer:
             raise
 
     def _finish_epoch(self, interrupt: StopRequest) -> None:
-        """Evaluate the epoch, show it to the hooks and turn to the next one."""
+        """Evaluate the epoch, call the hooks and go to the next one."""
         run, epoch = self.current, self.current.epochs_done + 1
         self._require_finite()
         run.is_best = False
@@ -172,13 +172,13 @@ class Trainer:
             self._leave()
 
     def _evaluate_start(self) -> None:
-        """Evaluate what the training starts from; hooks find it in `before_training`."""
+        """Evaluate the initial weights; hooks get the result in `before_training`."""
         run, result = self.current, self._evaluated()
         if result is not None:
             run.metrics = {"epoch": 0, "step": 0, **_result_columns(result)}
 
     def _evaluated(self) -> EvalResult | None:
-        """Evaluate the running average of the weights, if there is something to evaluate it on."""
+        """Evaluate the EMA of the weights, if there is validation data."""
         if self.evaluate is None:
             return None
         self.ranks.copy_from_main(self.learner.average.model)
@@ -186,7 +186,7 @@ class Trainer:
         return self.current.result
 
     def _evaluate(self) -> EvalResult | None:
-        """Evaluate the running average of the weights, and remember it if it is the best."""
+        """Evaluate the EMA of the weights, and record it if it is the best."""
         run, result = self.current, self._evaluated()
         if result is None:
             return None
@@ -196,7 +196,7 @@ class Trainer:
         return result
 
     def _after_hooks(self) -> None:
-        """Do what hooks asked for; whatever they raised, the training is saved first."""
+        """Save if hooks requested it; the state is saved before an error of a hook is raised."""
         failure = self._calls.failure
         if self.current.wants_checkpoint or failure is not None:
             self._save()
@@ -205,7 +205,7 @@ class Trainer:
         )
 
     def _ends_early(self, interrupt: StopRequest) -> bool:
-        """Tell whether a hook of the first process ends the epoch; leave if a signal came."""
+        """Tell whether a hook of the first process ends the epoch; stop if a signal came."""
         run = self.current
         if not self.ranks.any(interrupt.requested or run.stop_reason is not None):
             return False
@@ -233,7 +233,7 @@ class Trainer:
         run.clock.start()
 
     def _require_finite(self) -> None:
-        """Refuse to evaluate or to save a network that diverged."""
+        """Raise NotFiniteError before a diverged network is evaluated or saved."""
         run = self.current
         place = f"epoch {run.epochs_done + 1}, batch {run.batch}"
         vital = self.learner.vital_tensors()
@@ -253,10 +253,10 @@ class Trainer:
         }
 
     def resume(self, source: RunFolder | None = None, *, other_batches: bool = False) -> None:
-        """Go to where the newest whole checkpoint in `source`, else `folder`, was written.
+        """Resume from the newest complete checkpoint in `source`, else `folder`.
 
-        `other_batches` allows epochs of another number of batches: data or batch size were changed
-        on purpose. A begun epoch goes on at the same share of it.
+        `other_batches` allows another number of batches per epoch: data or batch size were changed
+        on purpose. An epoch in progress continues at the same fraction.
 
         Raises:
             UserError: there is none, or it is of another network or number of batches.

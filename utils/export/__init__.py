@@ -1,1 +1,1 @@
-"""Networks in files that other programs run: written, described, run; knows no model of ours."""
+"""Export formats: writing, describing and running files; independent of our models."""

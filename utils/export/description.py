@@ -1,4 +1,4 @@
-"""What an exported file says of itself, so that a program without our code can use it.
+"""Metadata of an exported file, so that a program without our code can use it.
 
 Every entry is text, JSON where it is more than a word: ONNX keeps it in `metadata_props`, OpenVINO
 in `rt_info`, TorchScript in an extra file.
@@ -17,16 +17,16 @@ from utils.runtime.printable import shortened
 
 FORMAT_VERSION = 1
 ENTRY = "focaldet.json"
-"""Under which name formats without a place for many entries keep all of them."""
+"""Key of all entries in formats that store one text only."""
 CHANNEL_ORDER = "RGB"
 PIXEL_RANGE = "0 to 1, as uint8 divided by 255"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppression:
-    """How candidates become detections, the settings of section `eval` that decide it.
+    """Postprocessing settings, from section `eval`.
 
-    Where the file holds no suppression, they are those of the training, for whoever runs it.
+    Where the file contains no suppression, they are for the program that runs it.
     """
 
     score_threshold: float
@@ -53,7 +53,7 @@ class Description:
 
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
-    """What COCO files of the training call each class."""
+    """Category id of each class in the COCO files of the training data."""
     image_size: int
     stride: int
     rectangular: bool
@@ -63,9 +63,9 @@ class Description:
     suppression: Suppression
     precision: str = "float32"
     score_map: Any = None
-    """Calibration of scores, as the weights have it; whoever runs the file applies it."""
+    """Calibration of scores, as in the weights; applied by the program that runs the file."""
     training: Mapping[str, Any] = field(default_factory=dict)
-    """What the weights say of their training: config, config_hash, epoch, where they do."""
+    """Metadata of the training, if known: config, config_hash, epoch."""
 
     def to_properties(self) -> dict[str, str]:
         """Return the entries to write into the file."""
@@ -94,23 +94,21 @@ class Description:
 
 
 class UndescribedFileError(UserError):
-    """An exported file that says nothing of itself: another program wrote it."""
+    """An exported file without metadata, written by another program."""
 
 
 def read_description(properties: Mapping[str, str], *, source: str) -> Description:
-    """Return what a file says of itself.
+    """Return the description stored in a file.
 
     Args:
-        properties: as `Description.to_properties` made them; further ones are not read.
+        properties: as `Description.to_properties` made them; others are ignored.
         source: name of the file, for messages.
 
     Raises:
         UserError: entries are missing or damaged, or of a newer version of this program.
     """
     if "focaldet_format" not in properties:
-        raise UndescribedFileError(
-            f"{source} was not written by export.py of this program: it says nothing"
-        )
+        raise UndescribedFileError(f"{source} has no metadata of this program's export.py")
     try:
         version = int(properties["focaldet_format"])
         if version != FORMAT_VERSION:
@@ -121,8 +119,7 @@ def read_description(properties: Mapping[str, str], *, source: str) -> Descripti
         return _checked(_read(properties))
     except (LookupError, ValueError, TypeError, OverflowError, BrokenJsonError) as error:
         raise UserError(
-            f"{source}: what it says of itself is damaged ({shortened(error)}); "
-            "export the weights again"
+            f"{source}: its metadata are damaged ({shortened(error)}); export the weights again"
         ) from error
 
 
@@ -133,11 +130,7 @@ MOST_DETECTIONS = 100_000
 
 
 def _checked(found: Description) -> Description:
-    """Return a description in which no size is senseless.
-
-    Raises:
-        ValueError: one is.
-    """
+    """Return the description after checking its sizes. Raises: ValueError: one is out of range."""
     suppression = found.suppression
     within = {
         "image_size": 1 <= found.image_size <= LARGEST_IMAGE,
@@ -172,7 +165,7 @@ def _list(text: str, name: str, kind: type) -> tuple[Any, ...]:
     """Return a list of texts without half characters, or of whole numbers."""
     value = _json(text, name)
     if not isinstance(value, list) or not all(type(item) is kind for item in value):
-        raise TypeError(f"{name} is no list of {kind.__name__}")
+        raise TypeError(f"{name} is not a list of {kind.__name__}")
     for item in value:
         str(item).encode()
     return tuple(value)
@@ -206,11 +199,11 @@ def _read(properties: Mapping[str, str]) -> Description:
 
 
 class ExportSource(Protocol):
-    """What a writer may take of the network that is exported."""
+    """Input of a writer: the network to be exported."""
 
     @property
     def description(self) -> Description:
-        """What the file is to say of itself."""
+        """Metadata to be stored."""
         ...
 
     @property
@@ -219,7 +212,7 @@ class ExportSource(Protocol):
         ...
 
     def graph(self) -> Any:
-        """Return it as an `onnx.ModelProto`, with NMS and in int8 where that was asked for."""
+        """Return it as an `onnx.ModelProto`, with NMS and in int8 if requested."""
         ...
 
     def example(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""The formats of export.py: the one table, read by its command line and by whatever runs the files.
+"""The table of export formats, for the command line and for running the files.
 
 Nothing heavy is imported before a format is used: writers and sessions are named by their place.
 """

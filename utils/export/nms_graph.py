@@ -3,7 +3,7 @@
 The rule is that of `models/inference/postprocess.py`: scores above the threshold are candidates,
 the best `max_candidates` of them enter suppression per class, the best `max_detections` of what
 survives are given, equal scores in the order of cells, then classes. It compares boxes in float32,
-where ours does in float64: an overlap within rounding of the threshold may be decided otherwise.
+where ours does in float64: overlaps within rounding of the threshold may be decided differently.
 Legend: B images, P cells, C classes, M survivors of all images, K max_detections.
 """
 
@@ -93,7 +93,7 @@ def append_suppression(model: Any, settings: Suppression) -> None:
 
 
 def _candidates(add: _Nodes, settings: Suppression) -> str:
-    """Return scores (B, P, C), those that are no candidates replaced by -1."""
+    """Return scores (B, P, C), with -1 for those that are not candidates."""
     scores, none = "scores", add.constant(-1.0, np.float32)
     if not settings.multi_label:
         best = add("ArgMax", scores, axis=2, keepdims=1)
@@ -103,7 +103,7 @@ def _candidates(add: _Nodes, settings: Suppression) -> str:
     counts = add("ReduceSum", add("Cast", above, to=INT64), add.constant([1, 2]), keepdims=0)
     most = add("ReduceMax", counts, axes=[0], keepdims=0)
     is_many = add("Greater", most, add.constant(settings.max_candidates))
-    # Ranking millions of scores costs more than all the rest, and is hardly ever needed.
+    # Ranking millions of scores costs more than everything else, and is rarely needed.
     return add(
         "If",
         is_many,

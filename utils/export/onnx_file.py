@@ -1,7 +1,7 @@
 """A network as ONNX, batch and size dynamic, boxes and scores of all cells as outputs.
 
 torch's exporter by tracing: it needs no package beside onnx, takes a twentieth of the time of the
-newer one by torch.export, and gives the same numbers. Every torch from 2.6 on knows the call.
+newer one by torch.export, and gives the same numbers. Available in every torch from 2.6 on.
 Legend: B images, H W height and width, P cells of all levels, C classes.
 """
 

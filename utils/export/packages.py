@@ -1,4 +1,4 @@
-"""Packages that only exporting and running exported files needs, imported when they are."""
+"""Optional packages for exporting and running exported files, imported when needed."""
 
 import importlib
 from typing import Any

@@ -60,7 +60,7 @@ def quantise(model: Any, batches: Iterable[npt.NDArray[np.float32]], *, kept: st
 
 
 def _reader(quantization: Any, batches: Iterable[npt.NDArray[np.float32]]) -> Any:
-    """Return the batches in the form onnxruntime asks for, one at a time."""
+    """Yield the batches in the form onnxruntime needs."""
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:

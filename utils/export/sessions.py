@@ -1,4 +1,4 @@
-"""Exported files at work: one interface over onnxruntime, OpenVINO and TorchScript.
+"""Sessions that run exported files: one interface to onnxruntime, OpenVINO and TorchScript.
 
 Legend: B images, H W height and width.
 """
@@ -26,7 +26,7 @@ Arrays = tuple[npt.NDArray[Any], ...]
 
 
 class Session(Protocol):
-    """A network in a file, ready to run; `runtime` is what runs it, in words."""
+    """A loaded exported network; `runtime` names the program that runs it."""
 
     @property
     def runtime(self) -> str:
@@ -39,7 +39,7 @@ class Session(Protocol):
 
 
 class OnnxSession:
-    """An .onnx file in onnxruntime, on a GPU where it is wanted and onnxruntime has one."""
+    """An .onnx file in onnxruntime, on a GPU if requested and supported by onnxruntime."""
 
     def __init__(self, path: Path, *, device: torch.device, threads: int) -> None:
         """Load; `threads` compute threads on the CPU.
@@ -50,7 +50,7 @@ class OnnxSession:
         ort = _onnxruntime(path)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
-        # Idle threads that spin take the cores of whoever loads the images.
+        # Spinning idle threads would take the cores from image loading.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         cuda = "CUDAExecutionProvider"
         takes_cuda = device.type == "cuda" and cuda in ort.get_available_providers()
@@ -63,7 +63,7 @@ class OnnxSession:
 
     @staticmethod
     def properties(path: Path) -> dict[str, str]:
-        """Return what the file says of itself; errors as of the constructor."""
+        """Return the metadata of the file; errors as of the constructor."""
         options = _onnxruntime(path).SessionOptions()
         options.graph_optimization_level = _onnxruntime(path).GraphOptimizationLevel.ORT_DISABLE_ALL
         return dict(_onnx_session(path, options, []).get_modelmeta().custom_metadata_map)
@@ -87,7 +87,7 @@ class OpenVinoSession:
 
     @staticmethod
     def properties(path: Path) -> dict[str, str]:
-        """Return what the file says of itself; errors as of the constructor."""
+        """Return the metadata of the file; errors as of the constructor."""
         model = _openvino_model(path)
         if not model.has_rt_info([ENTRY]):
             return {}
@@ -103,7 +103,7 @@ class TorchScriptSession:
         try:
             with quiet_tracing():
                 self._network = torch.jit.load(str(path), device)
-        except Exception as error:  # what a program raises is its author's choice
+        except Exception as error:  # a program may raise anything
             raise _unreadable(path, error) from error
         self.runtime = f"TorchScript of torch {torch.__version__} on {device}"
 
@@ -115,7 +115,7 @@ class TorchScriptSession:
 
     @staticmethod
     def properties(path: Path) -> dict[str, str]:
-        """Return what the file says of itself, which needs no code of it; errors as above."""
+        """Return the metadata of the file without running its code; errors as above."""
         try:
             with open_regular(path) as file, zipfile.ZipFile(file) as archive:
                 names = [name for name in archive.namelist() if name.endswith(f"/extra/{ENTRY}")]
@@ -130,13 +130,13 @@ class TorchScriptSession:
 
 _ZIP_FAULTS = (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error, zlib.error)
 LONGEST_ENTRY = 16 * 2**20
-"""Bytes of what a file says of itself."""
+"""Maximum size of the metadata, in bytes."""
 
 
 def _properties(text: str | bytes, path: Path) -> dict[str, str]:
     content = parse_json(text, source=path)
     if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):
-        raise UserError(f"{path}: what it says of itself is damaged; export the weights again")
+        raise UserError(f"{path}: its metadata are damaged; export the weights again")
     return content
 
 
@@ -151,16 +151,15 @@ def open_session(path: Path, *, device: torch.device, threads: int) -> Session:
 
 
 def read_file_description(path: Path) -> Description:
-    """Return what an exported file says of itself.
+    """Return the metadata of an exported file.
 
-    Raises:
-        UserError: there is no such file, or it says nothing, or it cannot be read here.
+    Raises: UserError: there is no such file, or it has none, or it cannot be read here.
     """
     return read_description(_session_of(path).properties(path), source=str(path))
 
 
 def _session_of(path: Path) -> Any:
-    """Return the class that runs a file of this name, which has to be there."""
+    """Return the session class for a file of this name, which has to exist."""
     try:
         open_regular(path).close()
     except UnreadableFileError as error:
@@ -179,7 +178,7 @@ def _onnx_session(path: Path, options: Any, providers: list[str]) -> Any:
         return ort.InferenceSession(
             str(path), options, providers=[*providers, "CPUExecutionProvider"]
         )
-    except Exception as error:  # onnxruntime has a class of its own for every kind of fault
+    except Exception as error:  # onnxruntime has an exception class for every kind of fault
         raise _unreadable(path, error) from error
 
 

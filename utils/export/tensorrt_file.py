@@ -1,7 +1,7 @@
-"""An ONNX model as a TensorRT engine, which only the kind of GPU that built it runs.
+"""An ONNX model as a TensorRT engine, which runs only on the kind of GPU that built it.
 
-Computed in float32 without TF32, so that it is the same function. Engines hold no place for a
-description: it lies beside, as JSON.
+Computed in float32 without TF32, so that it is the same function. Engines contain no place for a
+description: it is in a JSON file beside.
 """
 
 import json

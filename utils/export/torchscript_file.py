@@ -28,7 +28,7 @@ def write_torchscript(path: Path, source: ExportSource) -> None:
 
 
 class quiet_tracing(warnings.catch_warnings):  # noqa: N801
-    """Silences what tracing says of checks that look at sizes: the export is checked afterwards."""
+    """Silences warnings of tracing about checks of sizes: the export is verified afterwards."""
 
     def __enter__(self) -> None:
         super().__enter__()

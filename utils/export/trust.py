@@ -1,4 +1,4 @@
-"""Which exported files are data, and which are programs that only the user's word may start."""
+"""Distinguishes exported files that are data from programs, which run only if trusted."""
 
 import re
 from pathlib import Path
@@ -25,8 +25,8 @@ def require_data(path: Path, *, trusted: bool) -> None:
         return
     if path.suffix in PROGRAMS:
         raise UserError(
-            f"{shortened(path)} is a program: to use it is to run what its author wrote; if you "
-            "trust the author add --trust (from Python: trust=True), else take .onnx or the weights"
+            f"{shortened(path)} is a program: using it runs its author's code; if you "
+            "trust the author add --trust (from Python: trust=True), else use .onnx or the weights"
         )
     if path.suffix == ".xml" and (name := _foreign_operation(path)):
         raise UserError(
@@ -36,7 +36,7 @@ def require_data(path: Path, *, trusted: bool) -> None:
 
 
 def _foreign_operation(path: Path) -> str | None:
-    """Return the set of a layer's operation that is not one of OpenVINO's, None without such."""
+    """Return the first operation set that is not one of OpenVINO's, None if there is none."""
     kept = b""
     with open_regular(path) as file:
         while block := file.read(_BLOCK):

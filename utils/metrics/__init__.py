@@ -1,1 +1,1 @@
-"""From detections to numbers: COCO AP, operating points, confusion matrix."""
+"""Metrics of detections: COCO AP, operating points, confusion matrix, calibration."""

@@ -1,4 +1,4 @@
-"""Everything about an evaluation beyond its headline: curves, kinds of errors, calibration."""
+"""Analysis of an evaluation beyond AP: curves, error types, calibration."""
 
 import logging
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from utils.metrics.worst_images import KINDS, ImageErrors, image_errors
 logger = logging.getLogger(__name__)
 
 SCORE_FLOOR = 0.05
-"""Detections below it take no part in calibration: thousands of them would be all one sees."""
+"""Detections below it are left out of calibration, which thousands of them would dominate."""
 HISTOGRAM_BINS = 20
 WORST = 20
 """Images listed for each kind of error."""
@@ -36,7 +36,7 @@ class Analysis:
     threshold: float
     """Score of errors by image."""
     shared_threshold: float
-    """Score that gives all classes pooled their best F1."""
+    """Score threshold of the best F1 over all classes pooled."""
     precision50: Floats
     pooled: ScoreCurve
     curves: Sequence[ScoreCurve]
@@ -92,7 +92,7 @@ def analyse(
     """Return the analysis of all detections of a split.
 
     Args:
-        truths: all truths.
+        truths: ground truth of the split.
         detections: all detections.
         judge: library that computes precision at recall.
         threshold: score, 0 to 1, of the errors by image.

@@ -1,4 +1,4 @@
-"""How far scores are from frequencies: detection calibration errors and Brier score.
+"""Calibration of scores: detection calibration errors and Brier score.
 
 A score says how often such a detection should be right (D-ECE, Brier), or how often times how well
 its box should fit (LaECE, Kuzucu et al. 2405.20459). Detections that are missing have no score and
@@ -21,13 +21,13 @@ class Calibration:
     """Errors in [0, 1], 0 is best; None where there is no detection."""
 
     d_ece: float | None
-    """Mean distance of score and precision over bins of the score."""
+    """D-ECE: mean distance of score and precision over bins of the score."""
     la_ece: float | None
     """Mean over classes of the distance of score and precision times mean IoU of the right ones."""
     d_ece_adaptive: float | None
-    """D-ECE over bins that hold equally many detections: low scores do not dominate one bin."""
+    """D-ECE over bins that contain equally many detections: low scores do not dominate one bin."""
     brier: float | None
-    """Mean squared distance of score and being right."""
+    """Brier score: mean squared distance of score and correctness (0 or 1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +45,8 @@ def calibration(scored: ScoredDetections, scores: Floats, *, floor: float) -> Ca
     Args:
         scored: the detections.
         scores: one for each, in [0, 1].
-        floor: detections whose *own* score lies below are left out, so that raw and recalibrated
-            scores are judged on the same detections.
+        floor: detections whose *own* score is below are left out, so that raw and recalibrated
+            scores are evaluated on the same detections.
     """
     kept = scored.scores >= floor
     scored, scores = scored.select(kept), scores[kept]
@@ -63,7 +63,7 @@ def calibration(scored: ScoredDetections, scores: Floats, *, floor: float) -> Ca
 
 
 def reliability(scored: ScoredDetections, scores: Floats, *, floor: float) -> list[ReliabilityBin]:
-    """Return the bins, of equal width, that hold a detection; arguments as in `calibration`."""
+    """Return the bins, of equal width, that contain a detection; arguments as in `calibration`."""
     kept = scored.scores >= floor
     scores, right = scores[kept], scored.right[kept]
     return [

@@ -1,8 +1,8 @@
-"""Who computes COCO AP and AR: hotcoco for daily work, pycocotools as the reference.
+"""COCO AP and AR: by hotcoco, fast, or by pycocotools, the reference.
 
 Both give the same arrays, bit for bit (tested); `CocoNumbers` sums them up as pycocotools does.
-Ignored truths, whether crowds or difficult objects, are COCO crowds: a detection that lies to at
-least the IoU threshold *within* one, and has no better match, counts neither for nor against.
+Ignored objects, crowds or difficult ones, are COCO crowds: a detection that is to at least the IoU
+threshold *within* one, and has no better match, is neither a true nor a false positive.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ logger = logging.getLogger(__name__)
 SIZES = ("small", "medium", "large")
 """Object area up to 32^2, between, and from 96^2 square pixels; edges belong to both."""
 MAX_DETECTIONS = (1, 10, 100)
-"""Detections per image and class that recall is stated for; AP uses the last."""
+"""Numbers of detections per image and class at which AR is reported; AP uses the last."""
 _ABSENT = -1.0
 _NOT_FAULTS = (KeyboardInterrupt, SystemExit, MemoryError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CocoNumbers:
-    """COCO's summary; -1 where the data have nothing to judge, as in pycocotools.
+    """COCO's summary; -1 where the data have nothing to evaluate, as in pycocotools.
 
     stats (12,): AP, AP50, AP75, AP small, medium, large, AR with 1, 10, 100 detections, AR small,
     medium, large. class_ap (C,) and class_ap50 (C,) over all sizes. precision50 (101, C): precision
@@ -77,27 +77,27 @@ class Judge(Protocol):
 
 
 def judge_with_hotcoco(truths: TruthRows, detections: DetectionRows) -> CocoNumbers:
-    """Judge with hotcoco: columns go in as they are, no dictionary per box."""
+    """Evaluate with hotcoco: columns go in as they are, no dictionary per box."""
     evaluation = hotcoco_evaluation(truths, detections)
     evaluation.accumulate()
     return _summary(evaluation.eval)
 
 
 def judge_with_fallback(truths: TruthRows, detections: DetectionRows) -> CocoNumbers:
-    """Judge with hotcoco; where it fails or its arrays are no judgement, with pycocotools.
+    """Evaluate with hotcoco; with pycocotools where it fails or returns invalid arrays.
 
-    The log says so: the number is the same, the waiting is not.
+    The log says so: the numbers are the same, only slower.
     """
     try:
         numbers = judge_with_hotcoco(truths, detections)
         _check_sense(numbers, truths)
         return numbers
-    # BaseException: a panic of compiled Rust is no Exception, and must not cost the evaluation.
+    # BaseException: a panic of compiled Rust is not an Exception, and must not cost the evaluation.
     except BaseException as error:
         if isinstance(error, _NOT_FAULTS):
             raise
         logger.warning(
-            "hotcoco failed (%s: %s); pycocotools judges instead, which takes longer",
+            "hotcoco failed (%s: %s); pycocotools is used instead, which takes longer",
             type(error).__name__,
             str(error).partition("\n")[0][:200],
         )
@@ -105,9 +105,9 @@ def judge_with_fallback(truths: TruthRows, detections: DetectionRows) -> CocoNum
 
 
 def _check_sense(numbers: CocoNumbers, truths: TruthRows) -> None:
-    """Raise ValueError unless all classes were judged and every number is one COCO can give."""
+    """Raise ValueError unless all classes were evaluated and every number is one COCO can give."""
     if numbers.class_ap.shape != (truths.num_classes,):
-        raise ValueError(f"{len(numbers.class_ap)} of {truths.num_classes} classes were judged")
+        raise ValueError(f"{len(numbers.class_ap)} of {truths.num_classes} classes were evaluated")
     for values in (numbers.stats, numbers.class_ap, numbers.class_ap50):
         if not ((values == _ABSENT) | ((values >= 0) & (values <= 1 + 1e-9))).all():
             raise ValueError("a number is outside of 0 to 1")
@@ -129,7 +129,7 @@ def _require_threads() -> None:
 
 
 def hotcoco_evaluation(truths: TruthRows, detections: DetectionRows) -> Any:
-    """Return hotcoco's COCOeval with all images matched, for what else it can tell.
+    """Return hotcoco's COCOeval with all images matched, for its further statistics.
 
     Raises:
         RuntimeError: this process was forked from one that had used hotcoco.
@@ -156,7 +156,7 @@ def hotcoco_evaluation(truths: TruthRows, detections: DetectionRows) -> Any:
 
 
 def judge_with_pycocotools(truths: TruthRows, detections: DetectionRows) -> CocoNumbers:
-    """Judge with pycocotools: about a hundred times slower, the definition of the number."""
+    """Evaluate with pycocotools: the reference implementation, about a hundred times slower."""
     from pycocotools.cocoeval import COCOeval
 
     truth_annotations = _annotations(truths)

@@ -13,18 +13,18 @@ from utils.metrics.rows import DetectionRows, Integers, TruthRows
 def confusion_matrix(
     truths: TruthRows, detections: DetectionRows, matching: Matching, *, threshold: float
 ) -> Integers:
-    """Count truths by true class (row) and found class (column).
+    """Return the confusion matrix: ground-truth class (row) by detected class (column).
 
     Args:
-        truths: all truths; ignored ones are in no cell.
+        truths: ground truth of the split; ignored objects are in no cell.
         detections: the rows that were matched.
         matching: of those rows *across classes*, so that a box in the right place with the wrong
             class is a confusion, not a miss and a false alarm.
         threshold: detections scored below it count as not made.
 
     Returns:
-        (C + 1, C + 1); the last column counts truths that were missed, the last row detections
-        where there is nothing, on images without truths too; their common cell is 0.
+        (C + 1, C + 1); the last column counts missed objects, the last row detections on
+        background, on images without objects too; their common cell is 0.
     """
     background = truths.num_classes
     kept = detections.scores >= threshold
@@ -46,7 +46,7 @@ KINDS = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss")
 
 @dataclass(frozen=True, slots=True)
 class ErrorTypes:
-    """delta_ap: AP50, in [0, 1], that would be won by mending each kind; counts: how many."""
+    """delta_ap: AP50, in [0, 1], that fixing each kind would gain; counts: how many."""
 
     delta_ap: Mapping[str, float]
     counts: Mapping[str, int]

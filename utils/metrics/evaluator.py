@@ -28,12 +28,12 @@ Found = tuple[dict[int, DetectionRows], int, int]
 
 
 class DetectionEvaluator:
-    """Judges the detections of one split; `update` per batch, `compute` at the end.
+    """Evaluates the detections of one split; `update` per batch, `compute` at the end.
 
-    Every image of `truths` must be given to `update` exactly once, in any order, with whatever was
-    found in it: a forgotten or doubled image would change the numbers without a sign.
+    Every image of `truths` must be given to `update` exactly once, in any order, with all its
+    detections: a missing or repeated image would silently change the metrics.
 
-    AP and AR are those of the judge. Operating points, confusion matrix and counts use IoU 0.5 and
+    AP and AR are computed by `judge`. Operating points, confusion matrix and counts use IoU 0.5 and
     all detections, not only the 100 per image and class that COCO's AP looks at.
     """
 
@@ -45,7 +45,7 @@ class DetectionEvaluator:
         judge: Literal["hotcoco", "pycocotools"],
         report_threshold: float,
     ) -> None:
-        """Prepare for the images of `truths`.
+        """Initialise for the images of `truths`.
 
         Args:
             truths: records of the split, each with an `image_id` of its own; may be empty.
@@ -55,7 +55,7 @@ class DetectionEvaluator:
                 matrix.
 
         Raises:
-            ValueError: an image id occurs twice, or a label is no class.
+            ValueError: an image id occurs twice, or a label is not a class.
         """
         records = sorted(truths, key=lambda record: record.image_id)
         self._image_ids = [record.image_id for record in records]
@@ -70,7 +70,7 @@ class DetectionEvaluator:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all detections; the truths stay."""
+        """Forget all detections; the ground truth stays."""
         self._found: dict[int, DetectionRows] = {}
         self._at_candidate_cap = 0
         self._at_detection_cap = 0
@@ -83,7 +83,7 @@ class DetectionEvaluator:
         at_candidate_cap: Sequence[bool] = (),
         at_detection_cap: Sequence[bool] = (),
     ) -> None:
-        """Take in what was found in some images.
+        """Add the detections of some images.
 
         Args:
             image_ids: the images.
@@ -107,10 +107,10 @@ class DetectionEvaluator:
         self._at_detection_cap += sum(map(bool, at_detection_cap))
 
     def join(self, gather: Callable[[Found], Sequence[Found]]) -> None:
-        """Take in what other processes were given.
+        """Add the detections of other processes.
 
         Args:
-            gather: from what this process was given to what all were given; every process calls it.
+            gather: collects the values of all processes; every process calls it.
 
         Raises:
             ValueError: two processes were given the same image.
@@ -126,7 +126,7 @@ class DetectionEvaluator:
             self._at_detection_cap += at_detection_cap
 
     def compute(self) -> EvalResult:
-        """Return all numbers.
+        """Return all metrics.
 
         Headline AP and AR are 0.0 where the data have no object at all, so that results can always
         be compared; `counts["truths"]` tells. By size and per class such entries are None.
@@ -144,7 +144,7 @@ class DetectionEvaluator:
         per_class = match(self._truths, ranked, pairs, across_classes=False)
         across = match(self._truths, ranked, pairs, across_classes=True)
         confusion = confusion_matrix(self._truths, ranked, across, threshold=self._report_threshold)
-        stats = [_zero_if_absent(value) for value in coco.stats]
+        stats = [max(0.0, float(value)) for value in coco.stats]  # -1 where nothing exists
         return EvalResult(
             map50_95=stats[0],
             map50=stats[1],
@@ -162,16 +162,16 @@ class DetectionEvaluator:
 
     @property
     def truths(self) -> TruthRows:
-        """All truths as judged, images in ascending order of their id."""
+        """Ground truth as evaluated, images in ascending order of their id."""
         return self._truths
 
     @property
     def detections(self) -> DetectionRows:
-        """All detections so far as judged, images in ascending order of their id."""
+        """Detections so far as evaluated, images in ascending order of their id."""
         return self._all_detections()
 
     def detections_of(self, image_id: int) -> Detections:
-        """Return what was found in an image, rounded as it was judged; original frame."""
+        """Return the detections of an image, rounded as evaluated; original frame."""
         rows = self._found[self._positions[image_id]]
         corners = np.concatenate([rows.boxes[:, :2], rows.boxes[:, :2] + rows.boxes[:, 2:]], axis=1)
         return Detections(
@@ -283,7 +283,3 @@ def _class_point(
 
 def _known(value: float) -> float | None:
     return float(value) if value >= 0 else None
-
-
-def _zero_if_absent(value: float) -> float:
-    return max(0.0, float(value))

@@ -1,9 +1,9 @@
-"""Which detection found which truth at IoU 0.5: the basis of operating points and confusion.
+"""Match detections and ground truth at IoU 0.5, for operating points and confusion matrix.
 
-COCO's rules for one IoU threshold: detections choose in order of falling score, each takes the free
-truth it overlaps most (of equals the last); one that found none but lies within an ignored truth of
-its class is neutral. What a detection finds does not depend on those scored below it, so one
-matching serves every score threshold.
+COCO's rules for one IoU threshold: in order of descending score, each detection is matched with the
+unmatched object it overlaps most (ties: the last); one without a match but within an ignored object
+of its class is neutral. Matches do not depend on detections with lower scores, so one matching
+serves every score threshold.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ IOU_THRESHOLD = 0.5
 ROUNDING = 1e-6
 """More than what rounding can change of a share of a width."""
 BLOCK = 1 << 16
-"""Pairs that are looked at together."""
+"""Pairs computed at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """Detection and truth of one image that overlap enough, whatever their classes.
+    """Pairs of detection and ground-truth object of one image that overlap enough, of any classes.
 
-    detection, truth (P,) row numbers; overlap (P,) IoU, for an ignored truth the share of the
+    detection, truth (P,) row numbers; overlap (P,) IoU, for an ignored object the share of the
     detection's area that lies within it.
     """
 
@@ -41,7 +41,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matching:
-    """truth (K,): row of the truth that each detection found, -1 for none; neutral (K,) bool."""
+    """truth (K,): row of the object matched with each detection, -1 for none; neutral (K,) bool."""
 
     truth: Integers
     neutral: Booleans
@@ -68,7 +68,7 @@ def overlapping_pairs(
         lefts, widths = (np.repeat(detections.boxes[start:end, k], counts) for k in (0, 2))
         reach = np.minimum(lefts + widths, left[truth] + width[truth])
         common = reach - np.maximum(lefts, left[truth])
-        # Whoever overlaps enough shares enough of the detection's width: most pairs do not.
+        # Sufficient overlap implies sufficient shared width, which excludes most pairs.
         chosen = np.flatnonzero(common >= widths * (at_least - ROUNDING))
         detection = np.repeat(np.arange(start, end), counts)[chosen]
         truth = truth[chosen]
@@ -85,11 +85,12 @@ def match(
     """Match greedily by score.
 
     Args:
-        truths: all truths.
-        detections: best score first within each image (`DetectionRows.best_first`).
+        truths: ground truth of the split.
+        detections: best score first within each image
+            (`DetectionRows.best_first`).
         pairs: from `overlapping_pairs` of the same rows.
-        across_classes: a detection may find a truth of another class too, unless it lies within
-            an ignored one of its own; of truths that it overlaps equally it takes its own class.
+        across_classes: a detection may match an object of another class too, unless it is within an
+            ignored one of its own; of objects that it overlaps equally its own class is preferred.
     """
     same_class = detections.labels[pairs.detection] == truths.labels[pairs.truth]
     ignored = truths.ignore[pairs.truth]

@@ -1,11 +1,11 @@
 """Precision, recall and F1 at chosen score thresholds; false alarms at equal recall; optimal LRP.
 
-Precision is the share of right ones among the detections that are not neutral; recall the share of
-the truths, ignored ones left out, that were found. Pooled numbers count every object alike, so a
-frequent class weighs more than a rare one; the per-class numbers say how each fares.
+Precision is the share of true positives among the detections that are not neutral; recall the share
+of the ground-truth objects, ignored ones left out, that were detected. Pooled metrics count every
+object alike, so a frequent class weighs more than a rare one; per-class metrics are given as well.
 
-A loss that shifts all scores changes what happens at a score of 0.25, and nothing here. All classes
-pooled, IoU 0.5.
+The best F1 does not change if a loss shifts all scores; the point at a score of 0.25 does. All
+classes pooled, IoU 0.5.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from utils.metrics.scored import ScoredDetections
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatingPoint:
-    """What a user gets who keeps detections of at least `threshold`; 0 where nothing is counted."""
+    """Precision, recall and F1 of detections of at least `threshold`; 0 where undefined."""
 
     threshold: float
     precision: float
@@ -33,8 +33,8 @@ def point_at(
 
     Args:
         scores: (K,) of the detections that are not neutral, any order.
-        right: (K,) whether each found a truth.
-        num_truths: truths that are not ignored.
+        right: (K,) whether each is a true positive.
+        num_truths: ground-truth objects that are not ignored.
         threshold: score, 0 to 1.
     """
     kept = right[scores >= threshold]
@@ -48,10 +48,10 @@ def point_at(
 
 
 def best_point(scores: Floats, right: Booleans, *, num_truths: int) -> OperatingPoint | None:
-    """Return the point of highest F1, of equals the one with the highest threshold.
+    """Return the point of highest F1; ties go to the highest threshold.
 
     Arguments as in `point_at`. None where no detection is right: then no threshold is better than
-    another. Only scores that occur are thresholds, and equal scores stand or fall together.
+    another. Thresholds are the scores that occur.
     """
     if not right.any():
         return None

@@ -1,8 +1,8 @@
-"""Optimal localisation-recall-precision error: one number and the score threshold that reaches it.
+"""Optimal localisation-recall-precision error (oLRP), and the score threshold that reaches it.
 
-LRP (Oksuz et al., 1807.01696) adds up, over all objects and false alarms, how badly right boxes fit
-(scaled to 1 at the IoU threshold), 1 for each false alarm and 1 for each miss. oLRP is its minimum
-over score thresholds: unlike AP it names the operating point it is about.
+LRP (Oksuz et al., 1807.01696) adds up, over all objects and false positives, the localisation error
+of true positives (scaled to 1 at the IoU threshold), 1 for each false positive and 1 for each miss.
+oLRP is its minimum over score thresholds: unlike AP it gives an operating point.
 """
 
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def _class_lrp(scored: ScoredDetections, num_truths: int) -> tuple[float, float]
     misfit = np.cumsum(np.where(scored.right, 1.0 - scored.overlap, 0.0)) / (1 - _IOU_THRESHOLD)
     false_alarms = np.arange(1, len(hits) + 1) - hits
     error = (misfit + false_alarms + num_truths - hits) / (num_truths + false_alarms)
-    # Equal scores stand or fall together.
+    # Detections of equal scores are kept or dropped together.
     is_last = np.append(scored.scores[1:] != scored.scores[:-1], True)
     best = int(np.argmin(np.where(is_last, error, np.inf)))
     return (float(error[best]), float(scored.scores[best])) if error[best] < 1 else (1.0, 1.0)

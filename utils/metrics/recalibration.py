@@ -1,4 +1,4 @@
-"""Two monotone maps that recalibrate scores: isotonic regression, and the inverse of focal loss."""
+"""Recalibration of scores by a monotone map: isotonic regression, and the inverse of focal loss."""
 
 from dataclasses import dataclass
 

@@ -1,9 +1,9 @@
-"""Truths and detections of a whole data set as columns, in the numbers a COCO JSON would hold.
+"""Ground truth and detections of a data set as columns, in the numbers of a COCO JSON.
 
 Boxes are float64 (x, y, width, height) pixels of the original image, rounded once, here, to
 `BOX_DECIMALS`; scores to `SCORE_DECIMALS`. So results computed in memory and results computed from
-a saved file are equal to the last bit. For truths the rounding also undoes float32: a COCO box with
-two decimals gets its decimals back.
+a saved file are equal to the last bit. For ground truth the rounding also undoes float32: a COCO
+box with two decimals gets its decimals back.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ SCORE_DECIMALS = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TruthRows:
-    """All truths, images in ascending order of their id.
+    """Ground truth of a split, images in ascending order of their id.
 
     image_index (N,) position of the image; boxes (N, 4) xywh; labels (N,); ignore (N,); area (N,)
     square pixels. N may be 0, and so may the number of images.
@@ -47,7 +47,7 @@ class TruthRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionRows:
-    """All detections, images in ascending order of their id, within one image in the given order.
+    """Detections of a split, images by ascending id, within one image in the given order.
 
     image_index (K,) position of the image; boxes (K, 4) xywh; scores (K,); labels (K,).
     """
@@ -86,7 +86,7 @@ def xyxy_to_rounded_xywh(boxes: npt.NDArray[np.float32]) -> Floats:
 
 
 def truth_rows(records: Sequence[Record], *, num_classes: int) -> TruthRows:
-    """Return the truths of `records`, which must be in ascending order of `image_id`."""
+    """Return the ground truth of `records`, which must be in ascending order of `image_id`."""
     counts = [len(record.labels) for record in records]
     boxes = np.concatenate([np.zeros((0, 4), np.float32), *(record.boxes for record in records)])
     return TruthRows(

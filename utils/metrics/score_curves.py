@@ -1,4 +1,4 @@
-"""Precision, recall and F1 for every score threshold, and the thresholds that serve a class best.
+"""Precision, recall and F1 over score thresholds, and the best threshold of each class.
 
 IoU 0.5, as in `operating_points.py`, whose points these curves pass through.
 """
@@ -14,7 +14,7 @@ from utils.metrics.scored import ScoredDetections
 
 THRESHOLDS: Floats = np.round(np.linspace(0.0, 1.0, 101), 2)
 NEAR_BEST = 0.99
-"""Share of the best F1 that counts as just as good."""
+"""Share of the best F1 that counts as equally good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class ScoreCurve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassThreshold:
-    """The score threshold that gives a class its best F1, and how much depends on it."""
+    """The score threshold of a class's best F1, and how sensitive F1 is to it."""
 
     num_truths: int
     best: OperatingPoint | None

@@ -12,8 +12,8 @@ from utils.metrics.rows import Booleans, DetectionRows, Floats, Integers, TruthR
 class ScoredDetections:
     """Detections that count, best score first; K of them on N images, C classes.
 
-    scores (K,); labels (K,); image (K,); right (K,) whether each found an object at IoU 0.5;
-    overlap (K,) its IoU with that object, 0 where wrong; truths (C,) objects of each class.
+    scores (K,); labels (K,); image (K,); right (K,) whether each is a true positive at IoU 0.5;
+    overlap (K,) its IoU with its object, 0 where wrong; truths (C,) objects of each class.
     """
 
     scores: Floats

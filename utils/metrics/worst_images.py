@@ -1,8 +1,7 @@
-"""Which images cost most: by objects missed, by false alarms, by boxes in the wrong place.
+"""The images with most errors: missed objects, false positives, badly localised boxes.
 
-At one score threshold and IoU 0.5, every class for itself. A wrong detection that overlaps an
-object of its class which nothing found by 0.1 or more is badly placed; any other wrong one is
-false.
+At one score threshold and IoU 0.5, class by class. A false positive that overlaps an undetected
+object of its class by 0.1 or more is badly localised; any other one is false.
 """
 
 from dataclasses import dataclass
@@ -55,7 +54,7 @@ def image_errors(truths: TruthRows, detections: DetectionRows, *, threshold: flo
 
 
 def _near_an_object(truths: TruthRows, ranked: DetectionRows, matching: Matching) -> Booleans:
-    """Tell of each detection (K,) whether it overlaps an object of its class that nobody found."""
+    """Return (K,) bool: whether a detection overlaps an undetected object of its class."""
     found = np.zeros(len(truths.labels), np.bool_)
     found[matching.truth[matching.truth >= 0]] = True
     pairs = overlapping_pairs(truths, ranked, at_least=LEAST_OVERLAP)

@@ -1,4 +1,4 @@
-"""Runs an entry point: mistakes of the user become one line and exit code 2, not a traceback."""
+"""Runs an entry point: user errors become one line and exit code 2, not a traceback."""
 
 import errno
 import sys
@@ -22,17 +22,17 @@ INTERRUPTED_CODE = 130
 MACHINE_LIMITS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT}
 )
-"""Operating system errors that say enough by themselves: full, forbidden, missing."""
+"""Operating system errors whose text is sufficient: disk full, permission, missing file."""
 
 
 def run_command(
     main: Callable[[], int | None], *, user_errors: tuple[type[Exception], ...]
 ) -> NoReturn:
-    """Run `main` and leave the process with its exit code (None counts as 0).
+    """Run `main` and exit with its exit code (None counts as 0).
 
     One of `user_errors`, a full disk, a missing permission and a package that this Python lacks
-    print `error: ...` and give 2; an interruption gives 130. Everything else is a mistake of the
-    program and keeps its traceback.
+    print `error: ...` and give 2; an interruption gives 130. Everything else is a bug and keeps its
+    traceback.
     """
     prepare_streams()
     try:

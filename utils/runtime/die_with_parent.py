@@ -1,7 +1,7 @@
 """A program that ends with its parent: python -I die_with_parent.py PARENT PROGRAM ...
 
-It is put before a command instead of being run between fork and exec, where a process with threads
-(torch, gRPC) may lock up for good. Linux only.
+It is a wrapper of a command; code between fork and exec may deadlock in a process with threads
+(torch, gRPC). Linux only.
 """
 
 import os
@@ -15,9 +15,9 @@ _PARENT_DEATH_SIGNAL = 1
 
 
 def die_with_parent(command: Sequence[str]) -> list[str]:
-    """Return a command that is asked to end (SIGTERM) when this process is gone, however it went.
+    """Return a command that gets SIGTERM when this process ends, in any way.
 
-    Elsewhere than on Linux the command as it is.
+    On other systems than Linux the command is unchanged.
     """
     if sys.platform != "linux":
         return list(command)
@@ -25,7 +25,7 @@ def die_with_parent(command: Sequence[str]) -> list[str]:
 
 
 def main() -> None:
-    """Become the program that the command line names."""
+    """Replace this process by the program on the command line."""
     import ctypes
 
     parent, *command = sys.argv[1:]

@@ -1,5 +1,8 @@
-"""Mistakes of the user that are found after the configuration was read."""
+"""Errors of the user other than in the configuration."""
 
 
 class UserError(Exception):
-    """Something the user can fix; the text says what, where and what to do. Shown bare."""
+    """An error the user can fix; the text says what, where and what to do.
+
+    Shown without traceback.
+    """

@@ -1,4 +1,4 @@
-"""A polite end: the first signal asks, the second one breaks off."""
+"""Graceful shutdown: the first signal requests a stop, the second one aborts."""
 
 import os
 import signal
@@ -10,11 +10,11 @@ from types import FrameType, TracebackType
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-"""SIGHUP comes where the terminal or the connection is gone."""
+"""SIGHUP is sent when the terminal or the connection is closed."""
 
 
 class StopWaiting(Exception):  # noqa: N818
-    """Raised by whoever waits for something when the program is asked to stop."""
+    """Raised in code that waits when the program is asked to stop."""
 
 
 _active: "list[StopRequest]" = []
@@ -25,7 +25,7 @@ _waiting = {"now": False}
 def stopping_at_once() -> Iterator[None]:
     """Let a request to stop raise StopWaiting at once, for code that only waits.
 
-    Whatever runs inside may be left at any point.
+    The code inside may be left at any point.
 
     Raises:
         StopWaiting: a signal came, before or meanwhile.
@@ -43,13 +43,13 @@ class StopRequest:
     """Turns SIGINT, SIGTERM and SIGHUP into `requested` while its `with` block runs.
 
     A second SIGINT or SIGTERM raises KeyboardInterrupt; a closing terminal may send SIGHUP several
-    times, and who ignores it (nohup) goes on doing so. Outside the main thread, where Python allows
-    no handlers, it changes nothing. Forked children (loader workers) ignore SIGINT, which a
-    terminal sends to the whole group, and die of SIGTERM as usual.
+    times, and programs that ignore it (nohup) keep ignoring it. Outside the main thread, where
+    Python allows no handlers, it changes nothing. Forked children (loader workers) ignore SIGINT,
+    which a terminal sends to the whole group, and die of SIGTERM as usual.
     """
 
     def __init__(self, *, while_waiting: bool = False) -> None:
-        """Prepare; `while_waiting` lets a signal break off what `stopping_at_once` is around."""
+        """Initialise; `while_waiting` lets a signal interrupt blocks of `stopping_at_once`."""
         self.requested = False
         self._while_waiting = while_waiting
         self._owner = os.getpid()
@@ -58,7 +58,7 @@ class StopRequest:
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                if _is_ignored_hangup(number):
+                if _is_hangup(number) and signal.getsignal(number) is signal.SIG_IGN:
                     continue
                 self._previous[number] = signal.signal(number, self._handle)
         if self._while_waiting:
@@ -96,7 +96,3 @@ class StopRequest:
 
 def _is_hangup(number: int) -> bool:
     return number == getattr(signal, "SIGHUP", None)
-
-
-def _is_ignored_hangup(number: int) -> bool:
-    return _is_hangup(number) and signal.getsignal(number) is signal.SIG_IGN

@@ -1,4 +1,4 @@
-"""Import what a setting names: code of the user, run only because the user named it."""
+"""Import an object of the user's code by the dotted name in a setting."""
 
 import importlib
 import os
@@ -24,7 +24,7 @@ def load_named_object(name: str, key: str) -> Any:
     name = name.replace(":", ".")
     module_name, _, attribute = name.rpartition(".")
     if not module_name or not all(part.isidentifier() for part in name.split(".")):
-        raise UserError(f"{key}: {name!r} is no dotted name such as my_package.MyClass")
+        raise UserError(f"{key}: {name!r} is not a dotted name such as my_package.MyClass")
     here = os.getcwd()
     if here not in sys.path:
         sys.path.append(here)
@@ -37,7 +37,7 @@ def load_named_object(name: str, key: str) -> Any:
             f"{key}: {name}: there is no module {error.name}; it must be installed, on PYTHONPATH "
             f"or in the working directory {here}"
         ) from error
-    except Exception as error:  # whatever the user's program does at import
+    except Exception as error:  # anything the user's code raises at import
         raise user_code_error(key, name, "cannot be imported", error) from error
     if not hasattr(module, attribute):
         close = get_close_matches(attribute, dir(module), n=1)
@@ -47,6 +47,6 @@ def load_named_object(name: str, key: str) -> Any:
 
 
 def user_code_error(key: str, name: str, what: str, error: Exception) -> UserError:
-    """Return one line on an error in the user's code: which setting and name, and what it did."""
+    """Return a one-line message for an error in the user's code, with setting and name."""
     text = " ".join(str(error).split())
     return UserError(f"{key}: {name} {what}: {type(error).__name__}: {text}")

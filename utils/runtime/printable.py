@@ -1,4 +1,4 @@
-"""Text of files and names made fit to be shown: no text of others commands a terminal or a table.
+"""Escape text of files and names for output: it must not control a terminal or a spreadsheet.
 
 Control characters move the cursor, set the title of a window or hide what stands before them; marks
 of writing direction show a name in another order than it has (Unicode technical report 36, section
@@ -18,7 +18,7 @@ _NUMBERS = re.compile(r"[\s,;]*(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?:[\
 
 
 def printable(value: object) -> str:
-    """Return text on one line in which nothing but visible characters and spaces is left."""
+    """Return text on one line with everything but visible characters and spaces escaped."""
     return _CONTROLS.sub(_escaped, str(value))
 
 
@@ -28,7 +28,7 @@ def printable_lines(text: str) -> str:
 
 
 def csv_cell(value: Any) -> Any:
-    """Return a cell that a spreadsheet shows instead of computing: a formula gets a ' before it.
+    """Return a cell that a spreadsheet does not evaluate: a formula is prefixed with '.
 
     Numbers, also several of them, and what is not text stay as they are.
     """
@@ -49,7 +49,7 @@ def shortened(value: object, longest: int = 200) -> str:
 
 
 def as_file_name(text: str, longest: int = 100) -> str:
-    """Return `text` with what cannot stand in a file name replaced by _, at most `longest` bytes.
+    """Return `text` as a file name: other characters replaced by _, at most `longest` bytes.
 
     Letters of every script stay.
     """
@@ -63,6 +63,6 @@ def _escaped(match: re.Match[str]) -> str:
     names = {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
     if code in names:
         return names[code]
-    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is no UTF-8
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -1,4 +1,4 @@
-"""Where the programs of FocalDet are: beside the packages, or inside the installed package."""
+"""Location of FocalDet's programs: beside the packages, or in the installed package."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ ROOT = Path(__file__).parents[2]
 """Folder of the packages: a checkout, or the installed package."""
 _OWN_NAME = "utils.runtime.program"
 _PREFIX = __name__.removesuffix(_OWN_NAME)
-"""What stands before the names of all modules: nothing in a checkout, else `focaldet.`"""
+"""Prefix of all module names: empty in a checkout, else `focaldet.`"""
 
 
 IMPORT_ROOT = ROOT.parent if _PREFIX else ROOT

@@ -1,4 +1,4 @@
-"""What a person sees while it runs: bars on a terminal, plain lines in a log file."""
+"""Progress bars on a terminal, plain lines in a log file."""
 
 import logging
 import os
@@ -19,12 +19,12 @@ tqdm.set_lock(threading.RLock())
 class _BarFriendlyHandler(logging.Handler):
     """Writes records to stderr above a running bar instead of through it.
 
-    A line that cannot be written is dropped: nothing that is said is worth the work it tells of.
+    A line that cannot be written is dropped: logging must not stop the program.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name.startswith("torch.") and record.levelno < logging.WARNING:
-            return  # on an interruption torch tells of its caches
+            return  # on an interruption torch logs its caches
         text = self.format(record)
         if any(not bar.disable for bar in getattr(tqdm, "_instances", ())):
             with suppress(OSError, ValueError), tqdm.external_write_mode(file=sys.stderr):
@@ -34,9 +34,9 @@ class _BarFriendlyHandler(logging.Handler):
 
 
 def start_logging(level: int = logging.INFO) -> None:
-    """Show log records on stderr: information bare, warnings with their level in front.
+    """Log to stderr: information without prefix, warnings with their level.
 
-    Of the processes that torchrun starts, all but the first only warn.
+    Of the processes of torchrun all but the first log warnings only.
     """
     root = logging.getLogger()
     if not any(isinstance(handler, _BarFriendlyHandler) for handler in root.handlers):
@@ -47,7 +47,7 @@ def start_logging(level: int = logging.INFO) -> None:
 
 
 def is_silent_process() -> bool:
-    """Tell whether this is one of several processes of a training, and not the first."""
+    """Tell whether this is one of several processes of a training run, and not the first."""
     return os.environ.get("RANK", "0") != "0"
 
 

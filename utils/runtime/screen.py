@@ -1,7 +1,7 @@
-"""Text on stderr and stdout that never stops the program: a reader may be gone, full or asleep.
+"""Output to stderr and stdout that never blocks the program.
 
-A pipe whose reader has stopped blocks whoever writes to it, for ever. So nothing is written before
-there is room; what found none is counted and told when there is.
+A pipe whose reader has stopped blocks its writer for ever. So nothing is written unless there is
+room; dropped lines are counted and reported later.
 """
 
 import os
@@ -16,11 +16,11 @@ from utils.runtime.printable import printable_lines
 WAIT_S = 1.0
 """Seconds that a line waits for a slow reader."""
 _CHUNK = getattr(select, "PIPE_BUF", 512)
-"""Bytes that a pipe with any room takes at once."""
+"""Bytes that a pipe accepts at once if it has any room."""
 
 
 class Screen:
-    """Writes lines to a stream; those that nobody takes are dropped."""
+    """Writes lines to a stream; those that are not read are dropped."""
 
     def __init__(self) -> None:
         self.dropped = 0
@@ -77,7 +77,7 @@ def _write_plainly(text: str, stream: TextIO) -> bool:
 
 
 def _has_room(stream: TextIO, wait_s: float) -> bool:
-    """Tell whether a stream takes a few bytes now, or within seconds."""
+    """Tell whether a stream accepts a few bytes now, or within some seconds."""
     try:
         handle = stream.fileno()
         if not hasattr(select, "poll"):  # Windows
@@ -99,7 +99,7 @@ def say(text: str) -> None:
 
 
 def show(text: str) -> None:
-    """Write results to stdout, in full, however slow the reader; stop quietly if there is none."""
+    """Write results to stdout, waiting for slow readers; stop silently if there is none."""
     if sys.stdout is None:
         return
     with suppress(BrokenPipeError):
@@ -108,10 +108,10 @@ def show(text: str) -> None:
 
 
 def prepare_streams() -> None:
-    """Let stdin, stdout and stderr exist, and take every character.
+    """Make sure that stdin, stdout and stderr are open and accept every character.
 
-    Where one of them is closed, the next file that is opened gets its number, and what libraries
-    print ends in that file.
+    Where one of them is closed, the next opened file gets its number, and output of libraries ends
+    in that file.
     """
     for number in (0, 1, 2):
         try:
@@ -127,7 +127,7 @@ def prepare_streams() -> None:
 
 
 def forget_unwritten() -> None:
-    """Keep the interpreter from failing at its end over text that nobody can take."""
+    """Keep the interpreter from failing at exit over text that cannot be written."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         try:

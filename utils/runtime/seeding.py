@@ -1,4 +1,4 @@
-"""Random numbers: one seed for all generators, and a seed of its own for every iteration."""
+"""Random seeds: one for all generators, and one derived for every iteration."""
 
 import random
 
@@ -14,7 +14,7 @@ def seed_process(seed: int) -> None:
 
 
 def derive_seed(seed: int, *keys: int) -> int:
-    """Return a 63-bit seed that depends on `seed` and every key (non-negative numbers) alone.
+    """Return a 63-bit seed that depends only on `seed` and the keys (non-negative numbers).
 
     A run reseeds with (seed, iteration) before each forward pass: dropout and the like are then
     the same after a resume, for every number of loader workers and for every loss compared.

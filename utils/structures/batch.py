@@ -1,4 +1,4 @@
-"""What goes into the network: `Targets` of all images of a batch in one flat table, and `Batch`."""
+"""Input of the network: `Batch`, and `Targets` of all its images in one flat table."""
 
 from dataclasses import dataclass, replace
 

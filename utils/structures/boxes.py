@@ -1,7 +1,7 @@
 """Geometry of boxes held as tensors: float32 xyxy pixels, in the frame the variable names.
 
 Overlaps of two sets of boxes are in `iou.py`. Normalised coordinates exist only in the YOLO
-reader and writer (`data/formats/yolo.py`).
+reader and writer (`data/formats/yolo/reader.py`).
 """
 
 import torch

@@ -113,7 +113,7 @@ class BranchBudget:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LossBudget:
-    """All branches of the loss over some batches, and which cells answered for which targets.
+    """Sums of all branches of the loss over some batches, and the matches of cells and targets.
 
     branches: by name. matches: (L, A, C) matches by level, anchor and class of the target. targets
     and matched_targets: (C,) targets, and those of them with at least one match. images and

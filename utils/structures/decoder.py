@@ -1,4 +1,4 @@
-"""How the raw output of a head is to be read: a protocol, so that nobody has to know the head.
+"""Protocol of decoders: how the raw output of a head is read, without knowing the head.
 
 Legend: K channels of a prediction, D of them for the box, C classes.
 """
@@ -17,8 +17,10 @@ class RawParts(NamedTuple):
 
 
 class Decoder(Protocol):
-    """What a head says about its output. Holds neither weights nor tensors, so it travels with the
-    predictions to any device, process or compiled step.
+    """How the raw output of a head is decoded.
+
+    Has neither weights nor tensors, so it goes with the predictions to any device, process or
+    compiled step.
     """
 
     @property
@@ -54,7 +56,7 @@ class Decoder(Protocol):
 
 @runtime_checkable
 class Encoder(Decoder, Protocol):
-    """A decoder that knows its inverse, for losses of the coded values themselves."""
+    """A decoder with an inverse, for losses of the coded values themselves."""
 
     def encode(self, boxes: Tensor) -> Tensor:
         """Return the codes (..., 4) of boxes (..., 4) xyxy in cells from the corner of their cell,

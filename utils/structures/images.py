@@ -1,6 +1,6 @@
 """One image: its labels (`Record`), its frame (`ImageMeta`), its pixels (`Sample`).
 
-These live in loader workers, so they hold numpy arrays; batches of tensors are in `batch.py`.
+These live in loader workers, so they contain numpy arrays; batches of tensors are in `batch.py`.
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class Record:
 def place_boxes(
     boxes: BoxesT, *, scale: tuple[float, float], offset: tuple[float, float]
 ) -> BoxesT:
-    """Map boxes (N, 4) of an image to the frame in which it is laid.
+    """Map boxes (N, 4) of an image to the frame in which it is placed.
 
     Args:
         boxes: xyxy pixels of the image.
@@ -71,7 +71,7 @@ def place_boxes(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageMeta:
-    """How an image came into the network frame: resized by `scale`, then padded by `pad`.
+    """How an image is mapped to the network frame: resized by `scale`, then padded by `pad`.
 
     `scale` = (vertical, horizontal) is kept per axis because the resized size is rounded to whole
     pixels; one common ratio would misplace boxes by up to half a pixel.
@@ -99,7 +99,7 @@ class ImageMeta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One image with its boxes on the way into a batch; every transform maps Sample to Sample.
+    """One image with its boxes; every transform maps Sample to Sample.
 
     image (H, W, 3) uint8 RGB; boxes (N, 4) float32 xyxy pixels of `image`; labels (N,); ignore
     (N,).

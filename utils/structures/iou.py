@@ -33,7 +33,7 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def box_overlap(a: Tensor, b: Tensor, kind: OverlapKind) -> Tensor:
-    """Return how well each box of `a` covers its partner in `b`: the IoU less its penalties.
+    """Return the IoU of each box of `a` with its partner in `b`, less the penalties of `kind`.
 
     Args:
         a: (..., 4) xyxy; inverted boxes count as empty.

@@ -1,4 +1,4 @@
-"""What a criterion returns: named scalars, and how they add up."""
+"""Result of a criterion: named scalars and their total."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,9 +10,9 @@ from torch import Tensor
 class LossTerms:
     """Scalar losses of one batch by name, gains applied, each averaged so that batch size cancels.
 
-    Whoever sums, logs or draws them loops over `names`, so a criterion that returns one more term
-    needs no other change. A tuple of names beside a tuple of tensors, because torch.compile handles
-    that better than a mapping.
+    Code that sums, logs or plots them loops over `names`, so a new term of a criterion needs no
+    other change. A tuple of names beside a tuple of tensors, because torch.compile handles that
+    better than a mapping.
 
     names: of the terms, in the order in which they are shown and added up, as columns of
     metrics.csv. values: one scalar each. num_foreground: number of matches, a scalar.

@@ -1,4 +1,4 @@
-"""The columns of metrics.csv, which a training writes and reports read."""
+"""The columns of metrics.csv, which a training run writes and reports read."""
 
 from collections.abc import Iterable
 
@@ -22,7 +22,7 @@ def term_columns(columns: Iterable[str]) -> tuple[str, ...]:
 def joined_columns(rows: Iterable[Iterable[str]]) -> tuple[str, ...]:
     """Return the columns of all rows, each behind the one it follows in its first row.
 
-    Rows differ where a training was resumed with another loss.
+    Rows differ where a training run was resumed with another loss.
     """
     columns: list[str] = []
     for names in dict.fromkeys(tuple(row) for row in rows):

@@ -1,4 +1,4 @@
-"""What comes out of the network and what the assigner makes of it.
+"""Raw predictions of the network, and their assignment to targets.
 
 Legend: B images, A predictions per cell (one an anchor), H W cells of a level, L levels, K channels
 of a prediction, C classes, P cells of all levels, M matches of a level.
@@ -19,8 +19,8 @@ ClassScores = Literal["sigmoid", "softmax"]
 class Predictions:
     """Raw output of a head, one entry per level, fine to coarse.
 
-    levels: (B, A, H, W, K) each, before any activation; what the K channels mean is known by the
-    decoder alone. strides: input pixels per cell. decoder: how the head's output is read. anchors:
+    levels: (B, A, H, W, K) each, before any activation; only the decoder knows what the K channels
+        mean. strides: input pixels per cell. decoder: how the head's output is read. anchors:
     (L, A, 2) width and height in input pixels; None, and A is 1, for a head without anchors.
     class_scores: whether each class has a sigmoid of its own or all share a softmax.
     """
@@ -81,13 +81,13 @@ class Predictions:
         return self._decode(raw, cells_xy, own, level)
 
     def score_caps(self, level: int, image: int) -> Tensor:
-        """Return what no score of a cell exceeds, (A, H, W) float32 in [0, 1], as fast as possible.
+        """Return upper bounds of the scores of each cell, (A, H, W) float32 in [0, 1], cheaply.
 
         It is the objectness, which class scores can only lower, or else `best_scores`.
         """
         objectness = self.split(self.levels[level][image]).objectness
         if objectness is not None:
-            # Copied first: one channel of many lies in steps, over which arithmetic is slow.
+            # Copied first: one channel of many is strided, on which arithmetic is slow.
             return objectness.contiguous().float().sigmoid()
         return self.best_scores(level, image)
 
@@ -124,7 +124,7 @@ class Predictions:
         cells_xy (..., 2) column and row, anchors (..., 2) pixels; both broadcast against `raw`.
         """
         parts = self.split(raw)
-        # Copied first, as above: some channels of many lie in steps.
+        # Copied first, as above: some channels of many are strided.
         boxes = self.decoder.boxes(parts.box.contiguous(), cells_xy, anchors, self.strides[level])
         logits = parts.classes.contiguous()
         scores = logits.softmax(dim=-1) if self.class_scores == "softmax" else logits.sigmoid()
@@ -149,16 +149,15 @@ class DecodedPredictions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelAssignment:
-    """Which cells of one level answer for which targets; no gradient.
+    """Which cells of one level are assigned to which targets; no gradient.
 
-    The matches have a length M fixed by the shapes alone, whatever matched, so that no step waits
-    for the device to count: `valid` (M,) bool says which entries count; of those that do not,
-    target is 0 and the cell is any. image, anchor, row, column, target (M,) int64: the cell and the
-    index into Targets. A cell may be claimed by several targets. ignored (B, A, H, W) bool: cells
-    too close to a target to be background and not close enough to answer for it, which no loss
-    counts; None where there are none. quality (M,) float32 in [0, 1]: how good a prediction of its
-    target the cell is to be, the soft target of task-aligned assigners; None where the assigner
-    does not say.
+    The matches have a length M fixed by the shapes alone, so that no step waits for the device to
+    count: `valid` (M,) bool says which entries count; of those that do not, target is 0 and the
+    cell is any. image, anchor, row, column, target (M,) int64: the cell and the index into Targets.
+    A cell may be claimed by several targets. ignored (B, A, H, W) bool: cells too close to a target
+    to be background and not close enough to match it, ignored by all losses;
+    None where there are none. quality (M,) float32 in [0, 1]: the soft target of the match, from
+    task-aligned assigners; None where the assigner gives none.
     """
 
     image: Tensor

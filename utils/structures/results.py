@@ -1,4 +1,4 @@
-"""What is found in an image (`Detections`) and how good it is (`EvalResult`)."""
+"""Detections of an image (`Detections`) and metrics of a split (`EvalResult`)."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -43,7 +43,7 @@ class Detections:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassResult:
-    """Quality on one class; AP is None where the split has no object of the class."""
+    """Metrics of one class; AP is None where the split has no object of the class."""
 
     ap: float | None
     ap50: float | None
@@ -58,7 +58,7 @@ class ClassResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalResult:
-    """The numbers of one evaluation; the only thing reports read.
+    """The metrics of one evaluation; all that reports read.
 
     AP and AR are COCO's (pycocotools' definition), in [0, 1]; None where nothing of that size or
     class exists in the data.
@@ -76,7 +76,7 @@ class EvalResult:
     """"best_f1" and "given" -> {"threshold", "precision", "recall", "f1"} over all classes, IoU
     0.5."""
     confusion: tuple[tuple[int, ...], ...]
-    """(C + 1, C + 1) counts, row = true class, column = found class; the last of each is
+    """(C + 1, C + 1) counts, row = ground-truth class, column = detected class; the last of each is
     background."""
     counts: Mapping[str, int]
     """images, truths, ignored, detections, images_at_candidate_cap, images_at_detection_cap."""
@@ -86,3 +86,26 @@ class EvalResult:
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries, lists and numbers."""
         return asdict(self)
+
+
+def results_json(
+    result: EvalResult,
+    *,
+    epochs: int | None,
+    images_per_second: float | None,
+    config_hash: str | None,
+) -> dict[str, Any]:
+    """Return the content of results.json, which training and val.py write alike.
+
+    Args:
+        result: metrics of the evaluated weights.
+        epochs: epochs the weights were trained for; None where unknown.
+        images_per_second: training images for a training run, evaluated images for val.py.
+        config_hash: hash of the resolved configuration; None where there is none.
+    """
+    return {
+        **result.to_json(),
+        "epochs": epochs,
+        "images_per_second": images_per_second,
+        "config_hash": config_hash,
+    }

@@ -1,4 +1,4 @@
-"""What every kind of output has in common."""
+"""Base of all kinds of output."""
 
 import hashlib
 import os
@@ -20,12 +20,12 @@ class Output(Protocol):
     """Takes the results of one picture after the other; `close` finishes the files."""
 
     def write(self, frame: Frame, image: Callable[[], ImageArray], found: Detections) -> None:
-        """Take what was found in a picture.
+        """Write the detections of a picture.
 
         Args:
             frame: the picture.
-            image: returns its pixels (H, W, 3) RGB, not to be changed; costs a reading.
-            found: boxes in the frame of the picture, best first.
+            image: returns its pixels (H, W, 3) RGB, not to be changed; reads the file again.
+            found: detections, boxes in the frame of the picture, best first.
         """
 
     def close(self) -> None:
@@ -35,9 +35,9 @@ class Output(Protocol):
 def annotated(
     image: ImageArray, found: Detections, class_names: tuple[str, ...], style: Style
 ) -> Picture:
-    """Return a copy of `image` (H, W, 3) with what was found drawn on it.
+    """Return a copy of `image` (H, W, 3) with the detections drawn on it.
 
-    A small picture is enlarged by a whole factor: names on it would hide everything.
+    A small picture is enlarged by a whole factor: class names would cover it.
     """
     canvas, factor = enlarge_to(image, SMALLEST_SIDE)
     boxes, scores = found.boxes.numpy() * factor, found.scores.numpy()

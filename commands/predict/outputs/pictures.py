@@ -1,4 +1,4 @@
-"""Annotated pictures, annotated videos, and what is inside the boxes."""
+"""Annotated pictures, annotated videos, and crops of the boxes."""
 
 import math
 from collections.abc import Callable
@@ -47,7 +47,7 @@ class Crops:
     class_names: tuple[str, ...]
 
     def write(self, frame: Frame, image: Callable[[], ImageArray], found: Detections) -> None:
-        """Cut out and write every box that holds at least one pixel."""
+        """Crop and write every box of at least one pixel."""
         if not len(found):
             return
         pixels = image()

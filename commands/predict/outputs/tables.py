@@ -1,4 +1,4 @@
-"""What was found as text: YOLO label files, a CSV table, COCO results."""
+"""Detections as text: YOLO label files, a CSV table, COCO results."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ COLUMNS = ("image", "frame", "image_id", "class", "label", "score", "x1", "y1", 
 class YoloLabels:
     """One file per picture, `folder/name.txt`, that training reads as labels; scores left out.
 
-    A picture without a find gets an empty file, which says that it was looked at.
+    A picture without detections gets an empty file.
     """
 
     folder: Path
@@ -49,9 +49,9 @@ class YoloLabels:
 
 
 class CsvTable:
-    """One row per find; boxes in pixels with two decimals. Rows are on disk when `write` returns.
+    """One row per detection; boxes in pixels with two decimals.
 
-    `frame` is empty for still pictures.
+    Rows are on disk when `write` returns. `frame` is empty for still pictures.
     """
 
     def __init__(self, path: Path, class_names: tuple[str, ...]) -> None:
@@ -64,7 +64,7 @@ class CsvTable:
         self._class_names = class_names
 
     def write(self, frame: Frame, image: Callable[[], ImageArray], found: Detections) -> None:
-        """Append the finds of a picture."""
+        """Append the detections of a picture."""
         number = "" if frame.number is None else frame.number
         for box, score, label in zip(
             found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True
@@ -84,7 +84,7 @@ class CsvTable:
 class CocoResults:
     """A JSON file in COCO's result format, images by ascending id, rounded as evaluation rounds.
 
-    So an evaluator that reads the file sees the very numbers that val.py judged.
+    So an evaluator that reads the file uses exactly the numbers of val.py.
     """
 
     path: Path
@@ -93,7 +93,7 @@ class CocoResults:
     _rows: dict[int, list[dict[str, Any]]] = field(default_factory=dict, init=False)
 
     def write(self, frame: Frame, image: Callable[[], ImageArray], found: Detections) -> None:
-        """Keep the finds of a picture until `close`."""
+        """Keep the detections of a picture until `close`."""
         rows = detection_rows(0, found)
         columns = (rows.labels.tolist(), rows.boxes.tolist(), rows.scores.tolist())
         self._rows[frame.image_id] = [

@@ -1,5 +1,5 @@
-"""Drawing whole batches of planned samples on the training device, by tensor operations.
+"""Rendering of whole batches of planned samples on the training device, by tensor operations.
 
-The worker sends `sources`: the windows of the images that are seen, packed with tables into an
-`planned_batch`. `scenes` finds every output pixel in them, `colours` changes the result.
+The worker sends `sources`: the visible windows of the images, packed with tables into a
+`planned_batch`. `scenes` interpolates every output pixel from them.
 """

@@ -1,7 +1,7 @@
-"""Scenes drawn by tensor operations: which tile an output pixel shows, and which colour it has.
+"""Scenes rendered by tensor operations: which tile an output pixel shows, and its colour.
 
-Nothing here asks the device for a value, and no shape depends on one. G scenes, K tiles at most in
-one of them, S x S output pixels, P pixels of all windows.
+Nothing here synchronises with the device, and no shape depends on a value. G scenes, K tiles at
+most in one of them, S x S output pixels, P pixels of all windows.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 CHUNK_PIXELS = 1 << 21
-"""Output pixels that are worked on at once, which bounds the memory of intermediate results."""
+"""Output pixels computed at once, which bounds the memory of intermediate results."""
 NEAREST_HORIZON = 0.1
 """Smallest divisor of a map from output to canvas; in view it is above 1/2, as the other way it is
 below 2."""
@@ -21,8 +21,9 @@ NOWHERE = -1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneTables:
-    """Where everything is. Unused tiles have no bounds; row 0 of `lookups` and `windows` is the
-    colour around the tiles.
+    """Tables of scenes and tiles.
+
+    Unused tiles have no bounds; row 0 of `lookups` and `windows` is the colour around the tiles.
     """
 
     matrices: Tensor
@@ -134,7 +135,7 @@ def _shown_tiles(
 
 
 def _inside(areas: Tensor, point: tuple[Tensor, Tensor]) -> Tensor:
-    """Return which points (G or 1, S or 1, S or 1) lie in `areas` (G, 4), ends exclusive."""
+    """Return which points (G or 1, S or 1, S or 1) are in `areas` (G, 4), ends exclusive."""
     (x, y), (x1, y1, x2, y2) = point, areas[:, :, None, None].unbind(1)
     return (x >= x1) & (x < x2) & (y >= y1) & (y < y2)
 
@@ -147,7 +148,7 @@ def _looked_up(table: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
 def _neighbours(place: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the pixels below and above `place` (N,), and the share of the second in between.
 
-    Of a line of `length` (N,) pixels the first and the last go on for ever.
+    A line of `length` (N,) pixels is extended by its first and last pixel.
     """
     below = place.floor()
     first, last = below.int(), length - 1

@@ -1,4 +1,4 @@
-"""What a worker reads for a sample that the device renders: of each tile the pixels in view."""
+"""Source pixels of a sample that the device renders: the visible window of each tile."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -25,7 +25,7 @@ class Source:
     """
 
     pixels: ImageArray
-    """(h, w, 3), a view of the image; at its ends the image ends, or nothing more is seen."""
+    """(h, w, 3), a view of the image; beyond it the image ends, or nothing is visible."""
     scale: Pair
     offset: Pair
 
@@ -56,7 +56,7 @@ def _source(image: ImageArray, placement: Placement) -> Source:
     low, high = _canvas_window(placement)
     step, corner = to_canvas[[0, 1], [0, 1]], to_canvas[:2, 2]
     size_wh = np.array([image.shape[1], image.shape[0]])
-    # A look-up at a pixel's centre reaches half a pixel back and one and a half ahead.
+    # Interpolation at a pixel's centre reads half a pixel back and one and a half ahead.
     first = np.floor((low - corner) / step).astype(np.int64) - 1
     last = np.ceil((high - corner) / step).astype(np.int64) + 1
     left, top = first = first.clip(0, size_wh - 1)
@@ -69,7 +69,7 @@ def _source(image: ImageArray, placement: Placement) -> Source:
 
 
 def _canvas_window(placement: Placement) -> tuple[Pair, Pair]:
-    """Return the ends of an upright part of the tile's region that holds all that is seen of it."""
+    """Return the ends of the axis-aligned part of the tile's region that the output shows."""
     region = np.array(placement.tile.region, np.float64)
     x1, y1, x2, y2 = placement.bounds
     corners = np.array([[x1, y1, 1], [x2, y1, 1], [x2, y2, 1], [x1, y2, 1]], np.float64)
@@ -81,7 +81,8 @@ def _canvas_window(placement: Placement) -> tuple[Pair, Pair]:
 
 
 def output_to_canvas(matrix: Matrix) -> Matrix:
-    """Return the inverse of a map (3, 3) from canvas to output; its divisor is above 0 for every
-    output point that shows something of the canvas.
+    """Return the inverse of a map (3, 3) from canvas to output.
+
+    Its divisor is above 0 for every output point that shows the canvas.
     """
     return cast(Matrix, np.linalg.inv(matrix))

@@ -35,7 +35,7 @@ class CrowdHuman:
         """Return all images of the file; ids are file names without suffix.
 
         Raises:
-            ValueError: a line is no JSON object with an ID.
+            ValueError: a line is not a JSON object with an ID.
         """
         images = []
         for number, line in enumerate(to_text(content).split("\n"), start=1):

@@ -16,7 +16,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "x2": ("xmax", "x_max", "x2"),
     "y2": ("ymax", "y_max", "y2"),
 }
-"""What is needed -> names of the column, in lower case."""
+"""Value -> names of its column, in lower case."""
 _CORNERS = ("x1", "y1", "x2", "y2")
 
 

@@ -8,7 +8,7 @@ from data.formats.tool_reader import ToolImage, ToolRow
 from data.formats.tools.parsing import NOT_NUMBERS, Box, around, from_corner, in_order, read_numbers
 from data.formats.voc import parse_xml
 
-NOT_A_REGION = "shape is no region: no box"
+NOT_A_REGION = "shape is not a region: no box"
 _NO_REGIONS = ("polyline", "points", "cuboid", "skeleton", "tag")
 
 

@@ -17,7 +17,7 @@ class Kitti:
     title = "KITTI"
 
     def is_label_file(self, path: str) -> bool:
-        """A text in a folder of labels, as label_2; calib beside it holds none."""
+        """A text in a folder of labels, as label_2; calib beside it contains none."""
         folder = os.path.basename(os.path.dirname(path)).lower()
         return path.lower().endswith(".txt") and folder.startswith("label")
 
@@ -43,8 +43,8 @@ def _rows(content: bytes) -> list[ToolRow]:
 
 def _row(location: str, line: str) -> ToolRow:
     columns = line.split()
-    # A class name may hold blanks where another tool wrote the file: numbers are counted from the
-    # end of the fourteen that follow it.
+    # A class name may contain blanks where another tool wrote the file: numbers are counted from
+    # the end of the fourteen that follow it.
     extra = max(0, len(columns) - 16)
     name, numbers = " ".join(columns[: extra + 1]), columns[extra + 1 :]
     corners = read_numbers(numbers[3:7]) if len(numbers) >= _COLUMNS - 1 else None

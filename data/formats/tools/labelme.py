@@ -33,9 +33,7 @@ class Labelme:
         return False
 
     def parse(self, path: str, content: bytes, files: Mapping[str, bytes]) -> list[ToolImage]:
-        """Return the image that the file describes; its name is that of the JSON where none is
-        stated.
-        """
+        """Return the image of the file; its name is that of the JSON where none is given."""
         document = read_object(content)
         shapes = document.get("shapes")
         if not isinstance(shapes, list):

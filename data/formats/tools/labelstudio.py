@@ -7,7 +7,7 @@ from typing import Any
 from data.formats.tool_reader import ToolImage, ToolRow
 from data.formats.tools.parsing import NOT_NUMBERS, Box, around, in_order, read_list, read_numbers
 
-NOT_A_REGION = "result is no region with a label: no box"
+NOT_A_REGION = "result is not a region with a label: no box"
 LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels")
 _NO_REGIONS = ("keypointlabels", "brushlabels", "bitmasklabels", "vectorlabels")
 
@@ -32,7 +32,7 @@ class LabelStudio:
         """Return the images of the tasks.
 
         Raises:
-            ValueError: it is no list of tasks, or a task names no image.
+            ValueError: it is not a list of tasks, or a task names no image.
         """
         tasks = read_list(content)
         return [_image(number, task, _results(task, tasks)) for number, task in enumerate(tasks)]
@@ -52,7 +52,7 @@ class LabelStudio:
 
 def _results(task: Mapping[str, Any], tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield the results of a task in the form of JSON: type, value, sizes."""
-    if "data" not in task:  # JSON-MIN: results lie in keys that the interface names
+    if "data" not in task:  # JSON-MIN: results are in keys that the interface names
         for values in task.values():
             for value in values if isinstance(values, list) else ():
                 if isinstance(value, dict):

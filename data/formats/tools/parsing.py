@@ -1,4 +1,4 @@
-"""What several parsers of tools need: JSON objects, numbers, points, names."""
+"""Shared by the parsers of tools: JSON objects, numbers, points, names."""
 
 import csv
 import math
@@ -10,7 +10,7 @@ from data.formats.files import to_text
 from data.formats.rows import to_float
 from utils.runtime.files.json_file import BrokenJsonError, parse_json
 
-NOT_NUMBERS = "row does not hold the numbers of a box"
+NOT_NUMBERS = "row does not have the numbers of a box"
 Box = tuple[float, float, float, float]
 _DIGITS = re.compile(r"(\d+)")
 
@@ -34,7 +34,7 @@ def read_list(content: bytes) -> list[dict[str, Any]]:
     except BrokenJsonError as error:
         raise ValueError(error.reason) from error
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        raise ValueError("it is no list of objects")
+        raise ValueError("it is not a list of objects")
     return value
 
 

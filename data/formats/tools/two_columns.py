@@ -26,7 +26,7 @@ class TwoColumns:
         """Return the images that a list pairs with label files.
 
         Raises:
-            ValueError: a line does not hold two names.
+            ValueError: a line does not contain two names.
         """
         images = []
         index = FileIndex(files)
@@ -35,7 +35,7 @@ class TwoColumns:
             if not columns:
                 continue
             if len(columns) != 2:
-                raise ValueError(f"line {number} does not hold an image and a label file")
+                raise ValueError(f"line {number} does not have an image and a label file")
             image, labels = map(portable, columns)
             images.append(ToolImage(stated=image, rows=_rows(labels, index, files)))
         return images

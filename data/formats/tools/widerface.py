@@ -35,7 +35,7 @@ class WiderFace:
             if is_image_name(text):
                 images.append((text, []))
             elif text and not images:
-                raise ValueError(f"line {number} is no image name: {text}")
+                raise ValueError(f"line {number} is not an image name: {text}")
             elif len(text.split()) > 1 and any(part != "0" for part in text.split()):
                 images[-1][1].append(_row(f"line {number}", text))
         return [ToolImage(stated=name, rows=rows) for name, rows in images]

@@ -31,7 +31,7 @@ def write_coco(
         split: name of the split.
         category_ids: id of each class; None counts from 1, as COCO does.
         names: file name of each image in the new data set; None keeps them.
-        link: images become second names of the same files where that is possible.
+        link: images are hard links to the same files where possible.
 
     Raises:
         UserError: two images have the same name.

@@ -22,8 +22,8 @@ def write_voc(
     """Write images, XML files and the list of the split under `root`; ignored becomes difficult.
 
     Coordinates are not rounded to whole pixels. Areas have no place in the format. `names` are the
-    images' file names in the new data set, their own where None; with `link` they become second
-    names of the same files where that is possible.
+    images' file names in the new data set, their own where None; with `link` they are hard links to
+    the same files where possible.
 
     Returns:
         The number of objects left out: with `first_pixel` 1 a box no more than 1 px wide or high

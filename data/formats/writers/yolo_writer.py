@@ -20,8 +20,8 @@ def write_yolo(
 
     A background image gets an empty label file. Normalised coordinates have nine digits: reading
     them back gives every box to within 1e-3 px for images up to 100,000 px. `names` are the images'
-    file names in the new data set, their own where None; with `link` they become second names of
-    the same files where that is possible.
+    file names in the new data set, their own where None; with `link` they are hard links to the
+    same files where possible.
 
     Returns:
         The number of ignored objects, which the format cannot express and which are left out.

@@ -1,7 +1,7 @@
-"""One decoded image as a file: 64 bytes of header, then the pixels as they lie in memory.
+"""File of one decoded image: 64 bytes of header, then the pixels as in memory.
 
-A file comes into being under a temporary name and is renamed when whole. It is not forced to the
-disk, which would cost more than decoding; what a power failure tears is told by the checksum.
+A file is written under a temporary name and renamed when complete. It is not synchronised to disk,
+which would cost more than decoding; damage by a power failure is detected by the checksum.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ def entry_bytes(size: tuple[int, int]) -> int:
 def map_entry(
     path: str, key: bytes, size: tuple[int, int], *, check: bool = True
 ) -> ImageArray | None:
-    """Return the image (H, W, 3) of a file, read-only, without copying it; None for any other file.
+    """Return the image (H, W, 3) of a file, read-only and mapped; None for any other file.
 
     Args:
         path: the file; it need not exist.
@@ -57,7 +57,7 @@ def map_entry(
 
 
 def write_entry(path: str, key: bytes, image: ImageArray) -> None:
-    """Write `image` (H, W, 3), replacing another file as a whole; missing folders are made.
+    """Write `image` (H, W, 3), replacing the file atomically; missing folders are created.
 
     Raises:
         OSError: the disk is full or not writable; nothing is left behind.
@@ -79,6 +79,6 @@ def write_entry(path: str, key: bytes, image: ImageArray) -> None:
 
 
 def _write_all(handle: int, part: memoryview) -> None:
-    # A disk that fills up takes a part first and refuses only the next call.
+    # A disk that fills up accepts a part first and fails only at the next call.
     while part:
         part = part[os.write(handle, part) :]

@@ -1,7 +1,7 @@
-"""How much of the disk decoded images may take, settled once before a training.
+"""Size limit and eviction of the cache of decoded images, decided once before a training run.
 
-Nothing is evicted later: workers need not agree on anything, and no training loses its images
-while it runs on them, unless another one starts and needs the room.
+Nothing is evicted later: workers need no coordination, and no run loses its images while it uses
+them, unless another one starts and needs the room.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ from utils.runtime.files.cache_folder import user_cache_folder
 CacheMode = Literal["auto", "off", "disk"]
 GIB = 1 << 30
 FREE_SHARE = 0.8
-"""Most of the free disk that is taken: checkpoints and other programs need room, too."""
+"""Largest share of the free disk to use: checkpoints and other programs need room, too."""
 ABANDONED_AFTER_S = 3600.0
-"""Age of a temporary file after which its writer is taken for dead."""
+"""Age of a temporary file after which its writer is considered dead."""
 
 _logger = logging.getLogger(__name__)
 
@@ -33,21 +33,21 @@ class _File:
     path: str
     num_bytes: int
     changed: float
-    """Time of the last training that wanted it, seconds since 1970."""
+    """Time of the last run that used it, seconds since 1970."""
 
 
 def open_image_cache(
     wanted: Mapping[bytes, int], *, mode: CacheMode, limit_gib: float, folder: Path | None = None
 ) -> ImageCache | None:
-    """Make room for the images of a training and return their cache; None where there is none.
+    """Make room for the images of a training run and return their cache; None where there is none.
 
-    The images of other trainings, the longest unused first, give way to those wanted now.
+    The images of other runs, least recently used first, are evicted for those needed now.
 
     Args:
         wanted: bytes of each image's file by its key.
         mode: `disk` keeps as many images as have room, `auto` all or none, `off` none.
         limit_gib: size of the whole cache, GiB.
-        folder: where it lies; by default in the user's cache folder.
+        folder: its path; by default in the user's cache folder.
     """
     if mode == "off":
         return None
@@ -74,7 +74,7 @@ def open_image_cache(
 
 
 def _files(folder: Path) -> Iterator[_File]:
-    """Yield the files of the cache, after removing what dead writers left."""
+    """Yield the files of the cache, after removing temporary files of dead writers."""
     now = time.time()
     for subfolder in sorted(folder.glob("[0-9a-f][0-9a-f]")):
         with contextlib.suppress(OSError), os.scandir(subfolder) as entries:
@@ -88,14 +88,14 @@ def _files(folder: Path) -> Iterator[_File]:
 
 
 def _room(folder: Path, files: list[_File], limit_gib: float) -> int:
-    """Return the bytes that the cache may take when everything in it now may go."""
+    """Return the bytes available to the cache if everything in it is evicted."""
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
     return int(min(limit_gib * GIB, FREE_SHARE * free + sum(file.num_bytes for file in files)))
 
 
 def _last_key(wanted: Mapping[bytes, int], room: int) -> bytes:
-    """Return the key up to which the images wanted have room together."""
+    """Return the greatest key up to which the needed images fit together."""
     last = b""
     for key in sorted(wanted):
         room -= wanted[key]
@@ -106,7 +106,7 @@ def _last_key(wanted: Mapping[bytes, int], room: int) -> bytes:
 
 
 def _evict(files: Iterable[_File], *, room: int) -> None:
-    """Remove the longest unused files until the rest take at most `room` bytes."""
+    """Remove the least recently used files until the rest take at most `room` bytes."""
     for file in sorted(files, key=lambda file: file.changed, reverse=True):
         room -= file.num_bytes
         if room < 0:

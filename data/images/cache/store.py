@@ -1,4 +1,4 @@
-"""Images by key, made on first use and found again by every process and every later training."""
+"""Store of images by key, filled on first use and shared by all processes and later runs."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ _logger = logging.getLogger(__name__)
 
 
 def entry_path(folder: Path, key: bytes) -> str:
-    """Return where the image of `key` lies: 256 subfolders keep each of them small."""
+    """Return the path of the image of `key`, in one of 256 subfolders to keep each small."""
     name = key.hex()
     return os.path.join(folder, name[:2], f"{name[2:]}.pixels")
 
@@ -27,9 +27,9 @@ class ImageCache:
         """Open the cache.
 
         Args:
-            folder: where the images lie; made when the first one is kept.
+            folder: of the images; created with the first one.
             last_key: greatest key that is kept. Keys are digests, so this is a random share of the
-                images, the same in every process, chosen where not all have room.
+                images, the same in every process, if not all fit.
         """
         self._folder = folder
         self._last_key = last_key
@@ -38,10 +38,10 @@ class ImageCache:
         self._is_closed = RawValue("b", 0)  # shared with the workers
 
     def get(self, key: bytes, size: tuple[int, int], make: Callable[[], ImageArray]) -> ImageArray:
-        """Return the image kept under `key`, else what `make` returns, which is then kept.
+        """Return the image stored under `key`, else the result of `make`, which is then stored.
 
         Args:
-            key: digest of all that decides the pixels.
+            key: digest of all that determines the pixels.
             size: (height, width) of the image.
             make: gives the image (H, W, 3).
 

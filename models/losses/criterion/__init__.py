@@ -1,1 +1,1 @@
-"""From the losses of single logits and boxes to the terms that a training step minimises."""
+"""The criterion: sums the losses of single logits and boxes to the terms of a training step."""

@@ -22,9 +22,9 @@ class BoxTerm(nn.Module):
       of the soft targets, at least 1 (Feng et al. 2021, arXiv 2108.07755).
 
     Args:
-        loss: takes boxes, truths (M, 4) and anchors (M, 2) and returns (M,); its `kind` names the
-            overlap that objectness targets show. Of a term on coded values it takes these and what
-            they should be, see `coding.py`, and has no kind.
+        loss: takes boxes, ground truth (M, 4) and anchors (M, 2) and returns (M,); its `kind` names
+            the overlap that objectness targets show. In a term on coded values it takes these and
+            their targets, see `coding.py`, and has no kind.
         gain: factor on the term, at least 0.
         normalizer: what the sum of losses is divided by; counts and sums are those of all ranks.
     """

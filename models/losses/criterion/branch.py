@@ -1,8 +1,7 @@
 """`Branch`: one term of the loss on logits, objectness or classification, over all levels.
 
-Which logits meet which targets is decided by the criterion; what one of them costs by the losses of
-this folder. Here is what lies between: which elements count, by what their sum is divided, and how
-much the term weighs.
+The criterion decides the targets of the logits, the losses the value of each element. Here: which
+elements count, what their sum is divided by, and the gain of the term.
 
 Legend: L levels, N elements of a level, C classes.
 """
@@ -19,7 +18,7 @@ from models.losses.criterion.selection import Selection
 
 Normalizer = Literal["mean", "positives", "ema_positives", "targets"]
 TargetKind = Literal["hard", "iou", "aligned"]
-"""Target of a match: 1, the overlap with its truth, or the quality that the assigner gave it."""
+"""Target of a match: 1, the overlap with its ground truth, or the quality from the assigner."""
 
 EMA_MOMENTUM = 0.9
 """Share of the old value that `ema_positives` keeps per batch."""
@@ -27,7 +26,7 @@ EMA_MOMENTUM = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BranchInput:
-    """What one branch of the head said and should have said, level by level.
+    """Output and targets of one branch of the head, level by level.
 
     logits and targets: (N,) or (N, C) each; counted: (N,) bool, which rows mean anything, or None
     for all; level_weights: one factor a level.
@@ -50,8 +49,8 @@ class Branch(nn.Module):
     * targets: the sum over rows and classes of all levels, divided by the sum of the targets of the
       batch, at least 1 (Feng et al. 2021, arXiv 2108.07755).
 
-    Counts and sums are those of all ranks divided by the number of ranks: N ranks of b images learn
-    what one of N * b would.
+    Counts and sums are those of all ranks divided by the number of ranks: N ranks of b images train
+    like one with N * b.
 
     Args:
         loss: takes logits and targets, (n,) or (n, C), and returns (n,) or (n, C), not reduced.
@@ -91,7 +90,7 @@ class Branch(nn.Module):
         self.loss = loss
         self.gain = gain
         self.multiplier = 1.0
-        """Set by scale matching; the same loss at the scale of cross-entropy."""
+        """Set by scale matching: brings the loss to the scale of cross-entropy."""
         self.normalizer: Normalizer = normalizer
         self.selection = selection
         self.label_smoothing = label_smoothing

@@ -1,4 +1,4 @@
-"""Where the loss and its gradient come from: measured beside a training, without touching it.
+"""Where the loss and its gradient come from: measured beside a training run, without touching it.
 
 Legend: T targets, L levels, N elements of a level, C classes, E elements of all levels.
 """
@@ -31,10 +31,10 @@ def measure_budget(
 ) -> LossBudget:
     """Return the budget of one batch; waits for the device.
 
-    Nothing that a training depends on changes: the logits are copies cut off from the network, no
-    running statistic moves, no random number is drawn. Measured before the criterion has seen the
-    batch, statistics are as they are for the loss, but for counts that include the batch at hand
-    (seesaw). Of several processes each measures its own batches.
+    Training is not affected: the logits are detached copies, no running statistic changes, no
+    random number is drawn. Measured before the criterion has seen the batch, statistics are as they
+    are for the loss, but for counts that include the batch at hand (seesaw). Of several processes
+    each measures its own batches.
 
     Args:
         criterion: the loss of the training, in any mode.
@@ -69,8 +69,8 @@ def _branch_budget(branch: Branch, given: BranchInput, num_positives: Tensor) ->
     """Return the sums of one branch.
 
     A target above 0 makes a positive; a match whose target is an overlap of 0 is a negative, as for
-    the loss. Rows that do not count are left out, elements that a selection passes over stay in
-    with loss 0. A softmax has one loss a row, booked on its true class; its gradient and difficulty
+    the loss. Rows that do not count are left out, elements that a selection drops are included with
+    loss 0. A softmax has one loss a row, counted for its true class; its gradient and difficulty
     are those of each logit. A term of the whole set (dice) is in the gradient, and in no loss.
     """
     losses, gradients = _losses_and_gradients(branch, given, num_positives)
@@ -178,5 +178,5 @@ def _binned(place: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
     place = place.flatten().to(values.device)
     if bincount_is_best(place.device):
         sums = torch.bincount(place, weights=values, minlength=size)
-        return sums.double().view(shape)  # it counts in integers where there is nothing
+        return sums.double().view(shape)  # bincount of nothing gives integers
     return values.new_zeros(size).index_add(0, place, values).cpu().view(shape)

@@ -1,7 +1,7 @@
 """`DetectionCriterion`: from raw predictions and targets to the terms of the loss.
 
-`models/assign` decides which cells a target is assigned to; `build.py` reads which losses and gains
-an experiment asks for; `branch.py` sums a term.
+`models/assign` decides which cells a target is assigned to; `build.py` builds it from the settings;
+`branch.py` sums a term.
 
 Legend: B images, A predictions per cell, H W cells of a level, L levels, K channels, C classes, M
 matches.
@@ -35,11 +35,11 @@ from utils.structures.predictions import Assignment, LevelAssignment, Prediction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossParts:
-    """What the terms are made of: losses of matched boxes by level, and the input of each branch.
+    """The parts of all terms: losses of matched boxes by level, and the input of each branch.
 
     `box_losses` has those of each term on boxes by name, `box_targets` the soft targets of the
     matches. `objectness` is None for a head without it, `classification` with a single class beside
-    objectness whose target says no more than objectness does.
+    objectness whose target equals that of objectness.
     """
 
     box_losses: Mapping[str, tuple[Tensor, ...]]
@@ -67,7 +67,8 @@ class DetectionCriterion(nn.Module):
     * box: the loss of matched boxes, in grid units relative to the cell (`box_term.py`).
     * distribution, l1: losses of the coded values of the same boxes (`coding.py`), where given.
     * objectness: over all cells, a level weighted by its balance. The target of a matched cell is
-      the overlap of its box with its truth, cut at 0 and without gradient, or 1; 0 elsewhere.
+      the overlap of its box with its ground truth, clipped at 0 and without gradient, or 1; 0
+      elsewhere.
     * classification: over matches and classes; absent with one class. The target of the true class
       is 1, the overlap, or the quality that the assigner gives the match.
 
@@ -78,7 +79,7 @@ class DetectionCriterion(nn.Module):
     With means, BCE and CIoU the loss with objectness is the recipe of YOLOv5
     (docs/recipe_sources.md#loss). Ours: a cell claimed by several targets takes the best overlap
     unless `claimed_twice` is "last" (the last match in the assigner's order, on a GPU too). A level
-    without matches adds 0. Everything is float32, whatever the autocast around it.
+    without matches adds 0. Everything is float32, also under autocast.
 
     Args:
         assigner: which cells are assigned to which target.
@@ -87,9 +88,9 @@ class DetectionCriterion(nn.Module):
         classification: term of the class logits, of matched cells or without objectness of all.
         level_balance: weight of each level's objectness, fine to coarse; None for
             4, 1, 0.4 on three levels, else the first L of 4, 1, 0.25, 0.06, 0.02.
-        claimed_twice: target of a cell that several targets claim; without objectness "best" lets
-            it answer for the classes of all of them.
-        coding: terms on coded values by name, for heads that know their inverse.
+        claimed_twice: target of a cell that several targets claim; without objectness with "best"
+            it is assigned to the classes of all of them.
+        coding: terms on coded values by name, for heads whose decoder has an inverse.
     """
 
     def __init__(
@@ -154,9 +155,9 @@ class DetectionCriterion(nn.Module):
         """Return what the terms are computed from; the same arguments as `forward`.
 
         Raises:
-            ValueError: a level has no balance weight, only one of head and criterion knows
+            ValueError: a level has no balance weight, only one of head and criterion has
                 objectness, targets are to be aligned and the assigner gives no quality, or coded
-                values have a loss and the head does not know its inverse.
+                values have a loss and the decoder of the head has no inverse.
         """
         if predictions.has_objectness != (self.objectness is not None):
             raise ValueError("head and criterion must both have objectness or neither")
@@ -184,9 +185,7 @@ class DetectionCriterion(nn.Module):
         )
 
     def _has_class_term(self, predictions: Predictions) -> bool:
-        """With one class and objectness the class says nothing that objectness does not, unless its
-        target is a quality.
-        """
+        """With one class the class target equals that of objectness, unless it is a quality."""
         is_alone = predictions.num_classes == 1 and predictions.has_objectness
         return not is_alone or self.classification.target == "aligned"
 
@@ -279,18 +278,18 @@ def _joined(
 
 def _encoder(predictions: Predictions) -> Encoder:
     if not isinstance(predictions.decoder, Encoder):
-        raise ValueError("a loss of coded values takes a head that knows the inverse of its coding")
+        raise ValueError("a loss of coded values needs a head whose decoder has an inverse")
     return predictions.decoder
 
 
 def _target_of(matches: LevelAssignment, overlap: Tensor, kind: TargetKind) -> Tensor:
-    """Return the target (M,) of matches whose boxes have this overlap (M,) with their truths."""
+    """Return the targets (M,) of matches from the overlap (M,) of their boxes."""
     if kind == "hard":
         return torch.ones_like(overlap)
     if kind == "iou":
         return overlap
     if matches.quality is None:
-        raise ValueError("target 'aligned' takes an assigner that gives matches a quality")
+        raise ValueError("target 'aligned' needs an assigner that gives matches a quality")
     return matches.quality.to(overlap)
 
 

@@ -1,4 +1,4 @@
-"""How hard each branch of a criterion pulls on its logits, the scale that focal loss changes."""
+"""Size of the gradient of each branch on its logits, the scale that focal loss changes."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Cells that answer for a target: what they predict, what they should, and where they are.
+"""Matched cells: their predictions, their targets, and their positions.
 
 Legend: B images, A predictions per cell, H W cells of a level, C classes, M matches.
 """
@@ -15,7 +15,7 @@ ClaimRule = Literal["best", "last"]
 
 
 def drop_invalid(matches: LevelAssignment) -> LevelAssignment:
-    """Return only the valid entries; on a GPU this waits for it, on a CPU it saves the work."""
+    """Return only the valid entries; synchronises with a GPU, saves work on a CPU."""
     kept = matches.valid.nonzero().squeeze(1)
     return replace(
         matches,

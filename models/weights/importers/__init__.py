@@ -5,17 +5,25 @@ executing anything. Files are read by `commands.build.foreign_weights.import_fil
 the checksum; `convert.py`, `load_detector` and `model.weights` use it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
-from models.weights.importers import rtmdet, yolov9, yolox
+from models.weights.importers import retinanet, rtmdet, yolov9, yolox
 from models.weights.importers.imported import ImportedWeights
 
 __all__ = ["ImportedWeights", "import_weights"]
 
-PROJECTS = (yolox, rtmdet, yolov9)
-"""A project is a file with `recognises(tensors)` and `convert(tensors, stated, usual)`."""
+Recognise = Callable[[Mapping[str, Tensor]], bool]
+Convert = Callable[[Mapping[str, Tensor], Sequence[str] | None, Sequence[str]], ImportedWeights]
+
+PROJECTS: tuple[tuple[Recognise, Convert], ...] = (
+    (yolox.recognises, yolox.convert),
+    (rtmdet.recognises, rtmdet.convert),
+    (yolov9.recognises, yolov9.convert),
+    (retinanet.recognises, retinanet.convert),
+)
+"""A project is a file with these two functions."""
 
 
 def import_weights(
@@ -27,14 +35,14 @@ def import_weights(
     """Return the weights of another project as ours, None where no project here is recognised.
 
     Args:
-        tensors: entries of any shape by name, as a file holds them.
+        tensors: entries of any shape by name, as a file contains them.
         class_names: classes that the file names, None where it names none.
         coco_names: names to be given where it names none and has as many rows.
 
     Raises:
         ConfigError: the project is recognised, but no network of it fits.
     """
-    for project in PROJECTS:
-        if project.recognises(tensors):
-            return project.convert(tensors, class_names, coco_names)
+    for recognise, convert in PROJECTS:
+        if recognise(tensors):
+            return convert(tensors, class_names, coco_names)
     return None

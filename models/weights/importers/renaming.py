@@ -40,7 +40,7 @@ def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tens
 
 
 def as_float(tensor: Tensor) -> Tensor:
-    """Return float32 of half precision, other types as they are."""
+    """Return a tensor (any shape) as float32, integers as they are."""
     return tensor.float() if tensor.is_floating_point() else tensor
 
 

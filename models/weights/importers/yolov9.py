@@ -21,7 +21,8 @@ PREFIXES = ("ema.model.", "model.model.", "ema.", "model.", "")
 _STEP: Rules = (
     (r"^conv1\.", "cv1."),
     (r"^conv4\.", "cv2."),
-    (r"^conv([23])\.", lambda found: f"m.{int(found[1]) - 2}."),  # type: ignore[list-item]
+    (r"^conv2\.", "m.0."),
+    (r"^conv3\.", "m.1."),
     (r"\.bottleneck\.", ".m."),
     (r"(?<=\.)conv([123])(?=\.)", r"cv\1"),
 )

@@ -114,6 +114,9 @@ def test_arguments_reach_the_settings(folder: Path, detector: Detector) -> None:
     assert len(load_detector(weights, iou_threshold=0.01)(path)) < len(wanted)
     assert len(load_detector(weights, class_agnostic=True)(path)) <= len(wanted)
     assert not equal(load_detector(weights, image_size=128)(path), wanted)
+    assert len(load_detector(weights, eval={"max_candidates": 2})(path)) <= 2 < len(wanted)
+    with pytest.raises(ConfigError, match="score_treshold"):
+        load_detector(weights, score_treshold=0.5)
     with pytest.raises(ConfigError, match="a multiple of 32"):
         load_detector(weights, image_size=100)
     with pytest.raises(UserError, match="device"):

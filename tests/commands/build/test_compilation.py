@@ -60,7 +60,7 @@ def test_the_loss_is_compiled_on_cuda_in_one_process(tried: list[torch.device]) 
 @pytest.mark.parametrize(
     ("device", "ranks", "settings", "message"),
     [
-        (CPU, ALONE, {"compile": "graphs"}, "CUDA graphs and cannot on cpu; state .*=network"),
+        (CPU, ALONE, {"compile": "graphs"}, "CUDA graphs and cannot on cpu; set .*=network"),
         (CUDA, TWO, {"compile": "graphs"}, "for one process"),
         (CUDA, TWO, {"compile": "network", "sync_batchnorm": True}, "sync_batchnorm do not go"),
         (CPU, ALONE, {"compile": "network", "epochs": 1, "image_size": 32}, "pays from"),

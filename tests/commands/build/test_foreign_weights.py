@@ -93,6 +93,8 @@ def test_convert_keeps_origin_licence_checksum_and_input(tmp_path: Path) -> None
     assert source["licence"] == "Apache-2.0"
     assert "github.com/Megvii" in source["origin"]
     assert "BGR" in source["input"]
+    # As its authors evaluate: one class a cell, in a square.
+    assert metadata["config"] == {"eval": {"multi_label": False, "rectangular": False}}
     assert source["sha256"] == import_file(path).notes["sha256"]  # type: ignore[union-attr]
     images = torch.rand(1, 3, 64, 64)
     with torch.no_grad():

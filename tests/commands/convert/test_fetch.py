@@ -238,7 +238,7 @@ def test_the_list_shows_licence_parameters_ap_size_and_what_is_here(
     lines = {line.split()[0]: line for line in list_weights()}
     for part in ("8.97 M", "40.5", "640 px", "72.1 MB", "Apache-2.0", "Megvii", f"in {site}"):
         assert part in lines["yolox-s"]
-    assert "not stated" in lines["yolov9-t"]
+    assert "not given" in lines["yolov9-t"]
     assert f"in {site}" not in lines["yolox-tiny"]
 
 

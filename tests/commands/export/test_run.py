@@ -128,7 +128,7 @@ def test_python_interface_takes_exported_files(
 def test_suppression_in_the_file_is_not_overruled_in_silence(
     exported: dict[str, Path], data: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=r"eval\.iou_threshold: w-nms\.onnx holds its suppress"):
+    with pytest.raises(ConfigError, match=r"eval\.iou_threshold: w-nms\.onnx contains NMS"):
         evaluate_weights(val_command(exported["-nms.onnx"], data, "eval.iou_threshold=0.5"))
     same = evaluate_weights(val_command(exported["-nms.onnx"], data, "eval.iou_threshold=0.6"))
     assert same.result.counts["images"] > 0
@@ -136,7 +136,7 @@ def test_suppression_in_the_file_is_not_overruled_in_silence(
 
 def test_predict_defaults_are_those_of_the_file(exported: dict[str, Path], tmp_path: Path) -> None:
     path = write_scenes(tmp_path, 1)[0].path
-    with pytest.raises(ConfigError, match=r"eval\.score_threshold: w-nms\.onnx holds"):
+    with pytest.raises(ConfigError, match=r"eval\.score_threshold: w-nms\.onnx contains"):
         load_for_python(exported["-nms.onnx"], score_threshold=0.5)(path)
 
 

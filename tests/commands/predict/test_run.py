@@ -226,7 +226,7 @@ def test_category_ids_come_from_a_coco_file_by_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no category 'c'"):
         read_category_ids(path, ("a", "c"))
     path.write_text("[]")
-    with pytest.raises(UserError, match="no COCO annotation file"):
+    with pytest.raises(UserError, match="not a COCO annotation file"):
         read_category_ids(path, ("a",))
     with pytest.raises(UserError, match="No such file"):
         read_category_ids(tmp_path / "b.json", ("a",))
@@ -294,9 +294,9 @@ def test_classes_are_kept_by_name(folder: Path, tmp_path: Path) -> None:
     assert everything.found[1] > 0
     assert some.found == {label: n for label, n in everything.found.items() if label != 1}
     assert not (tmp_path / "predict").exists()
-    with pytest.raises(UserError, match="know no class 'fish'; theirs are cat, dog, owl"):
+    with pytest.raises(UserError, match="have no class 'fish'; theirs are cat, dog, owl"):
         run(folder, tmp_path, "--classes", "fish")
-    with pytest.raises(UserError, match=r"know no class 'dogs'; did you mean 'dog'\?"):
+    with pytest.raises(UserError, match=r"have no class 'dogs'; did you mean 'dog'\?"):
         run(folder, tmp_path, "--classes", "dogs")
 
 

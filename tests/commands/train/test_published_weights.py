@@ -1,5 +1,6 @@
 """Published weights through all programs: two steps of training, ONNX, detection."""
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from commands.build.detector import load_detector
 from commands.build.predictor import Predictor
+from commands.convert.run import convert
 from commands.export.cli import ExportCommand
 from commands.export.run import export
 from commands.train.run import train
@@ -83,6 +85,28 @@ def test_it_trains_exports_and_finds(family: str, tmp_path: Path, dataset: Path)
         (found,) = predictor(predictor.framing.batch([read_image(image)]))
         assert len(found.boxes)
     assert load_detector(weights).class_names[0] == "person"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_converted", [False, True])
+def test_folded_norms_are_measured_before_the_first_step(
+    is_converted: bool,
+    shared: Path,
+    tmp_path: Path,
+    dataset: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    weights = shared / "weights" / "yolox_nano_0.1.1rc0.onnx"
+    if is_converted:
+        weights = convert(weights, tmp_path / "nano.safetensors")
+    stated = settings(tmp_path, dataset, "yolox-nano", weights, *YOLOX)
+    run = train(load_experiment(TINY[1], stated))
+    assert "measured again on 12 images" in caplog.text
+    tensors, metadata = load_weights(run.best)
+    assert "converted_from" not in metadata
+    means = [t for name, t in tensors.items() if name.endswith(".running_mean")]
+    assert all(bool(mean.abs().max() > 0) for mean in means)
 
 
 def test_weights_of_another_network_say_which_one_they_fit(tmp_path: Path, dataset: Path) -> None:

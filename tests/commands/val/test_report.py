@@ -43,7 +43,7 @@ def test_folder_holds_page_numbers_and_pictures(judged: Evaluation, tmp_path: Pa
     worst = numbers["worst_images"]["missed"][0]
     assert Path(worst[0]).is_file()
     page = (target / "index.html").read_text()
-    assert f"{Path(worst[0]).name}: {worst[1]} missed; left truth, right found" in page
+    assert f"{Path(worst[0]).name}: {worst[1]} missed; left labels, right detections" in page
     given = judged.result.operating_points["given"]
     total = sum(count for _, count in numbers["worst_images"]["missed"])
     assert total == round((1 - given["recall"]) * judged.result.counts["truths"])

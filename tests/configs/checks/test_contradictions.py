@@ -10,7 +10,7 @@ def test_threads_that_change_contradict_exact_repetition(faults: Faults) -> None
     found = faults("train: {threads: auto}")
     assert len(found) == 1
     assert found[0].startswith("train.threads")
-    assert "state train.deterministic=false" in found[0]
+    assert "set train.deterministic=false" in found[0]
 
 
 def test_threads_may_change_where_nothing_exact_is_promised(load: Load) -> None:

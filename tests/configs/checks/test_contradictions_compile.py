@@ -11,9 +11,9 @@ Load = Callable[..., LoadedExperiment]
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ("compile: network, multi_scale: 0.5", "state train.multi_scale=0 or train.compile=off"),
-        ("compile: network, oom: halve", "state train.oom=stop or train.compile=off"),
-        ("compile: network, threads: auto, deterministic: false", "state a number or"),
+        ("compile: network, multi_scale: 0.5", "set train.multi_scale=0 or train.compile=off"),
+        ("compile: network, oom: halve", "set train.oom=stop or train.compile=off"),
+        ("compile: network, threads: auto, deterministic: false", "set a number or"),
         ("compile: graphs, batch_size: 16, nominal_batch: 64", "takes 4 batches"),
     ],
 )

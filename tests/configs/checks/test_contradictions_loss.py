@@ -72,11 +72,11 @@ CASES = [
         "loss.classification.class_weights",
         "has 1 numbers, the data set has 2 classes",
     ),
-    (branch("objectness", "focal_star"), "loss.objectness.name", "state loss.objectness.target"),
+    (branch("objectness", "focal_star"), "loss.objectness.name", "set loss.objectness.target"),
     (
         branch("classification", "focal_star", "target: iou"),
         "loss.classification.name",
-        "state loss.classification.target: hard",
+        "set loss.classification.target: hard",
     ),
     (
         "loss: {objectness: {name: focal, gamma: 2, alpha: 0.25, pos_weight: 2}}",
@@ -158,7 +158,7 @@ ALIGNED = "assigner: {name: task_aligned}, objectness: null"
                 JOINT,
                 f"{ALIGNED}, classification: {{name: {name}}}",
                 "loss.classification.name",
-                "state loss.classification.target: hard",
+                "set loss.classification.target: hard",
             )
             for name in ("poly", "poly_focal", "reduced_focal", "asymmetric", "focal_star")
         ),
@@ -174,15 +174,15 @@ ALIGNED = "assigner: {name: task_aligned}, objectness: null"
             "YOLOX, [nc, 16]",
             "assigner: {name: simota}, distribution: {gain: 1.5}",
             "loss.distribution",
-            "does not say box sides as distributions",
+            "does not predict box sides as distributions",
         ),
         (
             "Joint, [nc, exp]",
             f"{ALIGNED}, distribution: {{gain: 1.5}}",
             "loss.distribution",
-            "does not say box sides as distributions",
+            "does not predict box sides as distributions",
         ),
-        (JOINT, f"{ALIGNED}, l1: {{gain: 1.0}}", "loss.l1", "says box sides as distributions"),
+        (JOINT, f"{ALIGNED}, l1: {{gain: 1.0}}", "loss.l1", "predicts box sides as distributions"),
     ],
 )
 def test_on_an_anchor_free_head(
@@ -205,7 +205,7 @@ def test_on_an_anchor_free_head(
         ),
         ("assigner: {name: task_aligned}", "loss.assigner.name", "takes heads without anchors"),
         ("l1: {gain: 1.0}", "loss.l1", "no inverse"),
-        ("distribution: {gain: 1.0}", "loss.distribution", "does not say"),
+        ("distribution: {gain: 1.0}", "loss.distribution", "does not predict"),
     ],
 )
 def test_on_an_anchor_head(faults: Faults, loss: str, key: str, message: str) -> None:

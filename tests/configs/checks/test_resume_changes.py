@@ -43,7 +43,7 @@ def test_batch_size_and_data_give_other_batches() -> None:
     [
         ({"model": ModelSettings(graph="other.yaml")}, "the checkpoint is of one network"),
         ({"train": TrainSettings(optimizer=AdamWSettings(name="adamw"))}, "old optimizer"),
-        ({"train": TrainSettings(head_warmup=1)}, "belongs to the beginning"),
+        ({"train": TrainSettings(head_warmup=1)}, "affects the start only"),
         ({"data": DATA.model_copy(update={"class_names": ("disc",)})}, "one list of classes"),
     ],
 )

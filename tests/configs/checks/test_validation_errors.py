@@ -70,7 +70,7 @@ def test_an_unknown_key_names_the_nearest(faults: Faults, typo: str, meant: str 
         ("train: {schedule: {name: constant, final: 0.1}}", "train.schedule.final has no effect "
          "(experiment.yaml:1): name is constant; use name: linear or cosine or flat_cosine, or "
          "remove final"),
-        ("augment: strong", 'augment is "strong" (experiment.yaml:1); must hold keys, of mosaic,'),
+        ("augment: strong", 'augment is "strong" (experiment.yaml:1); must have keys, of mosaic,'),
         ("loss: {level_balance: [1, x]}", 'loss.level_balance is [1, "x"] (experiment.yaml:1); '
          "must be a list of numbers or null"),
         ("loss: {level_balance: [1, 2]}", "loss.level_balance (experiment.yaml:1) has 2 weights, "
@@ -93,9 +93,9 @@ def test_an_unknown_key_names_the_nearest(faults: Faults, typo: str, meant: str 
         ("model: {graph: graph.yaml, anchors: [[1, 2]]}", "model.anchors (experiment.yaml:1) has 1 "
          "lists, the graph has 3 levels"),
         ("model: {graph: graph.yaml, anchors: [[1, 2], [3, 4], [5]]}", "model.anchors "
-         "(experiment.yaml:1) must hold as many pairs w, h on every level"),
+         "(experiment.yaml:1) must have as many pairs w, h on every level"),
         ("model: {graph: graph.yaml, anchors: [[1, 2], [3, 4], [5, 0]]}", "model.anchors "
-         "(experiment.yaml:1) must hold sides above 0 pixels"),
+         "(experiment.yaml:1) must have sides above 0 pixels"),
         ("model: {graph: gone.yaml}", "model.graph 'gone.yaml' (experiment.yaml:1) not found; "
          "tried gone.yaml, "),
         ("model: {graph: 3}", "model.graph is 3 (experiment.yaml:1); must be text"),
@@ -104,7 +104,7 @@ def test_an_unknown_key_names_the_nearest(faults: Faults, typo: str, meant: str 
         ("data: {path: images_here, train: x, class_names: [a, 3]}", 'data.class_names is ["a", 3] '
          "(experiment.yaml:1); must be a list of texts"),
         ("data: {path: images_here, train: x, class_names: [a, a]}", "data (experiment.yaml:1): "
-         "class_names holds 'a' more than once"),
+         "class_names contains 'a' more than once"),
         ("data: {path: images_here, class_names: [a], format: yolov8}", 'data.format is "yolov8" '
          "(experiment.yaml:1); must be one of yolo, coco, voc, labelme, "),
         ("data: {path: images_here, class_names: [a], train: x, first_pixel: 0}",
@@ -113,7 +113,7 @@ def test_an_unknown_key_names_the_nearest(faults: Faults, typo: str, meant: str 
         ("data: {format: synthetic, class_names: [ring]}", "data.class_names (experiment.yaml:1) "
          "must be the first of disc, ring"),
         ("data: gone.yaml", "data 'gone.yaml' (experiment.yaml:1) not found; tried gone.yaml, "),
-        ("data: [1]", "data is [1] (experiment.yaml:1); must hold keys"),
+        ("data: [1]", "data is [1] (experiment.yaml:1); must have keys"),
         ("3: x", "unknown key '3' (experiment.yaml:1); --help lists all keys"),
         ("loss: {objectness: {name: focal, gamma: 1, alpha: 0.3, pos_weight: 2}}",
          "loss.objectness (experiment.yaml:1): alpha and pos_weight both weight the positives"),

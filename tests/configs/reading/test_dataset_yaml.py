@@ -59,7 +59,7 @@ def test_names_as_a_list_with_a_count_and_no_path(write: Write, load: Load) -> N
         ("names: {0: a, 2: b}", "class names (d.yaml) must have the indices 0 to 1, found 0, 2"),
         ("names: {1: a, 2: b}", "class names (d.yaml) must have the indices 0 to 1, found 1, 2"),
         ("names: {a: 0}", "class names (d.yaml) must have the indices 0 to 0, found a"),
-        ("names: {0: a, 1: a}", "data (d.yaml:3): class_names holds 'a' more than once"),
+        ("names: {0: a, 1: a}", "data (d.yaml:3): class_names contains 'a' more than once"),
         ("names: [a, 3]", 'data.class_names is ["a", 3] (d.yaml:3); must be a list of texts'),
         ("names: [a]\nclass_names: [a]", "data.names and data.class_names (d.yaml) are the same"),
         ("names: a", 'data.class_names is "a" (d.yaml:3); must be a list of texts'),

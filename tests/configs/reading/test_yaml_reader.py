@@ -83,16 +83,16 @@ def test_messages_are_one_line() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3", r"x\.yaml:3: key 'a' is already stated in line 1"),
-        ("a:\n  b: 1\n  b: 2", r"x\.yaml:3: key 'b' is already stated in line 2"),
+        ("a: 1\nb: 2\na: 3", r"x\.yaml:3: key 'a' is already set in line 1"),
+        ("a:\n  b: 1\n  b: 2", r"x\.yaml:3: key 'b' is already set in line 2"),
         ("a: 1\nb: [1, 2", r"x\.yaml:2: not valid YAML"),
         ("a:\n\t- 1", r"x\.yaml:2: not valid YAML: a tab; indent with spaces"),
         ("a: !!python/object:os.system x", r"x\.yaml:1: tag .* is not allowed"),
         ("a: !mine x", r"x\.yaml:1: tag '!mine' is not allowed"),
         ("a: &b {<<: {c: 1}}", r"x\.yaml:1: merge keys"),
         ("a: &b [*b]", r"x\.yaml:1: an alias that contains itself"),
-        ("- 1", r"x\.yaml must hold keys and values, found a list"),
-        ("word", r"x\.yaml must hold keys and values, found the single value 'word'"),
+        ("- 1", r"x\.yaml must have keys and values, found a list"),
+        ("word", r"x\.yaml must have keys and values, found the single value 'word'"),
         ("a: 1\n---\nb: 2", r"x\.yaml:2: not valid YAML"),
     ],
 )

@@ -15,6 +15,7 @@ def test_the_keys_that_take_words() -> None:
     assert set(derivable_keys()) == {
         "train.batch_size",
         "train.epochs",
+        "train.image_size",
         "train.nominal_batch",
         "train.optimizer.lr",
         "train.warmup.bias_lr",

@@ -204,8 +204,8 @@ def test_what_only_workers_can_do_is_left_to_them() -> None:
 
 
 WRONG = {
-    "invert": "'invert' is no dotted name such as my_package.MyClass",
-    "my ops.invert": "'my ops.invert' is no dotted name",
+    "invert": "'invert' is not a dotted name such as my_package.MyClass",
+    "my ops.invert": "'my ops.invert' is not a dotted name",
     "my_ops.inverts": "did you mean 'my_ops.invert'?",
     "my_ops.absent": "module my_ops has no absent",
     "not_there.op": "there is no module not_there; it must be installed, on PYTHONPATH or",
@@ -274,7 +274,7 @@ def test_transforms_of_torchvision_take_part(
         ("first", "RandomHorizontalFlip"),
         ("several", "RandAugment"),
     ):
-        with pytest.raises(UserError, match=rf"my_vision\.{name} holds {part}, which moves obj"):
+        with pytest.raises(UserError, match=rf"my_vision\.{name} contains {part}, which moves obj"):
             load_custom_ops([f"my_vision.{name}"])
     with pytest.raises(UserError, match=r"my_vision\.scaled must return .* returned float32"):
         dataset_with("my_vision.scaled")[keys()[0]]
@@ -307,7 +307,7 @@ def test_transforms_of_albumentations_are_called_their_way(
     monkeypatch.syspath_prepend(str(tmp_path))
     plain, inverted = dataset_with(), dataset_with("my_alb.inverted")
     assert np.array_equal(inverted[keys()[0]].image, 255 - plain[keys()[0]].image)
-    with pytest.raises(UserError, match=r"my_alb\.moving holds Rotate, which moves objects"):
+    with pytest.raises(UserError, match=r"my_alb\.moving contains Rotate, which moves objects"):
         load_custom_ops(["my_alb.moving"])
     for name in [name for name in sys.modules if name.startswith(("albumentations", "my_alb"))]:
         del sys.modules[name]

@@ -11,7 +11,9 @@ import pytest
 from data.doctor.checks import CHECKS, SEVERITIES
 from data.doctor.examine import Diagnosis, examine, worst_lines
 from data.doctor.rows import CODES
-from data.formats import coco, rows, voc, yolo_files
+from data.formats import rows, voc
+from data.formats.coco import reader as coco
+from data.formats.yolo import files as yolo_files
 from data.records.load import load_split
 from tests.data.doctor.planted import HEIGHT, NAMES, WIDTH, Planted, plant_local
 

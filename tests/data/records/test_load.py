@@ -11,7 +11,7 @@ from PIL import Image
 from configs.schema.data import SyntheticDataset, YoloDataset
 from data.formats.box_units import SIZE_DIFFERS
 from data.formats.rows import IMAGE_LEFT_OUT, NOT_FINITE
-from data.formats.yolo import YoloReader
+from data.formats.yolo.reader import YoloReader
 from data.images import facts as image_facts
 from data.index_cache import IndexCache
 from data.records import load as records

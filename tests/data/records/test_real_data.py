@@ -9,7 +9,7 @@ import pytest
 
 from configs.schema.data import CocoDataset, CocoSplit, VocDataset, YoloDataset
 from data.formats.rows import NO_AREA
-from data.formats.yolo_files import ORPHAN_LABELS
+from data.formats.yolo.files import ORPHAN_LABELS
 from data.records.load import Split, SplitName, load_split
 
 

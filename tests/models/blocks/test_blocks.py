@@ -4,8 +4,27 @@ from torch import Tensor, nn
 
 from models.blocks import BLOCKS
 from models.blocks.attention import ChannelAttention
-from models.blocks.conv import Add, AvgConv, Concat, Conv, DWConv, Focus
-from models.blocks.csp import C3, C3SPP, C3SPPF, Bottleneck, BottleneckCSP, SplitConcat
+from models.blocks.conv import (
+    Add,
+    AvgConv,
+    AvgMaxConv,
+    Concat,
+    Conv,
+    DWConv,
+    Focus,
+    SeparableConv,
+)
+from models.blocks.csp import (
+    C3,
+    C3DW,
+    C3SPP,
+    C3SPPF,
+    Bottleneck,
+    BottleneckCSP,
+    CSPNeXt,
+    SplitConcat,
+)
+from models.blocks.elan import ELAN, GELAN, RepConv
 from models.blocks.ghost import C3Ghost, GhostBottleneck, GhostConv
 from models.blocks.pooling import SPP, SPPF
 from models.blocks.resnet import BasicStage, BottleneckStage, ResNetStem
@@ -108,6 +127,68 @@ def test_averaged_convolution_halves_the_map() -> None:
     mean = (x[..., :-1, :-1] + x[..., 1:, :-1] + x[..., :-1, 1:] + x[..., 1:, 1:]) / 4
     torch.testing.assert_close(block(x), block.conv(mean))
     assert block(x).shape == (2, 5, 4, 6)
+
+
+def test_half_of_the_channels_take_the_largest_mean() -> None:
+    block, x = AvgMaxConv(4, 6).eval(), features(4)
+    mean = (x[..., :-1, :-1] + x[..., 1:, :-1] + x[..., :-1, 1:] + x[..., 1:, 1:]) / 4
+    padded = nn.functional.pad(mean[:, 2:], (1, 1, 1, 1), value=-float("inf"))
+    largest = padded.unfold(2, 3, 2).unfold(3, 3, 2).amax(dim=(4, 5))
+    expected = torch.cat((block.cv1(mean[:, :2]), block.cv2(largest)), dim=1)
+    torch.testing.assert_close(block(x), expected)
+    assert expected.shape == (2, 6, 4, 6)
+
+
+def test_separable_convolution_is_two() -> None:
+    block, x = SeparableConv(4, 6, 5, 2).eval(), features(4)
+    torch.testing.assert_close(block(x), block.pconv(block.dconv(x)))
+    assert block(x).shape == (2, 6, 4, 6)
+    assert block.dconv.conv.weight.shape == (4, 1, 5, 5)
+    assert block.pconv.conv.weight.shape == (6, 4, 1, 1)
+
+
+@pytest.mark.parametrize("attention", [True, False])
+def test_cspnext_is_c3_of_large_kernels_with_attention_before_the_join(attention: bool) -> None:
+    block, x = CSPNeXt(4, 8, 2, True, attention).eval(), features(4)
+    deep = block.cv1(x)
+    for step in block.m:
+        deep = deep + step.cv2(step.cv1(deep))
+    joined = torch.cat((deep, block.cv2(x)), dim=1)
+    torch.testing.assert_close(block(x), block.cv3(block.attention(joined)))
+    assert isinstance(block.attention, ChannelAttention) == attention
+    assert block.m[0].cv1.conv.kernel_size == (3, 3)
+    assert block.m[0].cv2.dconv.conv.kernel_size == (5, 5)
+
+
+def test_depthwise_c3_has_separable_bottlenecks() -> None:
+    block = C3DW(4, 8, 2)
+    assert all(isinstance(step.cv2, SeparableConv) for step in block.m)
+    assert block.m[0].cv1.conv.kernel_size == (1, 1)
+    assert block.m[0].has_shortcut
+    assert not C3DW(4, 8, 2, False).m[0].has_shortcut
+
+
+@pytest.mark.parametrize("kind", [ELAN, GELAN])
+def test_elan_joins_both_halves_and_both_steps(kind: type[ELAN]) -> None:
+    block, x = kind(4, 6, 2, 8).eval(), features(4)
+    first, second = block.cv1(x).chunk(2, dim=1)
+    third = block.m[0](second)
+    fourth = block.m[1](third)
+    expected = block.cv2(torch.cat((first, second, third, fourth), dim=1))
+    torch.testing.assert_close(block(x), expected)
+    assert expected.shape == (2, 6, 8, 12)
+    assert first.shape[1] == 4
+    if kind is GELAN:
+        assert [len(step[0].m) for step in block.m] == [2, 2]
+        assert isinstance(block.m[0][0].m[0].cv1, RepConv)
+
+
+def test_convolutions_side_by_side_are_added_before_the_activation() -> None:
+    block, x = RepConv(4, 6).eval(), features(4)
+    assert block.cv2 is not None
+    total = block.cv1(x) + block.cv2(x)
+    torch.testing.assert_close(block(x), total * total.sigmoid())
+    assert float(block.cv1(x).detach().min()) < -0.3
 
 
 def test_pyramid_in_one_branch_only() -> None:

@@ -193,3 +193,41 @@ def test_a_graph_without_rows_has_no_head() -> None:
     mapping = {**tiny_graph(), "backbone": [], "head": []}
     with pytest.raises(ConfigError, match="the last row, and no other, must be"):
         parse_graph(mapping, num_classes=3)
+
+
+def test_constants_of_the_norms_and_what_is_subtracted_are_the_graph_s() -> None:
+    changes = {"batch_norm": [1e-5, 0.1], "input_mean": [0.5, 0.25, 0.0]}
+    plain, changed = (
+        build_detector(tiny_graph(**keys), num_classes=3).eval() for keys in ({}, changes)
+    )
+    norms = [m for m in changed.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-5, 0.1)}
+    assert changed.state_dict().keys() == plain.state_dict().keys()
+    changed.load_state_dict(plain.state_dict())
+    for norm in norms:
+        norm.eps = 1e-3
+    images = torch.rand(1, 3, 16, 16)
+    mean = torch.tensor([0.5, 0.25, 0.0]).view(1, 3, 1, 1)
+    before = images.clone()
+    with torch.no_grad():
+        found, expected = changed(images).levels, plain(images - mean).levels
+    assert all(map(torch.equal, found, expected))
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("batch_norm", [1e-5], r"must be \[eps, momentum\]"),
+        ("batch_norm", [0, 0.1], r"must be \[eps, momentum\]"),
+        ("batch_norm", [1e-5, True], r"must be \[eps, momentum\]"),
+        ("batch_norm", "small", r"must be \[eps, momentum\]"),
+        ("input_mean", [0.5, 0.5], "red, green and blue"),
+        ("input_mean", [0.5, 0.5, 123.0], "red, green and blue"),
+        ("input_mean", [0.5, 0.5, float("nan")], "red, green and blue"),
+        ("input_mean", 0.5, "red, green and blue"),
+    ],
+)
+def test_wrong_constants_are_refused(key: str, value: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        parse_graph(tiny_graph(**{key: value}), num_classes=3)

@@ -142,7 +142,7 @@ def test_aligned_targets_reach_the_class_loss(bins: int) -> None:
 
 def test_a_quality_that_is_missing_is_named() -> None:
     predictions = tiny()(torch.rand(2, 3, 16, 24))
-    with pytest.raises(ValueError, match="'aligned' takes an assigner that gives"):
+    with pytest.raises(ValueError, match="'aligned' needs an assigner that gives"):
         criterion("aligned", WithoutQuality())(predictions, TARGETS)
 
 

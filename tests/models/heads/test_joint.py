@@ -194,3 +194,54 @@ def test_what_the_configuration_knows_is_what_is_built(
     assert decoder.bins == bins
     assert distribution_bins(tiny_graph()) == 0
     assert distribution_bins({"head": [[[1], 1, "Joint"]]}) == 8
+
+
+def test_linear_distances_never_invert_a_box_and_learn_as_if_uncut() -> None:
+    decoder = DistanceDecoder(is_linear=True, offset=0.0)
+    coded = torch.tensor([[-3.0, 1.0, 1.0, 2.0]], requires_grad=True)
+    box = decoder.boxes(coded, torch.tensor([[4.0, 4.0]]), None, 2)
+    assert box.tolist() == [[14.0, 6.0, 14.0, 12.0]]
+    box.sum().backward()
+    assert coded.grad is not None
+    assert coded.grad.tolist() == [[-2.0, -2.0, 2.0, 2.0]]
+
+
+def test_groups_of_the_box_tower_keep_the_sides_apart() -> None:
+    head = detector_with(16, 64, 24, True, 4).head.eval()
+    feature = torch.randn(1, 8, 4, 4)
+    tower = head.box_towers[0][0](feature).detach().requires_grad_()
+    boxes = head.box_outputs[0](head.box_towers[0][1](tower))
+    boxes[:, :16].sum().backward()
+    assert bool(tower.grad[:, :16].abs().sum() > 0)
+    assert not tower.grad[:, 16:].any()
+    assert head.class_outputs[0].weight.shape == (3, 24, 1, 1)
+
+
+def test_levels_share_convolutions_but_not_norms() -> None:
+    rows = [[-1, 1, "Conv", [8, 3, 2]], [[2, 3], 1, "SharedJoint", ["nc", "linear", 12]]]
+    graph = {key: value for key, value in tiny_graph(head=rows).items() if key != "anchors"}
+    head = build_detector(graph, num_classes=3).head
+    names = dict(head.named_parameters())
+    assert names["box_tower.convolutions.0.weight"].shape == (12, 8, 3, 3)
+    assert {"class_tower.norms.0.1.weight", "class_tower.norms.1.1.weight"} <= names.keys()
+    assert names["class_outputs.1.weight"].shape == (3, 12, 1, 1)
+    assert head.decoder.offset == 0.0
+    with torch.no_grad():
+        for tower in (head.box_tower, head.class_tower):
+            tower.norms[1].load_state_dict(tower.norms[0].state_dict())
+        for outputs in (head.box_outputs, head.class_outputs):
+            outputs[1].load_state_dict(outputs[0].state_dict())
+        feature = torch.randn(1, 8, 4, 4)
+        first, second = head.eval()(feature, feature)
+    torch.testing.assert_close(first, second)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["nc", 8], "must be exp or linear"), (["nc", "exp", 0], "width must be 1 to")],
+)
+def test_shared_towers_refuse_what_they_cannot_do(arguments: list[Any], words: str) -> None:
+    rows = [[-1, 1, "Conv", [8, 3, 2]], [[2, 3], 1, "SharedJoint", arguments]]
+    graph = {key: value for key, value in tiny_graph(head=rows).items() if key != "anchors"}
+    with pytest.raises(ConfigError, match=words):
+        build_detector(graph, num_classes=3)

@@ -68,7 +68,7 @@ def test_anchors_of_one_size_and_of_other_levels() -> None:
 
 
 def test_a_count_that_is_no_multiple_of_three_is_refused() -> None:
-    with pytest.raises(ConfigError, match="anchors: Retina has 3 shapes of each size; 4 is no"):
+    with pytest.raises(ConfigError, match="anchors: Retina has 3 shapes per size; 4 is not"):
         tiny_retina(anchors=4)
 
 

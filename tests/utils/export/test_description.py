@@ -47,7 +47,7 @@ def test_entries_of_others_are_not_read() -> None:
 
 
 def test_a_foreign_file_says_nothing() -> None:
-    with pytest.raises(UserError, match=r"x\.onnx was not written by export\.py"):
+    with pytest.raises(UserError, match=r"x\.onnx has no metadata of this program's export\.py"):
         read_description({"author": "somebody"}, source="x.onnx")
 
 
@@ -59,8 +59,8 @@ def test_newer_and_damaged_files_are_refused() -> None:
         without = {other: value for other, value in properties.items() if other != key}
         if key == "focaldet_format":
             continue
-        with pytest.raises(UserError, match=r"x\.onnx: what it says of itself is damaged"):
+        with pytest.raises(UserError, match=r"x\.onnx: its metadata are damaged"):
             read_description(without, source="x.onnx")
         if key != "precision":
-            with pytest.raises(UserError, match=r"x\.onnx: what it says of itself is damaged"):
+            with pytest.raises(UserError, match=r"x\.onnx: its metadata are damaged"):
                 read_description({**properties, key: "{"}, source="x.onnx")

@@ -199,7 +199,7 @@ def too_few_classes(_truths: TruthRows, _found: DetectionRows) -> CocoNumbers:
         (ValueError("bad\nbox"), "(ValueError: bad)"),
         (RustPanicError("index"), "(RustPanicError: index)"),
         (broken_stats, "(ValueError: a number is outside of 0 to 1)"),
-        (too_few_classes, "(ValueError: 1 of 2 classes were judged)"),
+        (too_few_classes, "(ValueError: 1 of 2 classes were evaluated)"),
     ],
 )
 def test_where_hotcoco_fails_pycocotools_judges_and_the_log_says_so(
@@ -216,7 +216,7 @@ def test_where_hotcoco_fails_pycocotools_judges_and_the_log_says_so(
     monkeypatch.setattr("utils.metrics.coco_ap.judge_with_hotcoco", failing)
     assert problem.evaluator("hotcoco").compute() == right
     (message,) = caplog.messages
-    assert message.startswith(f"hotcoco failed {why}; pycocotools judges instead")
+    assert message.startswith(f"hotcoco failed {why}; pycocotools is used instead")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from tests.utils.metrics.problems import Problem, detections, problems, random_problem, record
 from utils.metrics.evaluator import DetectionEvaluator
-from utils.metrics.results_json import results_json
-from utils.structures.results import Detections
+from utils.structures.results import Detections, results_json
 
 BOX = (10.0, 10.0, 50.0, 50.0)
 

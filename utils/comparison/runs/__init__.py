@@ -1,1 +1,1 @@
-"""The runs of a comparison: planned, locked, carried out, read back."""
+"""The runs of a comparison: plan, locks, engines, results."""

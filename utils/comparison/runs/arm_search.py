@@ -1,8 +1,8 @@
-"""Draws the trials of an arm with Optuna and keeps in a journal what was drawn and reached.
+"""Samples the trials of an arm with Optuna and keeps parameters and results in a journal.
 
 A trial is a function of the space, its number, the seed of the search and, where the sampler
-learns, of the trials before it. So one that a kill cut off is found or drawn again as it was, on
-any machine, and a journal that is lost costs nothing but itself.
+learns, of the trials before it. So an interrupted trial is found or sampled again unchanged, on any
+machine, and a lost journal can be rebuilt.
 """
 
 from importlib import import_module
@@ -25,7 +25,7 @@ def require_optuna() -> None:
 
 
 class ArmSearch:
-    """The trials of one arm; several machines may draw and tell at once."""
+    """The trials of one arm; several machines may sample and report at once."""
 
     def __init__(self, arm: str, tuning: SearchedTrials, *, journal: Path) -> None:
         """Open the arm's part of a journal, or begin it.
@@ -74,21 +74,21 @@ class ArmSearch:
         return {key: _tried(own, params[key]) for key, own in self._space.items()}
 
     def tell(self, number: int, score: float | None) -> None:
-        """Note what a drawn trial reached, higher is better; None: it failed. The first counts."""
+        """Record the result of a trial, higher is better; None: it failed. The first one counts."""
         trial = self._trials()[number]
         failed = self._optuna.trial.TrialState.FAIL if score is None else None
         if not trial.state.is_finished():
             self._study.tell(trial.number, score, state=failed, skip_if_finished=True)
 
     def _trials(self) -> dict[int, Any]:
-        """Return what the journal holds; of a trial that two machines drew at once the first."""
+        """Return the trials of the journal; of one that two machines sampled at once the first."""
         found: dict[int, Any] = {}
         for trial in self._study.get_trials():
             found.setdefault(trial.user_attrs[_NUMBER], trial)
         return found
 
     def _drawn(self, number: int) -> dict[str, float]:
-        """Draw beside the journal, so that a kill leaves a trial whole in it or not at all."""
+        """Sample outside the journal, so that after a kill it has whole trials only."""
         study = self._optuna.create_study(direction="maximize", sampler=self._sampler(number))
         complete = self._optuna.trial.TrialState.COMPLETE
         earlier = sorted(item for item in self._trials().items() if item[0] < number)
@@ -97,7 +97,7 @@ class ArmSearch:
         return {key: _kept(own, params[key]) for key, own in self._space.items()}
 
     def _sampler(self, number: int) -> Any:
-        """Return a sampler that has drawn nothing: its state would not survive a kill."""
+        """Return a fresh sampler: the state of a used one would not survive a kill."""
         samplers, entropy = self._optuna.samplers, (self._tuning.search_seed, number)
         seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         if self._tuning.sampler == "random":

@@ -1,4 +1,4 @@
-"""Carries out runs in processes of this machine, several at once, beside other machines."""
+"""Executes runs in processes of this machine, several at once; other machines may join."""
 
 import logging
 import subprocess
@@ -23,13 +23,13 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.2
 RENEW_S = 20.0
 OTHERS_S = 5.0
-"""Seconds between two looks at runs that others work on."""
+"""Seconds between two checks of runs that others work on."""
 MESSAGE_LINES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A run that ended in an error; the others go on."""
+    """A run that ended in an error; the others continue."""
 
     key: str
     title: str
@@ -49,14 +49,14 @@ class _Worker:
 
 @dataclass(kw_only=True, eq=False)
 class LocalEngine:
-    """Does every run once, whoever else works on `folder`.
+    """Executes every run once, also if others work on `folder`.
 
-    `check` is called again and again and may raise to end everything. `extra` settings, such as
-    threads, must have no influence on results.
+    `check` is called repeatedly and may raise to end everything. `extra` settings, such as threads,
+    must have no influence on results.
     """
 
     folder: Path
-    """Of the comparison; claims, logs and failures lie in it."""
+    """Of the comparison; claims, logs and failures are in it."""
     jobs: int
     check: Callable[[], None] = lambda: None
     extra: tuple[str, ...] = ()
@@ -68,10 +68,10 @@ class LocalEngine:
         self._total = self._done = 0
 
     def run(self, runs: Sequence[PlannedRun]) -> list[Failure]:
-        """Do the runs; return those that failed.
+        """Execute the runs; return those that failed.
 
         Raises:
-            KeyboardInterrupt: asked to stop; the trainings saved their state.
+            KeyboardInterrupt: asked to stop; the training runs saved their state.
         """
         self._forget_failures(runs)
         pending = [run for run in runs if not run.is_done]
@@ -81,7 +81,7 @@ class LocalEngine:
             with StopRequest() as stop:
                 while pending or self._workers:
                     if stop.requested:
-                        raise KeyboardInterrupt("stopped; the same command goes on from here")
+                        raise KeyboardInterrupt("stopped; the same command continues from here")
                     if self._end_finished() or time.monotonic() - looked_at >= OTHERS_S:
                         pending = self._start_what_is_free(pending)
                         looked_at = time.monotonic()
@@ -130,11 +130,11 @@ class LocalEngine:
         self._workers.append(_Worker(run, claim, process, log, began or time.monotonic()))
 
     def log_of(self, key: str) -> Path:
-        """Return the file that takes what a run says."""
+        """Return the log file of a run."""
         return self.folder / "logs" / f"{key}.log"
 
     def _end_finished(self) -> bool:
-        """See to workers whose program ended; tell whether a job became free."""
+        """Handle workers whose program ended; tell whether a job became free."""
         ended = [worker for worker in self._workers if worker.process.poll() is not None]
         for worker in ended:
             self._workers.remove(worker)
@@ -208,7 +208,7 @@ class LocalEngine:
         self._workers.clear()
 
     def _remaining_text(self, left: int) -> str:
-        """Return how long `left` runs will take, judged by those done here."""
+        """Return how long `left` runs will take, estimated from those done here."""
         if not left:
             return ""
         seconds = sum(self._durations) / len(self._durations) * left / self.jobs

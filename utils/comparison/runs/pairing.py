@@ -1,4 +1,4 @@
-"""Checks that the arms of a seed began alike: same initial weights, same first batches."""
+"""Checks the pairing of a seed's arms: same initial weights, same first batches."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from utils.runtime.files.json_file import read_json_object
 PAIRING_NAME = "pairing.json"
 _NAMES = {"weights": "initial weights", "batches": "first batches"}
 _INNOCENT = ("loss", "run", "eval")
-"""Sections that have no part in how a training begins."""
+"""Sections without influence on the start of a training run."""
 
 
 def require_pairing(runs: Sequence[PlannedRun], settings: PairingSettings) -> None:
@@ -34,7 +34,7 @@ def require_pairing(runs: Sequence[PlannedRun], settings: PairingSettings) -> No
 
 
 def read_pairing(folder: Path) -> Mapping[str, str | None]:
-    """Return the hashes that a run wrote down, without those that it does not know yet."""
+    """Return the hashes that a run has written so far."""
     try:
         content = read_json_object(folder / PAIRING_NAME)
     except UserError:
@@ -48,7 +48,7 @@ def _broken(kind: str, one: PlannedRun, other: PlannedRun) -> str:
     cause = f"they differ in {', '.join(suspects)}" if suspects else "no key explains it"
     return (
         f"the {_NAMES[kind]} of {one.title} and {other.title} differ, so the seeds do not pair the "
-        f"arms: {cause}; make that equal, or state pairing.{kind}=false if the arms are meant to "
+        f"arms: {cause}; make that equal, or set pairing.{kind}=false if the arms are meant to "
         "begin differently"
     )
 

@@ -1,4 +1,4 @@
-"""The trainings of a comparison: which, where, and how each is started."""
+"""The training runs of a comparison: which, where, and how each is started."""
 
 import shutil
 import sys
@@ -37,14 +37,14 @@ class PlannedRun:
 
     @property
     def is_done(self) -> bool:
-        """Tell whether it is trained and judged."""
+        """Tell whether it is trained and evaluated."""
         return is_judged(self.folder)
 
     def next_command(self, extra: Sequence[str] = ()) -> list[str] | None:
-        """Return what has to be started next, None if nothing; `extra` settings do not matter.
+        """Return the command to start next, None if nothing; `extra` settings have no influence.
 
-        A training that left a state goes on from it; what a start without one left is removed.
-        Only the holder of the run's claim may call this.
+        A run with a saved state is resumed; the files of one without are removed. Only the holder
+        of the run's claim may call this.
         """
         if self.is_done:
             return None

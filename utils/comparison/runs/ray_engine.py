@@ -1,4 +1,4 @@
-"""Carries out runs on a Ray cluster whose nodes share the folder of the comparison."""
+"""Executes runs on a Ray cluster whose nodes share the folder of the comparison."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ def run_on_ray(
     check: Callable[[], None] = lambda: None,
     extra: tuple[str, ...] = (),
 ) -> list[Failure]:
-    """Do the runs, each as one Ray task; return those that failed.
+    """Execute the runs, each as one Ray task; return those that failed.
 
     A cluster is used where $RAY_ADDRESS names one, else one is started on this machine. Claims
     still hold, so a second start, or a machine beside the cluster, does nothing twice.
@@ -63,7 +63,7 @@ def run_on_ray(
         (done,), _ = ray.wait(list(waiting), num_returns=1)
         run = waiting.pop(done)
         failures += _outcome(ray, done, run, folder)
-        logger.info("%s is through; %d runs are left", run.title, len(waiting))
+        logger.info("%s is done; %d runs are left", run.title, len(waiting))
         check()
     return failures
 

@@ -1,8 +1,9 @@
-"""Who does which run, where several processes or machines work on one folder.
+"""Locks on runs, where several processes or machines work on one folder.
 
-A claim is a file that only one process can create. It counts while its owner lives: on this machine
-that is looked up, elsewhere the owner renews the file's time. A dead owner's claim is not removed,
-which two others could do at once, but outbid by the next number, which again only one can create.
+A claim is a file that only one process can create. It is valid while its owner lives: on this
+machine that is checked, elsewhere the owner renews the file's time. A dead owner's claim is not
+removed, which two others could do at once, but superseded by the next number, which again only one
+can create.
 """
 
 import json
@@ -33,10 +34,10 @@ class Claim:
     path: Path
 
     def renew(self, child: int | None = None) -> bool:
-        """Say that the owner lives; False if another machine took over meanwhile.
+        """Renew the claim; False if another machine took over meanwhile.
 
         Args:
-            child: process that does the work: the claim holds while it lives, even without us.
+            child: process that does the work: the claim is valid while it lives, even without us.
         """
         if _following(self.path).exists():
             return False
@@ -46,13 +47,13 @@ class Claim:
         return True
 
     def release(self) -> None:
-        """Give the run back."""
+        """Release the claim."""
         with suppress(FileNotFoundError):
             self.path.unlink()
 
 
 def take_claim(folder: Path, key: str) -> Claim | None:
-    """Claim a run; None while somebody who lives has it.
+    """Claim a run; None while a live process has it.
 
     Args:
         folder: where the claims of a comparison lie; is created.
@@ -74,7 +75,7 @@ def take_claim(folder: Path, key: str) -> Claim | None:
 
 
 def is_claimed(folder: Path, key: str) -> bool:
-    """Tell whether somebody who lives has a claim; claims nothing."""
+    """Tell whether a live process has a claim."""
     path = folder / f"{key}.1.claim"
     while _following(path).exists():
         path = _following(path)
@@ -107,7 +108,7 @@ def owner_text(folder: Path, key: str) -> str:
 
 
 def _process_space() -> int:
-    """Return what tells the process numbers of this container from those of others, 0 elsewhere."""
+    """Return the id of this container's process namespace, 0 elsewhere."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -145,7 +146,7 @@ def _now(folder: Path) -> float:
 
 
 def _runs(pid: int, started: str | None) -> bool:
-    """Tell whether a process lives and is no later one with the same number."""
+    """Tell whether a process lives and is not a later one with the same number."""
     # Not os.kill(pid, 0): on Windows that is Ctrl-C to the process.
     return psutil.pid_exists(pid) and _started(pid) == started
 

@@ -1,4 +1,4 @@
-"""A finished run as the analysis sees it: what it found, how it was set, what it cost."""
+"""A finished run as read for the analysis: detections, settings, cost."""
 
 import csv
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class RunRecord:
     results: Mapping[str, Any]
     """results.json of the training."""
     facts: Mapping[str, Any]
-    """What the judge wrote of the data: class counts of the training split, fingerprints."""
+    """Facts on the data from the evaluation: class counts of the training split, fingerprints."""
     scale: Mapping[str, Any]
     """Multipliers of losses of matched scale; empty where none is."""
     pairing: Mapping[str, Any]
@@ -47,7 +47,7 @@ def read_run(arm: str, seed: int, folder: Path, *, network: str) -> RunRecord:
     """Read a finished run; `network` is the name of its graph.
 
     Raises:
-        UserError: its judged files cannot be read.
+        UserError: its evaluated files cannot be read.
     """
     return RunRecord(
         arm=arm,

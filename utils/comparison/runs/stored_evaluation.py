@@ -1,4 +1,4 @@
-"""What a comparison keeps of a finished run: truths and detections of a split, as judged.
+"""Stored evaluation of a finished run: ground truth and detections of a split.
 
 One .npz a split, of plain columns, in the run's own folder: every number of the report comes from
 these files.
@@ -37,7 +37,7 @@ class JudgedSplit:
 
 
 def judged_file(run: Path, split: str) -> Path:
-    """Return where a run keeps a split; the numbers lie beside it as .json, written last."""
+    """Return where a run keeps a split; the numbers are beside it as .json, written last."""
     return run / FOLDER / f"{split}.npz"
 
 
@@ -77,7 +77,7 @@ def read_judged(run: Path, split: str) -> JudgedSplit:
     except (UserError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} cannot be read ({error}); remove {path.parent} and start compare.py again, "
-            "which judges the run anew"
+            "which evaluates the run again"
         ) from error
     return JudgedSplit(
         truths=TruthRows(num_images=images, num_classes=classes, **truths),

@@ -1,1 +1,1 @@
-"""Paired bootstrap, intervals, tests, power and verdict; knows numbers, not runs."""
+"""Paired bootstrap, intervals, tests, power and verdict, on arrays of numbers."""

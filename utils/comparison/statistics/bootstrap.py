@@ -1,12 +1,13 @@
-"""Hierarchical paired bootstrap: how a difference varies over seeds and over test images.
+"""Hierarchical paired bootstrap: variation of a difference over seeds and test images.
 
 N images, R seeds, B replicates.
 
-Seeds and images are crossed: every seed is judged on the same images. Drawing both with replacement
-counts the noise that belongs to neither (one seed on one image) three times (Owen 2007), and six
-seeds drawn from themselves vary by a sixth too little. Here images are drawn for all seeds
-together, seeds are drawn with replacement, and the seed part is rescaled so that the variance of
-the replicates is the unbiased one of two crossed random factors. R seeds, N images, B replicates.
+Seeds and images are crossed: every seed is evaluated on the same images. Drawing both with
+replacement counts the noise that belongs to neither (one seed on one image) three times (Owen
+2007), and six seeds drawn from themselves vary by a sixth too little. Here images are drawn for all
+seeds together, seeds are drawn with replacement, and the seed part is rescaled so that the variance
+of the replicates is the unbiased one of two crossed random factors. R seeds, N images, B
+replicates.
 """
 
 import math

@@ -16,7 +16,7 @@ _NEARLY_NORMAL = 10_000.0
 
 @lru_cache(maxsize=256)
 def t_quantile(probability: float, degrees: float) -> float:
-    """Return the value below which a share of `probability`, in (0, 1), lies.
+    """Return the quantile at `probability`, in (0, 1).
 
     With x = sqrt(degrees) tan(angle) the density becomes a power of the cosine on a finite range,
     which the trapezoidal rule integrates to six digits.
@@ -58,7 +58,7 @@ def _distribution(degrees: float) -> tuple[Floats, Floats]:
 def normal_equivalent(probability: float, degrees: float) -> float:
     """Return the probability whose normal quantile is the t quantile of `probability`.
 
-    A percentile interval of few units is too short; reading it at this wider level mends that
+    A percentile interval of few units is too short; reading it at this wider level corrects that
     (Hesterberg 2015, section 5.3: the expanded percentile interval).
     """
     return NormalDist().cdf(t_quantile(probability, degrees))
@@ -85,7 +85,7 @@ class Interval:
 
 
 def percentile_interval(replicates: Replicates, level: float) -> Interval:
-    """Return the quantiles of the replicates that hold a share of `level`, in (0, 1)."""
+    """Return the quantiles of the replicates that contain a share of `level`, in (0, 1)."""
     tail = normal_equivalent((1.0 - level) / 2, _finite(replicates.degrees))
     return _between(replicates, tail, 1.0 - tail)
 

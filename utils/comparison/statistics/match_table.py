@@ -1,7 +1,7 @@
-"""Which detection of a run is right, once and for all IoU thresholds: what resampling works on.
+"""Table of matches of a run at all IoU thresholds, the input of resampling.
 
-Matching is a matter of single images. So a replicate of the bootstrap, which only counts images
-more or less often, needs no new matching: `weighted_ap.py` reads these tables with other weights.
+Images are matched independently. So a replicate of the bootstrap, which only weights images, needs
+no new matching: `weighted_ap.py` reads these tables with other weights.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ IOU_THRESHOLDS: Floats = np.linspace(0.5, 0.95, 10)
 class ClassTable:
     """The detections of one class in all images, best score first; N images, T IoU thresholds.
 
-    image (K,) position of the image; scores (K,); hit (T, K) whether each found a truth; neutral
-    (T, K) whether it counts neither for nor against; truths (N,) objects in each image.
+    image (K,) position of the image; scores (K,); hit (T, K) whether each is a true positive;
+    neutral (T, K) whether it is neither true nor false; truths (N,) objects in each image.
     """
 
     image: Integers
@@ -47,7 +47,7 @@ def match_table(truths: TruthRows, detections: DetectionRows) -> MatchTable:
     """Match at the ten COCO thresholds by COCO's rules, all object sizes.
 
     Args:
-        truths: all truths of the split.
+        truths: ground truth of the split.
         detections: all detections of the run; of each image and class the best 100 count.
     """
     ranked = best_of_each_class(detections.best_first())
@@ -88,6 +88,6 @@ def best_of_each_class(ranked: DetectionRows) -> DetectionRows:
 
 
 def truths_per_image(truths: TruthRows, label: int) -> Integers:
-    """Return (N,) how many objects of class `label`, ignored ones left out, each image holds."""
+    """Return (N,) the number of objects of class `label` in each image, ignored ones left out."""
     counted = ~truths.ignore & (truths.labels == label)
     return np.bincount(truths.image_index[counted], minlength=truths.num_images)

@@ -1,7 +1,7 @@
-"""What a planned comparison can find, before anything is trained.
+"""Power analysis of a planned comparison, before training.
 
 The decision rule itself is simulated: seeds' differences are drawn from a normal distribution and
-judged by interval and sign flips as the real ones will be. Test images are taken as given.
+tested by interval and sign flips as the real ones will be. Test images are taken as given.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Design:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Power:
-    """What so many seeds can find."""
+    """Power with a number of seeds."""
 
     seeds: int
     detectable: float | None
@@ -48,7 +48,7 @@ class Power:
 
 
 def planned_design(settings: ComparisonSettings) -> Design:
-    """Return what the settings of a comparison assume before training."""
+    """Return the assumptions in the settings of a comparison."""
     test = settings.test
     return Design(
         sd=test.expected_sd,
@@ -60,7 +60,7 @@ def planned_design(settings: ComparisonSettings) -> Design:
 
 
 def planned_json(settings: ComparisonSettings) -> dict[str, Any]:
-    """Return what comparison.json says of the plan; detectable is None where nothing is."""
+    """Return the plan for comparison.json; detectable is None where no difference is."""
     seeds = len(settings.seeds)
     plan = power(planned_design(settings), seeds) if seeds > 1 else None
     return {
@@ -71,7 +71,7 @@ def planned_json(settings: ComparisonSettings) -> dict[str, Any]:
 
 
 def power(design: Design, num_seeds: int) -> Power:
-    """Return what `num_seeds`, at least 2, seeds can find under a design."""
+    """Return the power of `num_seeds`, at least 2, seeds under a design."""
     draws = np.random.default_rng(num_seeds).standard_normal((DRAWS, num_seeds))
     return Power(
         seeds=num_seeds,
@@ -105,7 +105,8 @@ def _found(design: Design, draws: Floats, effect: float) -> Booleans:
     low = deltas.mean(axis=1) - _half(deltas, (1.0 + design.level) / 2)
     significant = low > 0
     if deltas.shape[1] <= _MOST_EXACT:
-        significant &= _sign_flips(deltas) * _arms(design) < 1.0 - design.level
+        arms = design.num_arms if design.correction == "holm" else 1
+        significant &= _sign_flips(deltas) * arms < 1.0 - design.level
     return np.asarray(significant, np.bool_)
 
 
@@ -115,10 +116,6 @@ def _sign_flips(deltas: Floats) -> Floats:
     patterns = sign_patterns(num_seeds)[: 2 ** (num_seeds - 1)]
     flipped = np.abs(deltas @ patterns.T)
     return np.asarray((flipped >= np.abs(deltas.sum(axis=1))[:, None] * (1 - 1e-12)).mean(axis=1))
-
-
-def _arms(design: Design) -> int:
-    return design.num_arms if design.correction == "holm" else 1
 
 
 def _equivalent(design: Design, draws: Floats) -> Booleans:

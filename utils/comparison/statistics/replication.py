@@ -1,4 +1,4 @@
-"""mAP of every run under the same image weights: what all intervals of a comparison are made of."""
+"""mAP of every run under the same image weights, the basis of all intervals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from utils.metrics.rows import Floats
 FEW_IMAGES = 50
 """A class on fewer images would be absent from some draws with replacement."""
 MOST_GROUPS = 500
-"""Columns of the jackknife; beyond so many images they are left out in groups."""
+"""Columns of the jackknife; more images are left out in groups."""
 _POINTS = 100.0
 _BOOTSTRAP_SEED = 20_170_807
 
@@ -46,7 +46,7 @@ class RunReplicates:
 def draw_weights(
     table: MatchTable, replicates: int, kind: Literal["auto", "counts", "dirichlet"]
 ) -> Weights:
-    """Draw the image weights that serve all runs; `table` of any of them gives the truths."""
+    """Draw the image weights that serve all runs; `table` of any of them gives the ground truth."""
     chosen: ImageWeights = kind if kind != "auto" else _fitting_kind(table)
     images = table.num_images
     drawn = image_weights(images, replicates, kind=chosen, seed=_BOOTSTRAP_SEED)

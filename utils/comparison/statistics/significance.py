@@ -1,4 +1,4 @@
-"""Tests over seeds, and what testing many things at once costs. A arms, R seeds."""
+"""Significance tests over seeds, with corrections for multiple comparisons. A arms, R seeds."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -65,7 +65,7 @@ def smallest_p(num_seeds: int, *, num_arms: int, correction: str) -> float:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Return p-values corrected so that any false discovery is as rare as stated (Holm 1979)."""
+    """Return p-values corrected for multiple comparisons by Holm's step-down method (Holm 1979)."""
     corrected: dict[str, float] = {}
     largest = 0.0
     for rank, name in enumerate(sorted(p_values, key=p_values.__getitem__)):

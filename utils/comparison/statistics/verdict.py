@@ -1,4 +1,4 @@
-"""The four words a comparison may say, and what it would take to say another one."""
+"""The four possible verdicts of a comparison, and what would change one."""
 
 import math
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ LEARNED_MARGINS = 4
 """Margins that the baseline has to reach before anything is called equivalent."""
 FEWEST_FOR_EQUIVALENCE = 3
 MOST_SEEDS = 200
-"""More seeds than that are called out of reach."""
+"""More seeds than that are reported as out of reach."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """When a difference counts, fixed before anyone looks."""
+    """The decision rule, fixed before training."""
 
     level: float
     """Of the interval, in (0, 1); a p-value has to be below 1 - level."""
@@ -28,7 +28,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needed:
-    """What would decide the question if the noise stays as it was seen; None: out of reach."""
+    """What would decide the question if the noise stays as observed; None: out of reach."""
 
     seeds_for_difference: int | None
     """Until the interval leaves 0, if the true difference is the one seen."""

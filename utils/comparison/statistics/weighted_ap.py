@@ -1,8 +1,8 @@
 """AP with a weight per image: COCO's AP where all weights are 1, a bootstrap replicate elsewhere.
 
-Precision peaks and recall grows at right detections only, so the curves are kept at those few
-positions, and of the many wrong ones only the summed weight in between. That makes a replicate of
-500 images with 80 classes a matter of a millisecond. B replicates, C classes, N images, P positions
+Precision peaks and recall grows at true positives only, so the curves are kept at those few
+positions, and of the many false positives only the summed weight in between. A replicate of 500
+images with 80 classes takes about a millisecond. B replicates, C classes, N images, P positions
 where a detection is right at some threshold, T IoU thresholds.
 """
 
@@ -19,7 +19,7 @@ RECALLS: Floats = np.linspace(0.0, 1.0, 101)
 AP, AP50, AP75 = 0, 1, 2
 """Positions of the three numbers in the last axis of `weighted_class_ap`."""
 _CELLS_AT_ONCE = 200_000
-"""P * T * B of one block: what fits into a core's cache."""
+"""Maximum P * T * B of one block, to fit into a core's cache."""
 _ROUNDING = 1e-12
 
 

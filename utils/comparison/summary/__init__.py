@@ -1,1 +1,1 @@
-"""The content of comparison.json: what each arm reached, and what stands beside it."""
+"""The content of comparison.json: results of each arm, and further metrics."""

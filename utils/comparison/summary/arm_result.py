@@ -54,7 +54,7 @@ class ArmResult:
 
     name: str
     seeds: tuple[int, ...]
-    """Those with a finished run of the arm and of the baseline."""
+    """Seeds with a finished run of the arm and of the baseline."""
     differences: Mapping[str, Difference]
     """By name: map50_95 decides."""
     p_value: float
@@ -63,7 +63,7 @@ class ArmResult:
     word: Word
     needed: Needed
     bar: str = ""
-    """Why the arm cannot be called equivalent whatever its interval."""
+    """Why the arm cannot be called equivalent at any interval."""
 
     @property
     def main(self) -> Difference:
@@ -147,7 +147,7 @@ def _corrected(
 
 
 def result_json(result: ArmResult, test: VerdictSettings) -> dict[str, Any]:
-    """Return what comparison.json says of an arm."""
+    """Return the entry of an arm in comparison.json."""
     main = result.main
     deciding = main.deciding(test.interval)
     return {

@@ -1,4 +1,4 @@
-"""Where loss and gradient came from, and how that changed over a training; means over seeds.
+"""Loss budget over the epochs of a training run; means over seeds.
 
 Measured epochs of budget.json are the first, one after a quarter of the training, and the last.
 """
@@ -15,16 +15,16 @@ from utils.structures.metrics_columns import term_columns
 SIDES = ("positives", "negatives")
 _HARD_NEGATIVES = "_gradient_hard_negatives"
 EASY_BINS = 2
-"""Bins of the score that hold the easy negatives, those below 0.1."""
+"""Bins of the score that contain the easy negatives, those below 0.1."""
 
 
 def budget_by_epoch(budgets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the budgets, one a seed, say of their measured epochs.
+    """Summarise the budgets, one a seed, of the measured epochs.
 
     Returns:
         epochs: their numbers; branches: by branch and side, `gradient`, one list an epoch: share of
         the branch's gradient by difficulty |score - target|, and `cumulative_loss` of the last
-        epoch: share of the side's loss that its easiest elements hold, None where a side had no
+        epoch: share of the side's loss in its easiest elements, None where a side had no
         element; scores: by branch, mean score of positives, negatives and hard negatives in each
         epoch, None without any. Empty without budgets.
     """

@@ -1,4 +1,4 @@
-"""Which classes an arm helps or harms, and whether those are the rare ones."""
+"""Differences of AP by class, and their correlation with class frequency."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -72,7 +72,7 @@ def class_differences(
 
 
 def classes_json(found: Sequence[ClassDifference]) -> dict[str, Any]:
-    """Return the classes and what they say together."""
+    """Return the classes and their rank correlation."""
     return {
         "classes": [asdict(one) for one in found],
         "up": sum(one.delta > 0 for one in found),

@@ -1,4 +1,4 @@
-"""What has to hold for a comparison to mean anything, run by run, and where it does not."""
+"""Validity checks of a comparison, run by run."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from utils.comparison.runs.run_record import RunRecord
 Runs = Mapping[str, Mapping[int, RunRecord]]
 """Arm -> seed -> run."""
 MOST_AT_CAP = 0.01
-"""Share of images at a limit on detections from which that limit may decide the comparison."""
+"""Share of images at a limit on detections above which the limit may affect the comparison."""
 _CAPS = {"detection": "eval.max_detections", "candidate": "eval.max_candidates"}
 _SAME = {"commit": "commits", "torch": "versions of torch", "device": "devices"}
 
@@ -23,7 +23,7 @@ def controls(runs: Runs) -> list[dict[str, Any]]:
 
 
 def cautions(runs: Runs) -> list[str]:
-    """Return sentences on what a reader should know before believing a verdict."""
+    """Return warnings that a reader should know before trusting a verdict."""
     return [*_caps(runs), *_left_out(runs), *_mixed(runs)]
 
 

@@ -1,4 +1,4 @@
-"""Curves of a comparison: precision over recall with its band, and score against fit."""
+"""Curves of a comparison: precision over recall with its band, and score against IoU."""
 
 from collections.abc import Sequence
 from typing import Any

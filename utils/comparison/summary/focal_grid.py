@@ -1,4 +1,4 @@
-"""Which gamma, alpha and scale were tried, and what each reached on the validation split."""
+"""The grid of tried gamma, alpha and scale, with the validation mAP of each."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -23,20 +23,20 @@ def focal_grid(runs: Runs) -> list[Point]:
 
 
 def focal_point(config: Mapping[str, Any]) -> Point | None:
-    """Return where a configuration lies in the grid of focal losses; None if nowhere.
+    """Return the position of a configuration in the grid of focal losses; None if it is outside.
 
     Cross-entropy is focal loss with gamma 0. Where only one branch is another loss than plain
     cross-entropy, `where` names it.
     """
-    stated = {name: config["loss"].get(name) or {} for name in BRANCHES}
-    points = {name: _of_branch(one) for name, one in stated.items() if one}
-    if not points or None in points.values():
+    settings = {name: one for name in BRANCHES if (one := config["loss"].get(name))}
+    points = {name: point for name, one in settings.items() if (point := _of_branch(one))}
+    if not points or len(points) < len(settings):
         return None
-    changed = {name: point for name, point in points.items() if point and point["loss"] != "bce"}
+    changed = {name: point for name, point in points.items() if point["loss"] != "bce"}
     if not changed:
         return {"where": "both", "gamma": 0.0, "alpha": None, "scale": "any", "form": "any"}
     first, *others = changed.values()
-    if first is None or any(other != first for other in others):
+    if any(other != first for other in others):
         return None
     where = "both" if len(changed) == len(points) else next(iter(changed))
     return {"where": where, **{key: value for key, value in first.items() if key != "loss"}}

@@ -1,4 +1,4 @@
-"""The arrays behind the pictures of a report, rounded to what can be seen."""
+"""Arrays of the charts of a report, rounded to visible precision."""
 
 import math
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ def _curve(tables: Sequence[MatchTable], threshold: int) -> dict[str, list[float
 def _reliability(
     runs: Sequence[RunRecord], found: Sequence[ScoredDetections]
 ) -> dict[str, list[dict[str, float]]]:
-    """Return the bins of all seeds together, for raw and mended scores."""
+    """Return the bins of all seeds pooled, for raw and recalibrated scores."""
     pooled: dict[str, list[tuple[ScoredDetections, Floats]]] = {}
     for run, detections in zip(runs, found, strict=True):
         for name, scores in recalibrated(run, detections).items():
@@ -93,7 +93,7 @@ def _histogram(found: Sequence[ScoredDetections]) -> dict[str, list[float]]:
 def best_of(values: Sequence[float]) -> list[float]:
     """Return the expected best of k = 1 ... T trials drawn without replacement.
 
-    The curve says what less search would have given: arms are compared at equal effort.
+    The curve shows the result of a smaller search: arms are compared at equal effort.
     """
     ordered = sorted(values)
     total = len(ordered)

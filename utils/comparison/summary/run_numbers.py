@@ -1,4 +1,4 @@
-"""The numbers of one run that stand beside its mAP."""
+"""Further metrics of one run beside its mAP."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from utils.metrics.rows import Floats
 from utils.metrics.scored import ScoredDetections, scored_detections
 
 SCORE_FLOOR = 0.05
-"""Detections below it take no part in calibration: thousands of them would be all one sees."""
+"""Detections below it are left out of calibration, which thousands of them would dominate."""
 NEAR_FINAL = 0.95
 Numbers = dict[str, float | None]
 POINTS = 100.0
@@ -25,7 +25,7 @@ POINTS = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A number of a run, for people."""
+    """A metric of a run with its label."""
 
     key: str
     label: str
@@ -75,7 +75,7 @@ METRICS = (
     Metric("batches_left_out", "training batches left out, not finite", "lower", "cost"),
 )
 TIMES = frozenset({"seconds_per_epoch", "images_per_second"})
-"""Numbers that no two machines and no two hours share."""
+"""Metrics that vary between machines and over time."""
 
 
 def run_numbers(run: RunRecord, *, matched_recall: float) -> Numbers:

@@ -1,4 +1,4 @@
-"""What a verdict says in words: on what data and budget it holds, and what would change it."""
+"""Verdicts in words: on which data and budget they were reached, and what would change them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -90,7 +90,7 @@ def would_change(result: ArmResult, *, baseline: str, test: VerdictSettings) -> 
             f"{test.margin:g}."
             if size >= test.margin
             else f"{result.name}: real, but at {size:.2f} points below the margin of "
-            f"{test.margin:g}: too small to matter by the rule stated beforehand."
+            f"{test.margin:g}: too small to matter by the rule set beforehand."
         )
     if need.images_factor is not None and need.images_factor > 1 and result.word == "inconclusive":
         lines.append(
@@ -126,7 +126,7 @@ def _outermost(result: ArmResult) -> float:
 def caveats(
     config: Mapping[str, Any], focal_grid: Sequence[Mapping[str, Any]], failures: Sequence[str]
 ) -> list[str]:
-    """Return what no verdict of one comparison covers."""
+    """Return the limits of any verdict of one comparison."""
     lines = [
         f"One data set ({data_name(config['data'])}), one model and one budget: elsewhere the "
         "answer may differ.",

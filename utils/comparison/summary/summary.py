@@ -1,7 +1,7 @@
 """The content of comparison.json: every number of a comparison, computed from its run folders."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,7 @@ class _Evidence:
 def summarise(
     settings: ComparisonSettings, runs: Runs, failures: Sequence[Mapping[str, str]]
 ) -> dict[str, Any]:
-    """Return the whole content of comparison.json but what only the plan knows.
+    """Return the content of comparison.json, except for the plan.
 
     Args:
         settings: of the comparison.
@@ -85,12 +85,6 @@ def summarise(
     numbers = _numbers(runs, settings.baseline)
     reference = _first(runs[settings.baseline])
     grid = focal_grid(runs)
-    sentences = {arm: _sentence(evidence, result) for arm, result in results.items()}
-    changes = [
-        line
-        for result in results.values()
-        for line in would_change(result, baseline=settings.baseline, test=settings.test)
-    ]
     return {
         "verdict": headline({arm: one.word for arm, one in results.items()}, settings.baseline),
         "setting": setting_text(reference),
@@ -101,19 +95,28 @@ def summarise(
         "data": data_facts(reference),
         "planned": planned_json(settings),
         "arms": {
-            arm: _arm(evidence, arm, results.get(arm), numbers, sentences.get(arm))
+            arm: _arm(evidence, arm, results.get(arm), numbers)
             for arm in settings.arms
             if runs.get(arm)
         },
         "metrics": [
             {"key": m.key, "label": m.label, "better": m.better, "group": m.group} for m in METRICS
         ],
-        "would_change": changes + caveats(reference.config, grid, [f["title"] for f in failures]),
+        "would_change": _changes(results.values(), settings)
+        + caveats(reference.config, grid, [f["title"] for f in failures]),
         "failures": [dict(failure) for failure in failures],
         "focal_grid": grid,
         "cautions": cautions(runs),
         "controls": controls(runs),
     }
+
+
+def _changes(results: Iterable[ArmResult], settings: ComparisonSettings) -> list[str]:
+    return [
+        line
+        for result in results
+        for line in would_change(result, baseline=settings.baseline, test=settings.test)
+    ]
 
 
 def _evidence(settings: ComparisonSettings, runs: Runs) -> _Evidence:
@@ -142,7 +145,7 @@ def _require_same_images(runs: Runs) -> None:
         same = np.array_equal(run.test.truths.boxes, every[0].test.truths.boxes)
         if len(run.test.paths) != len(every[0].test.paths) or not same:
             raise UserError(
-                f"{run.folder} and {every[0].folder} were judged on different test splits; the "
+                f"{run.folder} and {every[0].folder} were evaluated on different test splits; the "
                 "data changed in between: start the comparison in a new folder (name=...)"
             )
 
@@ -195,7 +198,6 @@ def _arm(
     arm: str,
     result: ArmResult | None,
     numbers: Mapping[str, Mapping[int, Numbers]],
-    sentence: str | None,
 ) -> dict[str, Any]:
     runs, test = evidence.runs[arm], evidence.settings.test
     own = paired_replicates(
@@ -204,7 +206,7 @@ def _arm(
     interval = percentile_interval(own, test.level)
     content: dict[str, Any] = {
         "verdict": "baseline",
-        "sentence": sentence,
+        "sentence": None if result is None else _sentence(evidence, result),
         "seeds": list(runs),
         "map50_95": {
             "mean": own.estimate,

@@ -1,1 +1,1 @@
-"""What happens beside the training loop, one file each: logs, weights, checkpoints, early end."""
+"""Built-in hooks, one file each: logs, best weights, checkpoints, early stopping."""

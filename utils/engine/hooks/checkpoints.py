@@ -1,4 +1,4 @@
-"""What is kept of a run on disk: the best weights and the state; and when it ends early."""
+"""Hooks for checkpoints, best weights, and early stopping."""
 
 import logging
 import time
@@ -14,24 +14,24 @@ logger = logging.getLogger(__name__)
 
 
 class PeriodicCheckpoints(Hook):
-    """Asks for a checkpoint after each epoch, and whenever `minutes` have passed since the last."""
+    """Requests a checkpoint after each epoch, and when `minutes` have passed since the last."""
 
     def __init__(self, minutes: float) -> None:
         self._interval_s = minutes * 60
         self._saved_at = time.monotonic()
 
     def before_training(self, run: Run) -> None:
-        """Count the time from now on."""
+        """Start the timer."""
         self._saved_at = time.monotonic()
 
     def after_step(self, run: Run, losses: LossTerms) -> None:
-        """Ask for one if it is due."""
+        """Request a checkpoint if it is due."""
         if time.monotonic() - self._saved_at >= self._interval_s:
             logger.info("checkpoint at %s", run.place)
             self._ask(run)
 
     def after_epoch(self, run: Run) -> None:
-        """Ask for one."""
+        """Request a checkpoint."""
         self._ask(run)
 
     def _ask(self, run: Run) -> None:
@@ -40,7 +40,7 @@ class PeriodicCheckpoints(Hook):
 
 
 class BestWeights(Hook):
-    """Writes best.safetensors whenever an epoch beats all before; without validation the last one.
+    """Writes best.safetensors whenever an epoch is the best so far; without validation the last.
 
     `metadata` goes into the file.
     """
@@ -56,7 +56,7 @@ class BestWeights(Hook):
             self._write(run)
 
     def after_training(self, run: Run) -> None:
-        """Keep the last weights of a training that was not evaluated epoch by epoch."""
+        """Keep the last weights of a training run that was not evaluated epoch by epoch."""
         wanted = run.epoch if run.best is None else run.best.epoch
         if run.is_finished and self._written != wanted:
             self._write(run)
@@ -77,9 +77,9 @@ class BestWeights(Hook):
 
 
 class EarlyStopping(Hook):
-    """Ends a training whose best epoch is `patience` epochs ago, patience at least 1.
+    """Early stopping: ends training when the best epoch is `patience` (at least 1) epochs ago.
 
-    Epochs that are not evaluated end nothing.
+    Epochs that are not evaluated do not count.
     """
 
     def __init__(self, patience: int) -> None:
@@ -88,11 +88,11 @@ class EarlyStopping(Hook):
         """The last epoch that was evaluated, from 1."""
 
     def before_training(self, run: Run) -> None:
-        """End a training that was resumed after it had ended."""
+        """Stop a run that was resumed after early stopping."""
         self._stop_if_due(run)
 
     def after_epoch(self, run: Run) -> None:
-        """End the training if it is time."""
+        """Stop if there was no improvement for `patience` epochs."""
         if run.metrics["map50_95"] is not None:
             self.latest_epoch = run.epoch
             self._stop_if_due(run)

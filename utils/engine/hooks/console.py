@@ -64,7 +64,7 @@ class Console(Hook):
             logger.info("%s: %s, %s left", run.place, _batch_text(run), left)
         self._bar.update(run.batch - self._bar.n)
         if run.batch == run.batches_per_epoch:
-            self._close_bar()  # the evaluation has a bar of its own
+            self._close_bar()  # the evaluation shows its own bar
 
     def after_epoch(self, run: Run) -> None:
         """Log the line of the epoch and show the bar of the next one."""
@@ -114,12 +114,12 @@ def _batch_text(run: Run) -> str:
 
 
 def batch_text(losses: Mapping[str, float], *, lr: float, speed: float) -> str:
-    """Return the losses so far, learning rate and images per second, to stand beside a bar."""
+    """Return the losses so far, learning rate and images per second, shown beside the bar."""
     return f"{' '.join(_term_texts(losses))} lr {lr:.2g} {speed:.0f} img/s"
 
 
 def epoch_text(row: Row, *, epochs: int, is_best: bool, remaining_s: float) -> str:
-    """Return the line that stays of an epoch, from its row of metrics.csv."""
+    """Return the log line of an epoch, from its row of metrics.csv."""
     parts = [
         f"epoch {row['epoch']}/{epochs}",
         *_term_texts({name: row[name] for name in term_columns(row)}),

@@ -27,5 +27,5 @@ class CsvHistory(Hook):
         return self._history.state()
 
     def load_state(self, rows: list[Row]) -> None:
-        """Take over the rows of a checkpoint; those of abandoned epochs go."""
+        """Restore the rows of a checkpoint; those of discarded epochs are removed."""
         self._history.load_state(rows)

@@ -1,4 +1,4 @@
-"""The loss budget of a training: measured now and then, summed by epoch, on disk after each one."""
+"""The loss budget of a run: measured at intervals, summed by epoch, saved after each one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from utils.structures.batch import Targets
 from utils.structures.budget import GROUPS, LossBudget
 
 MeasureBudget = Callable[[Any, Targets], LossBudget]
-"""From what the network returned and the targets of a batch; changes nothing of the training."""
+"""Maps the predictions and targets of a batch to its budget, without side effects."""
 
 FORMAT_VERSION = 1
 
@@ -59,7 +59,7 @@ class LossBudgetLog(Hook):
             self._sum = budget if self._sum is None else self._sum + budget
 
     def after_epoch(self, run: Run) -> None:
-        """Write down the epoch, if anything of it was measured, and begin the next.
+        """Write the rows of the epoch, if any batch was measured, and begin the next.
 
         `run.extras` gets its row of budget.csv by "budget/" and column.
         """
@@ -87,7 +87,7 @@ class LossBudgetLog(Hook):
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take over a checkpoint; the files lose what came after it."""
+        """Restore from a checkpoint; later rows are removed from the files."""
         self._sum = None if state["sum"] is None else LossBudget.from_state(state["sum"])
         self._kept = {epoch: LossBudget.from_state(kept) for epoch, kept in state["kept"].items()}
         self._history.load_state(state["history"])

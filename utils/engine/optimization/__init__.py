@@ -1,1 +1,1 @@
-"""How weights move: optimizer, learning rates, gradients and their memory, weight averages."""
+"""Optimizer, learning rate schedule, gradients and their memory, EMA of the weights."""

@@ -1,4 +1,4 @@
-"""The running average of the weights, which is what is validated and saved."""
+"""Exponential moving average (EMA) of the weights, which is evaluated and saved."""
 
 import math
 from copy import deepcopy
@@ -20,7 +20,7 @@ def ema_decay(step: int, settings: EmaSettings) -> float:
 
 
 class ModelEma:
-    """A copy of a network whose state follows the trained one.
+    """Exponential moving average of a network's state.
 
     Floating entries of the state dict (weights and batch statistics) are averaged, integer ones
     copied. `model` is in evaluation mode, without gradients, on the same device.

@@ -7,15 +7,15 @@ from torch import Tensor, nn
 
 
 class Gradients:
-    """Gives every parameter that learns the memory of its gradient and takes it back.
+    """Manages the memory of the gradients of all trainable parameters.
 
-    On a CPU that is the same memory at every step. Gradients that autograd makes anew lie scattered
-    over the memory of freed activations, which then no longer fit there: the heap of a small
-    network grew by a fifth. CUDA has an allocator that keeps sizes apart.
+    On a CPU that is the same memory at every step. Gradients that autograd allocates anew are
+    scattered over the memory of freed activations, which then no longer fit there: the heap of a
+    small network grew by a fifth. CUDA has an allocator that keeps sizes apart.
     """
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
-        """Take the memory now, below that of any activation."""
+        """Allocate the memory now, below that of any activation."""
         self._parameters = dict(model.named_parameters())
         self._is_kept = device.type == "cpu"
         self._memory: dict[str, Tensor] = {}
@@ -26,7 +26,7 @@ class Gradients:
 
     @torch.no_grad()
     def expect(self) -> None:
-        """Give parameters that learn and have no gradient yet one of 0 to add to."""
+        """Give trainable parameters without a gradient one of 0 to accumulate into."""
         if not self._is_kept:
             return
         empty = [n for n, p in self._parameters.items() if p.requires_grad and p.grad is None]
@@ -36,27 +36,27 @@ class Gradients:
             torch._foreach_zero_([self._memory[name] for name in empty])
 
     def drop(self) -> None:
-        """Leave every parameter without gradient."""
+        """Set all gradients to None."""
         for parameter in self._parameters.values():
             parameter.grad = None
 
     def waiting(self) -> dict[str, Tensor]:
-        """Return the gradients that are there by name of their parameter, not copied."""
+        """Return the gradients by name of their parameter, not copied."""
         return {n: p.grad for n, p in self._parameters.items() if p.grad is not None}
 
     def copied(self) -> dict[str, Tensor]:
-        """Return copies of what is waiting."""
+        """Return copies of the accumulated gradients."""
         return {name: gradient.clone() for name, gradient in self.waiting().items()}
 
     @torch.no_grad()
     def restore(self, gradients: Mapping[str, Tensor]) -> None:
-        """Let exactly these be waiting; copied into the memory order of the parameters."""
+        """Restore accumulated gradients, copied into the memory order of the parameters."""
         self.drop()
         for name, gradient in gradients.items():
             self._parameters[name].grad = self._memory_of(name).copy_(gradient)
 
     def _memory_of(self, name: str) -> Tensor:
-        """Return memory for the gradient of a parameter, filled with anything."""
+        """Return uninitialised memory for the gradient of a parameter."""
         parameter = self._parameters[name]
         if not self._is_kept:
             return torch.empty_like(parameter, requires_grad=False)

@@ -1,4 +1,4 @@
-"""Which tensors of a network learn, how fast and from when on."""
+"""Frozen layers, layer-wise learning rates and head warm-up."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ class LayerRules:
     """What differs from layer to layer; names are those of the network's `state_dict()`.
 
     frozen: never change, statistics of norms included. lr_factors: factor of the learning rate by
-    parameter, 1 where not named. fresh: hold start values, no trained ones; they learn alone during
-    the head's warm-up.
+    parameter, 1 where not named. fresh: newly initialised, not pretrained; only these are trained
+    during the head's warm-up.
     """
 
     frozen: frozenset[str] = frozenset()
@@ -21,10 +21,9 @@ class LayerRules:
 
 
 class LayerControl:
-    """Keeps the layers of `model` from learning that shall not learn at an iteration.
+    """Freezes the layers of `model` that are not trained at an iteration.
 
-    Frozen parameters get no gradient; frozen norms stay in evaluation mode, whoever calls
-    `train()`.
+    Frozen parameters get no gradient; frozen norms stay in evaluation mode, also after `train()`.
     """
 
     def __init__(self, model: nn.Module, rules: LayerRules) -> None:
@@ -34,7 +33,7 @@ class LayerControl:
         self.use(rules)
 
     def use(self, rules: LayerRules) -> None:
-        """Follow other rules from now on."""
+        """Replace the rules."""
         self.rules = rules
         self._head_warmup_rest = (frozenset(self._model.state_dict()) - rules.fresh) | rules.frozen
         self._rest(rules.frozen)

@@ -1,4 +1,4 @@
-"""The optimizer of a training: groups of parameters, learning rates, storage.
+"""The optimizer of a training run: groups of parameters, learning rates, storage.
 
 The first call of some methods of `torch.optim.Optimizer`, and every step of the Adam family,
 imports it, only to mark that they are not compiled: more than a second and 100 MiB of a run that
@@ -21,12 +21,12 @@ from utils.engine.optimization.schedule import Rates
 from utils.engine.optimization.storage_order import StorageOrderSgd
 
 _MARK = "__dynamo_disable"
-"""Where torch keeps what it calls instead of such a method, once it is marked."""
+"""Attribute in which torch keeps the replacement of such a method."""
 _MARKED_IN = "torch._compile"
 
 
 def keep_compiler_out() -> None:
-    """Let torch call those methods as they are; does nothing where torch has it otherwise."""
+    """Let torch call those methods directly; does nothing in versions without the replacement."""
     for method in vars(Optimizer).values():
         original = getattr(method, "__wrapped__", None)
         is_marked = getattr(method, "__globals__", {}).get("__name__") == _MARKED_IN
@@ -60,18 +60,18 @@ class ParameterGroups:
     """Every trainable parameter exactly once."""
 
     biases: tuple[nn.Parameter, ...]
-    """All biases, those of norms too: no decay, a learning rate of their own in warm-up."""
+    """All biases, those of norms too: no weight decay, their own learning rate in warm-up."""
     norms: tuple[nn.Parameter, ...]
-    """Scales of norms and other vectors: no decay."""
+    """Scales of norms and other vectors: no weight decay."""
     weights: tuple[nn.Parameter, ...]
-    """The rest: decayed."""
+    """All other parameters: with weight decay."""
 
 
 def split_parameters(model: nn.Module) -> ParameterGroups:
     """Return the trainable parameters of `model` in groups; a shared one counts once.
 
     Raises:
-        RuntimeError: the groups are no partition (a mistake of this program).
+        RuntimeError: the groups are not a partition (a bug of this program).
     """
     biases: dict[int, nn.Parameter] = {}
     norms: dict[int, nn.Parameter] = {}
@@ -139,7 +139,7 @@ def _describe(
 
 
 def _have_fused_kernels(model: nn.Module) -> bool:
-    """Tell what torch itself finds out at the first step only."""
+    """Return why torch cannot fuse, which it checks itself only at the first step."""
     return all(
         parameter.is_floating_point() and parameter.device.type in FUSED_DEVICES
         for parameter in model.parameters()
@@ -163,7 +163,7 @@ def _begin_momentum(optimizer: torch.optim.Optimizer) -> None:
     """Give SGD its momentum, 0, where it has none yet.
 
     Its first step is the same with and without, but fused kernels fail where some parameters have
-    taken theirs and others, which rested till now, have not.
+    one and others, frozen till now, have not.
     """
     if not isinstance(optimizer, SGD):
         return
@@ -188,7 +188,7 @@ def set_rates(optimizer: torch.optim.Optimizer, rates: Rates) -> None:
 def optimizer_state(
     optimizer: torch.optim.Optimizer, model: nn.Module
 ) -> dict[str, dict[str, Any]]:
-    """Return what the optimizer remembers by name of the parameter; rates are not part of it."""
+    """Return the optimizer's state by name of the parameter, without learning rates."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return {names[id(parameter)]: dict(entries) for parameter, entries in optimizer.state.items()}
 
@@ -196,11 +196,11 @@ def optimizer_state(
 def load_optimizer_state(
     optimizer: torch.optim.Optimizer, model: nn.Module, state: Mapping[str | int, dict[str, Any]]
 ) -> None:
-    """Restore what `optimizer_state` returned; parameters that it does not name start anew.
+    """Restore what `optimizer_state` returned.
 
-    Positions instead of names, as the first version wrote them, are understood too.
-    Tensors of a parameter's shape get its memory order too: fused kernels walk parameter and
-    momentum in step and would mix up elements otherwise.
+    Parameters that it does not name start without state. Positions instead of names, as in the
+    first version, are accepted too. Tensors of a parameter's shape get its memory order too: fused
+    kernels walk parameter and momentum in step and would mix up elements otherwise.
     """
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     ordered = [p for group in optimizer.param_groups for p in group["params"]]

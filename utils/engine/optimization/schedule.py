@@ -18,7 +18,7 @@ from configs.schema.train import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """What holds for one iteration."""
+    """Rates of one iteration."""
 
     lr: float
     """Learning rate of weights and norms."""
@@ -32,12 +32,12 @@ class Rates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateSchedule:
-    """The rates of a whole training of `epochs` x `batches_per_epoch` iterations."""
+    """The schedule of a whole run of `epochs` x `batches_per_epoch` iterations."""
 
     settings: TrainSettings
     batches_per_epoch: int
     processes: int = 1
-    """Processes that learn together, each from batches of its own."""
+    """Number of processes, each with batches of its own."""
 
     @property
     def warmup_iterations(self) -> int:
@@ -50,7 +50,7 @@ class RateSchedule:
 
     @property
     def head_warmup_iterations(self) -> int:
-        """Iterations in which only the tensors learn that no weights were given for."""
+        """Iterations in which only tensors without pretrained weights are trained."""
         return round(self.settings.head_warmup * self.batches_per_epoch)
 
     def at(self, iteration: int) -> Rates:
@@ -77,8 +77,9 @@ class RateSchedule:
 def lr_factor(epoch: int, *, epochs: int, schedule: Schedule) -> float:
     """Return the learning rate in `epoch` (from 0) of `epochs` as a share of the peak, in (0, 1].
 
-    linear: 1 falls to `final` by equal steps; cosine: by half a wave; flat_cosine: so, after the
-    share `flat` of the epochs at 1. All would reach `final` in epoch number `epochs`, which is not
+    linear: falls from 1 to `final` in equal steps; cosine: by half a cosine wave; flat_cosine:
+        likewise, after the share `flat` of the epochs at 1. All would reach `final` in epoch number
+        `epochs`, which is not
     trained.
     """
     if isinstance(schedule, ConstantSchedule):

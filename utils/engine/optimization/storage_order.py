@@ -1,4 +1,4 @@
-"""SGD that walks through memory: fused steps on a CPU at the speed of their numbers.
+"""SGD in memory order: fused steps on a CPU without copies of channels-last gradients.
 
 torch's fused kernel first copies channels-last gradients into another order, which takes longer
 than the step. An update by element is the same in any order that its tensors share.
@@ -28,7 +28,7 @@ class StorageOrderSgd(SGD):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Take a step with the gradients that are there; `closure` is not supported."""
+        """Take a step with the present gradients; `closure` is not supported."""
         if closure is not None:
             raise ValueError("this optimizer takes no closure")
         for group in self.param_groups:
@@ -51,7 +51,7 @@ class StorageOrderSgd(SGD):
             )
 
     def _views_of(self, parameter: Tensor, *, has_momentum: bool) -> "_Views":
-        """Return the views of a parameter and its momentum; made once, because that takes long."""
+        """Return the views of a parameter and its momentum; cached, as creating them is slow."""
         buffer = self.state[parameter].get("momentum_buffer") if has_momentum else None
         known = self._views.get(parameter)
         is_new = has_momentum and buffer is None
@@ -92,9 +92,9 @@ class _Views:
 
 
 def _in_memory_order(tensor: Tensor, like: Tensor) -> Tensor:
-    """Return the elements (N,) in the order in which those of `like` lie in memory.
+    """Return the elements (N,) in the memory order of `like`.
 
-    A view where `tensor` lies in that order too, else a copy; as it is where `like` has gaps.
+    A view where `tensor` has that order too, else a copy; as it is where `like` has gaps.
     """
     if like.is_contiguous():
         return tensor.reshape(-1)

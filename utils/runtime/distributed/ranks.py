@@ -1,8 +1,8 @@
-"""The processes of one training: who is who, and what they agree on.
+"""The processes of one training run: ranks, and collective operations.
 
 Started by torchrun (or anything else that sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and
 MASTER_PORT), every process does the same work on its share of the images. The first one, rank 0,
-writes the files and speaks; the others write to a folder that is thrown away.
+writes files and logs; the others write to a temporary folder.
 """
 
 import os
@@ -24,13 +24,13 @@ from utils.runtime.errors import UserError
 Value = TypeVar("Value")
 
 PATIENCE = timedelta(minutes=30)
-"""How long a process waits for another before it gives up; reading labels may take minutes."""
+"""Timeout of a process that waits for another; reading labels may take minutes."""
 CONNECT_S = timedelta(seconds=3)
 _PORT_KEY = "focaldet/port"
 _OPEN = {"wait_for_workers": False}
 _TCPStore: Any = dist.TCPStore  # type: ignore[attr-defined]
 _kept: list[Any] = []
-"""Stores that others still read."""
+"""Keeps stores alive that other processes still read."""
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -50,15 +50,15 @@ class Ranks:
 
     @property
     def is_main(self) -> bool:
-        """Tell whether this process writes files and speaks."""
+        """Tell whether this process writes files and logs."""
         return self.rank == 0
 
     def at(self, place: str) -> None:
-        """Say what this process does now, for the message when others wait for it."""
+        """Record what this process does now, for the message when others wait for it."""
         self.watchdog.at(place)
 
     def any(self, flag: bool) -> bool:
-        """Return whether any process says so; every process has to ask."""
+        """Return whether it is true in any process; collective."""
         if self.size == 1:
             return flag
         flags = torch.tensor(int(flag))
@@ -66,7 +66,7 @@ class Ranks:
         return bool(flags)
 
     def gather(self, value: Value) -> list[Value]:
-        """Return what every process gave, by rank."""
+        """Return the values of all processes, by rank; collective."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
@@ -74,7 +74,7 @@ class Ranks:
         return values
 
     def from_main(self, value: Value) -> Value:
-        """Return what the first process gave."""
+        """Return the value of the first process; collective."""
         if self.size == 1:
             return value
         values: list[Any] = [value]
@@ -83,7 +83,7 @@ class Ranks:
         return shared
 
     def sum(self, values: Tensor) -> Tensor:
-        """Return the sum over all processes, without gradient."""
+        """Return the sum over all processes, without gradient; collective."""
         if self.size == 1:
             return values
         total = values.detach().clone()
@@ -92,14 +92,14 @@ class Ranks:
 
     @torch.no_grad()
     def copy_from_main(self, model: nn.Module) -> None:
-        """Give `model` the state that it has in the first process."""
+        """Copy the state of `model` from the first process."""
         if self.size > 1:
             for value in model.state_dict().values():
                 dist.broadcast(value, src=0)
 
     @contextmanager
     def main_first(self, what: str) -> Iterator[None]:
-        """Let the first process do something alone, such as filling a cache, then the others."""
+        """Let the first process run a block, such as filling a cache, before the others."""
         self.at(what)
         if not self.is_main:
             self.any(False)
@@ -111,17 +111,17 @@ class Ranks:
 
 
 ALONE = Ranks()
-"""A training in one process."""
+"""A training run in one process."""
 
 
 @contextmanager
 def join_ranks(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
-    """Meet the other processes, if there are any, and part from them at the end.
+    """Initialise the process group, if there are several processes, and destroy it at the end.
 
-    CPU tensors travel by gloo, CUDA tensors by nccl.
+    CPU tensors use gloo, CUDA tensors nccl.
 
     Raises:
-        UserError: the environment is incomplete, or the others do not come.
+        UserError: the environment is incomplete, or the other processes do not join.
     """
     if "RANK" not in environment or environment.get("WORLD_SIZE") == "1":
         yield Ranks(restarts=int(environment.get("TORCHELASTIC_RESTART_COUNT", "0")))
@@ -174,10 +174,10 @@ def join_ranks(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
 
 
 def _meeting_point(environment: Mapping[str, str]) -> Any:
-    """Return the store in which this start's processes find each other, served by the first one.
+    """Return the store for the rendezvous of this start's processes, served by the first one.
 
-    torchrun serves a store too, but the same one after a restart, where the addresses of dead
-    processes still stand: who reads them waits for ever. There the new store's port is told.
+    torchrun's own store survives a restart with the addresses of dead processes, on which processes
+    would wait for ever. It only passes on the port of the new store.
     """
     rank, size = int(environment["RANK"]), int(environment["WORLD_SIZE"])
     address, port = environment["MASTER_ADDR"], int(environment["MASTER_PORT"])
@@ -193,14 +193,14 @@ def _meeting_point(environment: Mapping[str, str]) -> Any:
         try:
             own_port = int(board.get(_PORT_KEY))
             return _TCPStore(address, own_port, size, is_master=False, timeout=CONNECT_S, **_OPEN)
-        except RuntimeError:  # the port of a process that is gone
+        except RuntimeError:  # the port of an earlier process
             if time.monotonic() > end:
                 raise
             time.sleep(0.1)
 
 
 def _part() -> None:
-    """Leave the group; nccl may hang on a peer that is gone, and the process ends anyway."""
+    """Destroy the group; nccl may hang on a peer that is gone, and the process ends anyway."""
     if dist.is_initialized():
         dist.destroy_process_group()
 

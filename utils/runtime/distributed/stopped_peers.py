@@ -1,8 +1,8 @@
-"""Processes of a training that are stopped or gone while others wait for them in an operation.
+"""Detect processes that are stopped or gone while others wait for them in a collective operation.
 
-Who waits in a collective operation runs no Python: no handler of a signal, no look at the others. A
-thread does both. It says in one line which process is stopped, and where the user asks for an end
-meanwhile, ends this process and the stopped ones: nobody else could.
+A process that waits in a collective operation runs no Python: no signal handlers, no checks. A
+thread does both. It logs which process is stopped, and if the user requests an end, ends this
+process and the stopped ones.
 """
 
 import logging
@@ -23,21 +23,21 @@ from utils.runtime.machine.process_state import is_stopped
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 PAUSE_S = 0.8
 """Seconds that an operation may take to end by itself after a signal."""
 STOPPED_S = 10.0
-"""Seconds for which a process is stopped before it is said: a debugger may hold it for a moment."""
+"""Seconds for which a process is stopped before it is logged: a debugger may pause it briefly."""
 SILENT_S = 20.0
-"""Seconds that the store may take for an answer before it is said."""
+"""Seconds that the store may take to answer before it is logged."""
 INTERRUPTED_CODE = 130
 
 
 class PeerGuard(threading.Thread):
-    """Looks after the other processes, and at signals, until `stop`."""
+    """Checks the other processes and signals until `stop`."""
 
     def __init__(self, watchdog: Watchdog) -> None:
-        """Prepare; to be made and stopped by the main thread: it alone may name a wakeup file."""
+        """Initialise; only the main thread may create and stop it, as it sets a wakeup file."""
         super().__init__(name="peer guard", daemon=True)
         self._watchdog = watchdog
         self._reading, self._writing = socket.socketpair()
@@ -50,7 +50,7 @@ class PeerGuard(threading.Thread):
         self._ended = threading.Event()
 
     def stop(self) -> None:
-        """End the guard."""
+        """Stop the thread."""
         self._ended.set()
         _wake(self._previous)
         self.join(timeout=2 * LOOK_S)
@@ -58,7 +58,7 @@ class PeerGuard(threading.Thread):
         self._writing.close()
 
     def run(self) -> None:
-        """Look twice a second."""
+        """Check twice a second."""
         while not self._ended.is_set():
             self._listen()
             stopped = self._look()
@@ -66,7 +66,7 @@ class PeerGuard(threading.Thread):
                 self._judge_end(stopped)
 
     def _listen(self) -> None:
-        """Wait for a signal, at most so long as a look takes."""
+        """Wait for a signal until the next check."""
         with suppress(OSError, ValueError):
             if select.select([self._reading], [], [], LOOK_S)[0]:
                 numbers = self._reading.recv(64)
@@ -74,7 +74,7 @@ class PeerGuard(threading.Thread):
                     self._asked_at = time.time()
 
     def _look(self) -> dict[int, int]:
-        """Return the process ids of stopped processes of this machine by rank, and say so once."""
+        """Return and log once the process ids of stopped processes of this machine, by rank."""
         now = time.time()
         peers = self._watchdog.local_peers()
         stopped = {rank: pid for rank, pid in peers.items() if is_stopped(pid)}
@@ -83,7 +83,7 @@ class PeerGuard(threading.Thread):
             if now - since >= STOPPED_S and rank not in self._said and self._watchdog.speaks:
                 self._said.add(rank)
                 logger.warning(
-                    "process %d is stopped, the others wait for it since %.0f s: continue it (kill "
+                    "process %d is stopped, the others wait for it (%.0f s): continue it (kill "
                     "-CONT %d), or end all with Ctrl-C and resume from the last checkpoint",
                     rank,
                     now - since,
@@ -100,7 +100,7 @@ class PeerGuard(threading.Thread):
         return stopped
 
     def _judge_end(self, stopped: dict[int, int]) -> None:
-        """End where an end was asked for and this process waits for one that cannot answer."""
+        """Exit if an end was requested and this process waits for one that cannot answer."""
         assert self._asked_at is not None
         is_lost = bool(stopped) or -1 in self._said
         waits = self._watchdog.since < self._asked_at and time.time() - self._asked_at >= PAUSE_S
@@ -117,7 +117,7 @@ class PeerGuard(threading.Thread):
 
 
 def _wake(handle: int) -> int:
-    """Have Python write the number of each signal to a file as it comes; -1 for none."""
+    """Let Python write the number of each signal to a file descriptor; -1 for none."""
     if threading.current_thread() is not threading.main_thread():
         return -1
     if handle < 0:

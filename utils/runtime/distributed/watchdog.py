@@ -1,4 +1,4 @@
-"""Says which process waits where, when the processes of a training stand still."""
+"""Watchdog: logs which process waits where when a distributed run makes no progress."""
 
 import json
 import logging
@@ -16,32 +16,32 @@ from utils.runtime.machine.process_state import is_stopped
 logger = logging.getLogger(__name__)
 
 BEAT_S = 4.0
-"""Seconds between two signs of life; a process without one for four times as long is silent."""
+"""Seconds between two heartbeats; a process without one for four times as long is silent."""
 PATIENCE_S = 120.0
-"""Seconds without progress before it is said."""
+"""Seconds without progress before it is logged."""
 
 
 class Store(Protocol):
-    """Where processes leave words for each other."""
+    """Protocol of the key-value store that processes share."""
 
     def set(self, key: str, value: str) -> None:
         """Write an entry."""
         ...
 
     def get(self, key: str) -> bytes:
-        """Read an entry that is there."""
+        """Read an existing entry."""
         ...
 
     def check(self, keys: list[str]) -> bool:
-        """Tell whether the entries are there."""
+        """Tell whether the entries exist."""
         ...
 
 
 class Watchdog:
-    """Writes down what this process does and, if nothing moves for long, what all of them do.
+    """Records what this process does and, if nothing progresses for long, logs what all of them do.
 
-    Without a store it does nothing. A thread of its own does the writing: the process may hang in a
-    collective operation while the thread goes on.
+    Without a store it does nothing. A thread does the writing: the process may hang in a collective
+    operation while the thread continues.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Watchdog:
         self._heard: dict[int, tuple[float, float]] = {}
         """By rank: when it was last seen, by its clock and by this one."""
         self.signs: dict[int, dict[str, Any]] = {}
-        """What is known of every process, by rank."""
+        """The last heartbeat of every process, by rank."""
         self.beat_began: float | None = None
         """Since when this process waits for the store, None where it does not."""
         self._ended = threading.Event()
@@ -81,17 +81,17 @@ class Watchdog:
         return watchdog
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the thread."""
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._thread.start()
 
     def at(self, place: str) -> None:
-        """Take down that this process has come to `place`."""
+        """Record that this process has reached `place`."""
         self._place, self._since = place, time.time()
 
     @property
     def since(self) -> float:
-        """When this process came to where it is."""
+        """When this process reached its present place."""
         return self._since
 
     def local_peers(self) -> dict[int, int]:
@@ -104,7 +104,7 @@ class Watchdog:
 
     @property
     def speaks(self) -> bool:
-        """Tell whether no process of a lower rank is there to speak."""
+        """Tell whether this is the lowest rank alive, which does the logging."""
         stopped = {rank for rank, pid in self.local_peers().items() if is_stopped(pid)}
         return all(
             rank in stopped or not self._is_alive(self.signs[rank], time.time())
@@ -113,7 +113,7 @@ class Watchdog:
         )
 
     def stop(self) -> None:
-        """End the watch."""
+        """Stop the thread."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join(timeout=1.0)
@@ -131,14 +131,14 @@ class Watchdog:
                 return
 
     def beat(self) -> None:
-        """Give a sign of life; speak up if this process has stood still for too long."""
+        """Write a heartbeat; log if this process has made no progress for too long."""
         if self._store is None:
             return
         now = time.time()
         sign = {"place": self._place, "since": self._since, "seen": now, **self._own}
         self._store.set(_key(self._rank), json.dumps(sign))
         signs = self.signs = self._signs(self._store)
-        # Of this machine's own processes `stopped_peers` knows more.
+        # Processes of this machine are checked by `stopped_peers`.
         others = [sign for sign in signs.values() if sign.get("host") != self._own["host"]]
         is_whole = all(self._is_alive(sign, now) for sign in others)
         patience_s = self._patience_s if is_whole else min(self._patience_s, self._late_s)
@@ -156,7 +156,7 @@ class Watchdog:
         return now - float(sign["seen"]) < self._late_s
 
     def _signs(self, store: Store) -> dict[int, dict[str, Any]]:
-        """Return the signs by rank, last seen by this process's clock; machines differ in it."""
+        """Return the heartbeats by rank, with times of this process's clock; machines differ."""
         known = [rank for rank in range(self._size) if store.check([_key(rank)])]
         signs = {rank: json.loads(store.get(_key(rank))) for rank in known}
         for rank, sign in signs.items():
@@ -182,7 +182,7 @@ def describe(
     parts = [f"no progress for {waiting:.0f} s"]
     for rank in sorted(range(size), key=lambda r: float(signs[r]["since"]) if r in signs else 0.0):
         if rank not in signs:
-            parts.append(f"process {rank} never gave a sign of life")
+            parts.append(f"process {rank} never sent a heartbeat")
             continue
         sign = signs[rank]
         text = f"process {rank} is at {sign['place']} for {now - float(sign['since']):.0f} s"

@@ -1,1 +1,1 @@
-"""Files written whole or not at all, read with one-line errors; run and cache folders."""
+"""Atomic writes, reads with one-line errors; run and cache folders; downloads."""

@@ -1,4 +1,4 @@
-"""Unpack a zip file so that nothing lands outside its folder and nothing half-done stays."""
+"""Unpack a zip file: nothing is written outside its folder, nothing partial remains."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ _SPARE_BYTES = 64 << 20
 
 
 def unpack_zip(archive: Path, folder: Path, *, strip: int = 0) -> None:
-    """Unpack `archive` into `folder`, which may hold other files; those of the same name win.
+    """Unpack `archive` into `folder`, which may contain other files; those of the same name win.
 
     Args:
         archive: the zip file.
@@ -21,7 +21,7 @@ def unpack_zip(archive: Path, folder: Path, *, strip: int = 0) -> None:
         strip: leading folders to leave out of every name.
 
     Raises:
-        UserError: the file is damaged or encrypted, holds names that lead out of the folder, or
+        UserError: the file is damaged or encrypted, contains names that lead out of the folder, or
             does not fit on the disk; `folder` is as it was before.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def unpack_zip(archive: Path, folder: Path, *, strip: int = 0) -> None:
 
 
 def _inside(entry: zipfile.ZipInfo, archive: Path, strip: int) -> PurePosixPath | None:
-    """Return where an entry goes, None where nothing of its name is left."""
+    """Return the target of an entry, None where nothing of its name is left."""
     name = PurePosixPath(entry.filename.replace("\\", "/"))
     is_link = stat.S_ISLNK(entry.external_attr >> 16)
     if name.is_absolute() or ".." in name.parts or is_link:

@@ -1,4 +1,4 @@
-"""Files that are either the old one or the new one, whatever happens while they are written."""
+"""Atomic writes: after a crash a file is either the old or the new one."""
 
 import errno
 import json
@@ -13,7 +13,7 @@ from utils.runtime.printable import shortened
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the file `path` by `data`; after a crash it holds its old content or all of the new.
+    """Replace the file `path` by `data`; after a crash it has its old content or all of the new.
 
     The bytes go to a temporary name in the same folder, reach the disk, and are then renamed.
 
@@ -45,13 +45,13 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Replace the file `path` by UTF-8 text, atomically.
 
-    Names of files that are no UTF-8, and half characters in names of classes, stand there escaped.
+    File names that are not UTF-8, and surrogates in class names, are escaped.
     """
     write_atomically(path, encode_text(text))
 
 
 def encode_text(text: str) -> bytes:
-    """Return text as UTF-8; what has no place in it is escaped."""
+    """Return text as UTF-8; characters it cannot encode are escaped."""
     return text.encode("utf-8", errors="backslashreplace")
 
 

@@ -1,4 +1,4 @@
-"""Where the program keeps what it can make again: label index, anchors, decoded images."""
+"""The cache folder of what can be computed again: label index, anchors, decoded images."""
 
 import logging
 import os
@@ -14,8 +14,8 @@ def user_cache_folder() -> Path:
     """Return $FOCALDET_CACHE, else where the system keeps caches of this program, such as
     $XDG_CACHE_HOME/focaldet or ~/.cache/focaldet; it need not exist.
 
-    A user without a home, as in a container under a foreign number, has no cache: the folder
-    returned can hold nothing, which one note says.
+    A user without a home folder, as in a container with another user id, has no cache: the folder
+    returned is unusable, which is logged once.
     """
     folder = os.environ.get("FOCALDET_CACHE")
     if folder:

@@ -1,8 +1,8 @@
-"""Download one file over HTTP: mirrors, resume, checksum; nothing half-written under its name.
+"""Download one file over HTTP: mirrors, resume, checksum; never a partial file under its name.
 
-The standard library fetches (it knows proxies from the environment); what it lacks, going on with a
-broken download and refusing what is not the file that was asked for, is here. requests and pooch
-do not resume either and would bring five packages.
+The standard library fetches (it knows proxies from the environment); resuming a broken download and
+verifying the file are added here. requests and pooch do not resume either and would add five
+packages.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from utils.runtime.files.http_file import (
 from utils.runtime.progress import progress_bar
 
 ATTEMPTS = 5
-"""Of each mirror, one after the other; what was received before stays."""
+"""Attempts per mirror, one after the other; what was received before is kept."""
 _BLOCK = 1 << 20
 _SPARE_BYTES = 64 << 20
 _logger = logging.getLogger(__name__)
@@ -47,14 +47,14 @@ class RemoteFile:
     urls: tuple[str, ...]
     """http or https, tried in this order; passwords and queries in them are never shown."""
     sha256: str | None = None
-    """Of the whole file or its leading digits, hexadecimal; None where it is not known, then only
-    the length counts."""
+    """Of the whole file or its leading digits, hexadecimal; None where unknown: then only the
+    length is checked."""
     num_bytes: int | None = None
     """Length; None where it is not known."""
 
 
 def download(file: RemoteFile, target: Path, *, sleep: Sleep = time.sleep) -> Path:
-    """Bring `file` to `target` and return it; does nothing where it lies there already.
+    """Download `file` to `target` and return it; does nothing if it exists already.
 
     What was received of a broken download is kept beside `target` as NAME.part and used the next
     time, if the server says that its file has not changed.
@@ -92,7 +92,7 @@ def download(file: RemoteFile, target: Path, *, sleep: Sleep = time.sleep) -> Pa
 
 
 class _Part:
-    """The beginning of a file, and what its server called that version of it."""
+    """The part of a file received so far, and its version (ETag or date) on the server."""
 
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -172,7 +172,7 @@ def _receive(file: RemoteFile, url: str, part: _Part) -> None:
     start = _usable_start(file, url, part)
     with open_file(url, start, part.version(url)) as response:
         if response.status == 206 and range_start(response) == start:
-            _logger.info("%s: going on at %s", shown(url), _megabytes(start))
+            _logger.info("%s: continuing at %s", shown(url), _megabytes(start))
         else:
             start = 0
             part.begin(url, version_of(response))
@@ -189,7 +189,7 @@ def _receive(file: RemoteFile, url: str, part: _Part) -> None:
 def _usable_start(file: RemoteFile, url: str, part: _Part) -> int:
     """Return how many bytes can be kept.
 
-    With a checksum any mirror may go on with the bytes of another: a mixture would be noticed.
+    With a checksum any mirror may continue the bytes of another: a mixture would be noticed.
     """
     start = part.num_bytes
     is_known = bool(part.version(url)) or file.sha256 is not None
@@ -198,7 +198,7 @@ def _usable_start(file: RemoteFile, url: str, part: _Part) -> int:
 
 
 def _append(response: http.client.HTTPResponse, part: _Part, start: int, total: int | None) -> int:
-    """Write what comes to the end of the part and return its number of bytes."""
+    """Append the received bytes to the part and return their number."""
     received = 0
     bar = progress_bar("download", total=total, initial=start, unit="B")
     bar.unit_scale = True
@@ -238,7 +238,7 @@ def _fault(file: RemoteFile, path: Path) -> str:
     if file.num_bytes is not None and size != file.num_bytes:
         return f"has {size:,} bytes, expected are {file.num_bytes:,}"
     if file.sha256 is not None and not file_sha256(path).startswith(file.sha256.lower()):
-        return "has another SHA-256 than stated: it is damaged or another file"
+        return "has another SHA-256 than expected: it is damaged or another file"
     return ""
 
 
@@ -260,7 +260,7 @@ def _require_space(path: Path, missing: int) -> None:
 
 
 def _digest(url: str) -> str:
-    # Addresses may hold secrets: they are told apart without being written down.
+    # Addresses may contain secrets: they are told apart without being written down.
     return hashlib.sha256(url.encode()).hexdigest()
 
 

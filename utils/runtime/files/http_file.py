@@ -1,4 +1,4 @@
-"""One answer of a web server: part of a file or all of it, after redirects that are safe."""
+"""One HTTP response: part of a file or all of it, after safe redirects."""
 
 import base64
 import http.client
@@ -14,11 +14,11 @@ _FATAL = frozenset({400, 401, 403, 404, 405, 410, 451})
 
 
 class BrokenError(Exception):
-    """The connection broke: going on may help."""
+    """The connection broke: trying again may help."""
 
 
 class RefusedError(Exception):
-    """This mirror does not have the file that was asked for: another may."""
+    """This mirror does not have the file: another may."""
 
 
 def shown(url: str) -> str:
@@ -48,7 +48,7 @@ def open_file(url: str, start: int, version: str) -> http.client.HTTPResponse:
 
     Args:
         url: http or https; user and password in it are sent to its own server only.
-        start: first byte wanted; a server that does not know ranges sends all the same.
+        start: first byte to send; a server without range requests sends the whole file.
         version: ETag or date that the first part had; of another version all is sent. May be empty.
 
     Raises:
@@ -69,7 +69,7 @@ def open_file(url: str, start: int, version: str) -> http.client.HTTPResponse:
             raise RefusedError("its certificate cannot be verified") from error
         raise BrokenError(f"no connection ({error.reason})") from error
     except (http.client.InvalidURL, ValueError) as error:
-        raise RefusedError("is no valid address") from error
+        raise RefusedError("is not a valid address") from error
     except (OSError, http.client.HTTPException) as error:
         raise BrokenError(f"no connection ({type(error).__name__})") from error
     return response
@@ -115,19 +115,19 @@ def scheme_of(url: str) -> str:
 
 
 def version_of(response: http.client.HTTPResponse) -> str:
-    """Return what If-Range may be asked with: a strong ETag, else the date."""
+    """Return the value for If-Range: a strong ETag, else the date."""
     tag = response.headers.get("ETag") or ""
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified") or ""
 
 
 def range_start(response: http.client.HTTPResponse) -> int:
-    """Return the first byte that the answer holds, -1 where it does not say."""
+    """Return the position of the first byte of the response, -1 where unknown."""
     text = (response.headers.get("Content-Range") or "").removeprefix("bytes ")
     first = text.partition("-")[0]
     return int(first) if first.isdecimal() else -1
 
 
 def total_bytes(response: http.client.HTTPResponse, start: int) -> int | None:
-    """Return the length of the whole file of which the answer holds the end from `start` on."""
+    """Return the length of the whole file, of which the response is the part from `start` on."""
     length = response.headers.get("Content-Length") or ""
     return start + int(length) if length.isdecimal() else None

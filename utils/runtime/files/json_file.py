@@ -1,4 +1,4 @@
-"""The one way in which JSON of others is read: every fault is a `BrokenJsonError`."""
+"""Reading JSON files of other programs: every fault is a `BrokenJsonError`."""
 
 import json
 from collections.abc import Callable
@@ -14,14 +14,14 @@ MAX_DEPTH = 200
 
 
 class BrokenJsonError(UserError):
-    """Text that is no JSON, or another kind than was expected; `reason` says why."""
+    """Text that is not JSON, or JSON of another kind than expected; `reason` says why."""
 
     def __init__(self, source: str | Path, reason: str) -> None:
         super().__init__(f"{shortened(source)} is not valid JSON: {reason}")
         self.reason = reason
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel between processes as the plain line it is."""
+        """Pickle as the plain message."""
         return UserError, (str(self),)
 
 
@@ -36,7 +36,7 @@ def read_json(path: Path, *, limit: int = USUAL_LIMIT, allow_nan: bool = False) 
 
 
 def read_json_object(path: Path, *, limit: int = USUAL_LIMIT) -> dict[str, Any]:
-    """Return the content of a JSON file that holds an object; errors as of `read_json`."""
+    """Return the content of a JSON file that contains an object; errors as of `read_json`."""
     content = read_json(path, limit=limit)
     if not isinstance(content, dict):
         raise BrokenJsonError(path, f"an object is expected, it holds a {type(content).__name__}")
@@ -50,12 +50,13 @@ def parse_json(
     allow_nan: bool = False,
     max_depth: int = MAX_DEPTH,
 ) -> Any:
-    """Return what JSON text says.
+    """Parse JSON text.
 
     Args:
         content: UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
         source: name for messages.
-        allow_nan: take NaN and Infinity, which are no JSON but stand in files of Python programs.
+        allow_nan: accept NaN and Infinity, which are not JSON but occur in files of Python
+            programs.
         max_depth: most lists and objects within each other.
 
     Raises:
@@ -78,11 +79,11 @@ def parse_json(
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
-    """Tell whether containers lie more than `depth` deep, level by level, without recursion."""
+    """Tell whether containers are more than `depth` deep, level by level, without recursion."""
     level = [value] if isinstance(value, dict | list) else []
     while level:
         if not depth:

@@ -1,4 +1,4 @@
-"""The one way in which .npz files are read: named arrays without pickle, or one error."""
+"""Reading .npz files: named arrays without pickle, or one error."""
 
 import io
 import struct
@@ -14,7 +14,7 @@ from utils.runtime.errors import UserError
 from utils.runtime.files.regular_file import LARGEST_FILE, read_regular
 from utils.runtime.printable import shortened
 
-# What reading a file with any bytes changed may raise, by trial.
+# Exceptions of reading a corrupted file, found by trial.
 _DAMAGE = (
     OSError,
     ValueError,

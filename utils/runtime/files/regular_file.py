@@ -1,7 +1,7 @@
-"""The one way in which files of others are read: regular files only, and none too large.
+"""Reading files of other programs: regular files only, and none too large.
 
-A pipe, a device or a file of /proc can be named like a picture, and reading one waits for ever or
-fills the memory. Whatever is wrong with a file is one `UnreadableFileError`.
+A pipe, a device or a file of /proc can be named like a picture, and reading one blocks for ever or
+fills the memory. Every fault is an `UnreadableFileError`.
 """
 
 import errno
@@ -46,7 +46,7 @@ class UnreadableFileError(UserError):
         self.is_missing = is_missing
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel between processes as the plain line it is."""
+        """Pickle as the plain message."""
         return UserError, (str(self),)
 
 
@@ -56,11 +56,11 @@ def read_regular(path: str | Path, *, limit: int = USUAL_LIMIT, first: int | Non
     Args:
         path: the file.
         limit: bytes above which it is refused unread.
-        first: how many bytes are enough; all of them where None.
+        first: how many bytes to read; all where None.
 
     Raises:
-        UnreadableFileError: it is missing, forbidden, no regular file or too large, or no file can
-            have such a name.
+        UnreadableFileError: it is missing, forbidden, not a regular file or too large, or no file
+            can have such a name.
     """
     try:
         handle = os.open(path, _OPEN_FLAGS)
@@ -75,7 +75,7 @@ def read_regular(path: str | Path, *, limit: int = USUAL_LIMIT, first: int | Non
 
 
 def open_regular(path: str | Path, *, limit: int = LARGEST_FILE) -> BinaryIO:
-    """Return a regular file open for reading, for readers that need to go to and fro.
+    """Return a regular file open for reading, for readers that seek.
 
     Raises:
         UnreadableFileError: as of `read_regular`.
@@ -115,7 +115,7 @@ def _require_regular(path: str | Path, status: os.stat_result, limit: int) -> in
 
 
 def _is_view(path: str | Path, status: os.stat_result) -> bool:
-    """Tell files that the kernel makes up while they are read, which state no size."""
+    """Tell whether the kernel generates the file while it is read; such files report no size."""
     return not status.st_size and os.path.realpath(path).startswith(_SYSTEM_FOLDERS)
 
 

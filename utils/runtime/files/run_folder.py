@@ -1,4 +1,4 @@
-"""The folder of one run: claimed by one process alone, never overwritten."""
+"""The folder of one run: created by one process only, never overwritten."""
 
 import os
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from utils.runtime.files.atomic import cannot_write
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Where each file of a run lies."""
+    """Paths of the files of a run."""
 
     path: Path
 
@@ -32,7 +32,7 @@ class RunFolder:
 
     @property
     def weights_report(self) -> Path:
-        """What came of each tensor of the weights that the training started with."""
+        """How each tensor of the pretrained weights was used."""
         return self.path / "weights_report.csv"
 
     @property
@@ -42,12 +42,12 @@ class RunFolder:
 
     @property
     def budget(self) -> Path:
-        """Where the loss came from, one row per epoch."""
+        """The loss budget, one row per epoch."""
         return self.path / "budget.csv"
 
     @property
     def budget_summary(self) -> Path:
-        """The same of the first epoch, a quarter and the last one in every detail."""
+        """The full loss budget of the first epoch, one after a quarter, and the last one."""
         return self.path / "budget.json"
 
     @property
@@ -67,7 +67,7 @@ class RunFolder:
 
     @property
     def report(self) -> Path:
-        """The page a person reads."""
+        """The HTML report."""
         return self.path / "report.html"
 
     @property
@@ -99,7 +99,7 @@ def run_name(config: Path, *, config_hash: str, seed: int) -> str:
 def claim_run_folder(parent: Path, name: str) -> RunFolder:
     """Create and return the folder `name` in `parent`; if taken, name-2, name-3 and so on.
 
-    Creating the folder is the claim: of two processes that start at once, one gets each name.
+    Of two processes that start at once, each gets a folder of its own.
 
     Raises:
         UserError: the folder cannot be created.
@@ -120,7 +120,7 @@ def claim_run_folder(parent: Path, name: str) -> RunFolder:
 
 
 def newest_run(parent: Path, name: str) -> RunFolder | None:
-    """Return the folder of the last run that was claimed under `name`, None without one."""
+    """Return the folder of the last run created under `name`, None without one."""
     newest = None
     for number in count(1):
         folder = RunFolder(parent / (name if number == 1 else f"{name}-{number}"))
@@ -157,7 +157,7 @@ def open_run_folder(path: Path) -> RunFolder:
     """Return the folder of an existing run.
 
     Raises:
-        UserError: there is no such folder, or it holds no run.
+        UserError: there is no such folder, or it contains no run.
     """
     folder = RunFolder(path)
     if not path.is_dir():

@@ -1,4 +1,4 @@
-"""Files that a command will write, looked at before the work is done."""
+"""Checks output files of a command before the work begins."""
 
 import os
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ def require_target(path: Path, *, option: str, inputs: Iterable[Path] = ()) -> N
     """Raise UserError unless a file can be written at `path` without destroying anything.
 
     Args:
-        path: the file; one that holds JSON, or nothing, may be replaced.
+        path: the file; one that contains JSON, or nothing, may be replaced.
         option: what names it on the command line.
         inputs: files and folders that the command reads.
     """
     shown = f"{option} {shortened(path)}"
     try:
         os.fsencode(path)
-        if "\0" in str(path):  # pathlib keeps quiet about names that no file can have
+        if "\0" in str(path):  # pathlib does not complain about names that no file can have
             raise ValueError("a NUL")
         if path.is_dir():
             raise UserError(f"{shown}: is a folder; name a file")
@@ -30,7 +30,7 @@ def require_target(path: Path, *, option: str, inputs: Iterable[Path] = ()) -> N
         if any(_is_same(path, each) for each in inputs):
             raise UserError(f"{shown}: is read by this command and not overwritten; name another")
         if path.exists() and not _may_be_replaced(path):
-            raise UserError(f"{shown}: holds something else than JSON; name another file")
+            raise UserError(f"{shown}: is not a JSON file; name another file")
         if not os.access(path.parent, os.W_OK):
             raise UserError(f"{shown}: the folder is not writable; name a file elsewhere")
     except (OSError, ValueError) as error:

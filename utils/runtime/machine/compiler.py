@@ -1,4 +1,4 @@
-"""Whether this machine can compile what torch writes for it: found out before a training begins."""
+"""Checks before training whether this machine can compile the code that torch generates."""
 
 import os
 import shutil
@@ -13,30 +13,30 @@ from utils.runtime.errors import UserError
 
 DEVICES = ("cpu", "cuda")
 EXACT_OPTION, GRAPHS_OPTION = "deterministic", "triton.cudagraphs"
-"""What torch calls to choose no code by its speed, and to record CUDA graphs."""
+"""Compiler options of torch: no choice of code by its speed, and CUDA graphs."""
 REMEDY = "fix that or set train.compile=off"
 LONGEST_REASON = 200
-"""Characters of torch's own words that fit into one line."""
+"""Characters of torch's message shown in one line."""
 
 
 def require_compiler(device: torch.device, *, is_exact: bool = False) -> None:
     """Compile a small function for `device`; takes some seconds.
 
     Raises:
-        UserError: nothing can be compiled here, or with `is_exact` only code that may compute other
-            last digits after the next start; says what is missing.
+        UserError: nothing can be compiled here, or with `is_exact` only code whose last digits may
+            change with the next start; says what is missing.
     """
     if device.type not in DEVICES:
         raise UserError(
             f"train.compile works on {' and '.join(DEVICES)}, not on {device.type}; "
-            "state train.compile=off"
+            "set train.compile=off"
         )
     name = compiler_name()
     if device.type == "cpu" and shutil.which(name) is None:
         raise UserError(
             f"train.compile needs a C++ compiler, and there is no {name} here; install it (on "
             f"Debian and Ubuntu: apt install g++), set CXX to another one, or "
-            "state train.compile=off"
+            "set train.compile=off"
         )
     if is_exact:
         _require_exact_code()
@@ -50,7 +50,7 @@ def _require_exact_code() -> None:
     if EXACT_OPTION not in list_options():
         raise UserError(
             f"train.compile: torch {torch.__version__} chooses the code of a GPU by its speed, so "
-            "that a resumed training would not be exact; take a newer torch, state "
+            "that a resumed training would not be exact; use a newer torch, set "
             "train.deterministic=false or train.compile=off"
         )
 
@@ -63,7 +63,7 @@ def compiler_name() -> str:
 
 @contextmanager
 def compiling(what: str) -> Iterator[None]:
-    """Turn failures of torch's compiler inside into one line.
+    """Convert failures of torch's compiler to a one-line error.
 
     Raises:
         UserError: `what` cannot be compiled.
@@ -80,7 +80,7 @@ def compiling(what: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """Return the line of a long message that says most: what the C++ compiler says, or torch."""
+    """Return the most informative line of a message: of the C++ compiler, or of torch."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for sign in (" error: ", "Error: ") for line in lines if sign in line]
     return next(iter([*telling, *lines]), type(error).__name__)[:LONGEST_REASON]

@@ -1,4 +1,4 @@
-"""Which device computes, and what it can do."""
+"""The compute device and its abilities."""
 
 import sys
 from pathlib import Path
@@ -45,7 +45,7 @@ def _cuda_index(name: str, index: int) -> int:
     if index >= count:
         raise UserError(
             f"train.device={name}: there are {count} CUDA devices, cuda:0 and up, and number "
-            f"{index} was asked for; start as many processes as there are devices"
+            f"{index} was requested; start as many processes as there are devices"
         )
     return index
 

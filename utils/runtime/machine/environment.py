@@ -1,4 +1,4 @@
-"""What a run ran on: versions, hardware, source, command; nothing about the person."""
+"""The environment of a run: versions, hardware, source, command; no personal data."""
 
 import os
 import platform
@@ -53,7 +53,7 @@ def describe_environment() -> dict[str, Any]:
 
 
 def describe_program() -> dict[str, Any]:
-    """Return what weights say of the program that made them: library versions, git commit."""
+    """Return the versions stored in weights: of libraries, and the git commit."""
     return {"versions": _package_versions(), "commit": git_commit(ROOT)}
 
 

@@ -13,16 +13,16 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of glibc's parameters, malloc
 MIB = 1 << 20
 GIB = 1 << 30
 KEPT_BYTES = 64 * MIB
-"""Freed memory that stays with the process."""
+"""Freed memory kept by the process, in bytes."""
 LARGEST_REUSED_BYTES = 32 * MIB
-"""Blocks above it always come from the system; glibc allows no more."""
+"""Larger blocks always come from the system; the maximum of glibc."""
 
 
 def reuse_freed_memory() -> bool:
-    """Let this process reuse the memory of images instead of returning and fetching it.
+    """Let this process reuse the memory of images instead of returning it to the system.
 
-    By default glibc gives blocks of an image's size back at once, and the system clears and maps
-    every page of the next one anew: half of the time of an augmented 640 px sample.
+    By default glibc returns blocks of an image's size at once, and the system clears and maps every
+    page of the next one: half of the time of an augmented 640 px sample.
 
     Returns:
         False where the C library is not glibc; nothing is changed then.

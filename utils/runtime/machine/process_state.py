@@ -1,10 +1,10 @@
-"""What another process of this machine does, as the system tells it."""
+"""State of another process of this machine."""
 
 from pathlib import Path
 
 
 def process_state(pid: int | None) -> str:
-    """Return the letter of proc(5) for what a process does; "?" where it cannot be told."""
+    """Return the state letter of a process as in proc(5); "?" where unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,7 +1,7 @@
-"""Compute threads by trial: as many as are fastest beside whatever else the machine does now.
+"""Compute threads by trial: the number that is fastest under the machine's present load.
 
 Two threads on two cores are twice as fast as one, or four times slower where another program has
-one of the cores. No rule tells which; a few batches do.
+one of the cores. A few batches show which.
 """
 
 import logging
@@ -47,7 +47,7 @@ class ThreadTrials(FixedThreads):
         self._position = 0
         self._costs: dict[int, float] = {}
         self.chosen: int | None = None
-        """What the last trial found; None before."""
+        """Result of the last trial; None before."""
 
     @contextmanager
     def batch(self, amount: int) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""How many cores there are and how many of them compute.
+"""The number of available cores and of compute threads.
 
 torch is imported inside, because `prepare_environment` has to run before it.
 """
@@ -12,19 +12,19 @@ CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 SPIN_ROUNDS = "10000"
-"""Rounds, some tens of microseconds, that an idle OpenMP thread of libgomp looks for new work.
+"""Rounds, some tens of microseconds, that an idle OpenMP thread of libgomp spins for new work.
 
 Operators of a small network follow each other faster than a sleeping thread wakes up: this short
-look halves a step on two quiet cores and costs nothing measurable beside a busy process, where
+spinning halves a step on two idle cores and costs nothing measurable beside a busy process, where
 libgomp's own default is up to 32 times slower.
 """
 
 
 def prepare_environment() -> None:
-    """Set what libraries read once, when they are loaded; call before torch is imported.
+    """Set environment variables that libraries read at import; call before torch is imported.
 
     OpenMP threads that wait must soon sleep: endless spinning on a shared core has cost a factor of
-    25 to 32. cuBLAS needs its workspace fixed to be deterministic. What the user set is kept.
+    25 to 32. cuBLAS needs its workspace fixed to be deterministic. Values set by the user are kept.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_ROUNDS)
@@ -52,7 +52,7 @@ def _container_quota() -> int:
 def set_threads(threads: int | Literal["auto"], *, processes: int = 1) -> int:
     """Set torch's compute threads and return their number.
 
-    `threads` 0 takes all cores, or as many as $OMP_NUM_THREADS says; auto begins with them. Loader
+    `threads` 0 takes all cores, or $OMP_NUM_THREADS of them; auto begins with these. Loader
     workers get no core of their own: from the cache of decoded images an image takes them a tenth
     of the time that the network takes on a CPU. Of several training `processes` on this machine
     each has its share of the cores.
@@ -85,9 +85,9 @@ def loader_workers(stated: int | Literal["auto"], device: str, *, processes: int
 
 
 def compute_alone_after_fork() -> None:
-    """Let every process that is forked from this one compute with one thread.
+    """Let every process forked from this one compute with one thread.
 
-    The threads of OpenMP do not survive a fork: a child that asks them to compute waits for ever.
+    The threads of OpenMP do not survive a fork: a child that uses them waits for ever.
     """
     if not _forks_watched and hasattr(os, "register_at_fork"):
         _forks_watched.append(True)
@@ -104,7 +104,7 @@ def _one_thread() -> None:
 
 
 def _fair_share(processes: int) -> int:
-    if processes > 1:  # torchrun sets the variable to 1 by itself, which is nobody's wish
+    if processes > 1:  # torchrun sets the variable to 1 by default, not the user
         return max(1, available_cores() // processes)
     stated = os.environ.get("OMP_NUM_THREADS", "")
     return int(stated) if stated.isdecimal() and int(stated) > 0 else available_cores()

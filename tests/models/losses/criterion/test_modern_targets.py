@@ -228,7 +228,7 @@ def test_one_class_beside_objectness_learns_a_quality() -> None:
 
 def test_coded_values_need_a_head_that_encodes() -> None:
     predictions, targets = scene(0, CornerDecoder())
-    with pytest.raises(ValueError, match="knows the inverse"):
+    with pytest.raises(ValueError, match="whose decoder has an inverse"):
         criterion(distribution={"gain": 1.0})(predictions, targets)
 
 

@@ -155,7 +155,7 @@ def test_asked_to_stop_it_says_how_to_go_on(tmp_path: Path) -> None:
         time.sleep(0.05)
     parent.send_signal(signal.SIGTERM)
     _, said = parent.communicate(timeout=60)
-    assert b"the same command goes on from here" in said
+    assert b"the same command continues from here" in said
     assert take_claim(tmp_path / "claims", run.key) is not None
 
 

@@ -93,13 +93,13 @@ def test_lost_runs_shrink_the_comparison_and_are_named(tmp_path: Path) -> None:
 
 
 def test_too_little_is_said_in_a_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no design\.json"):
+    with pytest.raises(UserError, match=r"has no design\.json"):
         report(tmp_path)
     folder = write_comparison(
         tmp_path / "c", qualities={"bce": 0.6, "x": 0.7}, seeds=(0,), images=4
     )
     (folder / "runs/x/seed0/judged/test.npz").write_bytes(b"no zip")
-    with pytest.raises(UserError, match="judges the run anew"):
+    with pytest.raises(UserError, match="evaluates the run again"):
         report(folder)
     (folder / "runs/x/seed0/judged/test.json").unlink()
     with pytest.raises(UserError, match="no arm has a finished run"):

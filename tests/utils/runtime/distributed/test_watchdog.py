@@ -93,5 +93,5 @@ def test_without_a_store_nothing_happens() -> None:
 def test_a_process_that_was_never_seen() -> None:
     signs = {0: {"place": "x", "since": 0.0, "seen": 9.0}}
     text = describe(signs, 2, 10.0, late_s=20)
-    assert "process 1 never gave a sign of life" in text
+    assert "process 1 never sent a heartbeat" in text
     assert json.dumps(text)

@@ -1,4 +1,4 @@
-"""Categories of a COCO file and the classes they stand for."""
+"""Map the categories of a COCO file to classes."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
-from data.formats.coco_boxes import LARGEST_ID, to_id
+from data.formats.coco.boxes import LARGEST_ID, to_id
 from data.formats.label_report import Decision, decide
 from utils.runtime.errors import UserError
 from utils.runtime.printable import shortened
@@ -25,7 +25,7 @@ class Categories(NamedTuple):
 def class_names_of(document: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of all categories in the order of their ids, each name once.
 
-    Roboflow adds a category that groups the others and has no annotations: it is no class.
+    Roboflow adds a category that groups the others and has no annotations: it is not a class.
     """
     used = _count(document)
     stated = [entry for entry in document["categories"] if isinstance(entry, dict)]
@@ -44,7 +44,7 @@ def class_names_of(document: Mapping[str, Any]) -> tuple[str, ...]:
 def match_categories(
     document: Mapping[str, Any], class_names: Sequence[str], file: Path, notes: list[Decision]
 ) -> Categories:
-    """Return which category stands for which class.
+    """Return the mapping from categories to classes.
 
     Of several categories of one name the class gets the id that most annotations use.
 
@@ -82,9 +82,9 @@ def match_categories(
 
 
 def name_of(category: Mapping[str, Any]) -> str:
-    """Return the name of a category as text, whatever it is; its id where it has none.
+    """Return the name of a category as text; its id where it has none.
 
-    Categories without names would else all be the same class.
+    Categories without names would otherwise all be the same class.
     """
     name = category.get("name")
     return _shown(category.get("id") if name in (None, "") else name)
@@ -125,7 +125,7 @@ def _complete(
 def _explain_unknown(
     name: str, class_names: Sequence[str], stated: Collection[str], file: Path
 ) -> str:
-    # A near name that is a category of its own is another thing, not another spelling.
+    # A similar name that is a category of its own is not a spelling of this one.
     free = [known for known in class_names if known not in stated]
     close = get_close_matches(shortened(name), free, n=1)
     ways = f"add it there, or leave it out: data.classes={{leave_out: [{shortened(name, 60)}]}}"

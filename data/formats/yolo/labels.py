@@ -1,6 +1,6 @@
-"""Which label file belongs to which image of a YOLO data set.
+"""Label file of each image of a YOLO data set.
 
-The rule is `label_path`. Where no file lies there, exports deviate in ways that leave no doubt:
+The rule is `label_path`. If that file does not exist, unambiguous deviations of exports are tried:
 labels beside the images, `Labels` beside `Images`, `x.jpg.txt`, `x.TXT`, or a name whose accents
 are encoded in another way. Each is taken only if exactly one file fits.
 """
@@ -17,9 +17,9 @@ def label_path(image: str) -> str:
     """Return where the labels of an image are expected.
 
     The last folder named `images` in its path becomes `labels`, the last suffix becomes `.txt`.
-    Without such a folder the labels lie beside the image.
+    Without such a folder the labels are beside the image.
     """
-    # Called for every image at every start: os.path.split and join would take half of the start.
+    # Called for every image at every start: os.path.split and join would double its time.
     folder, separator, name = image.rpartition(os.sep)
     return f"{label_folder(folder)}{separator}{os.path.splitext(name)[0]}.txt"
 
@@ -70,7 +70,7 @@ def _find_elsewhere(images: Iterable[str]) -> Mapping[str, str]:
 
 @lru_cache(maxsize=1024)
 def _other_folders(folder: str) -> tuple[str, ...]:
-    """Return folders like `Labels` where the images lie in `Images`."""
+    """Return folders like `Labels` where the images are in `Images`."""
     parts = folder.split(os.sep)
     at = [index for index, part in enumerate(parts) if part.lower() == "images"]
     if not at:

@@ -1,7 +1,7 @@
-"""Boxes of COCO annotations, where files deviate from `[x, y, width, height]` in pixels.
+"""Boxes of COCO annotations that deviate from `[x, y, width, height]` in pixels.
 
-The right value is mostly in the file: a polygon or mask where `bbox` is missing, numbers written
-as texts, shares of the image instead of pixels. What could be read in two ways is not guessed.
+The value can mostly be recovered: from a polygon or mask where `bbox` is missing, from numbers as
+text, from normalised boxes. Ambiguous boxes are not guessed.
 """
 
 import math
@@ -17,22 +17,22 @@ Box = tuple[float, float, float, float]
 BoxOrder = Literal["xywh", "xyxy", "cxcywh"]
 
 FROM_SEGMENTATION = "no bbox: box of the segmentation taken"
-NUMBERS_AS_TEXT = "bbox holds texts: read as numbers"
+NUMBERS_AS_TEXT = "bbox has text: read as numbers"
 LARGEST_ID = 2**62
-"""Above this, ids and sizes are no numbers that arrays of 64 bits can be computed with."""
+"""Ids and sizes above this do not fit into arrays of 64 bits."""
 _INTEGER = re.compile(r"[-+]?\d{1,100}(?:\.0*)?", re.ASCII)
 _MAX_SHIFT = 64
 
 
 class Layout(NamedTuple):
-    """How the numbers of all boxes of a file are meant."""
+    """Layout of the four numbers of all boxes of a file."""
 
     order: BoxOrder = "xywh"
     is_normalised: bool = False
 
 
 def read_box(annotation: Mapping[str, Any]) -> tuple[Sequence[float] | None, str]:
-    """Return the four numbers of an annotation as they stand, and what had to be changed.
+    """Return the four numbers of an annotation as they are, and what had to be changed.
 
     (None, "") where neither bbox nor segmentation gives a box. A box of a segmentation comes as
     x, y, width, height.
@@ -64,12 +64,12 @@ def find_layout(
     sizes: Sequence[tuple[int, int] | None],
     stated: Literal["auto", "xywh", "xyxy", "cxcywh"],
 ) -> tuple[Layout, str]:
-    """Return how boxes are meant, and a question where that cannot be told.
+    """Return the layout of the boxes, and a question if it is ambiguous.
 
     Args:
         boxes: four numbers each.
-        sizes: stated (height, width) of the image of each box, if known.
-        stated: what the settings say.
+        sizes: (height, width) of the image of each box in the file, if known.
+        stated: layout in the settings.
     """
     if not boxes:
         return Layout(), ""
@@ -84,7 +84,7 @@ def find_layout(
         orders = [order for order in fitting if order != "xyxy"] or fitting
         if len(orders) == 1:
             return Layout(orders[0], is_normalised=True), ""  # type: ignore[arg-type]
-        return Layout(), "bbox holds shares of the image, as corner and size or as centre and size"
+        return Layout(), "bbox is normalised, as corner and size or as centre and size"
     known = [(box, size) for box, size in zip(boxes, sizes, strict=True) if size and min(size) > 0]
     if len(known) >= 3 and _looks_like_corners(known):
         return Layout(), "bbox looks like two corners (x1, y1, x2, y2), not corner and size"
@@ -102,7 +102,7 @@ def to_xyxy(box: Sequence[float], order: BoxOrder) -> Box:
 
 
 def to_number(value: Any) -> float | None:
-    """Return a number or a text that holds one as a number; None for anything else."""
+    """Return a number or a text that contains one as a number; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -127,7 +127,7 @@ def to_id(value: Any) -> int | str | None:
 
 
 def _share_inside(boxes: Any, order: str) -> bool:
-    """Tell whether all normalised boxes lie within their image in this order."""
+    """Tell whether all normalised boxes are within their image in this layout."""
     corners = [to_xyxy(box, order) for box in boxes.tolist()]  # type: ignore[arg-type]
     return all(
         x1 >= -0.005 and y1 >= -0.005 and x2 <= 1.005 and y2 <= 1.005 and x2 > x1 and y2 > y1
@@ -148,14 +148,26 @@ def _looks_like_corners(known: Iterable[tuple[Sequence[float], tuple[int, int]]]
 
 def _around_polygons(polygons: Sequence[Any]) -> Sequence[float] | None:
     parts = polygons if polygons and isinstance(polygons[0], list) else [polygons]
-    numbers = [
-        [to_number(value) for value in part] for part in parts if isinstance(part, list) and part
-    ]
-    if not numbers or any(None in part or len(part) < 6 or len(part) % 2 for part in numbers):
+    points: list[tuple[float, float]] = []
+    for part in parts:
+        if not isinstance(part, list) or not part:
+            continue
+        corners = _corners(part)
+        if corners is None:
+            return None
+        points += corners
+    if not points:
         return None
-    xs = [value for part in numbers for value in part[::2] if value is not None]
-    ys = [value for part in numbers for value in part[1::2] if value is not None]
+    xs, ys = zip(*points, strict=True)
     return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+
+
+def _corners(polygon: Sequence[Any]) -> list[tuple[float, float]] | None:
+    """Return the corners of [x, y, x, y, ...]; None unless it has three or more."""
+    numbers = [number for value in polygon if (number := to_number(value)) is not None]
+    if len(numbers) < len(polygon) or len(numbers) < 6 or len(numbers) % 2:
+        return None
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def _around_mask(mask: Mapping[str, Any]) -> Sequence[float] | None:
@@ -174,7 +186,7 @@ def _around_mask(mask: Mapping[str, Any]) -> Sequence[float] | None:
     starts, ends = starts[ends > starts], ends[ends > starts] - 1
     if not len(starts):
         return None
-    # Runs go down the columns; one that goes on into the next column touches top and bottom.
+    # Runs go down the columns; one that continues into the next column touches top and bottom.
     first, last = starts // height, ends // height
     is_one = first == last
     top = int(np.where(is_one, starts % height, 0).min())

@@ -3,7 +3,7 @@
 Coordinates are shares of the image as a viewer shows it, 0 to 1; nowhere else in the program are
 boxes normalised. A polygon becomes the box around it; of rows with keypoints, a confidence or a
 track id behind the box, the box is taken. Writing is in `yolo_writer.py`, the search for the files
-in `yolo_files.py`, what further columns mean in `yolo_columns.py`.
+in `files.py`, further columns in `columns.py`.
 """
 
 import math
@@ -17,7 +17,7 @@ from configs.schema.data import YoloDataset
 from data.formats.files import SplitFiles, to_text, write_list
 from data.formats.label_report import decide
 from data.formats.rows import MAX_ROWS, NO_AREA, NOT_FINITE, RawImage, RawRow, RawSplit, to_float
-from data.formats.yolo_columns import (
+from data.formats.yolo.columns import (
     POLYGONS,
     WRONG_COLUMNS,
     Keypoints,
@@ -25,7 +25,7 @@ from data.formats.yolo_columns import (
     find_keypoints,
     reject,
 )
-from data.formats.yolo_files import find_yolo_files
+from data.formats.yolo.files import find_yolo_files
 from utils.runtime.errors import UserError
 from utils.structures.images import Record
 
@@ -38,7 +38,7 @@ NOT_NORMALISED = "coordinates are not normalised to 0..1"
 KEYPOINTS = "keypoints behind the boxes: not used"
 NO_CLASS_0 = "no row has class 0; check that the ids do not count from 1 (data.first_class=1)"
 
-# A box with a number beyond this lies outside whatever the others are: it was written in pixels.
+# A box with a coordinate beyond this is outside the image in any case: it is in pixels.
 _LARGEST_NORMALISED = 2.0
 _COMMA = re.compile(r"\d,\s?\d")
 _HINTS = {
@@ -105,7 +105,7 @@ class YoloReader:
         if found is None:
             raise UserError(
                 f"data.{self._split}: some rows of more than 6 columns look like polygons, others "
-                "like boxes with keypoints; state data.keypoints=[] for polygons, or [number, 2] "
+                "like boxes with keypoints; set data.keypoints=[] for polygons, or [number, 2] "
                 "or [number, 3] for keypoints"
             )
         if found.number:
@@ -114,7 +114,7 @@ class YoloReader:
         return found
 
     def _check_first_class(self, raw: RawSplit) -> None:
-        """Refuse ids that count from 1: training would shift every class by one."""
+        """Raise UserError for ids that count from 1: training would shift every class by one."""
         num_classes = len(self._dataset.class_names)
         if self._dataset.first_class != 0:
             return
@@ -135,7 +135,7 @@ class YoloReader:
 
 
 def too_many_rows(content: bytes) -> str:
-    """Return the fault of an image with more rows than any image has, "" where it has none."""
+    """Return the fault of an image with too many rows, "" where it has none."""
     count = content.count(b"\n") + 1
     return (
         "" if count <= MAX_ROWS else f"its label file has {count:,} lines, more than {MAX_ROWS:,}"
@@ -188,7 +188,7 @@ def _parse_row(
 
 
 def _common_fault(raw: RawSplit) -> str:
-    """Return advice where one fault that has some explains most of the rows."""
+    """Return advice if one known fault explains most of the rejected rows."""
     faults = Counter(row.fault for image in raw.images for row in image.rows)
     num_rows = sum(faults.values())
     return next(

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from configs.schema.data import CocoDataset, CocoSplit
-from data.formats import coco, federated
+from data.formats.coco import federated
+from data.formats.coco import reader as coco
 from data.records.load import load_split
 from data.records.split import SplitName
 from tests.data.intake.exports import save_image

@@ -1,8 +1,8 @@
-"""What stands behind the five columns of a YOLO box: a polygon, keypoints, a score, a track id.
+"""Columns behind the five of a YOLO box: a polygon, keypoints, a score, a track id.
 
-Rows of pose data sets (`class cx cy w h x y x y ...`) look like polygons. They are told apart by
-all rows together: keypoints lie within their box, the boxes within the image, and every row has
-the same number of columns.
+Rows of pose data sets (`class cx cy w h x y x y ...`) look like polygons. All rows together
+distinguish them: keypoints are within their box, the boxes within the image, and every row has the
+same number of columns.
 """
 
 import math
@@ -13,7 +13,7 @@ from data.formats.rows import RawRow, to_float
 
 WRONG_COLUMNS = "wrong number of columns: a box has 5, a polygon 7, 9, 11, ..."
 SIXTH_COLUMN = "column 6 taken for a confidence or track id: not used"
-SIX_BUT_NO_BOX = "6 columns, but 2 to 5 are no box within the image: class cx cy w h expected first"
+SIX_BUT_NO_BOX = "6 columns, but 2 to 5 are no box in the image: class cx cy w h expected first"
 
 _BOX_COLUMNS = 5
 _SLACK = 0.01
@@ -37,7 +37,7 @@ POLYGONS = Keypoints(0, 2)
 
 
 def find_keypoints(texts: Iterable[str]) -> Keypoints | None:
-    """Return what the rows with more than six columns hold; None where both readings fit some.
+    """Return the layout of rows with more than six columns; None if both fit some of them.
 
     Args:
         texts: contents of all label files of a split.
@@ -68,7 +68,7 @@ def box_of(
 
     Args:
         columns: finite numbers behind the class.
-        keypoints: what rows of more than five columns hold.
+        keypoints: layout of rows with more than five columns.
     """
     num_columns = len(columns) + 1
     if num_columns == _BOX_COLUMNS or (keypoints.number and num_columns == keypoints.columns):
@@ -112,7 +112,7 @@ def _long_rows(text: str) -> Iterable[list[float]]:
 
 
 def _is_pose(row: list[float], dimensions: int) -> bool:
-    """Tell whether columns 1 to 4 are a box within the image that holds all further points."""
+    """Tell whether columns 1 to 4 are a box within the image that contains all further points."""
     _, cx, cy, width, height, *rest = row
     points = [rest[start : start + dimensions] for start in range(0, len(rest), dimensions)]
     if dimensions == 3 and not all(point[2] in (0, 1, 2) for point in points):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from data.formats.yolo_files import (
+from data.formats.yolo.files import (
     LISTED_TWICE,
     NOT_AN_IMAGE_NAME,
     ORPHAN_LABELS,

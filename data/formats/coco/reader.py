@@ -1,7 +1,7 @@
 """COCO instances JSON: boxes `[x, y, width, height]` in pixels, categories mapped by name.
 
 Ids may start at 0, have gaps, be in any order or be written as texts. How boxes deviate is in
-`coco_boxes.py`, how categories become classes in `coco_categories.py`, writing in
+`boxes.py`, how categories become classes in `categories.py`, writing in
 `coco_writer.py`.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from configs.reading.stated_paths import FileIndex, find_stated
 from configs.schema.data import CocoDataset, CocoSplit
-from data.formats.coco_boxes import (
+from data.formats.coco.boxes import (
     LARGEST_ID,
     Layout,
     find_layout,
@@ -24,8 +24,8 @@ from data.formats.coco_boxes import (
     to_number,
     to_xyxy,
 )
-from data.formats.coco_categories import match_categories
-from data.formats.federated import MOST_ROWS, TOO_MANY, neutral_rows, states_checked
+from data.formats.coco.categories import match_categories
+from data.formats.coco.federated import MOST_ROWS, TOO_MANY, neutral_rows, states_checked
 from data.formats.files import SplitFiles, list_images, read_required, require_folder
 from data.formats.label_report import decide
 from data.formats.rows import NO_AREA, RawImage, RawRow, RawSplit
@@ -44,9 +44,9 @@ AREA_REPLACED = "area is not a positive number: box area taken"
 NAMED_TWICE = "several images have one file_name: all of them are used"
 NO_CROWD_FLAG = "iscrowd is neither 0 nor 1"
 LISTED_TWICE = "image id is listed more than once: first taken"
-NORMALISED = "bbox holds shares of the image: multiplied by its size"
+NORMALISED = "bbox is normalised: multiplied by the image size"
 OTHER_ORDER = "bbox is read in another order than x, y, width, height"
-IDS_REPLACED = "image ids are no whole numbers of 64 bits: positions in the file taken"
+IDS_REPLACED = "image ids are not 64-bit integers: positions in the file taken"
 
 
 class CocoReader:
@@ -72,7 +72,7 @@ class CocoReader:
         """Return the rows of every image of the JSON.
 
         Raises:
-            UserError: the file is no COCO JSON, an image has no usable id or name, a category
+            UserError: the file is not a COCO JSON, an image has no usable id or name, a category
                 with annotations is not in class_names, or boxes can be read in two ways.
         """
         document = self._parse(files.labels[str(self._annotations)])
@@ -174,7 +174,7 @@ class CocoReader:
         return {key: position for position, key in enumerate(images)}
 
     def _may_fill(self, images: Mapping[int | str, dict[str, Any]], raw: RawSplit) -> bool:
-        """Tell whether classes that an image was not checked for become neutral there.
+        """Tell whether classes that were not checked in an image become neutral there.
 
         In training neutral rows change nothing, and they would be many.
         """
@@ -186,7 +186,7 @@ class CocoReader:
         return is_little
 
     def _find_image(self, name: str, index: FileIndex) -> tuple[str, str, bool]:
-        """Return the path of an image, its fault and whether it is elsewhere than stated."""
+        """Return the path of an image, its fault and whether it is elsewhere than given."""
         if not _is_file_name(name):
             shown = shortened(repr(name), 60)
             return str(self._images), f"no file can have its name {shown}", False
@@ -201,14 +201,14 @@ class CocoReader:
         return plain, "", False
 
     def _require_images(self, raw: RawSplit, index: FileIndex) -> None:
-        """Raise UserError where not one image of the JSON is there."""
+        """Raise UserError if no image of the JSON exists."""
         paths = [image.path for image in raw.images]
         if not any(path in index or os.path.exists(path) for path in paths):
             why = f"is below {self._images}, e.g. {paths[0]}; put the images there, or"
             if raw.images[0].fault:
                 why = f"is found: {Path(paths[0]).name}: {raw.images[0].fault};"
             raise UserError(
-                f"{self._key}: none of the {len(paths)} images of {self._annotations} {why} state "
+                f"{self._key}: none of the {len(paths)} images of {self._annotations} {why} set "
                 f"their folder as {self._key}.images in a data YAML"
             )
 
@@ -252,7 +252,7 @@ class CocoReader:
         )
         if question:
             raise UserError(
-                f"{self._annotations}: {question}; state data.boxes=xywh (corner and size), xyxy "
+                f"{self._annotations}: {question}; set data.boxes=xywh (corner and size), xyxy "
                 "(two corners) or cxcywh (centre and size)"
             )
         for reason, holds in (
@@ -329,7 +329,7 @@ _CROWD = {
     None: False, 0: False, 1: True, "0": False, "1": True, "false": False, "true": True,
     "False": False, "True": True, "": False,
 }  # fmt: skip
-"""What tools write for iscrowd; true and false of JSON equal 1 and 0."""
+"""Values of iscrowd; true and false of JSON equal 1 and 0."""
 
 
 def _hashable(value: Any) -> Any:

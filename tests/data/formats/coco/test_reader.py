@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from configs.schema.data import CocoDataset
-from data.formats.coco import (
+from data.formats.coco.categories import CLASS_WITHOUT_CATEGORY, UNUSED_CATEGORY
+from data.formats.coco.reader import (
     AREA_REPLACED,
     LISTED_TWICE,
     NO_BOX,
@@ -12,7 +13,6 @@ from data.formats.coco import (
     UNKNOWN_IMAGE,
     CocoReader,
 )
-from data.formats.coco_categories import CLASS_WITHOUT_CATEGORY, UNUSED_CATEGORY
 from data.formats.rows import NO_AREA, NOT_FINITE, RawSplit, judge
 from tests.data.formats.tiny import coco
 from utils.runtime.errors import UserError

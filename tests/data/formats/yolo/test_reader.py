@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from data.formats.files import to_text
 from data.formats.rows import NO_AREA, NOT_FINITE, RawImage, judge
-from data.formats.yolo import (
+from data.formats.yolo.columns import SIX_BUT_NO_BOX
+from data.formats.yolo.reader import (
     CLASS_NOT_INTEGER,
     DECIMAL_COMMA,
     NOT_A_NUMBER,
@@ -15,7 +16,6 @@ from data.formats.yolo import (
     YoloReader,
     parse_rows,
 )
-from data.formats.yolo_columns import SIX_BUT_NO_BOX
 from tests.data.formats.tiny import yolo
 
 

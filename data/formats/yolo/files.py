@@ -1,4 +1,4 @@
-"""Where images and labels of a YOLO data set lie, and which files belong to no image."""
+"""Find images and labels of a YOLO data set, and label files without an image."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from configs.schema.data import YoloDataset
 from data.formats.files import SplitFiles, is_image_name, list_files, read_present, to_text
 from data.formats.label_report import Decision, decide
 from data.formats.sources import Sources, explain_no_images, require_images
-from data.formats.yolo_labels import files_in, label_folder, label_path, pair
+from data.formats.yolo.labels import files_in, label_folder, label_path, pair
 from utils.runtime.errors import UserError
 
 __all__ = ["find_yolo_files", "label_path"]
@@ -20,7 +20,7 @@ LISTED_TWICE = "image is listed more than once: used once"
 NOT_AN_IMAGE_NAME = "not an image by its name: ignored"
 ORPHAN_LABELS = "label file without image"
 SHARED_LABELS = "images share one label file"
-UNUSUAL_PLACE = "labels lie where they are not expected: taken"
+UNUSUAL_PLACE = "labels are not at the expected place: taken"
 
 # Written by labelling tools beside the labels.
 _CLASS_LISTS = frozenset({"classes.txt", "obj.names", "_darknet.labels", "labels.txt"})
@@ -31,7 +31,8 @@ def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]
     """Return images, labels and notes on stray files of a split.
 
     Raises:
-        UserError: a source is missing or holds no images, or none of the images has a label file.
+        UserError: a source is missing or contains no images, or none of the images has a label
+            file.
     """
     key = f"data.{split}"
     sources = Sources(dataset, split)
@@ -60,7 +61,7 @@ def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]
 
 
 def _explain_no_labels(images: Sequence[str]) -> str:
-    """Say where labels are expected and, where label files of other formats lie there, how to read
+    """Say where labels are expected and, where label files of other formats are there, how to read
     them.
     """
     text = (
@@ -76,7 +77,7 @@ def _explain_no_labels(images: Sequence[str]) -> str:
     for suffix in (".xml", ".json", ".csv"):
         if suffixes[suffix]:
             return (
-                f"{text}; {suffixes[suffix]} {suffix} files lie there: give the folder itself, "
+                f"{text}; {suffixes[suffix]} {suffix} files are there: give the folder itself, "
                 f"data={os.path.dirname(folder)}, to have its format recognised"
             )
     return (
@@ -116,24 +117,12 @@ def _shared_labels(labels: Iterable[str]) -> list[Decision]:
 def _orphan_labels(
     images: Sequence[str], label_of: Mapping[str, str], sources: Sources
 ) -> tuple[tuple[Decision, int], ...]:
-    """Return the label files in the folders of this split's labels that no image claims.
-
-    Images of other splits claim theirs too, so the folders are listed anew.
-    """
-    known = set(images)
-    image_folders = {os.path.dirname(path) for path in images}
-    neighbours = (path for folder in image_folders for path in files_in(folder))
-    strangers = [path for path in neighbours if path not in known and is_image_name(path)]
-    unlabelled = [image for image in images if image not in label_of]
-    claimed = {*label_of.values(), *map(label_path, unlabelled), *map(label_path, strangers)}
-    claimed |= {os.path.splitext(path)[0] + ".txt" for path in (*known, *strangers)}
-    present = {path for folder in image_folders for path in files_in(label_folder(folder))}
-    present.update(sources.others)
-    for folder in sources.folders:
-        present.update(list_files(Path(label_folder(folder))))
+    """Return the label files in the folders of this split's labels that belong to no image."""
     orphans = sorted(
         path
-        for path in present - claimed - set(sources.lists)
+        for path in _label_folder_files(images, sources)
+        - _labels_of_images(images, label_of)
+        - set(sources.lists)
         if path.lower().endswith(".txt") and not _is_class_list(path)
     )
     counted = [(path, _count_rows(content)) for path, content in read_present(orphans).items()]
@@ -144,6 +133,28 @@ def _orphan_labels(
     )
 
 
+def _labels_of_images(images: Sequence[str], label_of: Mapping[str, str]) -> set[str]:
+    """Return the label files of the split's images and of their neighbours in other splits."""
+    known = set(images)
+    neighbours = {path for folder in _folders(images) for path in files_in(folder)}
+    others = {path for path in neighbours - known if is_image_name(path)}
+    without = {path for path in images if path not in label_of}
+    beside = {os.path.splitext(path)[0] + ".txt" for path in known | others}
+    return {*label_of.values(), *map(label_path, without | others), *beside}
+
+
+def _label_folder_files(images: Sequence[str], sources: Sources) -> set[str]:
+    """Return all files in the label folders of the images, and the other files of the sources."""
+    files = {path for folder in _folders(images) for path in files_in(label_folder(folder))}
+    for folder in sources.folders:
+        files.update(list_files(Path(label_folder(folder))))
+    return files.union(sources.others)
+
+
+def _folders(images: Sequence[str]) -> set[str]:
+    return {os.path.dirname(path) for path in images}
+
+
 def _count_rows(content: bytes) -> int:
-    """Return how many lines look like label rows; a text about the data set has none."""
+    """Return the number of lines that look like label rows; a readme has none."""
     return sum(bool(_LABEL_ROW.match(line)) for line in to_text(content).split("\n"))

@@ -1,28 +1,28 @@
-"""Classes that a federated data set (LVIS) does not label throughout in an image: neutral there.
+"""Classes that a federated data set (LVIS) does not label exhaustively in an image: neutral there.
 
-Of each image such a set says which classes were checked and found absent (`neg_category_ids`) and
-of which not every object is labelled (`not_exhaustive_category_ids`). What a detector finds of any
-other class is neither right nor wrong (Gupta et al., LVIS, CVPR 2019, section 3).
+For each image such a set lists classes that were checked and are absent (`neg_category_ids`) and
+classes that are not exhaustively labelled (`not_exhaustive_category_ids`). Detections of any other
+class are neither true nor false positives (Gupta et al., LVIS, CVPR 2019, section 3).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from data.formats.coco_boxes import to_id
+from data.formats.coco.boxes import to_id
 from data.formats.rows import RawRow
 
 NOT_EXHAUSTIVE = "class is not exhaustively labelled in this image: neutral there"
 NOT_CHECKED = "class was not checked in this image: neutral there"
 TOO_MANY = (
     "too many images and classes to make those neutral that were not checked "
-    "(neg_category_ids): what is found of them counts as wrong"
+    "(neg_category_ids): their detections count as false positives"
 )
 MOST_ROWS = 1_000_000
 """Rows that neutral classes may add to a split; LVIS as a whole would add 25 million."""
 
 
 def states_checked(images: Iterable[Mapping[str, Any]]) -> bool:
-    """Tell whether images state the classes that were checked and found absent."""
+    """Tell whether images list the classes that were checked and are absent."""
     return any(isinstance(image.get("neg_category_ids"), list) for image in images)
 
 
@@ -34,7 +34,7 @@ def neutral_rows(
     *,
     by_checks: bool,
 ) -> list[RawRow]:
-    """Return neutral rows over the whole image, one for each class that is not labelled throughout.
+    """Return neutral rows over the whole image, one for each class not labelled exhaustively.
 
     Args:
         image: entry of the annotation file.

@@ -1,0 +1,1 @@
+"""COCO instances JSON: reader, boxes, categories, federated classes (LVIS)."""
