@@ -1,5 +1,7 @@
 """Check a data set: python check_data.py my.yaml [--page check.html] [--fix FOLDER]."""
 
+from utils.runtime import starting  # isort: split
+
 from configs.errors import ConfigError
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
@@ -7,20 +9,20 @@ from utils.runtime.errors import UserError
 
 def main() -> int:
     """Read the command line, check, return 0 for sound data and 1 for findings."""
-    from commands.check_data.cli import parse_check_command
-    from utils.runtime.machine.threads import prepare_environment
-    from utils.runtime.progress import start_logging
-
+    with starting.importing():
+        from commands.check_data.cli import parse_check_command
+        from utils.runtime.machine.threads import prepare_environment
+        from utils.runtime.progress import start_logging
     command = parse_check_command()
     start_logging()
     prepare_environment()
     if command.list or command.get is not None:
-        from commands.check_data.fetch import fetch_data, list_public_data
-
+        with starting.importing():
+            from commands.check_data.fetch import fetch_data, list_public_data
         print("\n".join(list_public_data() if command.list else fetch_data(command)))
         return 0
-    from commands.check_data.run import check_data
-
+    with starting.importing():
+        from commands.check_data.run import check_data
     checked = check_data(command)
     print("\n".join(checked.lines))
     return checked.code

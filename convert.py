@@ -1,5 +1,7 @@
 """Rewrite weights or data: python convert.py --weights n.pt | --data my.yaml --to coco --out B."""
 
+from utils.runtime import starting  # isort: split
+
 import logging
 
 from configs.errors import ConfigError
@@ -9,20 +11,20 @@ from utils.runtime.errors import UserError
 
 def main() -> None:
     """Read the command line, convert, name the new file."""
-    from commands.convert.cli import parse_convert_command
-    from utils.runtime.machine.threads import prepare_environment
-    from utils.runtime.progress import start_logging
-
+    with starting.importing():
+        from commands.convert.cli import parse_convert_command
+        from utils.runtime.machine.threads import prepare_environment
+        from utils.runtime.progress import start_logging
     command = parse_convert_command()
     start_logging()
     prepare_environment()
     if command.weights is None:
-        from commands.convert.data import convert_data
-
+        with starting.importing():
+            from commands.convert.data import convert_data
         logging.info("written: %s", convert_data(command))
         return
-    from commands.convert.run import convert
-
+    with starting.importing():
+        from commands.convert.run import convert
     logging.info("written: %s", convert(command.weights, command.out))
 
 

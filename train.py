@@ -4,6 +4,8 @@ torch is imported only after the configuration proved right, so that help and mi
 once.
 """
 
+from utils.runtime import starting  # isort: split
+
 import logging
 
 from configs.errors import ConfigError
@@ -13,25 +15,25 @@ from utils.runtime.errors import UserError
 
 def main() -> None:
     """Read the command line, then start a training, go on with one or look into one."""
-    from commands.train.cli import parse_train_command
-    from utils.runtime.machine.threads import prepare_environment
-    from utils.runtime.progress import start_logging
-
+    with starting.importing():
+        from commands.train.cli import parse_train_command
+        from utils.runtime.machine.threads import prepare_environment
+        from utils.runtime.progress import start_logging
     command = parse_train_command()
     start_logging()
     if command.verify_resume:
-        from commands.train.resume_check import verify_resume
-
+        with starting.importing():
+            from commands.train.resume_check import verify_resume
         logging.info(verify_resume(command.cfg, command.overrides))
         return
     if command.replay is not None:
         prepare_environment()
-        from commands.train.replay import replay
-
+        with starting.importing():
+            from commands.train.replay import replay
         replay(command.replay)
         return
-    from commands.train.start import start_training
-
+    with starting.importing():
+        from commands.train.start import start_training
     start_training(command)
 
 

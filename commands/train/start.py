@@ -17,6 +17,7 @@ from utils.runtime.command import USER_ERROR_CODE
 from utils.runtime.errors import UserError
 from utils.runtime.machine.threads import prepare_environment
 from utils.runtime.progress import is_silent_process
+from utils.runtime.starting import importing
 
 if TYPE_CHECKING:
     from utils.engine.hook import Hook
@@ -36,12 +37,12 @@ def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunF
     loaded = look_at_data(loaded, command)
     if command.write_yaml is not None:
         return None
-    from commands.train.report import open_report
-    from commands.train.run import train
-    from commands.train.run_files import interrupted_run
-    from utils.runtime.distributed.ranks import join_ranks
-    from utils.runtime.files.run_folder import open_run_folder
-
+    with importing():
+        from commands.train.report import open_report
+        from commands.train.run import train
+        from commands.train.run_files import interrupted_run
+        from utils.runtime.distributed.ranks import join_ranks
+        from utils.runtime.files.run_folder import open_run_folder
     with join_ranks() as ranks:
         resumed = None if command.resume is None else open_run_folder(command.resume)
         interrupted = ranks.from_main(interrupted_run(loaded, ranks) if resumed is None else None)
@@ -62,8 +63,8 @@ def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunF
 
 def look_at_data(loaded: LoadedExperiment, command: TrainCommand) -> LoadedExperiment:
     """Return the configuration with what data=FOLDER was recognised as; say or write it."""
-    from data.intake.resolve import describe, resolve_data, write_yaml
-
+    with importing():
+        from data.intake.resolve import describe, resolve_data, write_yaml
     try:
         loaded, found = resolve_data(loaded)
     except UserError:
