@@ -1,5 +1,6 @@
 """Locks, data that changed, programs, names and files of others: the rows that no reader covers."""
 
+import io
 import os
 import subprocess
 import sys
@@ -129,6 +130,48 @@ def test_sources_that_cannot_be(source: str) -> None:
     told = what_is_said_of(source)
     assert 0 < len(told) < 500
     assert "\0" not in told
+
+
+def closed_input() -> io.TextIOWrapper:
+    stream = io.TextIOWrapper(io.BytesIO())
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize(
+    ("stdin", "told"),
+    [
+        (None, "standard input is closed"),  # what Python makes of a closed handle
+        (closed_input(), "cannot be read"),
+        (io.StringIO(), "names no picture"),
+        (io.StringIO("\n  \n-\n"), "names no picture"),
+        (io.TextIOWrapper(io.BytesIO(b"a\0b.jpg\n")), r"a\x00b.jpg"),
+        (io.TextIOWrapper(io.BytesIO(b"\xff\xfe\xe9.jpg\n")), "no such file"),
+        (io.StringIO("x" * 5000), "File name too long"),
+        (io.StringIO("~nosuchuser"), "home"),
+    ],
+)
+def test_standard_input_that_names_nothing_is_one_line(
+    stdin: io.TextIOBase | None, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", stdin)
+    line = what_is_said_of("-")
+    assert told in line
+    assert "\n" not in line
+    assert len(line) < 500
+
+
+def test_standard_input_names_files_of_any_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [
+        os.fsencode(tmp_path) + b"/" + name for name in (b"\xe9.jpg", "\u2028\x85.jpg".encode())
+    ]
+    for name in names:
+        Path(os.fsdecode(name)).write_bytes(b"x")
+    lines = io.BytesIO(b"\r\n".join(names))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(lines, encoding="ascii"))
+    assert [os.fsencode(still.location) for still in find_sources(["-"]).stills] == names
 
 
 def test_links_back_multiply_nothing(tmp_path: Path) -> None:
