@@ -57,8 +57,7 @@ def run_command(
             say(f"error: {_fault_of_the_machine(error)}")
             code = USER_ERROR_CODE
     forget_unwritten()
-    end_program()
-    sys.exit(code)
+    end_program(code)
 
 
 def _interrupted(words: str = "") -> int:

@@ -5,6 +5,7 @@ into an ImportError, callbacks print it and go on, libraries swallow it. So none
 Entry points import this module first; it changes nothing where a function imports them.
 """
 
+import atexit
 import os
 import select
 import signal
@@ -13,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 INTERRUPTED_CODE = 130
 WORD = "interrupted"
@@ -52,10 +54,23 @@ def begin_program() -> None:
         sys.unraisablehook = _send_again
 
 
-def end_program() -> None:
-    """From now on nothing is left to be saved: Ctrl-C shows no traceback of the interpreter."""
-    if _state["is_program"] and _handles(interrupt):
-        signal.signal(signal.SIGINT, leave_at_once)
+def end_program(code: int) -> NoReturn:
+    """Leave with a code. A program of ours is not taken apart: with torch that takes a second.
+
+    What was asked to happen at the end happens; Ctrl-C shows no traceback of the interpreter.
+    """
+    if not (_state["is_program"] and _handles(interrupt)):
+        sys.exit(code)
+    signal.signal(signal.SIGINT, leave_at_once)
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 def was_interrupted() -> bool:

@@ -155,6 +155,26 @@ def test_an_interrupt_at_the_very_end_shows_nothing_of_the_interpreter(tmp_path:
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
+def test_the_end_of_a_program_is_whole_without_the_end_of_the_interpreter(tmp_path: Path) -> None:
+    """With torch the interpreter takes a second to take itself apart."""
+    done = program(
+        "import atexit, threading\n"
+        "class Kept:\n"
+        "    def __del__(self): print('taken apart', flush=True)\n"
+        "starting.kept = Kept()\n"
+        "def work(): time.sleep(0.2); print('thread', end=' ')\n"
+        "threading.Thread(target=work).start()\n"
+        "atexit.register(lambda: print('last', end=' '))\n"
+        "print('first', end=' ')\n"
+        "return 5",
+        tmp_path,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (5, "first thread last ", "")
+    done = program("import atexit\natexit.register(lambda: 1 / 0)", tmp_path)
+    assert done.returncode == 0
+    assert "ZeroDivisionError" in done.stderr
+
+
 def test_who_imports_a_program_keeps_its_own_signals() -> None:
     code = (
         "import signal\n"
@@ -163,8 +183,9 @@ def test_who_imports_a_program_keeps_its_own_signals() -> None:
         "starting = load().starting\n"
         "starting.begin_program()\n"
         "with starting.importing(): assert signal.getsignal(signal.SIGINT) is before\n"
-        "starting.end_program()\n"
         "assert signal.getsignal(signal.SIGINT) is before and not starting.was_interrupted()\n"
+        "try: starting.end_program(7)\n"
+        "except SystemExit as leaving: assert leaving.code == 7\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
