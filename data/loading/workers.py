@@ -178,6 +178,8 @@ class WorkerLoader(Generic[BatchT]):
                 self._loader.num_workers,
                 shortened(error),
             )
+            with _half_made_iterators_unmentioned():
+                error.__traceback__ = None
             self._loader._iterator = None
             gc.unfreeze()
             self._use(0, 1)
@@ -289,6 +291,16 @@ def _own_child_signals() -> Iterator[None]:
         yield
     finally:
         signal.signal(number, before if before is not None else signal.SIG_DFL)
+
+
+@contextmanager
+def _half_made_iterators_unmentioned() -> Iterator[None]:
+    """Let torch's iterator vanish whose workers could not start: it fails at that, aloud."""
+    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextmanager
