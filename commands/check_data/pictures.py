@@ -149,7 +149,7 @@ def _place_picture(path: str, place: Place, records: RecordOf, names: Sequence[s
 
 
 def _drawn(record: Record, side: int, draw: Callable[[Picture, float], Picture]) -> Picture:
-    image, scale = shrink_to(read_image(record.path), side)
+    image, scale = shrink_to(read_image(record.path, record.depth), side)
     image, factor = enlarge_to(image, side // 2)
     return draw(image, scale * factor)
 

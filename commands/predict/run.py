@@ -107,6 +107,7 @@ def predict(command: PredictCommand) -> PredictionSummary:
         framing=predictor.framing,
         batch_size=predictor.batch_size,
         threads=max(1, min(experiment.train.workers, available_cores())),
+        depth=predictor.depth,
     )
     # As many as val.py takes: another number may change the last bit of a score.
     set_threads(experiment.train.threads)

@@ -5,6 +5,7 @@ judged, and the result is kept until a label, an image or a reader option change
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from configs.schema.data import (
@@ -61,6 +62,13 @@ def load_split(dataset: DatasetSettings, split: SplitName, *, may_generate: bool
         if split != "train" and not getattr(dataset, split):
             raise UserError(f"data.{split} is not set: this data set has no {split} split")
     dataset = with_named_classes(with_class_names(dataset))
+    found = _load_with_shares(dataset, split)
+    if (depth := dataset.depth_bits) is None:
+        return found
+    return replace(found, records=tuple(replace(record, depth=depth) for record in found.records))
+
+
+def _load_with_shares(dataset: DatasetSettings, split: SplitName) -> Split:
     shares = {name: share for name in _CUT if isinstance(share := getattr(dataset, name), float)}
     if split == "train" or split in shares:
         whole = _load_whole(dataset.model_copy(update=dict.fromkeys(shares)), "train")
@@ -150,7 +158,7 @@ def _assemble(
             decisions.append(decide(image.path, "image", "", fault, "rejected"))
             judged = reject_all(image)
         else:
-            if fact.remark:
+            if fact.remark and dataset.depth == "auto":
                 decisions.append(decide(image.path, "image", "", fact.remark, "noted"))
             judged = judge(image, fact.size, policy)
             num_unlabelled += not image.label_file

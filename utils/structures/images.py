@@ -48,6 +48,8 @@ class Record:
     labels: LabelArray
     ignore: MaskArray
     area: FloatArray
+    depth: int | None = None
+    """Bits that values of a 16-bit file fill, 8 to 16; None for those that it uses."""
 
     def __post_init__(self) -> None:
         _check_rows("Record", self.boxes, labels=self.labels, ignore=self.ignore, area=self.area)
