@@ -18,7 +18,7 @@ from data.images.io import ImageError, read_image, read_image_size
 from data.records.load import load_split
 from data.sources.find import find_sources, without_credentials
 from data.synthetic.generate import ensure_written
-from tests.data.formats.tiny import voc
+from tests.data.formats.tiny import voc, yolo
 from utils.comparison.statistics.verdict import Rule, why_not_equivalent
 from utils.export.trust import require_data
 from utils.runtime.errors import UserError
@@ -181,6 +181,19 @@ def test_links_back_multiply_nothing(tmp_path: Path) -> None:
         (tmp_path / "a" / f"loop{number}").symlink_to(tmp_path)
     (tmp_path / "b").symlink_to(tmp_path / "a")
     assert list(list_files(tmp_path)) == [f"{tmp_path}/a/1.jpg"]
+
+
+@pytest.mark.parametrize("target", ["..", "../..", "."])
+def test_links_of_a_yolo_set_to_its_own_folders_are_left_out_aloud(
+    target: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Four images became 164, of which 160 were background (FIELD F21)."""
+    dataset = yolo(tmp_path / "set", {f"{n}": "0 .5 .5 .5 .5\n" for n in range(4)}, cache=False)
+    (tmp_path / "set" / "images" / "loop").symlink_to(target, target_is_directory=True)
+    split = load_split(dataset, "train")
+    assert len(split.records) == 4
+    assert all(len(record.boxes) == 1 for record in split.records)
+    assert "links lead to folders that are read already and are left out" in caplog.text
 
 
 def test_targets_are_looked_at_before_the_work(tmp_path: Path) -> None:
