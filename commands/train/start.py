@@ -13,6 +13,7 @@ from commands.train.cli import TrainCommand
 from configs.checks.resume_changes import Change, changes_between, require_changeable
 from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment, load_experiment
+from configs.schema.data import AutoDataset
 from utils.runtime.command import USER_ERROR_CODE
 from utils.runtime.errors import UserError
 from utils.runtime.machine.threads import prepare_environment
@@ -91,13 +92,22 @@ def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
             raise UserError(f"{command.resume} is not the folder of a run: it holds no config.yaml")
         after = load_experiment(config, command.overrides)
         before = load_earlier(config, command.overrides)
-        changes = changes_between(before.experiment, after.experiment)
+        changes = changes_between(recognised(before).experiment, recognised(after).experiment)
         require_changeable(changes)
     except (ConfigError, UserError):
         if is_silent_process():
             sys.exit(USER_ERROR_CODE)  # the first process says it
         raise
     return after, changes
+
+
+def recognised(loaded: LoadedExperiment) -> LoadedExperiment:
+    """Return the configuration with what data=FOLDER is, as a run keeps it."""
+    if not isinstance(loaded.experiment.data, AutoDataset):
+        return loaded
+    with importing():
+        from data.intake.resolve import resolve_data
+    return resolve_data(loaded)[0]
 
 
 def load_earlier(config: Path, overrides: tuple[str, ...]) -> LoadedExperiment:
