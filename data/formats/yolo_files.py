@@ -38,18 +38,14 @@ def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]
     images = sorted(set(sources.images))
     if not images:
         raise UserError(f"{key}: {explain_no_images(sources, Path(dataset.path))}")
-    labels, label_of = pair(images)
+    labels, label_of, unusual = pair(images)
     if not labels:
         require_images(images, key)
     if not labels and dataset.unlabelled == "refuse":
         raise UserError(f"{key}: {_explain_no_labels(images)}")
     notes = [*sources.notes, *_other_files(sources.others, labels)]
     notes += _listed_twice(sources.images) + _shared_labels(label_of.values())
-    notes += [
-        decide(label, "file", "", UNUSUAL_PLACE, "noted")
-        for image, label in label_of.items()
-        if label != label_path(image)
-    ]
+    notes += [decide(label, "file", "", UNUSUAL_PLACE, "noted") for label in unusual]
     return SplitFiles(
         images=tuple(images),
         labels=labels,
@@ -120,20 +116,23 @@ def _orphan_labels(
 
     Images of other splits claim theirs too, so the folders are listed anew.
     """
-    known = set(images)
-    image_folders = {os.path.dirname(path) for path in images}
-    neighbours = (path for folder in image_folders for path in files_in(folder))
-    strangers = [path for path in neighbours if path not in known and is_image_name(path)]
-    unlabelled = [image for image in images if image not in label_of]
-    claimed = {*label_of.values(), *map(label_path, unlabelled), *map(label_path, strangers)}
-    claimed |= {os.path.splitext(path)[0] + ".txt" for path in (*known, *strangers)}
+    image_folders = {path.rpartition(os.sep)[0] for path in images}
     present = {path for folder in image_folders for path in files_in(label_folder(folder))}
     present.update(sources.others)
     for folder in sources.folders:
         present.update(list_files(Path(label_folder(folder))))
+    present -= {*label_of.values(), *sources.lists}
+    if not present:  # as in nearly every data set: at each start, all names would be taken apart
+        return ()
+    known = set(images)
+    neighbours = (path for folder in image_folders for path in files_in(folder))
+    strangers = [path for path in neighbours if path not in known and is_image_name(path)]
+    unlabelled = [image for image in images if image not in label_of]
+    claimed = {*map(label_path, unlabelled), *map(label_path, strangers)}
+    claimed |= {os.path.splitext(path)[0] + ".txt" for path in (*known, *strangers)}
     orphans = sorted(
         path
-        for path in present - claimed - set(sources.lists)
+        for path in present - claimed
         if path.lower().endswith(".txt") and not _is_class_list(path)
     )
     counted = [(path, _count_rows(content)) for path, content in read_present(orphans).items()]

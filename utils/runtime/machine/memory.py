@@ -1,7 +1,10 @@
 """How this process gets memory from the system."""
 
 import ctypes
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of glibc's parameters, malloc.h
 MIB = 1 << 20
@@ -28,3 +31,15 @@ def reuse_freed_memory() -> bool:
         return False
     settings = ((_TRIM_THRESHOLD, KEPT_BYTES), (_MMAP_THRESHOLD, LARGEST_REUSED_BYTES))
     return all(mallopt(parameter, value) == 1 for parameter, value in settings)
+
+
+@contextmanager
+def collections_paused() -> Iterator[None]:
+    """Make many objects that stay without looking for garbage among them again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
