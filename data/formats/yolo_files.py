@@ -137,7 +137,10 @@ def _orphan_labels(
     )
     counted = [(path, _count_rows(content)) for path, content in read_present(orphans).items()]
     return tuple(
-        (decide(path, "file", f"{number} rows", ORPHAN_LABELS, "rejected"), number)
+        (
+            decide(path, "file", f"{number} row{'s' * (number > 1)}", ORPHAN_LABELS, "rejected"),
+            number,
+        )
         for path, number in counted
         if number
     )
