@@ -29,7 +29,10 @@ def to_8_bits(values: npt.NDArray[Any], depth: int | None) -> npt.NDArray[np.uin
     What is brighter than `depth` bits can say is white.
     """
     bits = used_bits(values) if depth is None else depth
-    return (np.minimum(values, (1 << bits) - 1) >> (bits - 8)).astype(np.uint8)
+    scaled: npt.NDArray[np.uint8] = (np.minimum(values, (1 << bits) - 1) >> (bits - 8)).astype(
+        np.uint8
+    )
+    return scaled
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -37,9 +40,9 @@ def is_deep(image: Image.Image) -> bool:
 
     Grey keeps them; of colour Pillow takes the upper 8 bits whatever they hold.
     """
-    return image.mode.startswith("I;16") or (
-        bool(image.tile) and any(";16" in str(part) for part in image.tile[0][3:])
-    )
+    tiles = getattr(image, "tile", ())
+    is_deep_colour = bool(tiles) and any(";16" in str(part) for part in tiles[0][3:])
+    return image.mode.startswith("I;16") or is_deep_colour
 
 
 def read_deep(data: bytes, depth: int | None) -> npt.NDArray[np.uint8] | None:
