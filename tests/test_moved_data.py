@@ -15,7 +15,7 @@ def test_a_run_goes_on_with_data_that_moved(tmp_path: Path) -> None:
     write_data(tmp_path / "old", train="0 .5 .5 .5 .5\n", val="0 .5 .5 .4 .4\n")
     first = run(
         "train.py", "--cfg", "configs/finetune.yaml", f"data={tmp_path / 'old' / 'data.yaml'}",
-        f"run.folder={tmp_path}", *SETTINGS, "train.epochs=1",
+        f"run.folder={tmp_path}", *SETTINGS, "train.epochs=1", "train.patience=0",
     )  # fmt: skip
     assert first.returncode == 0, first.stderr
     resume = ("train.py", "--resume", tmp_path / "x")
