@@ -1,4 +1,4 @@
-"""Rewrite weights or data: python convert.py --weights n.pt | --data my.yaml --to coco --out B."""
+"""Rewrite or fetch: python convert.py --weights n.pt | --get NAME | --data my.yaml --to coco."""
 
 from utils.runtime import starting  # isort: split
 
@@ -7,10 +7,11 @@ import logging
 from configs.errors import ConfigError
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
+from utils.runtime.screen import show
 
 
 def main() -> None:
-    """Read the command line, convert, name the new file."""
+    """Read the command line, convert or fetch, name the new file."""
     with starting.importing():
         from commands.convert.cli import parse_convert_command
         from utils.runtime.machine.threads import prepare_environment
@@ -18,6 +19,16 @@ def main() -> None:
     command = parse_convert_command()
     start_logging()
     prepare_environment()
+    if command.list:
+        with starting.importing():
+            from commands.weights_by_name import list_weights
+        show("\n".join(list_weights()))
+        return
+    if command.get is not None:
+        with starting.importing():
+            from commands.convert.fetch import fetch_weights
+        show("\n".join(fetch_weights(command)))
+        return
     if command.weights is None:
         with starting.importing():
             from commands.convert.data import convert_data

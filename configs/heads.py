@@ -28,6 +28,7 @@ HEAD_TRAITS: dict[str, HeadTraits] = {
     "Retina": HeadTraits(has_objectness=False, has_anchors=True),
     "Joint": HeadTraits(has_objectness=False, has_anchors=False, default_bins=8, encodes=True),
     "YOLOX": HeadTraits(has_objectness=True, has_anchors=False, encodes=True),
+    "SharedJoint": HeadTraits(has_objectness=False, has_anchors=False, encodes=True),
 }
 """Block name of a graph's last row -> its traits; as many lines as `models.heads.HEADS`."""
 

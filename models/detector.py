@@ -32,6 +32,7 @@ class Detector(nn.Module):
     """
 
     _stride_column: Tensor
+    _input_mean: Tensor | None
 
     def __init__(
         self,
@@ -50,6 +51,10 @@ class Detector(nn.Module):
         self.model = build_modules(graph)
         self.register_buffer(
             "_stride_column", torch.tensor(strides, dtype=torch.float32).view(-1, 1, 1), False
+        )
+        mean = graph.input_mean
+        self.register_buffer(
+            "_input_mean", None if mean is None else torch.tensor(mean).view(1, 3, 1, 1), False
         )
         self._finished = _last_readers(graph)
 
@@ -90,6 +95,8 @@ class Detector(nn.Module):
             ValueError: H or W is not a multiple of `size_multiple`.
         """
         self._check_images(images)
+        if self._input_mean is not None:
+            images = images - self._input_mean
         features: dict[int, Any] = {IMAGE: images}
         for row, module in zip(self.graph.rows, self.model, strict=True):
             features[row.index] = module(*(features[source] for source in row.sources))

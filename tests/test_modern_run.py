@@ -102,6 +102,47 @@ def test_views_and_tiles_find_objects(finished: Path, dataset: Path, tmp_path: P
         assert json.loads((tmp_path / f"{number}.json").read_text())["map50"] > 0.02
 
 
+def test_calibrated_scores_keep_ap_and_are_frequencies(finished: Path, tmp_path: Path) -> None:
+    """A map that never falls keeps the ranking but for ties; the squared error becomes smaller."""
+    calibrated = tmp_path / "calibrated.safetensors"
+    done = run("calibrate.py", "--weights", finished / "best.safetensors", "--out", calibrated)
+    assert done.returncode == 0, done.stderr
+    ap, brier = {}, {}
+    for name, weights in (("before", finished / "best.safetensors"), ("after", calibrated)):
+        numbers = tmp_path / f"{name}.json"
+        done = run("val.py", "--weights", weights, "--json", numbers, "--plots", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        ap[name] = json.loads(numbers.read_text())["map50_95"]
+        analysis = json.loads((tmp_path / name / "analysis.json").read_text())
+        brier[name] = analysis["calibration"]["brier"]
+    assert ap["after"] == pytest.approx(ap["before"], abs=0.01)
+    assert brier["after"] < brier["before"]
+
+
+def test_arms_of_a_comparison_begin_alike(head: str, dataset: Path, tmp_path: Path) -> None:
+    """Equal weights and equal batches for each seed, whatever the class loss is."""
+    keys = dict(each.split("=", 1) for each in (*TINY[2:], *settings(head, tmp_path)))
+    focal = "{name: focal, gamma: 2.0, alpha: null, scale: matched}"
+    gain = yaml.safe_load(keys["loss.classification"])
+    (tmp_path / "design.yaml").write_text(
+        yaml.safe_dump({
+            "experiment": str(ROOT / "configs/quickstart.yaml"), "name": "tiny", "seeds": [0, 1],
+            "baseline": "bce", "folder": str(tmp_path), "test": {"bootstrap": 100},
+            "arms": {"bce": {}, "focal": {"loss.classification": gain | yaml.safe_load(focal)}},
+        })
+    )  # fmt: skip
+    done = run(
+        "compare.py", "--cfg", tmp_path / "design.yaml", f"data.path={dataset}", "train.epochs=2",
+        *(f"{key}={value}" for key, value in keys.items()),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "tiny" / "comparison.json").read_text())
+    for seed in (0, 1):
+        rows = [row for row in content["controls"] if row["seed"] == seed]
+        assert [row["arm"] for row in rows] == ["bce", "focal"]
+        assert len({(row["weights"], row["batches"]) for row in rows}) == 1
+
+
 def test_the_terms_are_columns_of_the_history(finished: Path, head: str) -> None:
     with (finished / "metrics.csv").open() as file:
         history = list(csv.DictReader(file))

@@ -229,9 +229,10 @@ def load_detector(  # noqa: PLR0913  flat keywords are what callers of an API wa
     A process forked after this computes with one thread; to use more, load in the child.
 
     Args:
-        weights: a `Run` or its folder, .safetensors of a run, a released .pt, nothing in which is
-            executed, or a file of export.py (.onnx, .xml, .torchscript); one with NMS has
-            thresholds of its own, which these have to equal.
+        weights: a `Run` or its folder, .safetensors of a run, the name of published weights that
+            were fetched, a released .pt, nothing in which is executed, or a file of export.py
+            (.onnx, .xml, .torchscript); one with NMS has thresholds of its own, which these have
+            to equal.
         score_threshold: only objects with a higher score, 0 to 1.
         iou_threshold: of two boxes of a class that overlap by more, the better one stays, 0 to 1.
         max_detections: most objects of one picture.

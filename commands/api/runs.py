@@ -62,7 +62,8 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, list[Value]]:
-        """The table of metrics.csv, one list a column, one entry an epoch; None where empty.
+        """The table of metrics.csv, one list a column, one entry an epoch; None where empty. Its
+        first entry is epoch 0 where the start was evaluated.
 
         `pandas.DataFrame(run.metrics)` makes a data frame of it.
         """

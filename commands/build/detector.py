@@ -9,9 +9,11 @@ from typing import Any
 import torch
 
 from commands.build.exported import EXPORTED_SUFFIXES, ExportedDetector
+from commands.build.foreign_weights import build_imported, import_checkpoint, import_file
 from commands.build.priors import head_priors
 from commands.build.start_weights import take_weights
 from commands.build.stored_settings import shareable_settings
+from commands.weights_by_name import find_weights_file
 from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment
 from configs.schema.train import TrainSettings
@@ -22,11 +24,13 @@ from models.graph.rows import KEYS
 from models.init import init_weights
 from models.layer_patterns import frozen_names, learning_factors
 from models.weights.checkpoint import detector_from_checkpoint
+from models.weights.importers import ImportedWeights
 from models.weights.metadata import checkpoint_metadata, current_metadata
 from models.weights.transfer import TransferReport, transfer
 from utils.checkpoint.torch_file import FOREIGN_SUFFIXES, ForeignCheckpoint, read_torch_file
 from utils.checkpoint.weights import load_weights
 from utils.engine.optimization.layer_rules import LayerRules
+from utils.export.description import UndescribedFileError
 from utils.export.trust import require_data
 from utils.runtime.errors import UserError
 from utils.runtime.machine.environment import describe_program
@@ -46,7 +50,9 @@ class LoadedDetector:
     class_names: tuple[str, ...]
     image_size: int
     metadata: Mapping[str, Any]
-    """Metadata of our own files (`config`: the resolved configuration); empty for foreign ones."""
+    """Metadata of our own files (`config`: the resolved configuration); of foreign ones only
+    `converted_from` and settings in which their own program differs, and nothing where the project
+    is not known."""
     file_format: str = "safetensors"
     """What kind of file it was, in words."""
     fixed_eval: Mapping[str, Any] = field(default_factory=dict)
@@ -68,11 +74,11 @@ class LoadedDetector:
 
 
 def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
-    """Return the detector in a file: weights, ours (.safetensors) or foreign (.pt, .pth), or a
-    network as export.py writes it (.onnx, .xml, .torchscript).
+    """Return the detector in a file: weights, ours (.safetensors) or foreign (.pt, .pth, .ckpt, a
+    YOLOX as .onnx), or a network as export.py writes it (.onnx, .xml, .torchscript).
 
     Args:
-        path: the file.
+        path: the file, or a name of published weights that were fetched.
         trusted: run it even if it is a program: a .torchscript, or an .xml with operations of its
             own. All others are data; nothing in them is executed.
 
@@ -81,11 +87,18 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
             program and not trusted.
         ConfigError: tensors and network do not fit.
     """
+    path = find_weights_file(str(path))
     if path.suffix in FOREIGN_SUFFIXES:
         return _answering(_from_foreign(read_torch_file(path), path), path)
     if path.suffix in EXPORTED_SUFFIXES:
         require_data(path, trusted=trusted)
-        return _from_exported(path)
+        try:
+            return _from_exported(path)
+        except UndescribedFileError:
+            imported = import_file(path) if path.suffix == ".onnx" else None
+            if imported is None:
+                raise
+        return _answering(_from_imported(imported, path), path)
     if path.suffix in ENGINE_SUFFIXES:
         raise UserError(
             f"{path} is a TensorRT engine, a program for one machine that is not run here; "
@@ -142,7 +155,24 @@ def _from_exported(path: Path) -> LoadedDetector:
     )
 
 
+def _from_imported(imported: ImportedWeights, path: Path) -> LoadedDetector:
+    return LoadedDetector(
+        detector=build_imported(imported, path),
+        class_names=imported.class_names,
+        image_size=imported.image_size,
+        metadata={
+            "converted_from": dict(imported.notes),
+            "config": {"eval": dict(imported.evaluation)},
+        },
+        file_format=str(imported.notes["import_format"]),
+        source=path,
+    )
+
+
 def _from_foreign(checkpoint: ForeignCheckpoint, path: Path) -> LoadedDetector:
+    imported = import_checkpoint(checkpoint, path)
+    if imported is not None:
+        return _from_imported(imported, path)
     if checkpoint.graph is None or checkpoint.class_names is None:
         raise UserError(
             f"{path} holds tensors but not which network and classes they belong to; "
@@ -179,6 +209,15 @@ class TrainingStart:
     """Which layers learn, and how fast."""
     transfer: TransferReport | None
     """What came of `model.weights`; None without, and in a resumed training."""
+
+    @property
+    def shares_classes(self) -> bool:
+        """Tell whether the weights know a class of the data, so that the start can find some."""
+        if self.transfer is None:
+            return False
+        head = f"model.{len(self.detector.model) - 1}"
+        rows = {f"{head}.{name}" for name in self.detector.head.class_rows()}
+        return bool(self.transfer.classes) or rows <= set(self.transfer.taken)
 
 
 def build_training_detector(

@@ -8,6 +8,7 @@ from typing import Any
 from commands.build.detector import LoadedDetector
 from commands.build.evaluation import evaluate_once
 from commands.build.stored_settings import with_data_found
+from commands.build.weights_size import with_size_of_weights
 from commands.train.run import train
 from configs.checks.resume_changes import changes_between, require_changeable
 from configs.reading.load import experiment_from_mapping, load_experiment
@@ -94,7 +95,7 @@ def train_and_judge(cfg: Path, overrides: Sequence[str]) -> None:
         UserError, ConfigError: something the user can fix; a run that ended stays.
         TrainingStopped: asked to stop; the state is saved.
     """
-    loaded = load_experiment(cfg, overrides)
+    loaded = with_size_of_weights(load_experiment(cfg, overrides))
     for note in loaded.notes:
         logger.info("%s", note)
     evaluate_run(train(loaded).path)

@@ -1,5 +1,6 @@
 """The command line of convert.py, which takes no settings but those of data."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ DATA_FORMATS: tuple[DataFormat, ...] = ("coco", "yolo", "voc")
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertCommand:
-    """What convert.py was asked to do: weights or data, the other is None."""
+    """What convert.py was asked to do: one of weights, data, get and list."""
 
     weights: Path | None = None
     data: str | None = None
@@ -22,6 +23,11 @@ class ConvertCommand:
     link: bool = False
     out: Path | None = None
     overrides: tuple[str, ...] = ()
+    get: str | None = None
+    """Name of published weights."""
+    mirror: str | None = None
+    into: Path | None = None
+    list: bool = False
 
 
 def parse_convert_command(arguments: Sequence[str] | None = None) -> ConvertCommand:
@@ -35,8 +41,8 @@ def parse_convert_command(arguments: Sequence[str] | None = None) -> ConvertComm
     """
     parser = OneLineParser(
         prog="convert.py",
-        description="Rewrite foreign weights as .safetensors (nothing in them is executed), or a "
-        "data set in another label format.",
+        description="Rewrite foreign weights as .safetensors (nothing in them is executed), fetch "
+        "published ones by name, or rewrite a data set in another label format.",
         allow_abbrev=False,
     )
     _add_options(parser)
@@ -45,6 +51,7 @@ def parse_convert_command(arguments: Sequence[str] | None = None) -> ConvertComm
         _check_data(parser, stated)
     elif stated.to or stated.link or stated.overrides:
         parser.error("--to, --link and data.key=value belong to --data")
+    _check_download(parser, stated)
     return ConvertCommand(
         weights=stated.weights,
         data=stated.data,
@@ -52,6 +59,10 @@ def parse_convert_command(arguments: Sequence[str] | None = None) -> ConvertComm
         link=stated.link,
         out=stated.out,
         overrides=tuple(stated.overrides),
+        get=stated.get,
+        mirror=stated.mirror,
+        into=stated.into,
+        list=stated.list,
     )
 
 
@@ -61,9 +72,33 @@ def _add_options(parser: OneLineParser) -> None:
         "--weights",
         metavar="FILE",
         type=Path,
-        help="released or fine-tuned .pt, whole module or checkpoint of a training",
+        help="released or fine-tuned .pt, whole module or checkpoint of a training; weights of "
+        "YOLOX (.onnx, too), RTMDet and YOLOv9 as their authors publish them",
     )
     what.add_argument("--data", metavar="D", help="data set YAML or its name")
+    what.add_argument(
+        "--get",
+        metavar="NAME",
+        help="download and convert published weights, to be named as model.weights=NAME; a broken "
+        "download goes on where it stopped",
+    )
+    what.add_argument(
+        "--list",
+        action="store_true",
+        help="list the weights that --get fetches: licence, parameters, AP, input size",
+    )
+    parser.add_argument(
+        "--mirror",
+        metavar="ADDRESS",
+        help="with --get: http(s) address or folder that holds the published file, in place of its "
+        "publisher",
+    )
+    parser.add_argument(
+        "--into",
+        metavar="FOLDER",
+        type=Path,
+        help="with --get: where the weights go; default $FOCALDET_WEIGHTS, else the user's cache",
+    )
     parser.add_argument(
         "--to", choices=DATA_FORMATS, help="with --data: format of the labels to write"
     )
@@ -83,6 +118,14 @@ def _add_options(parser: OneLineParser) -> None:
     parser.add_argument(
         "overrides", nargs="*", metavar="data.key=value", help="with --data: settings of the data"
     )
+
+
+def _check_download(parser: OneLineParser, stated: argparse.Namespace) -> None:
+    for option in ("mirror", "into"):
+        if getattr(stated, option) is not None and stated.get is None:
+            parser.error(f"--{option} belongs to --get NAME")
+    if stated.out is not None and (stated.list or stated.get is not None):
+        parser.error("--out belongs to --weights and --data; --into says where --get puts it")
 
 
 def _check_data(parser: OneLineParser, stated: object) -> None:

@@ -1,6 +1,5 @@
 """Foreign weights rewritten as ours, with a note of where they come from."""
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,17 +10,23 @@ from models.weights.metadata import checkpoint_metadata
 from utils.checkpoint.torch_file import FOREIGN_SUFFIXES
 from utils.checkpoint.weights import save_weights
 from utils.runtime.errors import UserError
+from utils.runtime.files.download import file_sha256
 from utils.runtime.machine.environment import describe_program
 
-READ_BYTES = 2**20
+IMPORTED_SUFFIXES = FOREIGN_SUFFIXES | {".onnx"}
 
 
-def convert(source: Path, target: Path | None = None) -> Path:
-    """Write the detector of a foreign file (.pt, .pth) as .safetensors and return the new file.
+def convert(
+    source: Path, target: Path | None = None, notes: Mapping[str, Any] | None = None
+) -> Path:
+    """Write the detector of a foreign file (.pt, .pth, .ckpt, .onnx) as .safetensors and return
+    the new file.
 
     Args:
         source: the foreign file; it is read without executing anything.
         target: the new file; beside the old one where None.
+        notes: what is known of the file beside its content, such as its licence; kept in the new
+            file.
 
     Raises:
         UserError: the file is ours already, cannot be read, or the new one exists or cannot be
@@ -29,10 +34,10 @@ def convert(source: Path, target: Path | None = None) -> Path:
         ConfigError: tensors and network of the file do not fit.
     """
     target = source.with_suffix(".safetensors") if target is None else target
-    if source.suffix not in FOREIGN_SUFFIXES:
+    if source.suffix not in IMPORTED_SUFFIXES:
         raise UserError(
             f"{source} is no foreign weights file; those end in "
-            f"{' or '.join(sorted(FOREIGN_SUFFIXES))}"
+            f"{' or '.join(sorted(IMPORTED_SUFFIXES))}"
         )
     if target.suffix != ".safetensors":
         raise UserError(f"--out {target}: the name must end in .safetensors")
@@ -44,7 +49,15 @@ def convert(source: Path, target: Path | None = None) -> Path:
         detector,
         loaded.class_names,
         loaded.image_size,
-        {"converted_from": provenance(source, loaded.file_format), **describe_program()},
+        {
+            "converted_from": {
+                **loaded.metadata.get("converted_from", {}),
+                **provenance(source, loaded.file_format),
+                **(notes or {}),
+            },
+            **{key: loaded.metadata[key] for key in ("config",) if key in loaded.metadata},
+            **describe_program(),
+        },
     )
     save_weights(target, detector.state_dict(), metadata)
     return target
@@ -52,13 +65,9 @@ def convert(source: Path, target: Path | None = None) -> Path:
 
 def provenance(source: Path, file_format: str) -> Mapping[str, Any]:
     """Return name, SHA-256 and format of a file, and today's date (UTC)."""
-    digest = hashlib.sha256()
-    with source.open("rb") as file:
-        while block := file.read(READ_BYTES):
-            digest.update(block)
     return {
         "file": source.name,
-        "sha256": digest.hexdigest(),
+        "sha256": file_sha256(source),
         "format": file_format,
         "date": datetime.now(timezone.utc).date().isoformat(),
     }

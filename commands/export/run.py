@@ -42,7 +42,7 @@ from utils.runtime.machine.threads import set_threads
 
 logger = logging.getLogger(__name__)
 
-TRAINING_KEYS = ("config", "config_hash", "epoch")
+TRAINING_KEYS = ("config", "config_hash", "epoch", "converted_from")
 """What a file repeats of its weights' metadata, so that val.py treats both alike."""
 UNUSED_KEYS = ("train.device", "eval.batch_size")
 """Settings of prediction without effect here: an export is made and checked on the CPU."""

@@ -13,6 +13,7 @@ from time import perf_counter
 import torch
 
 from commands.build.detector import load_detector
+from commands.build.origin import say_origin
 from commands.build.predictor import Predictor, prediction_settings
 from commands.predict.cli import PredictCommand
 from commands.predict.outputs.output import Output
@@ -96,6 +97,7 @@ def predict(command: PredictCommand) -> PredictionSummary:
             what was found before is written.
     """
     loaded = load_detector(command.weights, trusted=command.trust)
+    say_origin(loaded.metadata)
     experiment = prediction_settings(loaded, command.overrides, like_val=command.like_val)
     predictor = Predictor(loaded, experiment, command.views)
     wanted = _labels(command.classes, predictor.class_names)

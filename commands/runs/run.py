@@ -17,6 +17,8 @@ from utils.runtime.files.json_file import read_json_object
 from utils.runtime.files.run_folder import RunFolder, open_run_folder
 
 COLUMNS = ("name", "state", "data", "model", "AP", "AP50", "epochs", "started")
+START = "0"
+"""Epoch, in metrics.csv, of the evaluation before training."""
 NOT_COMPARED = (("run",), ("derived",), ("resolved",))
 """Settings that differ from run to run without meaning."""
 
@@ -87,7 +89,7 @@ def know(folder: RunFolder) -> KnownRun:
         model=_stem(model.get("graph")) + (f" < {_stem(weights)}" if weights else ""),
         map50_95=_number(numbers.get("map50_95")),
         map50=_number(numbers.get("map50")),
-        epochs_done=len(rows),
+        epochs_done=sum(row.get("epoch") != START for row in rows),
         epochs=train["epochs"] if isinstance(train.get("epochs"), int) else None,
         started=_json_of(folder.environment).get("started"),
     )
@@ -201,7 +203,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _best(rows: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
-    evaluated = [row for row in rows if row.get("map50_95")]
+    evaluated = [row for row in rows if row.get("map50_95") and row.get("epoch") != START]
     return max(evaluated, key=lambda row: _number(row["map50_95"]) or 0.0, default={})
 
 

@@ -4,7 +4,7 @@ import logging
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -34,6 +34,8 @@ from utils.structures.results import EvalResult
 
 logger = logging.getLogger(__name__)
 
+History = Sequence[Mapping[str, float | None]]
+"""The rows of metrics.csv."""
 VALIDATION_PICTURES = 6
 TRAINING_PICTURES = 4
 
@@ -60,14 +62,15 @@ def write_run_report(
     )
     for sentence in budget.sentences if budget else ():
         logger.info("%s", sentence)
+    history = read_history(folder.metrics)
     page = RunPage(
         title=folder.path.name,
         command=f"python {shlex.join(sys.argv)}",
         result=result,
         class_names=evaluation.split.class_names,
-        history=read_history(folder.metrics),
-        facts=_facts(loaded, result),
-        notes=_notes(folder, result, evaluation),
+        history=history,
+        facts=_facts(loaded, result, history),
+        notes=_notes(folder, result, evaluation, history),
         config_text=folder.config.read_text(encoding="utf-8"),
         figures=figures,
         budget=budget,
@@ -75,9 +78,12 @@ def write_run_report(
     write_run_page(folder.report, page)
 
 
-def _facts(loaded: LoadedExperiment, result: EvalResult) -> dict[str, str]:
+def _facts(loaded: LoadedExperiment, result: EvalResult, history: History) -> dict[str, str]:
     experiment = loaded.experiment
+    start = _start_ap(history)
+    before = {} if start is None else {"before training": f"AP {start:.3f}"}
     return {
+        **before,
         "network": loaded.graph_path.stem,
         "image size": f"{experiment.train.image_size} px",
         "objectness loss": experiment.loss.objectness.name
@@ -87,6 +93,11 @@ def _facts(loaded: LoadedExperiment, result: EvalResult) -> dict[str, str]:
         "seed": str(experiment.train.seed),
         "validation": f"{result.counts['images']} images, {result.counts['truths']} objects",
     }
+
+
+def _start_ap(history: History) -> float | None:
+    """Return the AP of the evaluation before training, None where there was none."""
+    return next((row["map50_95"] for row in history if row["epoch"] == 0), None)
 
 
 def loss_names(settings: LossSettings) -> dict[str, str]:
@@ -100,9 +111,19 @@ def _loss_name(settings: Any) -> str:
     return name if settings.ohem is None else f"{name} with hard example mining"
 
 
-def _notes(folder: RunFolder, result: EvalResult, evaluation: SplitEvaluation) -> list[str]:
+def _notes(
+    folder: RunFolder, result: EvalResult, evaluation: SplitEvaluation, history: History
+) -> list[str]:
     report = evaluation.split.report
+    start = _start_ap(history)
     notes = []
+    if start is not None and start > result.map50_95:
+        notes.append(
+            f"No epoch is better than the start: AP {start:.3f} before training, "
+            f"{result.map50_95:.3f} at best afterwards. A lower train.optimizer.lr or "
+            "train.freeze: [backbone] changes less of what the weights know."
+        )
+        logger.warning("%s", notes[-1])
     if report.num_rejected:
         notes.append(
             f"{report.num_rejected} of {report.num_rows} validation label rows were rejected; "

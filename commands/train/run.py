@@ -191,6 +191,7 @@ class _Training:
         self, start: TrainingStart, split: Split, criterion: DetectionCriterion
     ) -> Trainer:
         experiment, batches = start.loaded.experiment, len(self._batches)
+        at_start = experiment.eval.before_training
         # Every process measures: the criterion counts matches over all of them. One writes.
         budget = budget_log(experiment, criterion, self._folder, batches=batches)
         learner = Learner(
@@ -216,6 +217,7 @@ class _Training:
                 own=self._own_hooks,
             ),
             eval_interval=experiment.eval.interval,
+            evaluates_start=start.shares_classes if at_start == "auto" else at_start,
             ranks=self._ranks,
             threads=_threads(experiment.train, self._device, self._ranks),
         )

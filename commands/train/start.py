@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from commands.build.weights_size import with_size_of_weights
 from commands.train.cli import TrainCommand
+from commands.weights_by_name import find_weights_file
 from configs.checks.resume_changes import Change, changes_between, require_changeable
 from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment, load_experiment
@@ -86,7 +88,10 @@ def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
         if command.resume is None:
             if command.cfg is None:
                 raise UserError("--cfg FILE or --resume RUN is needed")
-            return load_experiment(command.cfg, command.overrides), []
+            loaded = load_experiment(command.cfg, command.overrides)
+            if loaded.experiment.model.weights is not None:
+                find_weights_file(loaded.experiment.model.weights)  # a name that nobody fetched
+            return with_size_of_weights(loaded), []
         config = command.resume / "config.yaml"
         if not config.is_file():
             raise UserError(f"{command.resume} is not the folder of a run: it holds no config.yaml")

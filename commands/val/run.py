@@ -5,6 +5,7 @@ from typing import Any
 
 from commands.build.detector import LoadedDetector, load_detector
 from commands.build.evaluation import build_evaluator, evaluate_once
+from commands.build.origin import say_origin
 from commands.build.stored_settings import stored_settings, with_data_found
 from commands.build.tta_tiling import ViewInference, evaluate_views
 from commands.val.cli import ValCommand
@@ -88,6 +89,7 @@ def load_for_evaluation(command: ValCommand) -> tuple[LoadedDetector, Experiment
         UserError, ConfigError: weights or data cannot be used, or do not belong together.
     """
     loaded = load_detector(command.weights, trusted=command.trust)
+    say_origin(loaded.metadata)
     experiment = _experiment(loaded, command)
     # What weights name may be read; only what the user names is generated.
     may_generate = command.data is not None

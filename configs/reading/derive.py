@@ -109,6 +109,11 @@ def derive(loaded: LoadedExperiment, *, num_images: int, processes: int = 1) -> 
     )
 
 
+def _image_size(run: _Derivation, word: str) -> tuple[int, str]:
+    # Runs look into their weights before that: commands/build/weights_size.py.
+    return int(run.at("train.image_size")), "the usual one"
+
+
 def _nominal_batch(run: _Derivation, word: str) -> tuple[int, str]:
     return run.images_per_batch, "one optimizer step a batch"
 
@@ -173,6 +178,7 @@ def _rounded(value: float) -> float:
 
 
 _RULES: Mapping[str, Callable[[_Derivation, str], tuple[float, str]]] = {
+    "train.image_size": _image_size,
     "train.nominal_batch": _nominal_batch,
     "train.epochs": _epochs,
     "train.optimizer.lr": _lr,

@@ -21,6 +21,7 @@ WITHOUT_INFLUENCE = (
     "augment.device",
     "data.cache",
     "eval.batch_size",
+    "eval.before_training",
     "model.graph",
 )
 """Keys that say where and how fast, not what; of the graph its content counts, not its name."""

@@ -19,6 +19,7 @@ from configs.reading.fingerprint import fingerprint
 from configs.reading.layering import COMMAND_LINE, Layers
 from configs.reading.locate import find_data_folder, find_experiment, find_graph, find_weights
 from configs.reading.merge import merge, schema_defaults
+from configs.reading.published_weights import with_origins
 from configs.reading.resolved import resolved_yaml
 from configs.reading.yaml_reader import read_yaml
 from configs.schema import Experiment
@@ -151,7 +152,7 @@ def _merged(stack: Layers) -> tuple[Layer, list[str]]:
     """Lay all layers over the defaults and find the files and folders they name."""
     settings = schema_defaults()
     faults = list(stack.faults)
-    for layer in stack.layers:
+    for layer in with_origins(stack.layers, stack.notes):
         faults += check_keys(layer)
         if layer.replaces_data and "data" in settings.values:
             settings.drop(("data",))

@@ -14,6 +14,7 @@ from configs.origins import CONFIGS_FOLDER, Source, display_name
 from configs.reading.stated_paths import find_stated, parts_of
 
 DATASETS_VARIABLE = "FOCALDET_DATASETS"
+WEIGHTS_VARIABLE = "FOCALDET_WEIGHTS"
 
 
 def find_yaml(name: str, source: Source, key: str) -> Path:

@@ -2,6 +2,7 @@
 
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -11,6 +12,7 @@ from configs.reading.yaml_reader import read_yaml
 from configs.schema.settings import Settings
 
 CATALOGUE = CONFIGS_FOLDER / "downloads" / "datasets.yaml"
+Entry = TypeVar("Entry", bound=Settings)
 
 
 class PublicFile(Settings):
@@ -68,12 +70,18 @@ def read_catalogue(path: Path = CATALOGUE) -> dict[str, PublicDataset]:
     Raises:
         ConfigError: the file cannot be read or is not of this form.
     """
+    return read_entries(path, PublicDataset)
+
+
+def read_entries(path: Path, kind: type[Entry]) -> dict[str, Entry]:
+    """Return the entries of a catalogue by name.
+
+    Raises:
+        ConfigError: the file cannot be read or is not of this form.
+    """
     values = read_yaml(path).values
     try:
-        return {
-            name: PublicDataset.model_validate(entry, strict=False)
-            for name, entry in values.items()
-        }
+        return {name: kind.model_validate(entry, strict=False) for name, entry in values.items()}
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

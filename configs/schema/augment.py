@@ -43,6 +43,10 @@ class AugmentSettings(Settings):
     flip_vertical: float = Field(default=0.0, ge=0, le=1)
     """Probability of an upside-down flip."""
 
+    transpose: float = Field(default=0.0, ge=0, le=1)
+    """Probability that x and y are exchanged. At 0.5, with both flips at 0.5, all eight
+    orientations are equally likely: for images without an upper side (microscope, satellite)."""
+
     hsv_hue: float = Field(default=0.015, ge=0, le=1)
     """Hue changes by a factor of 1 +- this share."""
 

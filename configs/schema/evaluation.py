@@ -43,3 +43,7 @@ class EvalSettings(Settings):
 
     interval: int = Field(default=1, ge=1)
     """Validate every this many epochs, and after the last."""
+
+    before_training: bool | Literal["auto"] = "auto"
+    """Validate before the first epoch, too, as epoch 0: what the start is worth; auto: where
+    model.weights know at least one class of the data. Changes no number of the training."""

@@ -173,8 +173,11 @@ class TrainSettings(Settings):
     """Passes over the training images; auto: as many as make 2000 optimizer steps from scratch,
     600 from model.weights, but from 30 to 300 epochs, from 15 to 100 with weights."""
 
-    image_size: int = Field(default=640, ge=32, le=8192, multiple_of=32)
-    """Side of the square network input, pixels, multiple of 32."""
+    image_size: int = Field(
+        default=640, ge=32, le=8192, multiple_of=32, json_schema_extra=derivable(AUTO)
+    )
+    """Side of the square network input, pixels, multiple of 32; auto: that of model.weights where
+    their file says it, else 640."""
 
     batch_size: int = Field(default=16, ge=1)
     """Images per forward pass and process."""

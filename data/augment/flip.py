@@ -1,4 +1,4 @@
-"""Mirror images and their boxes."""
+"""Mirror images and their boxes: left and right, up and down, along the diagonal."""
 
 from typing import cast
 
@@ -54,6 +54,31 @@ class FlipVertical(PixelOp):
     def move_boxes(self, boxes: FloatArray, image_size: int, parameters: Parameters) -> FloatArray:
         """Return boxes (N, 4) in the mirrored square image of `image_size` pixels."""
         return mirror_boxes(boxes, image_size, axis=1)
+
+
+class Transpose(PixelOp):
+    """Rows become columns, with the probability `transpose`.
+
+    With both flips, all eight orientations of a square are reached.
+    """
+
+    name = "transpose"
+
+    def sample(self, rng: np.random.Generator, settings: AugmentSettings) -> Parameters | None:
+        """Return no parameters for an image that is transposed."""
+        return () if rng.random() < settings.transpose else None
+
+    def apply_numpy(self, image: ImageArray, parameters: Parameters) -> ImageArray:
+        """Return the square image (S, S, 3) with x and y exchanged."""
+        return cast(ImageArray, cv2.transpose(image))
+
+    def apply_torch(self, images: Tensor, parameters: Tensor) -> Tensor:
+        """Return images (B, S, S, 3) with x and y exchanged."""
+        return images.transpose(1, 2).contiguous()
+
+    def move_boxes(self, boxes: FloatArray, image_size: int, parameters: Parameters) -> FloatArray:
+        """Return boxes (N, 4) with x and y exchanged."""
+        return boxes[:, [1, 0, 3, 2]]
 
 
 def mirror_boxes(boxes: FloatArray, image_size: int, *, axis: int) -> FloatArray:

@@ -5,7 +5,7 @@ A new one is a class in a file of its own, its line here and its setting in
 nothing of what the others do.
 """
 
-from data.augment.flip import FlipHorizontal, FlipVertical
+from data.augment.flip import FlipHorizontal, FlipVertical, Transpose
 from data.augment.hsv import HueSaturationValue
 from data.augment.operation import PixelOp
 
@@ -13,4 +13,5 @@ PIXEL_OPS: tuple[PixelOp, ...] = (
     HueSaturationValue(),
     FlipHorizontal(),
     FlipVertical(),
+    Transpose(),
 )

@@ -7,8 +7,28 @@ from typing import Any, Literal
 from torch import nn
 
 from models.blocks.attention import ChannelAttention
-from models.blocks.conv import Add, AvgConv, Concat, Conv, DWConv, Focus, batch_norm
-from models.blocks.csp import C3, C3SPP, C3SPPF, Bottleneck, BottleneckCSP, SplitConcat
+from models.blocks.conv import (
+    Add,
+    AvgConv,
+    AvgMaxConv,
+    Concat,
+    Conv,
+    DWConv,
+    Focus,
+    SeparableConv,
+    batch_norm,
+)
+from models.blocks.csp import (
+    C3,
+    C3DW,
+    C3SPP,
+    C3SPPF,
+    Bottleneck,
+    BottleneckCSP,
+    CSPNeXt,
+    SplitConcat,
+)
+from models.blocks.elan import ELAN, GELAN
 from models.blocks.ghost import C3Ghost, GhostBottleneck, GhostConv
 from models.blocks.pooling import SPP, SPPF
 from models.blocks.resnet import BasicStage, BottleneckStage, ResNetStem
@@ -57,10 +77,16 @@ BLOCKS: Mapping[str, Block] = {
     "C3": Block(build=C3, has_repeats=True),
     "C3Ghost": Block(build=C3Ghost, has_repeats=True),
     "C3TR": Block(build=C3TR, has_repeats=True),
+    "C3DW": Block(build=C3DW, has_repeats=True),
+    "CSPNeXt": Block(build=CSPNeXt, has_repeats=True),
+    "ELAN": Block(build=ELAN, has_repeats=True),
+    "GELAN": Block(build=GELAN, has_repeats=True),
     "C3SPP": Block(build=C3SPP),
     "C3SPPF": Block(build=C3SPPF),
     "SplitConcat": Block(build=SplitConcat, has_repeats=True),
     "AvgConv": Block(build=AvgConv),
+    "AvgMaxConv": Block(build=AvgMaxConv),
+    "SeparableConv": Block(build=SeparableConv),
     "ChannelAttention": Block(build=ChannelAttention, channels="counted"),
     "GhostConv": Block(build=GhostConv),
     "GhostBottleneck": Block(build=GhostBottleneck),

@@ -103,6 +103,25 @@ class DWConv(Conv):
         )
 
 
+class SeparableConv(nn.Module):
+    """A depth-wise convolution, then one of 1 x 1, each with norm and activation.
+
+    Source: Howard et al. 2017, arXiv 1704.04861; modules are named as in YOLOX's weights.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1
+    ) -> None:
+        super().__init__()
+        self.dconv = DWConv(in_channels, in_channels, kernel, stride)
+        self.pconv = Conv(in_channels, out_channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (B, in, H, W) to (B, out, H / stride, W / stride)."""
+        result: Tensor = self.pconv(self.dconv(features))
+        return result
+
+
 class Focus(nn.Module):
     """Moves each 2 x 2 patch of pixels into channels, then `Conv`: the stem before version 6."""
 
@@ -152,6 +171,26 @@ class AvgConv(nn.Module):
         """Map features (B, in, H, W), H and W even, to (B, out, H / 2, W / 2)."""
         result: Tensor = self.conv(self.pool(features))
         return result
+
+
+class AvgMaxConv(nn.Module):
+    """`AvgConv` whose second half of channels takes the largest of 3 x 3 means instead of a 3 x 3
+    convolution: halves the map for less than half the work.
+
+    Source: YOLOv9 (arXiv 2402.13616).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.mean = nn.AvgPool2d(2, stride=1)
+        self.largest = nn.MaxPool2d(3, stride=2, padding=1)
+        self.cv1 = Conv(in_channels // 2, out_channels // 2, 3, 2)
+        self.cv2 = Conv(in_channels // 2, out_channels // 2, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (B, in, H, W), in, H and W even, to (B, out, H / 2, W / 2)."""
+        first, second = self.mean(features).chunk(2, dim=1)
+        return torch.cat((self.cv1(first), self.cv2(self.largest(second))), dim=1)
 
 
 class Concat(nn.Module):

@@ -7,12 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from models.blocks.attention import ChannelAttention
-from models.blocks.conv import Conv, batch_norm
+from models.blocks.conv import Conv, SeparableConv, batch_norm
 from models.blocks.pooling import SPP, SPPF
 
 
 class Bottleneck(nn.Module):
-    """1 x 1 then 3 x 3 convolution; adds its input if `shortcut` is set and channels agree."""
+    """1 x 1 then 3 x 3 convolution; adds its input if `shortcut` is set and channels agree.
+
+    `kernels` gives other sizes; with `separable` the second is depth-wise and 1 x 1.
+    """
 
     def __init__(
         self,
@@ -21,11 +24,15 @@ class Bottleneck(nn.Module):
         shortcut: bool = True,
         groups: int = 1,
         expansion: float = 0.5,
+        kernels: tuple[int, int] = (1, 3),
+        separable: bool = False,
     ) -> None:
         super().__init__()
         hidden = int(out_channels * expansion)
-        self.cv1 = Conv(in_channels, hidden, 1)
-        self.cv2 = Conv(hidden, out_channels, 3, groups=groups)
+        self.cv1: nn.Module = Conv(in_channels, hidden, kernels[0])
+        self.cv2: nn.Module = Conv(hidden, out_channels, kernels[1], groups=groups)
+        if separable:
+            self.cv2 = SeparableConv(hidden, out_channels, kernels[1])
         self.has_shortcut = shortcut and in_channels == out_channels
 
     def forward(self, features: Tensor) -> Tensor:
@@ -93,6 +100,44 @@ class C3(nn.Module):
         """Map features (B, in, H, W) to (B, out, H, W)."""
         branches = self.m(self.cv1(features)), self.cv2(features)
         result: Tensor = self.cv3(torch.cat(branches, dim=1))
+        return result
+
+
+class C3DW(C3):
+    """C3 whose 3 x 3 convolutions are depth-wise and 1 x 1, as in the smallest YOLOX."""
+
+    def deep_branch(self, channels: int, repeats: int, shortcut: bool, groups: int) -> nn.Module:
+        """Return a row of bottlenecks, (B, channels, H, W) to the same shape."""
+        return bottlenecks(channels, repeats, shortcut, groups, separable=True)
+
+
+class CSPNeXt(C3):
+    """C3 of bottlenecks with a 3 x 3 and a separable 5 x 5 convolution, and with `attention` a
+    `ChannelAttention` before the last convolution.
+
+    Source: RTMDet (arXiv 2212.07784).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        repeats: int = 1,
+        shortcut: bool = True,
+        attention: bool = True,
+    ) -> None:
+        super().__init__(in_channels, out_channels, repeats, shortcut)
+        joined = 2 * int(out_channels * 0.5)
+        self.attention = ChannelAttention(joined) if attention else nn.Identity()
+
+    def deep_branch(self, channels: int, repeats: int, shortcut: bool, groups: int) -> nn.Module:
+        """Return a row of bottlenecks, (B, channels, H, W) to the same shape."""
+        return bottlenecks(channels, repeats, shortcut, groups, kernels=(3, 5), separable=True)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (B, in, H, W) to (B, out, H, W)."""
+        branches = self.m(self.cv1(features)), self.cv2(features)
+        result: Tensor = self.cv3(self.attention(torch.cat(branches, dim=1)))
         return result
 
 
@@ -169,9 +214,17 @@ class SplitConcat(nn.Module):
         return result
 
 
-def bottlenecks(channels: int, repeats: int, shortcut: bool, groups: int) -> nn.Sequential:
+def bottlenecks(
+    channels: int,
+    repeats: int,
+    shortcut: bool,
+    groups: int,
+    kernels: tuple[int, int] = (1, 3),
+    separable: bool = False,
+) -> nn.Sequential:
     """Return a row of bottlenecks of constant width, (B, channels, H, W) to the same shape."""
     blocks = (
-        Bottleneck(channels, channels, shortcut, groups, expansion=1.0) for _ in range(repeats)
+        Bottleneck(channels, channels, shortcut, groups, 1.0, kernels, separable)
+        for _ in range(repeats)
     )
     return nn.Sequential(*blocks)

@@ -48,6 +48,10 @@ def build_modules(graph: Graph) -> nn.ModuleList:
             )
     if graph.activation is not None:
         _replace_activations(modules, graph.activation, graph.source)
+    if graph.batch_norm is not None:
+        for norm in modules.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.eps, norm.momentum = graph.batch_norm
     return modules
 
 

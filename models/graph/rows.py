@@ -36,6 +36,8 @@ KEYS = (
     "anchors",
     "activation",
     "class_scores",
+    "batch_norm",
+    "input_mean",
     "backbone",
     "head",
 )
@@ -67,6 +69,8 @@ class Graph:
     anchors: (width, height) in input pixels for each level and anchor, or None where the
     description gives only their number, or the head has none. num_anchors: of a cell, 1 without.
     head_channels: channels of each level's feature map, in the order of the last row's sources.
+    batch_norm: eps and momentum of every norm, None for those of its blocks. input_mean: what the
+    network subtracts from red, green and blue in [0, 1] before its first row.
     source: the file it came from, for messages.
     """
 
@@ -78,6 +82,8 @@ class Graph:
     activation: str | None
     class_scores: ClassScores
     source: str
+    batch_norm: tuple[float, float] | None = None
+    input_mean: tuple[float, float, float] | None = None
     max_parameters: int = MAX_PARAMETERS
 
     def where(self, row: Row) -> str:
@@ -99,7 +105,8 @@ def parse_graph(
             list w, h, w, h, ... in pixels per level, or their number per level), and optionally
             `nc` (replaced by `num_classes`), `depth_multiple`, `width_multiple`,
             `channel_multiple`, `activation`, `class_scores` (sigmoid, or softmax for a detector
-            trained with such a class loss).
+            trained with such a class loss), `batch_norm` (eps and momentum of its norms),
+            `input_mean` (subtracted from red, green and blue in [0, 1]).
         num_classes: number of classes of the data, at least 1.
         source: name of the file, for messages.
         max_parameters: a network of more is not built.
@@ -149,6 +156,8 @@ class _Reader:
             activation=self._activation(),
             class_scores=self._class_scores(),
             source=self.source,
+            batch_norm=self._batch_norm(),
+            input_mean=self._input_mean(),
         )
 
     def _activation(self) -> str | None:
@@ -162,6 +171,29 @@ class _Reader:
         if stated not in get_args(ClassScores):
             raise ConfigError(f"{self.source}: class_scores must be sigmoid or softmax")
         return cast(ClassScores, stated)
+
+    def _batch_norm(self) -> tuple[float, float] | None:
+        stated = self.mapping.get("batch_norm")
+        if stated is None:
+            return None
+        values = stated if isinstance(stated, list | tuple) else ()
+        if len(values) != 2 or not all(_is_length(value) and value < 1 for value in values):
+            raise ConfigError(
+                f"{self.source}: batch_norm must be [eps, momentum], both between 0 and 1"
+            )
+        return float(values[0]), float(values[1])
+
+    def _input_mean(self) -> tuple[float, float, float] | None:
+        stated = self.mapping.get("input_mean")
+        if stated is None:
+            return None
+        values = stated if isinstance(stated, list | tuple) else ()
+        if len(values) != IMAGE_CHANNELS or not all(_is_share(value) for value in values):
+            raise ConfigError(
+                f"{self.source}: input_mean must be red, green and blue, each from 0 to 1"
+            )
+        red, green, blue = map(float, values)
+        return red, green, blue
 
     def _read_row(self, index: int, stated: Any) -> Row:
         if not isinstance(stated, list | tuple) or len(stated) != 4:
@@ -332,6 +364,11 @@ def _is_int(value: Any) -> TypeGuard[int]:
 def _is_length(value: Any) -> TypeGuard[float]:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and 0 < value <= MAX_SIDE
+
+
+def _is_share(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= 1
 
 
 def _positive(value: Any, key: str, source: str) -> float:

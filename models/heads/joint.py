@@ -4,6 +4,7 @@ Legend: B images, C classes, L levels, H W cells of a level, N bins of a distrib
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -34,7 +35,8 @@ Coding = int | Literal["exp", "linear"]
 class DistanceDecoder(BoxFirst):
     """Boxes by the distances of their sides from a point of the cell: left, top, right, bottom.
 
-    A distance is in cells: exp(q), cut at 1000; q itself with `is_linear`; with `bins` the mean
+    A distance is in cells: exp(q), cut at 1000; q itself with `is_linear`, where sides that would
+    lie the wrong way round lie upon each other; with `bins` the mean
     sum_k k softmax(q)_k of a distribution over 0 to bins - 1 (Li et al. 2020, arXiv 2006.04388).
 
     offset: where in its cell the point lies, 0 (top left) to 1.
@@ -59,7 +61,12 @@ class DistanceDecoder(BoxFirst):
         else:
             distances = coded.clamp(max=LARGEST_LOG).exp()
         points, distances = (cells_xy + self.offset) * stride, distances * stride
-        return torch.cat((points - distances[..., :2], points + distances[..., 2:]), dim=-1)
+        first, second = points - distances[..., :2], points + distances[..., 2:]
+        if self.is_linear:
+            # Nothing keeps a distance from being negative: such a box has no area, not a negative
+            # one, and learns as if nothing had been cut.
+            second = second + (first - second).detach().clamp(min=0)
+        return torch.cat((first, second), dim=-1)
 
     def encode(self, boxes: Tensor) -> Tensor:
         """Return what decodes to boxes (..., 4) in cells from the corner of their cell: (..., 4)
@@ -71,74 +78,55 @@ class DistanceDecoder(BoxFirst):
         return distances.clamp(min=SMALLEST_DISTANCE).log()
 
 
-def distance_decoder(coding: Coding) -> DistanceDecoder:
+def distance_decoder(coding: Coding, *, offset: float = 0.5) -> DistanceDecoder:
     """Return the decoder of plain distances (exp, linear) or of distributions of so many bins.
+
+    `offset` is where in its cell the point lies that distances count from.
 
     Raises:
         ValueError: it is none of these.
     """
     if coding in ("exp", "linear"):
-        return DistanceDecoder(is_linear=coding == "linear")
+        return DistanceDecoder(is_linear=coding == "linear", offset=offset)
     if isinstance(coding, bool) or not isinstance(coding, int) or not 2 <= coding <= MAX_BINS:
         raise ValueError(f"distances must be exp, linear or 2 to {MAX_BINS} bins, got {coding}")
-    return DistanceDecoder(bins=coding, box_channels=4 * coding)
+    return DistanceDecoder(bins=coding, box_channels=4 * coding, offset=offset)
 
 
-class Joint(DetectionHead):
-    """Anchor-free head without objectness: a box and a class tower for each level.
-
-    Box tower: two 3 x 3 convolutions. Class tower: twice a depth-wise 3 x 3 and a 1 x 1
-    convolution, a fraction of the work for what is the easier task. Both end in a 1 x 1 convolution
-    with bias.
+class DistanceHead(DetectionHead):
+    """What anchor-free heads without objectness have in common: the last convolutions of a level.
 
     Args:
-        channels: channels of each level's feature map, fine to coarse or in any order.
-        coding: exp or linear for plain distances, or the number of bins of distributions.
-        box_width: channels of the box towers; None takes a quarter of the narrowest level's, at
-            least 16 and the channels of the output.
-        class_width: channels of the class towers; None takes those of the narrowest level, at
-            least the classes up to 128.
-        is_full: 3 x 3 convolutions in the class towers, too.
-
-    Raises:
-        ValueError: an argument is out of range.
+        num_levels: L.
+        decoder: how boxes are coded.
+        box_width: channels that the box outputs read.
+        class_width: channels that the class outputs read.
+        groups: of the box outputs.
+        num_classes: C.
     """
-
-    optional_arguments = 4
 
     def __init__(
         self,
-        channels: Sequence[int],
-        coding: Coding = 8,
-        box_width: int | None = None,
-        class_width: int | None = None,
-        is_full: bool = False,
+        num_levels: int,
+        decoder: DistanceDecoder,
+        box_width: int,
+        class_width: int,
         *,
         num_classes: int,
+        groups: int = 1,
     ) -> None:
         super().__init__(num_classes=num_classes)
-        decoder = distance_decoder(coding)
         self.decoder: Decoder = decoder
-        narrowest = min(channels)
-        box_width = box_width or max(16, narrowest // 4, 4 * decoder.bins)
-        class_width = class_width or max(narrowest, min(num_classes, 128))
-        if not 1 <= min(box_width, class_width) <= max(box_width, class_width) <= MAX_WIDTH:
-            raise ValueError(f"widths must be 1 to {MAX_WIDTH}, got {box_width} and {class_width}")
-        self.box_towers = nn.ModuleList(
-            nn.Sequential(Conv(source, box_width, 3), Conv(box_width, box_width, 3))
-            for source in channels
-        )
-        self.class_towers = nn.ModuleList(
-            nn.Sequential(
-                *_separable(source, class_width, is_full=is_full),
-                *_separable(class_width, class_width, is_full=is_full),
-            )
-            for source in channels
-        )
         self.box_outputs = nn.ModuleList(
-            nn.Conv2d(box_width, decoder.box_channels, 1) for _ in channels
+            nn.Conv2d(box_width, decoder.box_channels, 1, groups=groups) for _ in range(num_levels)
         )
-        self.class_outputs = nn.ModuleList(nn.Conv2d(class_width, num_classes, 1) for _ in channels)
+        self.class_outputs = nn.ModuleList(
+            nn.Conv2d(class_width, num_classes, 1) for _ in range(num_levels)
+        )
+
+    @abstractmethod
+    def tower_features(self, features: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        """Return what box and class outputs read, (B, width, H, W) each."""
 
     def forward(self, *features: Tensor) -> tuple[Tensor, ...]:
         """Map one feature map (B, channels, H, W) per level to raw output (B, 1, H, W, K) each,
@@ -147,9 +135,9 @@ class Joint(DetectionHead):
         return tuple(self._predict(level, index) for index, level in enumerate(features))
 
     def _predict(self, features: Tensor, level: int) -> Tensor:
-        boxes = self.box_outputs[level](self.box_towers[level](features))
-        classes = self.class_outputs[level](self.class_towers[level](features))
-        return self.split_anchors(torch.cat((boxes, classes), dim=1))
+        boxes, classes = self.tower_features(features, level)
+        outputs = self.box_outputs[level](boxes), self.class_outputs[level](classes)
+        return self.split_anchors(torch.cat(outputs, dim=1))
 
     @torch.no_grad()
     def init_weights(self, priors: Priors, strides: Sequence[int]) -> None:
@@ -175,6 +163,71 @@ class Joint(DetectionHead):
         """Return that the last convolutions of the classes have rows of nothing else."""
         rows = ClassRows(groups=1)
         return {f"class_outputs.{name}": rows for name in self.class_outputs.state_dict()}
+
+
+class Joint(DistanceHead):
+    """Anchor-free head without objectness: a box and a class tower for each level.
+
+    Box tower: two 3 x 3 convolutions. Class tower: twice a depth-wise 3 x 3 and a 1 x 1
+    convolution, a fraction of the work for what is the easier task. Both end in a 1 x 1 convolution
+    with bias.
+
+    Args:
+        channels: channels of each level's feature map, fine to coarse or in any order.
+        coding: exp or linear for plain distances, or the number of bins of distributions.
+        box_width: channels of the box towers; None takes a quarter of the narrowest level's, at
+            least 16 and the channels of the output.
+        class_width: channels of the class towers; None takes those of the narrowest level, at
+            least the classes up to 128.
+        is_full: 3 x 3 convolutions in the class towers, too.
+        groups: of the box towers' convolutions after the first; 4 keeps the sides apart.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    optional_arguments = 5
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        coding: Coding = 8,
+        box_width: int | None = None,
+        class_width: int | None = None,
+        is_full: bool = False,
+        groups: int = 1,
+        *,
+        num_classes: int,
+    ) -> None:
+        decoder = distance_decoder(coding)
+        narrowest = min(channels)
+        box_width = box_width or max(16, narrowest // 4, 4 * decoder.bins)
+        class_width = class_width or max(narrowest, min(num_classes, 128))
+        if not 1 <= min(box_width, class_width) <= max(box_width, class_width) <= MAX_WIDTH:
+            raise ValueError(f"widths must be 1 to {MAX_WIDTH}, got {box_width} and {class_width}")
+        super().__init__(
+            len(channels),
+            decoder,
+            box_width,
+            class_width,
+            num_classes=num_classes,
+            groups=groups,
+        )
+        self.box_towers = nn.ModuleList(
+            nn.Sequential(Conv(source, box_width, 3), Conv(box_width, box_width, 3, groups=groups))
+            for source in channels
+        )
+        self.class_towers = nn.ModuleList(
+            nn.Sequential(
+                *_separable(source, class_width, is_full=is_full),
+                *_separable(class_width, class_width, is_full=is_full),
+            )
+            for source in channels
+        )
+
+    def tower_features(self, features: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        """Return what box and class outputs read, (B, width, H, W) each."""
+        return self.box_towers[level](features), self.class_towers[level](features)
 
 
 def _separable(source: int, width: int, *, is_full: bool) -> list[nn.Module]:

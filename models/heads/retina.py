@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from configs.heads import HEAD_TRAITS
-from models.blocks.conv import batch_norm
 from models.heads.anchor_head import AnchorHead
 from models.heads.decoding import BoxFirst, needed
 from models.heads.detection_head import ClassRows, LevelAnchors
 from models.heads.priors import Priors, share_biases
+from models.heads.shared_tower import SharedTower
 from utils.structures.decoder import Decoder
 
 SMALLEST_SIDE = 4.0
@@ -94,7 +94,10 @@ class Retina(AnchorHead):
             raise ValueError(f"depth must be at most {MAX_DEPTH}, got {depth}")
         if min(width, depth) < 1:
             raise ValueError(f"width and depth must be from 1, got {width} and {depth}")
-        towers = (_Tower(channels, width, depth, has_norm=has_norm) for _ in range(2))
+        towers = (
+            SharedTower(channels, width, depth, activation=nn.ReLU(inplace=True), has_norm=has_norm)
+            for _ in range(2)
+        )
         self.class_tower, self.box_tower = towers
         self.class_output = nn.Conv2d(width, num_anchors * num_classes, 3, padding=1)
         self.box_output = nn.Conv2d(width, num_anchors * 4, 3, padding=1)
@@ -156,26 +159,3 @@ class Retina(AnchorHead):
         """Return that the last convolution of the classes has rows of nothing else."""
         rows = ClassRows(groups=self.num_anchors)
         return {f"class_output.{name}": rows for name in self.class_output.state_dict()}
-
-
-class _Tower(nn.Module):
-    """A row of 3 x 3 convolutions with ReLU, (B, in, H, W) to (B, width, H, W) of any level."""
-
-    def __init__(self, channels: Sequence[int], width: int, depth: int, *, has_norm: bool) -> None:
-        super().__init__()
-        inputs = (channels[0], *[width] * (depth - 1))
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(source, width, 3, padding=1, bias=not has_norm) for source in inputs
-        )
-        self.norms = nn.ModuleList(
-            nn.ModuleList(batch_norm(width) if has_norm else nn.Identity() for _ in inputs)
-            for _ in channels
-        )
-        self.act = nn.ReLU(inplace=True)
-
-    def forward(self, features: Tensor, level: int) -> Tensor:
-        """Map features (B, in, H, W) of level number `level` to (B, width, H, W)."""
-        norms = cast(nn.ModuleList, self.norms[level])
-        for convolution, norm in zip(self.convolutions, norms, strict=True):
-            features = self.act(norm(convolution(features)))
-        return features

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.heads import HEAD_TRAITS
-from models.blocks.conv import Conv, DWConv
+from models.blocks.conv import Conv, SeparableConv
 from models.heads.decoding import BoxFirst
 from models.heads.detection_head import ClassRows, DetectionHead
 from models.heads.joint import LARGEST_LOG, MAX_WIDTH
@@ -74,10 +74,12 @@ class YOLOX(DetectionHead):
         super().__init__(num_classes=num_classes)
         if not 1 <= width <= MAX_WIDTH:
             raise ValueError(f"width must be 1 to {MAX_WIDTH}, got {width}")
-        build = _Separable if is_depthwise else _full
+        build = SeparableConv if is_depthwise else Conv
         self.stems = nn.ModuleList(Conv(source, width, 1) for source in channels)
         self.cls_convs, self.reg_convs = (
-            nn.ModuleList(nn.Sequential(build(width), build(width)) for _ in channels)
+            nn.ModuleList(
+                nn.Sequential(build(width, width, 3), build(width, width, 3)) for _ in channels
+            )
             for _ in range(2)
         )
         self.cls_preds, self.reg_preds, self.obj_preds = (
@@ -121,21 +123,3 @@ class YOLOX(DetectionHead):
         """Return that the last convolutions of the classes have rows of nothing else."""
         rows = ClassRows(groups=1)
         return {f"cls_preds.{name}": rows for name in self.cls_preds.state_dict()}
-
-
-class _Separable(nn.Module):
-    """A depth-wise 3 x 3 convolution, then a 1 x 1 one, named as published."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.dconv = DWConv(width, width, 3)
-        self.pconv = Conv(width, width, 1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map features (B, width, H, W) to the same shape."""
-        result: Tensor = self.pconv(self.dconv(features))
-        return result
-
-
-def _full(width: int) -> nn.Module:
-    return Conv(width, width, 3)

@@ -1,4 +1,6 @@
-"""Batch normalisation folded into the convolution before it: the same function for less work."""
+"""Batch normalisation folded into the convolution before it, and convolutions side by side made
+one: the same function for less work.
+"""
 
 import copy
 
@@ -6,12 +8,14 @@ import torch
 from torch import nn
 
 from models.blocks.conv import Conv
+from models.blocks.elan import RepConv
 from models.detector import Detector
 
 
 @torch.no_grad()
 def fuse(detector: Detector) -> Detector:
-    """Return an evaluation-mode copy whose `Conv` blocks have one biased convolution each.
+    """Return an evaluation-mode copy whose `Conv` and `RepConv` blocks have one biased convolution
+    each.
 
     W' = W g / sqrt(var + eps), b' = beta - mean g / sqrt(var + eps), computed in float64. The
     copy's `bn` is the identity and its activations work in place, so it is for inference; the
@@ -24,7 +28,18 @@ def fuse(detector: Detector) -> Detector:
             module.bn = nn.Identity()
             if isinstance(module.act, nn.SiLU):
                 module.act.inplace = True
+    for module in fused.modules():
+        if isinstance(module, RepConv) and module.cv2 is not None:
+            _merge(module.cv1.conv, module.cv2.conv)
+            module.cv2 = None
     return fused
+
+
+def _merge(wide: nn.Conv2d, narrow: nn.Conv2d) -> None:
+    """Add a 1 x 1 convolution to the middle of a 3 x 3 one; both have a bias."""
+    wide.weight += nn.functional.pad(narrow.weight, (1, 1, 1, 1))
+    if wide.bias is not None and narrow.bias is not None:
+        wide.bias += narrow.bias
 
 
 def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from models.detector import Detector
 
+NEW_ROW_STD = 0.01
+"""Of the weights of new classes (Lin et al., arXiv 1708.02002, section 4.1)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadRows:
@@ -46,12 +49,22 @@ class HeadRows:
 
     @torch.no_grad()
     def copy(self, own: Tensor, offered: Tensor) -> None:
-        """Copy the common rows of `offered` (A (R + K), ...) into `own` (A (R + C), ...)."""
+        """Copy the common rows of `offered` (A (R + K), ...) into `own` (A (R + C), ...).
+
+        Weights of the other classes become small (`NEW_ROW_STD`): the features they read are of
+        another size than those their start values were drawn for, and the scores are to start at
+        the prior that the biases state.
+        """
         target = own.unflatten(0, (self.num_anchors, -1))
         source = offered.to(own.dtype).unflatten(0, (self.num_anchors, -1))
         target[:, : self.other_rows] = source[:, : self.other_rows]
         for theirs, ours in self.pairs:
             target[:, self.other_rows + ours] = source[:, self.other_rows + theirs]
+        known = {self.other_rows + ours for _, ours in self.pairs}
+        new = [row for row in range(self.other_rows, target.shape[1]) if row not in known]
+        if own.ndim > 1 and new:
+            drawn = target[:, new]
+            target[:, new] = drawn * (NEW_ROW_STD / drawn.std(correction=0).clamp(min=NEW_ROW_STD))
 
 
 def common_rows(

@@ -163,6 +163,12 @@ class PickleMachine:
     def _record_call(self, function: Any, arguments: Any) -> None:
         if not isinstance(function, Global) or not isinstance(arguments, tuple):
             raise ValueError("only a named global can be called, with a tuple of arguments")
+        # Pickles of protocol 2 name a method so; anything else that getattr could reach is refused.
+        if function.name == "getattr" and not _names_method(arguments):
+            raise PickleError(
+                f"{self._source} names getattr of {shortened(str(arguments[:1]))}, which has no "
+                "place in a checkpoint; refused, nothing of the file was executed"
+            )
         self._stack.append(Call(function, arguments))
 
     def _build(self, _: Any) -> None:
@@ -264,6 +270,14 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
     "EMPTY_TUPLE": tuple,
 }
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+def _names_method(arguments: tuple[Any, ...]) -> bool:
+    """Tell whether arguments of getattr are a class that may be named and a public name."""
+    match arguments:
+        case (Global(name=owner), str(name)):
+            return owner[:1].isupper() and name.isidentifier() and not name.startswith("_")
+    return False
 
 
 def _key(value: Any) -> Any:

@@ -1,8 +1,9 @@
-"""Reads foreign PyTorch checkpoints (.pt, .pth) without executing what they contain.
+"""Reads foreign PyTorch checkpoints (.pt, .pth, .ckpt) without executing what they contain.
 
 Covers zip files as `torch.save` writes them since 1.6: whole pickled modules (as YOLOv5 releases
-them), training checkpoints, plain state dicts. The pickle is interpreted by `pickle_machine.py`;
-module classes become records whose parameters and buffers are collected by name.
+them), training checkpoints of several projects, plain state dicts. The pickle is interpreted by
+`pickle_machine.py`; module classes become records whose parameters and buffers are collected by
+name.
 """
 
 import math
@@ -22,7 +23,7 @@ from utils.runtime.errors import UserError
 from utils.runtime.files.regular_file import open_regular
 from utils.runtime.printable import shortened
 
-FOREIGN_SUFFIXES = frozenset({".pt", ".pth"})
+FOREIGN_SUFFIXES = frozenset({".pt", ".pth", ".ckpt"})
 DTYPES = {
     "DoubleStorage": torch.float64,
     "FloatStorage": torch.float32,
@@ -37,6 +38,10 @@ DTYPES = {
 }
 MODULE_PREFIXES = ("models.", "torch.nn.modules.", "ultralytics.nn.")
 """Classes of network parts; only their names and the tensors in them are read."""
+SETTING_PREFIXES = (
+    "mmengine.", "mmdet.", "mmcv.", "omegaconf.", "lightning.", "pytorch_lightning.", "yolo.",
+)  # fmt: skip
+"""Classes of histories and settings that trainers store beside their weights; nobody reads them."""
 INERT = frozenset(
     {
         "collections.OrderedDict", "__builtin__.set", "builtins.set", "_codecs.encode",
@@ -44,7 +49,11 @@ INERT = frozenset(
         "torch.device", "numpy.ndarray", "numpy.dtype", "numpy.core.multiarray._reconstruct",
         "numpy._core.multiarray._reconstruct", "numpy.core.multiarray.scalar",
         "numpy._core.multiarray.scalar", "pathlib.PosixPath", "pathlib.WindowsPath",
-        "datetime.datetime",
+        "datetime.datetime", "collections.defaultdict", "typing.Any", "builtins.getattr",
+        "__builtin__.getattr", *(
+            f"{module}.{kind}" for module in ("builtins", "__builtin__")
+            for kind in ("bool", "dict", "float", "int", "list", "long", "str", "tuple", "unicode")
+        ),
     }
 )  # fmt: skip
 """Harmless things that released and fine-tuned checkpoints name; none of them is called."""
@@ -179,7 +188,9 @@ def _is_allowed(found: Global) -> bool:
     name = str(found)
     if "." in found.name or (name.startswith("torch.") and found.name in DTYPES):
         return "." not in found.name
-    return name in INERT or (name.startswith(MODULE_PREFIXES) and found.name[:1].isupper())
+    return name in INERT or (
+        name.startswith((*MODULE_PREFIXES, *SETTING_PREFIXES)) and found.name[:1].isupper()
+    )
 
 
 def _tensor(call: Call, source: str, budget: _Budget) -> Tensor | None:
@@ -219,14 +230,25 @@ def _view(
 
 
 def _interpret(root: Any, source: str, budget: _Budget) -> ForeignCheckpoint:
-    for entry in ("ema", "model", "state_dict", "model_state_dict"):
+    names = _stated_names(root)
+    for entry in ("ema", "ema_state_dict", "model", "state_dict", "model_state_dict"):
         value = _as_mapping(root).get(entry)
         if value is not None and not isinstance(value, int | float | str):
-            return _from_entry(value, entry, source, budget)
-    return _from_entry(root, "file", source, budget)
+            return _from_entry(value, entry, names, (source, budget))
+    return _from_entry(root, "file", names, (source, budget))
 
 
-def _from_entry(value: Any, entry: str, source: str, budget: _Budget) -> ForeignCheckpoint:
+def _stated_names(root: Any) -> tuple[str, ...] | None:
+    """Return the class names that mmengine keeps beside a state dict."""
+    meta = _as_mapping(_as_mapping(root).get("meta"))
+    data = _as_mapping(meta.get("dataset_meta"))
+    return _class_names(data.get("classes") or data.get("CLASSES") or meta.get("CLASSES"))
+
+
+def _from_entry(
+    value: Any, entry: str, names: tuple[str, ...] | None, file: tuple[str, _Budget]
+) -> ForeignCheckpoint:
+    source, budget = file
     tensors = dict(_named_tensors(value, source, budget))
     if not tensors:
         raise UserError(f"{source}: no tensors found in its entry '{entry}'")
@@ -234,7 +256,7 @@ def _from_entry(value: Any, entry: str, source: str, budget: _Budget) -> Foreign
     graph = _as_mapping(attributes.get("yaml"))
     return ForeignCheckpoint(
         tensors=tensors,
-        class_names=_class_names(attributes.get("names")),
+        class_names=_class_names(attributes.get("names")) or names,
         graph=graph if {"backbone", "head"} <= set(graph) else None,
         entry=entry,
     )
@@ -243,7 +265,7 @@ def _from_entry(value: Any, entry: str, source: str, budget: _Budget) -> Foreign
 def _class_names(value: Any) -> tuple[str, ...] | None:
     if isinstance(value, dict) and all(index in value for index in range(len(value))):
         value = [value[index] for index in range(len(value))]
-    if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
+    if isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value):
         return tuple(value)
     return None
 

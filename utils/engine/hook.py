@@ -16,7 +16,10 @@ class Hook(Protocol):
     """
 
     def before_training(self, run: Run) -> None:
-        """Look at the training before its first batch; a resumed one is where it was saved."""
+        """Look at the training before its first batch; a resumed one is where it was saved.
+
+        Where the start was evaluated, `run.metrics` has the numbers, as those of epoch 0.
+        """
         return
 
     def after_step(self, run: Run, losses: LossTerms) -> None:

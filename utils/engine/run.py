@@ -81,7 +81,8 @@ class Run:
     """The epoch that has just ended is the best one so far."""
     metrics: Row = field(default_factory=dict)
     """The last epoch's row of metrics.csv by column; `map50_95` and the like are None where it was
-    not evaluated."""
+    not evaluated. Before the first epoch that of epoch 0, the evaluation of the weights that the
+    training starts from, empty where they were not evaluated."""
     extras: dict[str, float | None] = field(default_factory=dict)
     """Further numbers of the epoch that hooks add for the loggers behind them, such as
     TensorBoard; empty again with the next epoch."""

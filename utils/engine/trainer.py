@@ -49,6 +49,9 @@ class Trainer:
     folder: RunFolder
     hooks: Sequence[Hook] = ()
     eval_interval: int = 1
+    evaluates_start: bool = False
+    """Evaluate the weights that a new training starts from, as epoch 0; it changes no number of the
+    training and is never the best epoch."""
     ranks: Ranks = ALONE
     threads: FixedThreads = field(default_factory=FixedThreads)
 
@@ -74,6 +77,8 @@ class Trainer:
         """
         run = self.current
         try:
+            if self.evaluates_start:
+                self._evaluate_start()
             # Several processes stop at the same batch, so one that waits cannot leave alone.
             asked = StopRequest(while_waiting=self.ranks.size == 1)
             with self._calls.around(run), asked as interrupt, self._left_while_waiting():
@@ -153,13 +158,25 @@ class Trainer:
         elif not run.is_finished and self.ranks.any(interrupt.requested):
             self._leave()
 
-    def _evaluate(self) -> EvalResult | None:
-        """Evaluate the running average of the weights, and remember it if it is the best."""
+    def _evaluate_start(self) -> None:
+        """Evaluate what the training starts from; hooks find it in `before_training`."""
+        run, result = self.current, self._evaluated()
+        if result is not None:
+            run.metrics = {"epoch": 0, "step": 0, **_result_columns(result)}
+
+    def _evaluated(self) -> EvalResult | None:
+        """Evaluate the running average of the weights, if there is something to evaluate it on."""
         if self.evaluate is None:
             return None
-        run, model = self.current, self.learner.average.model
-        self.ranks.copy_from_main(model)
-        run.result = result = self.evaluate(model)
+        self.ranks.copy_from_main(self.learner.average.model)
+        self.current.result = self.evaluate(self.learner.average.model)
+        return self.current.result
+
+    def _evaluate(self) -> EvalResult | None:
+        """Evaluate the running average of the weights, and remember it if it is the best."""
+        run, result = self.current, self._evaluated()
+        if result is None:
+            return None
         # Where there is nothing to be found no epoch is better than another: the last one is kept.
         is_better = run.best is None or result.map50_95 > run.best.score
         run.is_best = is_better or not result.is_defined
@@ -233,6 +250,7 @@ class Trainer:
         Raises:
             UserError: there is none, or it is of another network or number of batches.
         """
+        self.evaluates_start = False
         last = (source or self.folder).last
         restore(last, partial(self._load_state, other_batches=other_batches))
         run = self.current

@@ -93,6 +93,10 @@ class Description:
         }
 
 
+class UndescribedFileError(UserError):
+    """An exported file that says nothing of itself: another program wrote it."""
+
+
 def read_description(properties: Mapping[str, str], *, source: str) -> Description:
     """Return what a file says of itself.
 
@@ -104,7 +108,9 @@ def read_description(properties: Mapping[str, str], *, source: str) -> Descripti
         UserError: entries are missing or damaged, or of a newer version of this program.
     """
     if "focaldet_format" not in properties:
-        raise UserError(f"{source} was not written by export.py of this program: it says nothing")
+        raise UndescribedFileError(
+            f"{source} was not written by export.py of this program: it says nothing"
+        )
     try:
         version = int(properties["focaldet_format"])
         if version != FORMAT_VERSION:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 BEFORE_TERMS = ("epoch", "step", "lr")
-"""epoch counts from 1; step: optimizer steps so far; lr: in the epoch's last batch. Between these
-and `AFTER_TERMS` stand the terms of the loss under the names that the criterion gives them: gains
-applied, mean over images."""
+"""epoch counts from 1, 0 is the evaluation before training, whose row has nothing else; step:
+optimizer steps so far; lr: in the epoch's last batch. Between these and `AFTER_TERMS` stand the
+terms of the loss under the names that the criterion gives them: gains applied, mean over images."""
 
 FROM_EVALUATION = ("map50_95", "map50", "map75", "precision", "recall")
 """Empty where the epoch was not validated; precision and recall at the best F1."""

@@ -106,3 +106,12 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
         with pytest.raises(SystemExit) as exit_:
             run(*wrong)
         assert exit_.value.code == 2
+
+
+def test_the_evaluation_before_training_is_no_epoch_and_not_the_best(tmp_path: Path) -> None:
+    folder = make(tmp_path, "a")
+    (folder / "results.json").unlink()
+    start, first = "0,0,,0.9,0.95\n", "1,5,0.1,0.2,0.5\n"
+    (folder / "metrics.csv").write_text(f"epoch,step,lr,map50_95,map50\n{start}{first}")
+    (one,) = list_runs(tmp_path)
+    assert (one.epochs_done, one.map50_95, one.map50) == (1, 0.2, 0.5)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from configs.schema.augment import AugmentSettings
 from data.augment import hsv
-from data.augment.flip import FlipHorizontal, FlipVertical
+from data.augment.flip import FlipHorizontal, FlipVertical, Transpose
 from data.augment.hsv import HueSaturationValue
 from data.augment.mixup import blend, draw_share
 from data.augment.operation import PixelOp
@@ -69,6 +69,29 @@ def test_gains_are_drawn_around_one() -> None:
     assert (np.ptp(gains, axis=0) >= [0.029, 1.38, 0.0]).all()
     off = AugmentSettings(hsv_hue=0, hsv_saturation=0, hsv_value=0)
     assert HSV.sample(rng, off) is None
+
+
+def test_transposed_pixels_and_boxes_move_alike() -> None:
+    image, boxes = picture(0), some_boxes(0, 3)
+    op = Transpose()
+    turned = op.apply_numpy(image, ())
+    assert all((turned[x, y] == image[y, x]).all() for y in range(SIDE) for x in range(SIDE))
+    device = op.apply_torch(torch.from_numpy(image)[None], torch.zeros(1, 0))
+    assert np.array_equal(device[0].numpy(), turned)
+    moved = op.move_boxes(boxes, SIDE, ())
+    for (x0, y0, x1, y1), (u0, v0, u1, v1) in zip(
+        boxes.astype(int), moved.astype(int), strict=True
+    ):
+        assert np.array_equal(turned[v0:v1, u0:u1], image[y0:y1, x0:x1].swapaxes(0, 1))
+    assert np.array_equal(op.move_boxes(moved, SIDE, ()), boxes)
+    assert np.array_equal(op.apply_numpy(turned, ()), image)
+
+
+@pytest.mark.parametrize(("share", "often"), [(0.0, 0.0), (1.0, 1.0), (0.3, 0.3)])
+def test_transposed_as_often_as_set(share: float, often: float) -> None:
+    rng, settings = np.random.default_rng(0), AugmentSettings(transpose=share)
+    drawn = [Transpose().sample(rng, settings) is not None for _ in range(500)]
+    assert np.mean(drawn) == pytest.approx(often, abs=0.06)
 
 
 FLIPS = [(FlipHorizontal(), 1), (FlipVertical(), 0)]

@@ -41,6 +41,8 @@ class InTurn:
                 boxes = boxes.copy()
                 ends = key.image_size - boxes[:, [axis + 2, axis]]
                 boxes[:, axis], boxes[:, axis + 2] = ends[:, 0], ends[:, 1]
+        if self.stream("transpose", key).random() < augment.transpose:
+            image, boxes = image.swapaxes(0, 1), boxes[:, [1, 0, 3, 2]]
         return image, boxes, labels, ignore
 
     def stream(self, name: str, key: SampleKey) -> np.random.Generator:
@@ -98,7 +100,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     "augment",
     [
         AugmentSettings(mosaic=0.8, mixup=0.5, mosaic_nine=0.3),
-        AugmentSettings(mosaic=0.0, flip_vertical=0.5),
+        AugmentSettings(mosaic=0.0, flip_vertical=0.5, transpose=0.5),
         AugmentSettings(degrees=20, shear=5, perspective=0.001, scale=0.9, mixup=1.0),
         AugmentSettings(hsv_hue=0.0, hsv_saturation=0.0, hsv_value=0.0, flip_vertical=1.0),
     ],

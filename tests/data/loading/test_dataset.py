@@ -12,7 +12,13 @@ from utils.runtime.errors import UserError
 from utils.structures.images import Record, Sample
 
 STRONG = AugmentSettings(
-    mosaic=0.8, mosaic_nine=0.3, degrees=20, shear=5, perspective=0.001, flip_vertical=0.5
+    mosaic=0.8,
+    mosaic_nine=0.3,
+    degrees=20,
+    shear=5,
+    perspective=0.001,
+    flip_vertical=0.5,
+    transpose=0.5,
 )
 TRUE_COLOURS = {"hsv_hue": 0.0, "hsv_saturation": 0.0, "hsv_value": 0.0}
 
@@ -53,7 +59,7 @@ def test_a_key_gives_one_sample(records: list[Record], mixup: float) -> None:
 @pytest.mark.parametrize(
     "augment",
     [
-        AugmentSettings(**TRUE_COLOURS, flip_vertical=0.5),
+        AugmentSettings(**TRUE_COLOURS, flip_vertical=0.5, transpose=0.5),
         AugmentSettings(**TRUE_COLOURS, flip_vertical=0.5, mosaic_nine=1.0),
         AugmentSettings(**TRUE_COLOURS, mosaic=0.0, degrees=10, flip_vertical=0.5),
         AugmentSettings(**TRUE_COLOURS, degrees=10, perspective=0.001),

@@ -146,6 +146,7 @@ class ToyParts:
     batches: ToyBatches = field(default_factory=ToyBatches)
     evaluate: Evaluate | None = field(default_factory=ToyEvaluation)
     eval_interval: int = 1
+    evaluates_start: bool = False
     checkpoint_minutes: float = 10.0
     rules: LayerRules = field(default_factory=LayerRules)
     measure_budget: MeasureBudget | None = None
@@ -191,6 +192,7 @@ class ToyParts:
             folder=folder,
             hooks=[hook for hook in hooks if hook is not None],
             eval_interval=self.eval_interval,
+            evaluates_start=self.evaluates_start,
             threads=self.threads,
         )
 

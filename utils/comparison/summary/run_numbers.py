@@ -159,7 +159,7 @@ def _isotonic_scores(run: RunRecord, scores: Floats) -> Floats:
 def focal_of(config: Mapping[str, Any]) -> tuple[float, float | None] | None:
     """Return gamma and alpha of a run's focal loss, classes first; None without one for all."""
     for branch in ("classification", "objectness"):
-        settings = config["loss"].get(branch) or {}
+        settings = config.get("loss", {}).get(branch) or {}
         alpha = settings.get("alpha")
         if settings.get("name") == "focal" and not isinstance(alpha, list):
             return float(settings["gamma"]), alpha

@@ -29,7 +29,15 @@ class Console(Hook):
         self._began = 0.0
 
     def before_training(self, run: Run) -> None:
-        """Show the bar of the first epoch."""
+        """Log what the start is worth, if it was evaluated, and show the bar of the first epoch."""
+        if run.metrics:
+            ap, ap50 = run.metrics["map50_95"], run.metrics["map50"]
+            logger.info(
+                "epoch 0/%d  before training  mAP50-95 %.4f  mAP50 %.4f",
+                run.settings.epochs,
+                ap,
+                ap50,
+            )
         self._pace = Pace(run.position)
         if not run.is_finished:
             self._open_bar(run)

@@ -1,4 +1,4 @@
-"""metrics.csv: one row per epoch."""
+"""metrics.csv: one row per epoch, epoch 0 being the evaluation before the first."""
 
 from pathlib import Path
 
@@ -12,6 +12,11 @@ class CsvHistory(Hook):
 
     def __init__(self, path: Path) -> None:
         self._history = History(path)
+
+    def before_training(self, run: Run) -> None:
+        """Add the row of the start, if it was evaluated."""
+        if run.metrics:
+            self._history.append(run.metrics)
 
     def after_epoch(self, run: Run) -> None:
         """Add the row of the epoch."""

@@ -24,8 +24,16 @@ class TensorBoard(Hook):
         self._folder = folder
         self._writer: Any = None
 
+    def before_training(self, run: Run) -> None:
+        """Write the numbers of the start, if it was evaluated."""
+        if run.metrics:
+            self._write(run)
+
     def after_epoch(self, run: Run) -> None:
         """Write the numbers of the epoch."""
+        self._write(run)
+
+    def _write(self, run: Run) -> None:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter  # slow, and only here
 

@@ -47,7 +47,8 @@ class RemoteFile:
     urls: tuple[str, ...]
     """http or https, tried in this order; passwords and queries in them are never shown."""
     sha256: str | None = None
-    """Of the whole file, hexadecimal; None where it is not known, then only the length counts."""
+    """Of the whole file or its leading digits, hexadecimal; None where it is not known, then only
+    the length counts."""
     num_bytes: int | None = None
     """Length; None where it is not known."""
 
@@ -236,7 +237,7 @@ def _fault(file: RemoteFile, path: Path) -> str:
     size = path.stat().st_size
     if file.num_bytes is not None and size != file.num_bytes:
         return f"has {size:,} bytes, expected are {file.num_bytes:,}"
-    if file.sha256 is not None and file_sha256(path) != file.sha256.lower():
+    if file.sha256 is not None and not file_sha256(path).startswith(file.sha256.lower()):
         return "has another SHA-256 than stated: it is damaged or another file"
     return ""
 

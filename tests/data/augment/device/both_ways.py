@@ -112,7 +112,7 @@ def clear_of_outlines(dataset: TrainDataset, keys: Sequence[SampleKey]) -> torch
                 corners = np.round(placement.corners * 16).astype(np.int32)
                 cv2.polylines(mask, [corners], True, 0, thickness=5, shift=4)
         for sampled in plan.ops:
-            if "flip" in sampled.op.name:
+            if sampled.op.name != "hsv":
                 mask = sampled.apply(mask[..., None].repeat(3, axis=2))[..., 0]
         masks.append(mask)
     return torch.from_numpy(np.stack(masks)) > 0

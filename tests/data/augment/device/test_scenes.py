@@ -49,7 +49,7 @@ GEOMETRIES = {
     "nine": {"mosaic_nine": 1.0},
     "single": {"mosaic": 0.0},
     "far": {"scale": 0.9, "mosaic_nine": 0.5},
-    "mixup": {"mixup": 1.0, "flip_vertical": 0.5},
+    "mixup": {"mixup": 1.0, "flip_vertical": 0.5, "transpose": 0.5},
     "turned": {"degrees": 30.0, "shear": 8.0},
     "in perspective": {"degrees": 10.0, "perspective": 0.001, "flip_vertical": 0.5},
     "all of it": {"degrees": 90.0, "perspective": 0.001, "scale": 0.9, "mixup": 1.0},
@@ -117,6 +117,7 @@ def test_the_very_same_places_are_looked_up(geometry: dict[str, float]) -> None:
             "mosaic_nine": st.sampled_from([0.0, 0.5, 1.0]),
             "mixup": st.sampled_from([0.0, 0.5, 1.0]),
             "flip_vertical": st.sampled_from([0.0, 0.5, 1.0]),
+            "transpose": st.sampled_from([0.0, 0.5, 1.0]),
         }
     ),
     sizes=st.lists(st.sampled_from(SIZES + TINY_SIZES), min_size=1, max_size=3),

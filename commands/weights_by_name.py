@@ -1,0 +1,86 @@
+"""Published weights by name: where they lie on this machine, and how a person gets them there."""
+
+import os
+from pathlib import Path
+
+from configs.reading.locate import WEIGHTS_VARIABLE, best_weights
+from configs.reading.published_weights import (
+    PublishedWeights,
+    is_bare_name,
+    nearest_published,
+    read_published,
+)
+from utils.runtime.errors import UserError
+from utils.runtime.files.cache_folder import user_cache_folder
+
+SUFFIX = ".safetensors"
+
+
+def weights_folders() -> tuple[Path, ...]:
+    """Return where weights are looked for by name, first place first: $FOCALDET_WEIGHTS where it is
+    set, and the folder of the user's cache. They need not exist.
+    """
+    stated = os.environ.get(WEIGHTS_VARIABLE)
+    own = [Path(stated).expanduser()] if stated else []
+    return (*own, user_cache_folder() / "weights")
+
+
+def find_weights_file(stated: str) -> Path:
+    """Return the file that weights were given as: a path, a run's folder, or a published name.
+
+    Args:
+        stated: what exists goes before a name; what is neither is returned as it is.
+
+    Raises:
+        UserError: weights of that name are known but not on this machine, or the name is nearly
+            one; says what to do.
+        ConfigError: the catalogue cannot be read.
+    """
+    path = best_weights(Path(stated))
+    if path.exists() or not is_bare_name(stated):
+        return path
+    catalogue = read_published()
+    if stated not in catalogue:
+        close = nearest_published(stated, catalogue)
+        if close is None:
+            return path
+        raise UserError(
+            f"{stated}: no such file, run or published weights; did you mean {close!r}?"
+        )
+    places = [folder / f"{stated}{SUFFIX}" for folder in weights_folders()]
+    for place in places:
+        if place.is_file():
+            return place
+    raise UserError(_how_to_get(stated, catalogue[stated]))
+
+
+def _how_to_get(name: str, entry: PublishedWeights) -> str:
+    folders = weights_folders()
+    return (
+        f"{name} is not on this machine (looked in {', '.join(map(str, folders))}): "
+        f"python convert.py --get {name} fetches it, {entry.size_text}, {entry.licence}, "
+        f"from {entry.urls[0]}"
+    )
+
+
+def list_weights() -> list[str]:
+    """Return a line for each name: parameters, AP, input size, length, licence, source, place.
+
+    Raises:
+        ConfigError: a catalogue cannot be read.
+    """
+    lines = ["name          params  AP, COCO  input           file  licence"]
+    for name, entry in read_published().items():
+        ap = "not stated" if entry.ap is None else f"{entry.ap:.1f}"
+        lines.append(
+            f"{name:<12} {entry.parameters:>5.2f} M {ap:>10} {entry.image_size:>4} px "
+            f"{entry.size_text:>15}  {entry.licence:<12} {entry.source}{_place(name)}"
+        )
+    return [*lines, "AP as the authors state it, in percent; fetch one with --get NAME"]
+
+
+def _place(name: str) -> str:
+    try:
+        return f"; in {find_weights_file(name)}"
+    except UserError:
+        return ""

@@ -1,0 +1,134 @@
+"""Train a recipe with one part changed at a time, on several data sets and seeds; print the table.
+
+    python scripts/ablation.py configs/ablation/recipe.yaml --out runs/ablation
+    python scripts/ablation.py configs/ablation/recipe.yaml --out runs/ablation --table
+
+The design has `sets` (an experiment, its settings and seeds) and `arms` (settings that change; the
+first arm is the reference). Finished runs are not repeated, interrupted ones are resumed. All arms
+of one seed come before the next seed, so that an unfinished table covers every arm.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training run of the ablation."""
+
+    data: str
+    arm: str
+    seed: int
+    experiment: str
+    settings: tuple[str, ...]
+
+    def folder(self, out: Path) -> Path:
+        """Return where its files are."""
+        return out / self.data / re.sub(r"\W+", "-", self.arm).strip("-") / f"seed{self.seed}"
+
+    def score(self, out: Path) -> float | None:
+        """Return the best AP50-95 on the validation split, None before the run is finished."""
+        try:
+            results = json.loads((self.folder(out) / "results.json").read_text())
+        except FileNotFoundError:
+            return None
+        return float(results["map50_95"])
+
+
+def planned(design: dict[str, object], only: set[str]) -> list[Run]:
+    """Return all runs of a design, seed by seed; `only` names the sets to keep, all if empty."""
+    common, sets, arms = (design[key] for key in ("settings", "sets", "arms"))
+    assert isinstance(common, list)
+    assert isinstance(sets, dict)
+    assert isinstance(arms, dict)
+    seeds = sorted({seed for each in sets.values() for seed in each["seeds"]})
+    return [
+        Run(
+            data=name,
+            arm=arm,
+            seed=seed,
+            experiment=each["experiment"],
+            settings=(*common, *each["settings"], *changes, f"train.seed={seed}"),
+        )
+        for seed in seeds
+        for name, each in sets.items()
+        if seed in each["seeds"] and (not only or name in only)
+        for arm, changes in arms.items()
+    ]
+
+
+def command(run: Run, out: Path) -> list[str]:
+    """Return the command that trains a run, or goes on with it."""
+    folder = run.folder(out)
+    train = [sys.executable, "train.py"]
+    if (folder / "last").is_dir():
+        return [*train, "--resume", str(folder)]
+    place = (f"run.folder={folder.parent}", f"run.name={folder.name}")
+    return [*train, "--cfg", f"configs/{run.experiment}", *run.settings, *place]
+
+
+def table(runs: list[Run], score: Callable[[Run], float | None]) -> Iterator[str]:
+    """Return lines of a Markdown table: means over seeds, then differences of equal seeds.
+
+    A difference is taken over the seeds that both the arm and the reference have finished.
+    """
+    sets = list(dict.fromkeys(run.data for run in runs))
+    arms = list(dict.fromkeys(run.arm for run in runs))
+    scores = {(run.data, run.arm, run.seed): score(run) for run in runs}
+    yield f"| arm | {' | '.join(sets)} | mean over sets |"
+    yield f"|---|{'---|' * (len(sets) + 1)}"
+    for arm in arms:
+        cells, differences = [], []
+        for data in sets:
+            pairs = [
+                (value, scores[data, arms[0], seed])
+                for (of, name, seed), value in scores.items()
+                if of == data and name == arm
+            ]
+            both = [(a, b) for a, b in pairs if a is not None and b is not None]
+            if not both:
+                cells.append("-")
+                continue
+            mean = statistics.mean(a for a, _ in both)
+            difference = statistics.mean(a - b for a, b in both)
+            differences.append(difference)
+            change = "" if arm == arms[0] else f" ({100 * difference:+.1f})"
+            cells.append(f"{100 * mean:.1f}{change}, {len(both)} seeds")
+        complete = len(differences) == len(sets)
+        overall = f"{100 * statistics.mean(differences):+.1f}" if complete else "-"
+        yield f"| {arm} | {' | '.join(cells)} | {'' if arm == arms[0] else overall} |"
+
+
+def main() -> None:
+    """Carry out what is left of a design, then print its table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("design", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"), help="folder of runs")
+    parser.add_argument("--sets", nargs="+", default=[], help="leave out all other data sets")
+    parser.add_argument("--table", action="store_true", help="train nothing, print the table")
+    arguments = parser.parse_args()
+    out = arguments.out.resolve()
+    runs = planned(yaml.safe_load(arguments.design.read_text()), set(arguments.sets))
+    left = [] if arguments.table else [run for run in runs if run.score(out) is None]
+    for number, run in enumerate(left, start=1):
+        print(f"{number} of {len(left)}: {run.folder(out)}", flush=True)
+        log = run.folder(out).with_suffix(".log")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as file:
+            subprocess.run(command(run, out), cwd=ROOT, stderr=file, stdout=file, check=True)
+    print(*table(runs, lambda run: run.score(out)), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The ablation: which runs a design means, how they are started, what its table says."""
+
+from pathlib import Path
+
+import yaml
+
+from configs.reading.load import load_experiment
+from scripts.ablation import ROOT, Run, command, planned, table
+
+DESIGN = ROOT / "configs/ablation/recipe.yaml"
+
+
+def design() -> dict[str, object]:
+    content: dict[str, object] = yaml.safe_load(DESIGN.read_text())
+    return content
+
+
+def test_every_arm_of_the_shipped_design_is_an_experiment(tmp_path: Path) -> None:
+    for run in planned(design(), set()):
+        if run.seed == 0:
+            where = f"data.path={tmp_path}"
+            load_experiment(str(ROOT / "configs" / run.experiment), (*run.settings, where))
+
+
+def test_every_arm_changes_something() -> None:
+    of = {run.arm: run.settings for run in planned(design(), {"facemask"}) if run.seed == 0}
+    assert len(set(of.values())) == len(of) > 10
+
+
+def test_all_arms_of_a_seed_come_first_and_sets_have_their_own_seeds() -> None:
+    runs = planned(
+        {
+            "settings": ["a=1"],
+            "sets": {
+                "x": {"experiment": "x.yaml", "settings": ["b=2"], "seeds": [0, 1]},
+                "y": {"experiment": "y.yaml", "settings": [], "seeds": [0]},
+            },
+            "arms": {"base": [], "other": ["c=3"]},
+        },
+        set(),
+    )
+    assert [(run.seed, run.data, run.arm) for run in runs] == [
+        (0, "x", "base"), (0, "x", "other"), (0, "y", "base"), (0, "y", "other"),
+        (1, "x", "base"), (1, "x", "other"),
+    ]  # fmt: skip
+    assert runs[1].settings == ("a=1", "b=2", "c=3", "train.seed=0")
+
+
+def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
+    run = Run("x", "no mosaic in the last 40%", 3, "bccd.yaml", ("train.seed=3",))
+    folder = tmp_path / "x" / "no-mosaic-in-the-last-40" / "seed3"
+    place = [f"run.folder={folder.parent}", "run.name=seed3"]
+    assert command(run, tmp_path)[2:] == ["--cfg", "configs/bccd.yaml", "train.seed=3", *place]
+    (folder / "last").mkdir(parents=True)
+    assert command(run, tmp_path)[2:] == ["--resume", str(folder)]
+    assert run.score(tmp_path) is None
+    (folder / "results.json").write_text('{"map50_95": 0.25}')
+    assert run.score(tmp_path) == 0.25
+
+
+def test_differences_are_those_of_seeds_that_both_have() -> None:
+    runs = [
+        Run(data, arm, seed, "", ())
+        for data in "xy"
+        for arm in ("base", "b", "c")
+        for seed in (0, 1)
+    ]
+    known = {
+        ("x", "base", 0): 0.5, ("x", "base", 1): 0.6, ("x", "b", 1): 0.65,
+        ("y", "base", 0): 0.1, ("y", "b", 0): 0.13, ("y", "c", 1): 0.9,
+    }  # fmt: skip
+    lines = list(table(runs, lambda run: known.get((run.data, run.arm, run.seed))))
+    assert lines[2:] == [
+        "| base | 55.0, 2 seeds | 10.0, 1 seeds |  |",
+        "| b | 65.0 (+5.0), 1 seeds | 13.0 (+3.0), 1 seeds | +4.0 |",
+        "| c | - | - | - |",
+    ]
