@@ -100,13 +100,19 @@ def _handles(handler: object) -> bool:
 
 
 def _is_program(frame: FrameType | None) -> bool:
-    """Tell whether nothing but import statements lead from the started file to a frame."""
+    """Tell whether the module of a frame is imported by a program of ours that was started.
+
+    That is the started file itself, or the command `focaldet`, with nothing but import statements
+    in between. Whoever uses the API imports this module on other ways.
+    """
+    importers: list[FrameType] = []
     while frame is not None:
-        code = frame.f_code
-        if code.co_name != "<module>" and not code.co_filename.startswith("<frozen "):
-            return False
+        if not frame.f_code.co_filename.startswith("<frozen "):
+            importers.append(frame)
         frame = frame.f_back
-    return True
+    name = str(importers[1].f_globals.get("__name__")) if len(importers) > 1 else ""
+    is_ours = name == "__main__" or name.endswith("commands.console")
+    return is_ours and all(each.f_code.co_name == "<module>" for each in importers)
 
 
 if _handles(signal.default_int_handler) and _is_program(sys._getframe()):

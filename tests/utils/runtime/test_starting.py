@@ -190,6 +190,16 @@ def test_who_imports_a_program_keeps_its_own_signals() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
 
+def test_who_imports_the_package_keeps_its_own_signals() -> None:
+    code = (
+        "import signal\n"
+        "before = signal.getsignal(signal.SIGINT)\n"
+        "import utils.runtime.command, commands.train.start\n"
+        "assert signal.getsignal(signal.SIGINT) is before\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
 def test_an_ignored_interrupt_stays_ignored(tmp_path: Path) -> None:
     code = (
         "import os, signal, subprocess, sys\n"
