@@ -1,5 +1,6 @@
 """The content of image files: which bits of a value are used, and is a JPEG all there."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -40,7 +41,7 @@ def is_deep(image: Image.Image) -> bool:
 
     Grey keeps them; of colour Pillow takes the upper 8 bits whatever they hold.
     """
-    tiles = getattr(image, "tile", ())
+    tiles: Sequence[Any] = getattr(image, "tile", ())
     is_deep_colour = bool(tiles) and any(";16" in str(part) for part in tiles[0][3:])
     return image.mode.startswith("I;16") or is_deep_colour
 
