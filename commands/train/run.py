@@ -303,13 +303,24 @@ class _Training:
 def _load_splits(loaded: LoadedExperiment) -> tuple[Split, Split | None]:
     data = loaded.experiment.data
     train_split = load_split(data, "train")
-    if not any(len(record.boxes) for record in train_split.records):
+    if _num_objects(train_split) == 0:
         raise UserError(
             f"train: not one object in {len(train_split.records)} images; "
             "there is nothing to learn from"
         )
     has_validation = data.format == "synthetic" or data.val is not None
-    return train_split, load_split(data, "val") if has_validation else None
+    val_split = load_split(data, "val") if has_validation else None
+    if val_split is not None and _num_objects(val_split) == 0:
+        logger.warning(
+            "val: not one object in %d images, so AP is undefined: the weights of the last epoch "
+            "are kept and train.patience ends nothing",
+            len(val_split.records),
+        )
+    return train_split, val_split
+
+
+def _num_objects(split: Split) -> int:
+    return sum(int((~record.ignore).sum()) for record in split.records)
 
 
 def _require_same_numbers(result: EvalResult, summary: TrainingSummary) -> None:
