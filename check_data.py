@@ -1,4 +1,8 @@
-"""Check a data set: python check_data.py my.yaml [--page check.html] [--fix FOLDER]."""
+"""Check a data set: python check_data.py my.yaml [--page check.html] [--fix FOLDER]; or try a
+training on it: python check_data.py --run my.yaml [section.key=value ...].
+"""
+
+import sys
 
 from configs.errors import ConfigError
 from utils.runtime.command import run_command
@@ -7,6 +11,17 @@ from utils.runtime.errors import UserError
 
 def main() -> int:
     """Read the command line, check, return 0 for sound data and 1 for findings."""
+    if "--run" in sys.argv[1:]:
+        from commands.check_data.cli import trial_arguments
+        from commands.preflight.start import try_training
+        from commands.train.cli import parse_train_command
+        from utils.runtime.progress import start_logging
+
+        trial = parse_train_command(trial_arguments(sys.argv[1:]))
+        start_logging()
+        result = try_training(trial)
+        print(result.text())
+        return 0 if result.is_clear else 1
     from commands.check_data.cli import parse_check_command
     from utils.runtime.machine.threads import prepare_environment
     from utils.runtime.progress import start_logging

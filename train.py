@@ -11,8 +11,8 @@ from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
 
 
-def main() -> None:
-    """Read the command line, then start a training run, resume one or replay a batch of one."""
+def main() -> int:
+    """Read the command line, then start a training run, resume, replay or try one."""
     from commands.train.cli import parse_train_command
     from utils.runtime.machine.threads import prepare_environment
     from utils.runtime.progress import start_logging
@@ -23,16 +23,23 @@ def main() -> None:
         from commands.train.resume_check import verify_resume
 
         logging.info(verify_resume(command.cfg, command.overrides))
-        return
+        return 0
     if command.replay is not None:
         prepare_environment()
         from commands.train.replay import replay
 
         replay(command.replay)
-        return
+        return 0
+    if command.preflight:
+        from commands.preflight.start import try_training
+
+        result = try_training(command)
+        print(result.text())
+        return 0 if result.is_clear else 1
     from commands.train.start import start_training
 
     start_training(command)
+    return 0
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def report_further(command: "ValCommand", judged: "Evaluation") -> None:
     if command.threshold_report:
         show(f"\n{threshold_table(analysis, judged.split.class_names)}")
     if command.plots is not None:
-        facts = {"weights": command.weights.name, **judged.facts}
+        facts = {"weights": "/".join(command.weights.resolve().parts[-2:]), **judged.facts}
         write_evaluation_report(command.plots, judged, analysis, facts=facts)
 
 

@@ -20,6 +20,7 @@ PROGRAMS = {
     "compare": ("compare", "compare losses, or anything else, as an experiment"),
     "check": ("check_data", "check a data set before it costs an epoch"),
     "convert": ("convert", "rewrite weights or data in another format"),
+    "migrate": ("migrate", "write an experiment from a YOLOv5 or Ultralytics run"),
     "runs": ("list_runs", "list runs, show one, compare two"),
     "calibrate": ("calibrate", "calibrate scores so that they equal precision"),
 }

@@ -35,9 +35,9 @@ from data.records.load import load_split
 from models.graph.rows import parse_graph
 from models.limits import MAX_REPEATS
 from models.limits import MAX_ROWS as MOST_GRAPH_ROWS
-from models.score_calibrator import read_score_map
 from models.weights.checkpoint import checkpoint_metadata
 from models.weights.metadata import current_metadata
+from models.weights.score_map import read_score_calibrator
 from tests.commands.tiny_weights import CLASS_NAMES, IMAGE_SIZE, uneven_detector, write_weights
 from tests.data.formats.tiny import coco, voc, voc_object, write_image, yolo
 from tests.data.synthetic.scene_files import write_scenes
@@ -261,7 +261,7 @@ def test_metadata_that_are_no_mapping_or_too_deep() -> None:
 )  # fmt: skip
 def test_score_maps_that_are_none(score_map: Any) -> None:
     with pytest.raises(ConfigError, match="w"):
-        read_score_map({"score_map": score_map}, source="w")
+        read_score_calibrator({"score_map": score_map}, source="w")
 
 
 @pytest.mark.parametrize(

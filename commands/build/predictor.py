@@ -141,11 +141,11 @@ def prediction_settings(
     if not like_val:
         stored["eval"] = {**stored.get("eval", {}), **PREDICTION_DEFAULTS, **loaded.fixed_eval}
     experiment = experiment_from_mapping(stored, overrides)
-    score_map = loaded.detector.score_map
-    if like_val or score_map is None or loaded.fixed_eval:
+    calibrator = loaded.detector.score_calibrator
+    if like_val or calibrator is None or loaded.fixed_eval:
         return experiment
     # People choose a threshold for the scores they see, which are the calibrated ones.
-    threshold = score_map.inverse(experiment.eval.score_threshold)
+    threshold = calibrator.inverse(experiment.eval.score_threshold)
     settings = experiment.eval.model_copy(update={"score_threshold": threshold})
     return experiment.model_copy(update={"eval": settings})
 

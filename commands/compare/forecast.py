@@ -26,6 +26,7 @@ from utils.runtime.machine.device import choose_device
 from utils.runtime.machine.threads import set_threads
 from utils.runtime.progress import format_duration
 from utils.runtime.seeding import seed_process
+from utils.structures.exact import move
 
 MEASURED_STEPS = 4
 
@@ -123,9 +124,8 @@ def training_seconds(loaded: LoadedExperiment) -> float:
         stride=start.detector.size_multiple,
         device=device,
     )
-    criterion = unscaled_criterion(
-        loaded.experiment.loss, loaded.experiment, start.detector, split
-    ).to(device)
+    criterion = unscaled_criterion(loaded.experiment.loss, loaded.experiment, start.detector, split)
+    move(criterion, device)
     learner = Learner(
         start.detector, criterion, settings, batches_per_epoch=len(batches), device=device
     )

@@ -4,18 +4,19 @@ Each run is a process of its own, as on the command line; a kill is SIGKILL to i
 """
 
 import logging
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import psutil
 
 from configs.origins import CONFIGS_FOLDER
 from utils.checkpoint.weights import load_weights
@@ -121,7 +122,7 @@ class KillableTraining:
         else:
             self._wait(self._start())
         return FinishedRun(
-            digest=weights_digest(self._run.best),
+            digest=_whole_digest(self._run.best),
             kills=tuple(done),
             seconds=time.monotonic() - began,
         )
@@ -174,8 +175,8 @@ class KillableTraining:
         return is_due
 
 
-def weights_digest(path: Path) -> str:
-    """Return the SHA-256 of a weights file that is whole: equal training runs write equal bytes."""
+def _whole_digest(path: Path) -> str:
+    """Return the SHA-256 of a weights file that is whole: equal runs write equal bytes."""
     load_weights(path)
     return file_sha256(path)
 
@@ -210,7 +211,7 @@ def verify_resume(cfg: Path | None, overrides: Sequence[str], *, kills: int = 3)
 
 def _kill_group(pid: int) -> None:
     """Kill a process and its workers; right after its start it leads no group of its own yet."""
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        os.kill(pid, signal.SIGKILL)
+    own = psutil.Process(pid)
+    for process in (own, *own.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()

@@ -5,9 +5,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import cv2
 import torch
 
+from commands.build.batch_size import choose_batch_size
 from commands.build.compilation import choose_compiler
 from commands.build.criterion import build_training_criterion
 from commands.build.derived_recipe import derive_recipe
@@ -19,11 +19,13 @@ from commands.build.detector import (
 )
 from commands.build.evaluation import build_evaluation
 from commands.build.start_weights import write_weights_report
+from commands.train.banner import banner
 from commands.train.data_witness import require_same_data, write_data
 from commands.train.hooks import budget_log, training_hooks
 from commands.train.pairing import PAIRING_NAME, HashedBatches
-from commands.train.report import say_result, write_run_report
+from commands.train.report import ReportPage, say_result
 from commands.train.run_files import (
+    keep_detections,
     own_folder,
     report_labels,
     write_configuration,
@@ -55,7 +57,6 @@ from utils.runtime.machine.device import choose_device
 from utils.runtime.machine.environment import write_environment
 from utils.runtime.machine.thread_trials import FixedThreads, ThreadTrials, thread_choices
 from utils.runtime.machine.threads import available_cores, set_threads
-from utils.runtime.printable import shortened
 from utils.runtime.seeding import seed_process, set_deterministic
 from utils.structures.results import EvalResult, results_json
 
@@ -90,6 +91,7 @@ def train(
     set_deterministic(settings.deterministic)
     with ranks.main_first("reading labels"):
         splits = _load_splits(loaded)
+    loaded = choose_batch_size(loaded, splits[0], device, ranks)
     loaded = derive_recipe(loaded, splits[0], processes=ranks.size)
     settings = loaded.experiment.train
     compiler = choose_compiler(settings, device, ranks, num_images=len(splits[0].records))
@@ -173,6 +175,7 @@ class _Training:
             if val_split
             else None
         )
+        self._page = ReportPage(start.loaded, folder, [each for each in splits if each])
         criterion = build_training_criterion(
             start.loaded, detector, split, folder, device=device, cache=cache, ranks=ranks
         )
@@ -181,9 +184,22 @@ class _Training:
             path=folder.path / PAIRING_NAME,
             total=settings.epochs * len(self._batches),
         )
+        self._say_banner(start, images=(len(split.records), len(val_records)))
         self._trainer = self._build_trainer(start, split, criterion)
         if not is_begun:
             self._witness.write_weights(detector)
+
+    def _say_banner(self, start: TrainingStart, *, images: tuple[int, int]) -> None:
+        lines = banner(
+            start.detector,
+            start.loaded.experiment.train,
+            self._device,
+            self._ranks,
+            network=start.loaded.graph_path.stem,
+            images=images,
+        )
+        for line in lines:
+            logger.info("%s", line)
 
     def _build_trainer(
         self, start: TrainingStart, split: Split, criterion: DetectionCriterion
@@ -213,11 +229,14 @@ class _Training:
                 metadata=weights_metadata(start.loaded, start.detector, split),
                 budget=budget,
                 own=self._own_hooks,
+                page=self._page,
             ),
             eval_interval=experiment.eval.interval,
             evaluates_start=start.shares_classes if at_start == "auto" else at_start,
             ranks=self._ranks,
             threads=_threads(experiment.train, self._device, self._ranks),
+            evidence=self._evaluation,
+            finish=self._write_results,
         )
 
     def compile(self, compiler: Compiler) -> None:
@@ -240,10 +259,7 @@ class _Training:
         logger.info("Saving results to %s", self._folder.path)
         try:
             self._start_workers()
-            summary = self._trainer.run()
-            if self._ranks.is_main:
-                self._witness.finish()
-            self._write_results(summary)
+            self._trainer.run()
         finally:
             self._batches.close()
             if self._evaluation is not None:
@@ -256,11 +272,15 @@ class _Training:
             self._evaluation.start()
 
     def _write_results(self, summary: TrainingSummary) -> None:
-        """Evaluate the saved weights, as val.py does, and write the results."""
+        """Evaluate the saved weights once more, as val.py will, and write what they are worth."""
+        if self._ranks.is_main:
+            self._witness.finish()
         if self._evaluation is None:
             logger.info(
                 "no validation split: weights of the last epoch are in %s", self._folder.best
             )
+            if self._ranks.is_main:
+                self._page.finish(summary, self._batches, None, None)
             return
         best = load_detector(self._ranks.from_main(self._folder.best))
         result = self._evaluation(best.detector.to(self._device))
@@ -275,22 +295,9 @@ class _Training:
         )
         own = {"best_epoch": summary.best_epoch, "batches_left_out": summary.batches_left_out}
         write_json(self._folder.results, {**content, **own})
-        self._write_report(result)
-        say_result(self._folder, summary, result)
-
-    def _write_report(self, result: EvalResult) -> None:
-        """Write the report; an error costs the report, not the training."""
-        if self._evaluation is None:
-            return
-        try:
-            write_run_report(self._loaded, self._folder, result, self._batches, self._evaluation)
-        except (UserError, OSError, ValueError, LookupError, MemoryError, cv2.error) as error:
-            logger.warning(
-                "%s could not be written (%s: %s); weights and results.json are complete",
-                self._folder.report,
-                type(error).__name__,
-                shortened(error),
-            )
+        keep_detections(self._folder, self._evaluation, result)
+        self._page.finish(summary, self._batches, self._evaluation, result)
+        say_result(self._folder, self._loaded, summary, result)
 
 
 def _load_splits(loaded: LoadedExperiment) -> tuple[Split, Split | None]:

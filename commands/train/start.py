@@ -6,6 +6,7 @@ torch is imported only after the configuration is checked, so that errors appear
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment, load_experiment
 from utils.runtime.command import USER_ERROR_CODE
 from utils.runtime.errors import UserError
+from utils.runtime.machine.device_names import require_one_process_a_device
 from utils.runtime.machine.threads import prepare_environment
 from utils.runtime.progress import is_silent_process
 
@@ -31,10 +33,12 @@ def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunF
     Raises:
         UserError, ConfigError: something the user can fix; nothing of an earlier run is lost.
     """
+    command = with_named_run(command)
     loaded, changes = load(command)
     for note in loaded.notes:
         logging.info(note)
     prepare_environment()
+    require_one_process_a_device(loaded.experiment.train.device)
     loaded = look_at_data(loaded, command)
     if command.write_yaml is not None:
         return None
@@ -60,6 +64,30 @@ def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunF
     if command.open_report and ranks.is_main:
         open_report(folder)
     return folder
+
+
+LAST = Path("last")
+"""What `--resume` takes for the run that was written last."""
+_FOLDER = "run.folder="
+
+
+def with_named_run(command: TrainCommand) -> TrainCommand:
+    """Put the folder of the last run in the place of `--resume last`, and say which it is.
+
+    It is looked for in runs, or where `run.folder=` says.
+
+    Raises:
+        UserError: there is no run.
+    """
+    if command.resume != LAST or (LAST / "config.yaml").is_file():
+        return command
+    from utils.runtime.files.run_folder import last_run
+
+    stated = [text.removeprefix(_FOLDER) for text in command.overrides if text.startswith(_FOLDER)]
+    found = last_run(Path(stated[-1] if stated else "runs")).path
+    logging.info("resuming the last run, %s", found)
+    kept = tuple(text for text in command.overrides if not text.startswith(_FOLDER))
+    return replace(command, resume=found, overrides=kept)
 
 
 def look_at_data(loaded: LoadedExperiment, command: TrainCommand) -> LoadedExperiment:

@@ -203,7 +203,7 @@ def describe_loss(iterator: Any) -> str | None:
             )
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-            cause = " (out of memory?)" if -code == signal.SIGKILL else ""
+            cause = " (out of memory?)" if name == "SIGKILL" else ""
             return (
                 f"loader worker {number} was killed by {name}{cause}; lower train.workers or "
                 "train.batch_size if it comes again"

@@ -12,8 +12,8 @@ from utils.runtime.screen import forget_unwritten, prepare_streams, say
 
 NEEDED = frozenset(
     {
-        *("PIL", "cv2", "hotcoco", "jinja2", "numpy", "pycocotools", "pydantic", "safetensors"),
-        *("torch", "torchvision", "tqdm", "yaml"),
+        *("PIL", "cv2", "hotcoco", "jinja2", "numpy", "platformdirs", "psutil", "pycocotools"),
+        *("pydantic", "safetensors", "torch", "torchvision", "tqdm", "yaml"),
     }
 )
 """Modules of the packages in requirements.txt."""

@@ -79,7 +79,8 @@ class EvalResult:
     """(C + 1, C + 1) counts, row = ground-truth class, column = detected class; the last of each is
     background."""
     counts: Mapping[str, int]
-    """images, truths, ignored, detections, images_at_candidate_cap, images_at_detection_cap."""
+    """images, truths, ignored, detections, images_at_candidate_cap, images_at_detection_cap and
+    images_cut, those of the latter that may have lost detections above a score of 0.05."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time per stage, in seconds."""
 

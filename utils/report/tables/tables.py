@@ -73,7 +73,7 @@ def _class_rows(per_class: Mapping[str, ClassResult]) -> list[list[str]]:
 def _limits(counts: Mapping[str, int]) -> list[str]:
     notes = (
         ("images_at_candidate_cap", "candidates", "eval.max_candidates"),
-        ("images_at_detection_cap", "detections", "eval.max_detections"),
+        ("images_cut", "detections", "eval.max_detections"),
     )
     return [
         f"{counts[key]} of {counts['images']} images hit the limit of {what}; increase {setting} "

@@ -14,6 +14,8 @@ import threading
 import time
 from contextlib import suppress
 
+import psutil
+
 from utils.runtime.distributed.watchdog import Watchdog
 from utils.runtime.interrupt import SIGNALS
 from utils.runtime.machine.process_state import is_stopped
@@ -109,8 +111,8 @@ class PeerGuard(threading.Thread):
             ", ".join(map(str, stopped)) or "0",
         )
         for pid in stopped.values():
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+            with suppress(psutil.Error):
+                psutil.Process(pid).kill()
         os._exit(INTERRUPTED_CODE)
 
 
