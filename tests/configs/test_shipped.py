@@ -101,7 +101,7 @@ def test_fine_tuning_takes_half_the_rate_and_a_longer_end() -> None:
     recipe = derive(loaded, num_images=205).experiment
     assert recipe.train.optimizer.lr == 0.001
     assert recipe.augment.close_mosaic == 8
-    assert recipe.model.anchors == "auto"
+    assert recipe.model.anchors == "graph"
 
 
 def test_the_default_recipes_change_no_loss_and_no_evaluation() -> None:
