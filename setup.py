@@ -26,6 +26,7 @@ PROGRAMS = (
         "convert",
         "export",
         "list_runs",
+        "migrate",
         "predict",
         "train",
         "val",

@@ -1,5 +1,7 @@
 """The command `focaldet`: one word for each program, then what the program itself takes."""
 
+from utils.runtime import starting  # isort: split
+
 import importlib
 import sys
 from collections.abc import Sequence
@@ -20,6 +22,7 @@ PROGRAMS = {
     "compare": ("compare", "compare losses, or anything else, as an experiment"),
     "check": ("check_data", "check a data set before it costs an epoch"),
     "convert": ("convert", "rewrite weights or data in another format"),
+    "migrate": ("migrate", "write an experiment from a YOLOv5 or Ultralytics run"),
     "runs": ("list_runs", "list runs, show one, compare two"),
     "calibrate": ("calibrate", "calibrate scores so that they equal precision"),
 }
@@ -57,5 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(USER_ERROR_CODE)
     module, _ = PROGRAMS[first]
     sys.argv = [f"focaldet {first}", *rest]
-    program = importlib.import_module(program_module(module))
+    with starting.importing():
+        program = importlib.import_module(program_module(module))
     run_command(program.main, user_errors=(ConfigError, UserError))

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import NoReturn
 
-from commands.settings_help import SettingsHelp, settings_help
+from commands.settings_help import SettingsHelp, sections_overview, topic_help
 from configs.errors import ConfigError
 from configs.reading.locate import best_weights
 from configs.schema.keys import nearest_key
@@ -22,6 +22,9 @@ _SETTINGS = """\
 settings, in the YAML or as section.key=value:
   base: names one YAML or several whose settings the file changes; what a file sets overrides
   its bases, the command line before all files. Unknown keys and keys without effect are errors."""
+_MORE = """\
+--help train.optimizer shows the keys of a section or group with meaning, range and default, --help
+all shows every key."""
 
 
 _RAISES: ContextVar[bool] = ContextVar("_RAISES", default=False)
@@ -73,8 +76,18 @@ class CommandParser(OneLineParser):
             description=purpose,
             allow_abbrev=False,
             formatter_class=SettingsHelp,
+            add_help=False,
         )
         self._sections = sections
+        self.add_argument(
+            "-h",
+            "--help",
+            nargs="?",
+            const="",
+            action=_Help,
+            metavar="SECTION",
+            help="show this, or the settings of a section such as train.optimizer",
+        )
         self.add_argument(
             "overrides",
             nargs="*",
@@ -83,9 +96,17 @@ class CommandParser(OneLineParser):
         )
 
     def format_help(self) -> str:
-        """Return usage and options, then the settings."""
-        self.epilog = f"{_SETTINGS}\n\n{settings_help(self._sections)}"
+        """Return usage and options, then the sections; made when asked for, which is rare."""
+        self.epilog = f"{_SETTINGS}\n\n{sections_overview(self._sections)}\n\n{_MORE}"
         return super().format_help()
+
+    def help_on(self, topic: str) -> str:
+        """Return what `--help TOPIC` shows.
+
+        Raises:
+            ConfigError: there is no such topic.
+        """
+        return topic_help(topic, self._sections) if topic else self.format_help()
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Read the command line, settings and options in any order.
@@ -100,6 +121,25 @@ class CommandParser(OneLineParser):
             if "=" not in override:
                 self.error(f"cannot parse {override!r}{_option_hint(override)}")
         return known
+
+
+class _Help(argparse.Action):
+    """Prints help, on a section where one is named, and ends the program."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        assert isinstance(parser, CommandParser)
+        try:
+            text = parser.help_on(str(values or ""))
+        except ConfigError as error:
+            parser.exit(2, f"{parser.prog}: {error}\n")
+        sys.stdout.write(text.rstrip("\n") + "\n")
+        parser.exit()
 
 
 def _option_hint(argument: str) -> str:

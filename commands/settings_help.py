@@ -3,11 +3,15 @@
 import argparse
 import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
 
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from configs.errors import ConfigError
 from configs.schema.allowed import allowed, shown
-from configs.schema.keys import ROOT, Group
+from configs.schema.keys import ROOT, Group, all_keys, nearest_key
+from configs.schema.known_words import hint_for
 from configs.schema.settings import Settings
 
 _WIDTH = 92
@@ -25,6 +29,65 @@ def settings_help(sections: tuple[str, ...] = ()) -> str:
     """Return all keys of the given sections, of all where none is given."""
     names = [name for name in ROOT.key_names if not sections or name in sections]
     return "\n\n".join("\n".join(_section(name)) for name in names)
+
+
+ALL = "all"
+"""The topic that stands for every section."""
+
+
+def sections_overview(sections: tuple[str, ...] = ()) -> str:
+    """Return a line for each section: its name, what it is, how many keys it has."""
+    names = [name for name in ROOT.key_names if not sections or name in sections]
+    lines = []
+    for name in names:
+        count = sum(key.startswith(f"{name}.") for key in all_keys())
+        keys = f"; {count} keys" if count else ""
+        lines += textwrap.wrap(
+            f"{name:<8} {_text(ROOT.fields(name)[0]).rstrip('.')}{keys}",
+            _WIDTH,
+            initial_indent="  ",
+            subsequent_indent=" " * 11,
+        )
+    return "\n".join(lines)
+
+
+def topic_help(topic: str, sections: tuple[str, ...] = ()) -> str:
+    """Return the keys of a topic: all, a section, a group such as train.optimizer, or one key.
+
+    Raises:
+        ConfigError: there is no such topic; names the nearest one, or what a word of another
+            detector is here.
+    """
+    if topic == ALL:
+        return settings_help(sections)
+    group = ROOT
+    *above, last = topic.split(".")
+    for name in above:
+        below = group.child(name)
+        if below is None:
+            raise ConfigError(_unknown(topic))
+        group = below
+    if last not in group.key_names:
+        raise ConfigError(_unknown(topic))
+    prefix = "".join(f"{name}." for name in above)
+    if not above:
+        return "\n".join(_section(last))
+    model = next(model for model in group.variants if last in model.model_fields)
+    return "\n".join(_key(model, last, prefix, _defaults(group), {}))
+
+
+def _defaults(group: Group) -> object:
+    start = group.default_variant()
+    with suppress(ValidationError):  # some keys have to be stated
+        return start() if start is not None else None
+    return None
+
+
+def _unknown(topic: str) -> str:
+    known, nearest = hint_for(topic), nearest_key(topic)
+    hint = f"; did you mean --help {nearest}?" if nearest else ""
+    hint = f"; here that is {known}" if known is not None else hint
+    return f"--help {topic}: no section or key of this name{hint} --help {ALL} lists every key"
 
 
 def _section(name: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ ENTRY_POINTS = (
     "compare",
     "check_data",
     "list_runs",
+    "migrate",
     "convert",
     "calibrate",
     "focaldet",

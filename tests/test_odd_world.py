@@ -506,24 +506,6 @@ def test_results_are_shown_on_an_ascii_screen() -> None:
     assert (done.returncode, done.stdout) == (0, b"\\xe9\\u6f22\n")
 
 
-@pytest.mark.parametrize("delay", [0.05, 0.15, 0.3])
-def test_an_interrupt_at_the_start_shows_no_traceback(delay: float) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "train.py", "--help"],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    time.sleep(delay)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    # Before the program's first own imports Python ends with words of its own and code 1.
-    assert process.returncode in (0, 1, 130, -signal.SIGINT)
-    if process.returncode == 130:
-        assert "Traceback" not in errors
-
-
 @contextlib.contextmanager
 def silent_server() -> Iterator[int]:
     """Accept connections and never answer."""

@@ -40,6 +40,10 @@ REPOSITORY = Path(__file__).parents[1]
             ),
         ),
         ("--weights w --source a --save none", PredictCommand(Path("w"), ("a",), save=())),
+        (
+            "--weights w --source a --line-width 4 --hide-labels --hide-scores",
+            PredictCommand(Path("w"), ("a",), line_width=4, hides_labels=True, hides_scores=True),
+        ),
     ],
 )
 def test_predict_command(arguments: str, command: PredictCommand) -> None:

@@ -19,6 +19,7 @@ from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.files.atomic import write_json
 from utils.runtime.files.json_file import read_json_object
 from utils.runtime.files.run_folder import RunFolder
+from utils.structures.exact import move
 
 
 def build_training_criterion(
@@ -50,7 +51,8 @@ def build_training_criterion(
             write_json(folder.loss_scale, stored)
         matches = scales_from_json(stored)
         apply_scales(criterion, matches)
-    return criterion.to(device)
+    move(criterion, device)
+    return criterion
 
 
 def _stored(folder: RunFolder) -> dict[str, dict[str, float]] | None:

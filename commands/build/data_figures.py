@@ -81,7 +81,7 @@ def labelled(record: Record, names: Sequence[str], side: int) -> Picture:
 
 def drawn(record: Record, side: int, draw: Callable[[Picture, float], Picture]) -> Picture:
     """Return the image at about `side` pixels after `draw`, which is told the scale."""
-    image, scale = shrink_to(read_image(record.path), side)
+    image, scale = shrink_to(read_image(record.path, record.depth), side)
     image, factor = enlarge_to(image, side // 2)
     return draw(image, scale * factor)
 

@@ -235,7 +235,7 @@ def build_training_detector(
     settings, train = loaded.experiment.model, loaded.experiment.train
     stated = settings.anchors if isinstance(settings.anchors, tuple) else None
     detector = build_detector(
-        _with_class_scores(loaded),
+        trained_graph(loaded),
         num_classes=len(split.class_names),
         anchors=stated,
         source=loaded.graph_path.name,
@@ -264,7 +264,7 @@ def build_training_detector(
     )
 
 
-def _with_class_scores(loaded: LoadedExperiment) -> Mapping[str, Any]:
+def trained_graph(loaded: LoadedExperiment) -> Mapping[str, Any]:
     """Return the graph with scores as the class loss trains them: one softmax or many sigmoids."""
     if not loaded.experiment.loss.classification.over_classes:
         return loaded.graph

@@ -1,8 +1,12 @@
 """The evaluation of one split, the same object in training and in val.py."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import torch
 from torch import nn
 
+from commands.build.truth_picture import truth_and_found
 from configs.schema import Experiment
 from configs.schema.evaluation import EvalSettings
 from data.images.cache import ImageCache
@@ -12,8 +16,11 @@ from models.detector import Detector
 from models.inference.inference import Inference, RuntimeDetector
 from utils.engine.evaluation import evaluate
 from utils.metrics.evaluator import DetectionEvaluator
+from utils.metrics.scored import ScoredDetections, scored_detections
+from utils.report.drawing import Picture
 from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.machine.device import choose_device
+from utils.runtime.machine.threads import loader_workers
 from utils.structures.results import EvalResult
 
 
@@ -51,7 +58,9 @@ class SplitEvaluation:
             image_size=experiment.train.image_size,
             stride=stride,
             settings=experiment.eval,
-            workers=experiment.train.workers,
+            workers=loader_workers(
+                experiment.train.workers, device.type, processes=ranks.local_size
+            ),
             pin_memory=device.type == "cuda",
             cache=cache,
             ranks=ranks,
@@ -70,6 +79,25 @@ class SplitEvaluation:
             description=self.split.name,
             ranks=self._ranks,
         )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names by class index."""
+        return self.split.class_names
+
+    def pictures(self, most: int) -> Iterator[tuple[str, Picture]]:
+        """Yield name and picture of up to `most` images of the last evaluation, at even distances:
+        ground truth on the left, detections on the right.
+        """
+        records = self.split.records
+        for record in records[:: max(1, len(records) // max(most, 1))][:most]:
+            found = self.evaluator.detections_of(record.image_id)
+            names, threshold = self.split.class_names, self._settings.report_threshold
+            yield Path(record.path).name, truth_and_found(record, found, names, threshold)
+
+    def scored(self) -> ScoredDetections:
+        """Return the detections of the last evaluation, right or wrong at IoU 0.5."""
+        return scored_detections(self.evaluator.truths, self.evaluator.detections)
 
     def start(self) -> None:
         """Start the loader's workers now instead of at the first call."""

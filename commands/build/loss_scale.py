@@ -16,6 +16,7 @@ from itertools import islice
 
 import torch
 
+from commands.build.plugins import import_plugins
 from configs.reading.load import LoadedExperiment
 from configs.schema.branch_loss import BceLossSettings
 from configs.schema.experiment import Experiment
@@ -30,6 +31,7 @@ from models.losses.criterion.gradient_size import gradient_sizes
 from utils.engine.learner import Learner
 from utils.runtime.errors import UserError
 from utils.structures.batch import Batch
+from utils.structures.exact import move
 
 logger = logging.getLogger(__name__)
 
@@ -74,12 +76,12 @@ def match_scales(
     batches = build(experiment)
     learner = Learner(
         deepcopy(detector),
-        baseline.to(device),
+        move(baseline, device),
         experiment.train,
         batches_per_epoch=len(batches),
         device=device,
     )
-    criteria = (baseline, candidate.to(device))
+    criteria = (baseline, move(candidate, device))
     at_start = _ratios(learner, criteria, fixed)
     iterations = _warm_up(learner, batches, epochs=experiment.train.epochs)
     after = _ratios(learner, criteria, fixed)
@@ -142,7 +144,12 @@ def _with_cross_entropy(settings: LossSettings) -> LossSettings:
 def unscaled_criterion(
     settings: LossSettings, experiment: Experiment, detector: Detector, split: Split
 ) -> DetectionCriterion:
-    """Return the loss of `settings` for a network and its training images, scales not matched."""
+    """Return the loss of `settings` for a network and its training images, scales not matched.
+
+    Raises:
+        ConfigError, UserError: the loss does not fit, or an object of the user cannot be used.
+    """
+    import_plugins(experiment)
     return build_criterion(
         settings,
         num_classes=detector.num_classes,

@@ -40,7 +40,8 @@ def parse_check_command(arguments: Sequence[str] | None = None) -> CheckCommand:
         prog="check_data.py",
         description="Check a data set: lost and wrong labels, images in two splits, duplicates, "
         "odd boxes, classes. Exit code 0: sound, 1: errors or warnings, 2: cannot be read. "
-        "Nothing in the data set is changed.",
+        "Nothing in the data set is changed. With --run, try a training on it: the options and "
+        "settings of train.py --preflight.",
         allow_abbrev=False,
     )
     _add_data(parser)
@@ -68,6 +69,19 @@ def parse_check_command(arguments: Sequence[str] | None = None) -> CheckCommand:
         into=stated.into,
         list=stated.list,
     )
+
+
+def trial_arguments(arguments: Sequence[str]) -> list[str]:
+    """Return what train.py takes for `check_data.py --run DATA ...`, a preflight on the data."""
+    found = ["--preflight"]
+    value_of_option = False
+    for argument in arguments:
+        is_option = argument.startswith("-")
+        is_data = not (is_option or value_of_option or "=" in argument)
+        value_of_option = is_option and argument in ("--cfg", "--resume", "--replay")
+        if argument != "--run":
+            found.append(f"data={argument}" if is_data else argument)
+    return found
 
 
 def _add_data(parser: OneLineParser) -> None:

@@ -1,5 +1,6 @@
 """The command line of predict.py."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ SAVED_KINDS = (
 )  # fmt: skip
 """What predict.py can write into its folder; the last four are labels for annotation tools."""
 
+LARGEST_LINE = 100
+"""Pixels; more hides what is found."""
+
 
 @dataclass(frozen=True)
 class PredictCommand:
@@ -36,6 +40,10 @@ class PredictCommand:
     """COCO annotation file whose category ids the JSON uses."""
     like_val: bool = False
     views: ViewOptions = AS_IT_IS
+    line_width: int | None = None
+    """Of boxes in pictures, pixels; None grows with the picture."""
+    hides_labels: bool = False
+    hides_scores: bool = False
     trust: bool = False
     """Run weights that are a program."""
     overrides: tuple[str, ...] = ()
@@ -74,6 +82,9 @@ def parse_predict_command(arguments: Sequence[str] | None = None) -> PredictComm
         categories=command.categories,
         like_val=command.like_val,
         views=read_view_options(parser, command),
+        line_width=command.line_width,
+        hides_labels=command.hide_labels,
+        hides_scores=command.hide_scores,
         trust=command.trust,
         overrides=tuple(command.overrides),
     )
@@ -130,10 +141,27 @@ def _add_predict_options(parser: CommandParser) -> None:
         help="COCO annotation file whose category ids the results use; default: the training's",
     )
     parser.add_argument(
+        "--line-width",
+        metavar="PIXELS",
+        type=_positive,
+        help="of boxes in pictures; default: grows with the picture",
+    )
+    parser.add_argument(
+        "--hide-labels", action="store_true", help="draw boxes without names and scores"
+    )
+    parser.add_argument("--hide-scores", action="store_true", help="draw names without scores")
+    parser.add_argument(
         "--like-val",
         action="store_true",
         help="use the eval section of the training, so that the results are those of val.py",
     )
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if not 0 < number <= LARGEST_LINE:
+        raise argparse.ArgumentTypeError(f"{text!r} must be from 1 to {LARGEST_LINE}")
+    return number
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from commands.predict.outputs.prelabels import (
 from commands.predict.outputs.tables import CocoResults, CsvTable, YoloLabels
 from data.sources import FrameBatch, SourceBatches, find_sources
 from data.sources.frame import Skipped
+from utils.report.drawing import Style
 from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import BadNameError
 from utils.runtime.files.json_file import BrokenJsonError, read_json_object
@@ -34,7 +35,7 @@ from utils.runtime.files.regular_file import LARGEST_FILE, UnreadableFileError
 from utils.runtime.files.run_folder import claim_run_folder
 from utils.runtime.files.targets import require_target
 from utils.runtime.interrupt import StopRequest, StopWaiting
-from utils.runtime.machine.threads import available_cores, set_threads
+from utils.runtime.machine.threads import available_cores, loader_workers, set_threads
 from utils.runtime.printable import printable, shortened
 from utils.runtime.progress import progress_bar
 from utils.structures.results import Detections
@@ -108,7 +109,11 @@ def predict(command: PredictCommand) -> PredictionSummary:
         sources=find_sources(command.sources),
         framing=predictor.framing,
         batch_size=predictor.batch_size,
-        threads=max(1, min(experiment.train.workers, available_cores())),
+        threads=max(
+            1,
+            min(loader_workers(experiment.train.workers, predictor.device.type), available_cores()),
+        ),
+        depth=predictor.depth,
     )
     # As many as val.py takes: another number may change the last bit of a score.
     set_threads(experiment.train.threads)
@@ -217,12 +222,17 @@ def _open_outputs(
     category_ids: Sequence[int],
 ) -> Iterator[list[Output]]:
     names = predictor.class_names
+    style = Style(
+        line_width=command.line_width,
+        has_names=not command.hides_labels,
+        has_scores=not command.hides_scores,
+    )
     with ExitStack() as stack:
         outputs: list[Output] = []
         if folder is not None:
             makers: dict[str, Callable[[Path], Output]] = {
-                "images": lambda path: AnnotatedImages(path, names),
-                "video": lambda path: AnnotatedVideos(path, names),
+                "images": lambda path: AnnotatedImages(path, names, style),
+                "video": lambda path: AnnotatedVideos(path, names, style),
                 "txt": lambda path: YoloLabels(path / "labels"),
                 "csv": lambda path: CsvTable(path / "detections.csv", names),
                 "json": lambda path: CocoResults(path / "detections.json", category_ids),

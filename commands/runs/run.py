@@ -17,7 +17,7 @@ from utils.runtime.files.run_folder import FILES, GRAPH_NAME, RunFolder, open_ru
 from utils.runtime.program import command_line
 from utils.runtime.progress import format_duration
 
-COLUMNS = ("name", "state", "data", "model", "AP", "AP50", "epochs", "started")
+COLUMNS = ("name", "state", "data", "model", "AP", "AP50", "epochs", "started", "tags")
 START = "0"
 """Epoch, in metrics.csv, of the evaluation before training."""
 
@@ -37,6 +37,8 @@ class KnownRun:
     epochs_done: int = 0
     epochs: int | None = None
     started: str | None = None
+    tags: tuple[str, ...] = ()
+    notes: str | None = None
 
 
 def answer(command: RunsCommand) -> str:
@@ -82,7 +84,8 @@ def know(folder: RunFolder) -> KnownRun:
     numbers = results or _best(rows)
     done = sum(row.get("epoch") != START for row in rows)
     train, model, data = (_group(settings, key) for key in ("train", "model", "data"))
-    weights = model.get("weights")
+    weights, own = model.get("weights"), _group(settings, "run")
+    tags = own.get("tags") or ()
     return KnownRun(
         name=name,
         folder=path,
@@ -95,6 +98,8 @@ def know(folder: RunFolder) -> KnownRun:
         # A run that went on with fewer epochs than it has is as long as it is.
         epochs=max(train["epochs"], done) if isinstance(train.get("epochs"), int) else None,
         started=json_of(folder.environment).get("started"),
+        tags=tuple(map(str, tags)) if isinstance(tags, list) else (),
+        notes=str(own["notes"]) if own.get("notes") else None,
     )
 
 
@@ -117,7 +122,9 @@ def run_table(found: Sequence[KnownRun], folder: Path) -> str:
     if not found:
         return f"no runs in {folder}"
     rows = [COLUMNS, *(_row(one) for one in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    if not any(one.tags for one in found):
+        rows = [row[:-1] for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
@@ -128,7 +135,8 @@ def _row(one: KnownRun) -> tuple[str, ...]:
     ap, ap50 = (("-" if v is None else f"{v:.3f}") for v in (one.map50_95, one.map50))
     epochs = f"{one.epochs_done}/{one.epochs if one.epochs is not None else '?'}"
     started = (one.started or "-")[:16].replace("T", " ")
-    return (one.name, one.state, one.data or "-", one.model or "-", ap, ap50, epochs, started)
+    tags = ", ".join(one.tags)
+    return (one.name, one.state, one.data or "-", one.model or "-", ap, ap50, epochs, started, tags)
 
 
 def _shown(folder: RunFolder, *, as_json: bool) -> str:
@@ -140,6 +148,7 @@ def _shown(folder: RunFolder, *, as_json: bool) -> str:
         more = {"training_seconds": seconds, "environment": environment, "files": files}
         return json.dumps({**asdict(one), **more, "per_class": results.get("per_class")}, indent=1)
     lines = [f"{name}: {value}" for name, value in zip(COLUMNS, _row(one), strict=True)]
+    lines += [f"notes: {one.notes}"] if one.notes else []
     lines += [
         f"best epoch: {results.get('best_epoch') or '-'}",
         f"trained for: {format_duration(seconds)}",

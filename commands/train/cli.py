@@ -20,7 +20,9 @@ class TrainCommand:
     verify_resume: bool = False
     replay: Path | None = None
     write_yaml: Path | None = None
-    """Where to write the data YAML of the recognised data=FOLDER."""
+    """Where to write the data YAML that says what data=FOLDER was taken for."""
+    preflight: bool = False
+    """Try everything that the training does, small, instead of it."""
     accept_data: bool = False
     """Resume a training run even if its data changed."""
 
@@ -46,6 +48,8 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
         command.cfg = choose_recipe(command.overrides)
     if sum(mode is not None for mode in modes) > 1:
         parser.error("--resume, --replay and --verify-resume exclude each other")
+    if command.preflight and any(modes):
+        parser.error("--preflight tries a new training: --cfg FILE or data=FOLDER")
     if command.accept_data and command.resume is None:
         parser.error("--accept-data has no effect without --resume RUN")
     return TrainCommand(
@@ -57,6 +61,7 @@ def parse_train_command(arguments: Sequence[str] | None = None) -> TrainCommand:
         replay=command.replay,
         write_yaml=command.write_yaml,
         accept_data=command.accept_data,
+        preflight=command.preflight,
     )
 
 
@@ -67,12 +72,19 @@ def _make_parser() -> CommandParser:
         "--resume",
         metavar="RUN",
         type=Path,
-        help="resume the run in this folder; settings given with it are changed",
+        help="resume the run in this folder, or the last one (--resume last); settings given with "
+        "it are changed",
     )
     parser.add_argument(
         "--accept-data",
         action="store_true",
         help="with --resume: continue although the data are not those the training began with",
+    )
+    parser.add_argument(
+        "--preflight",
+        action="store_true",
+        help="read all data, try steps, evaluation, saving, resuming and export; say time, memory, "
+        "disk and what is wrong; nothing is trained",
     )
     parser.add_argument(
         "--open-report", action="store_true", help="show the report in a browser at the end"

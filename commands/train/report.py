@@ -4,6 +4,7 @@
 
 import logging
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -368,10 +369,8 @@ def say_result(
 
 def open_report(folder: RunFolder) -> None:
     """Show the report in the desktop's browser; without a desktop only name it."""
-    opener = shutil.which("xdg-open") or shutil.which("open")
-    if opener is None:
-        logger.info("open %s in a browser", folder.report)
-        return
     import webbrowser
 
-    webbrowser.open(folder.report.resolve().as_uri())
+    has_desktop = sys.platform in ("win32", "darwin") or shutil.which("xdg-open") is not None
+    if not has_desktop or not webbrowser.open(folder.report.resolve().as_uri()):
+        logger.info("open %s in a browser", folder.report)

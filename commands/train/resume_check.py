@@ -4,18 +4,19 @@ Each run is a process of its own, as on the command line; a kill is SIGKILL to i
 """
 
 import logging
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import psutil
 
 from configs.origins import CONFIGS_FOLDER
 from utils.checkpoint.weights import load_weights
@@ -210,7 +211,7 @@ def verify_resume(cfg: Path | None, overrides: Sequence[str], *, kills: int = 3)
 
 def _kill_group(pid: int) -> None:
     """Kill a process and its workers; right after its start it leads no group of its own yet."""
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        os.kill(pid, signal.SIGKILL)
+    own = psutil.Process(pid)
+    for process in (own, *own.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()

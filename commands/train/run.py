@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
+from commands.build.batch_size import choose_batch_size
 from commands.build.compilation import choose_compiler
 from commands.build.criterion import build_training_criterion
 from commands.build.derived_recipe import derive_recipe
@@ -18,6 +19,7 @@ from commands.build.detector import (
 )
 from commands.build.evaluation import build_evaluation
 from commands.build.start_weights import write_weights_report
+from commands.train.banner import banner
 from commands.train.data_witness import require_same_data, write_data
 from commands.train.hooks import budget_log, training_hooks
 from commands.train.pairing import PAIRING_NAME, HashedBatches
@@ -89,6 +91,7 @@ def train(
     set_deterministic(settings.deterministic)
     with ranks.main_first("reading labels"):
         splits = _load_splits(loaded)
+    loaded = choose_batch_size(loaded, splits[0], device, ranks)
     loaded = derive_recipe(loaded, splits[0], processes=ranks.size)
     settings = loaded.experiment.train
     compiler = choose_compiler(settings, device, ranks, num_images=len(splits[0].records))
@@ -181,9 +184,22 @@ class _Training:
             path=folder.path / PAIRING_NAME,
             total=settings.epochs * len(self._batches),
         )
+        self._say_banner(start, images=(len(split.records), len(val_records)))
         self._trainer = self._build_trainer(start, split, criterion)
         if not is_begun:
             self._witness.write_weights(detector)
+
+    def _say_banner(self, start: TrainingStart, *, images: tuple[int, int]) -> None:
+        lines = banner(
+            start.detector,
+            start.loaded.experiment.train,
+            self._device,
+            self._ranks,
+            network=start.loaded.graph_path.stem,
+            images=images,
+        )
+        for line in lines:
+            logger.info("%s", line)
 
     def _build_trainer(
         self, start: TrainingStart, split: Split, criterion: DetectionCriterion
@@ -219,6 +235,8 @@ class _Training:
             evaluates_start=start.shares_classes if at_start == "auto" else at_start,
             ranks=self._ranks,
             threads=_threads(experiment.train, self._device, self._ranks),
+            evidence=self._evaluation,
+            finish=self._write_results,
         )
 
     def compile(self, compiler: Compiler) -> None:
@@ -241,10 +259,7 @@ class _Training:
         logger.info("Saving results to %s", self._folder.path)
         try:
             self._start_workers()
-            summary = self._trainer.run()
-            if self._ranks.is_main:
-                self._witness.finish()
-            self._write_results(summary)
+            self._trainer.run()
         finally:
             self._batches.close()
             if self._evaluation is not None:
@@ -257,7 +272,9 @@ class _Training:
             self._evaluation.start()
 
     def _write_results(self, summary: TrainingSummary) -> None:
-        """Evaluate the saved weights, as val.py does, and write the results."""
+        """Evaluate the saved weights once more, as val.py will, and write what they are worth."""
+        if self._ranks.is_main:
+            self._witness.finish()
         if self._evaluation is None:
             logger.info(
                 "no validation split: weights of the last epoch are in %s", self._folder.best
@@ -286,13 +303,24 @@ class _Training:
 def _load_splits(loaded: LoadedExperiment) -> tuple[Split, Split | None]:
     data = loaded.experiment.data
     train_split = load_split(data, "train")
-    if not any(len(record.boxes) for record in train_split.records):
+    if _num_objects(train_split) == 0:
         raise UserError(
             f"train: not one object in {len(train_split.records)} images; "
             "there is nothing to learn from"
         )
     has_validation = data.format == "synthetic" or data.val is not None
-    return train_split, load_split(data, "val") if has_validation else None
+    val_split = load_split(data, "val") if has_validation else None
+    if val_split is not None and _num_objects(val_split) == 0:
+        logger.warning(
+            "val: not one object in %d images, so AP is undefined: the weights of the last epoch "
+            "are kept and train.patience ends nothing",
+            len(val_split.records),
+        )
+    return train_split, val_split
+
+
+def _num_objects(split: Split) -> int:
+    return sum(int((~record.ignore).sum()) for record in split.records)
 
 
 def _require_same_numbers(result: EvalResult, summary: TrainingSummary) -> None:

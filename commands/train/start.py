@@ -6,6 +6,7 @@ torch is imported only after the configuration is checked, so that errors appear
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,13 @@ from commands.weights_by_name import find_weights_file
 from configs.checks.resume_changes import Change, changes_between, require_changeable
 from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment, load_experiment
+from configs.schema.data import AutoDataset
 from utils.runtime.command import USER_ERROR_CODE
 from utils.runtime.errors import UserError
+from utils.runtime.machine.device_names import require_one_process_a_device
 from utils.runtime.machine.threads import prepare_environment
 from utils.runtime.progress import is_silent_process
+from utils.runtime.starting import importing
 
 if TYPE_CHECKING:
     from utils.engine.hook import Hook
@@ -31,19 +35,21 @@ def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunF
     Raises:
         UserError, ConfigError: something the user can fix; nothing of an earlier run is lost.
     """
+    command = with_named_run(command)
     loaded, changes = load(command)
     for note in loaded.notes:
         logging.info(note)
     prepare_environment()
+    require_one_process_a_device(loaded.experiment.train.device)
     loaded = look_at_data(loaded, command)
     if command.write_yaml is not None:
         return None
-    from commands.train.report import open_report
-    from commands.train.run import train
-    from commands.train.run_files import interrupted_run
-    from utils.runtime.distributed.ranks import join_ranks
-    from utils.runtime.files.run_folder import open_run_folder
-
+    with importing():
+        from commands.train.report import open_report
+        from commands.train.run import train
+        from commands.train.run_files import interrupted_run
+        from utils.runtime.distributed.ranks import join_ranks
+        from utils.runtime.files.run_folder import open_run_folder
     with join_ranks() as ranks:
         resumed = None if command.resume is None else open_run_folder(command.resume)
         interrupted = ranks.from_main(interrupted_run(loaded, ranks) if resumed is None else None)
@@ -62,10 +68,34 @@ def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunF
     return folder
 
 
+LAST = Path("last")
+"""What `--resume` takes for the run that was written last."""
+_FOLDER = "run.folder="
+
+
+def with_named_run(command: TrainCommand) -> TrainCommand:
+    """Put the folder of the last run in the place of `--resume last`, and say which it is.
+
+    It is looked for in runs, or where `run.folder=` says.
+
+    Raises:
+        UserError: there is no run.
+    """
+    if command.resume != LAST or (LAST / "config.yaml").is_file():
+        return command
+    from utils.runtime.files.run_folder import last_run
+
+    stated = [text.removeprefix(_FOLDER) for text in command.overrides if text.startswith(_FOLDER)]
+    found = last_run(Path(stated[-1] if stated else "runs")).path
+    logging.info("resuming the last run, %s", found)
+    kept = tuple(text for text in command.overrides if not text.startswith(_FOLDER))
+    return replace(command, resume=found, overrides=kept)
+
+
 def look_at_data(loaded: LoadedExperiment, command: TrainCommand) -> LoadedExperiment:
     """Return the configuration with the recognised data=FOLDER; log or write it."""
-    from data.intake.resolve import describe, resolve_data, write_yaml
-
+    with importing():
+        from data.intake.resolve import describe, resolve_data, write_yaml
     try:
         loaded, found = resolve_data(loaded)
     except UserError:
@@ -95,13 +125,22 @@ def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
             raise UserError(f"{command.resume} is not the folder of a run: it has no config.yaml")
         after = load_experiment(config, command.overrides)
         before = load_earlier(config, command.overrides)
-        changes = changes_between(before.experiment, after.experiment)
+        changes = changes_between(recognised(before).experiment, recognised(after).experiment)
         require_changeable(changes)
     except (ConfigError, UserError):
         if is_silent_process():
             sys.exit(USER_ERROR_CODE)  # the first process says it
         raise
     return after, changes
+
+
+def recognised(loaded: LoadedExperiment) -> LoadedExperiment:
+    """Return the configuration with what data=FOLDER is, as a run keeps it."""
+    if not isinstance(loaded.experiment.data, AutoDataset):
+        return loaded
+    with importing():
+        from data.intake.resolve import resolve_data
+    return resolve_data(loaded)[0]
 
 
 def load_earlier(config: Path, overrides: tuple[str, ...]) -> LoadedExperiment:

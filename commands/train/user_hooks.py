@@ -1,15 +1,23 @@
 """Hooks of the user, imported by their names in the configuration."""
 
+import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from utils.engine.hook import Hook
 from utils.runtime.errors import UserError
 from utils.runtime.named_object import load_named_object, user_code_error
+from utils.runtime.program import own_module
 
 KEY = "hooks"
 MOMENTS = ("before_training", "after_step", "after_epoch", "after_training")
 """The methods of `Hook`, of which a class has at least one."""
+LOGGERS: Mapping[str, tuple[str, str]] = {
+    "mlflow": ("utils.engine.hooks.mlflow_log", "MlflowLog"),
+    "tensorboard": ("utils.engine.hooks.tensorboard", "TensorBoard"),
+    "wandb": ("utils.engine.hooks.wandb_log", "WandbLog"),
+}
+"""Short name -> module and class of a hook of ours; imported, like all others, when named."""
 
 
 def user_hooks(entries: Sequence[str | Mapping[str, Any]], *, is_main: bool) -> tuple[Hook, ...]:
@@ -33,6 +41,10 @@ def _named(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _hook_class(name: str) -> type[Any]:
+    if name in LOGGERS:
+        module, attribute = LOGGERS[name]
+        own: type[Any] = getattr(importlib.import_module(own_module(module)), attribute)
+        return own
     kind = load_named_object(name, KEY)
     if not isinstance(kind, type) or not any(hasattr(kind, moment) for moment in MOMENTS):
         raise UserError(
@@ -45,6 +57,8 @@ def _hook_class(name: str) -> type[Any]:
 def _built(name: str, kind: type[Any], values: dict[str, Any]) -> Hook:
     try:
         hook: Hook = kind(**values)
-    except Exception as error:  # anything the user's code raises
+    except UserError:
+        raise
+    except Exception as error:  # whatever the user's program does
         raise user_code_error(KEY, name, "cannot be built", error) from error
     return hook

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment
 from configs.schema import Experiment
 from configs.schema.derived_words import Derived, put, share_of
@@ -19,6 +20,7 @@ from configs.schema.derived_words import Derived, put, share_of
 LONGEST_HORIZON = 10_000.0
 """Horizon in steps of an average with the published decay of 0.9999."""
 RAMP_PER_HORIZON = 1.25
+BATCH_KEY = "train.batch_size"
 FEWEST_REMEMBERED = 5
 """Steps; an average over fewer has no useful effect."""
 FEWEST_STEPS = {False: 2000, True: 600}
@@ -72,6 +74,21 @@ class _Derivation:
         return "from model.weights" if self.has_weights else "from scratch"
 
 
+def with_batch_size(loaded: LoadedExperiment, batch_size: int, reason: str) -> LoadedExperiment:
+    """Put the measured number in the place of `train.batch_size: auto`.
+
+    Unlike the other words it is gone then: the run keeps the number, so that it resumes with the
+    same batches whatever memory is free.
+    """
+    train = loaded.experiment.train.model_copy(update={"batch_size": batch_size})
+    return replace(
+        loaded,
+        experiment=loaded.experiment.model_copy(update={"train": train}),
+        words={key: word for key, word in loaded.words.items() if key != BATCH_KEY},
+        origins={**loaded.origins, BATCH_KEY: f"auto: {reason}"},
+    )
+
+
 def derive(loaded: LoadedExperiment, *, num_images: int, processes: int = 1) -> LoadedExperiment:
     """Replace an experiment's words by numbers.
 
@@ -86,6 +103,8 @@ def derive(loaded: LoadedExperiment, *, num_images: int, processes: int = 1) -> 
     Raises:
         ConfigError: two words need each other, or a derived number is out of range.
     """
+    if BATCH_KEY in loaded.words:
+        raise ConfigError(f"{BATCH_KEY}: auto is measured by train.py alone; set a number here")
     if not loaded.words:
         return replace(loaded, is_derived=True)
     derivation = _Derivation(

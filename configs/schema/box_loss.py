@@ -1,10 +1,10 @@
 """Losses of box coordinates."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from configs.schema.settings import Settings
+from configs.schema.settings import ObjectName, Settings
 
 
 class BoxLossSettings(Settings):
@@ -60,8 +60,25 @@ class SmoothL1LossSettings(BoxLossSettings):
     """Difference below which the loss is quadratic."""
 
 
+class CustomBoxLossSettings(BoxLossSettings):
+    """A loss of your own, imported from the working directory or what is installed."""
+
+    name: Literal["custom"]
+
+    object: ObjectName
+    """Its class: a torch module that takes boxes and ground truth (M, 4) xyxy and anchors (M, 2),
+    all in cells, and returns the loss (M,) of each."""
+
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """What the class is built with."""
+
+
 BoxLoss = Annotated[
-    OverlapBoxLossSettings | AlphaIouLossSettings | FocalEiouLossSettings | SmoothL1LossSettings,
+    OverlapBoxLossSettings
+    | AlphaIouLossSettings
+    | FocalEiouLossSettings
+    | SmoothL1LossSettings
+    | CustomBoxLossSettings,
     Field(discriminator="name"),
 ]
 

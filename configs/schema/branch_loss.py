@@ -3,11 +3,11 @@
 Settings of boxes and of the whole section are in `loss.py`.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from configs.schema.settings import Settings
+from configs.schema.settings import ObjectName, Settings
 
 TargetKind = Literal["iou", "aligned", "hard"]
 Target = Annotated[
@@ -283,6 +283,19 @@ class BlurLossSettings(BranchLossSettings):
     """Width of the transition, in units of probability; larger affects less confident ones too."""
 
 
+class CustomLossSettings(BranchLossSettings):
+    """A loss of your own, imported from the working directory or what is installed."""
+
+    name: Literal["custom"]
+
+    object: ObjectName
+    """Its class, as in my_losses.MyLoss: a torch module that takes logits and targets (n,) or
+    (n, C) and returns the loss of each, not reduced."""
+
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """What the class is built with."""
+
+
 ElementwiseLoss = (
     BceLossSettings
     | AlphaBceLossSettings
@@ -297,5 +310,6 @@ ElementwiseLoss = (
     | ReducedFocalLossSettings
     | EqualizedFocalLossSettings
     | BlurLossSettings
+    | CustomLossSettings
 )
 Objectness = Annotated[ElementwiseLoss | None, Field(discriminator="name")]

@@ -1,7 +1,7 @@
 """The whole configuration of a training run."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
@@ -13,7 +13,9 @@ from configs.schema.model import ModelSettings
 from configs.schema.settings import Settings
 from configs.schema.train import TrainSettings
 
-_CLASS_NAME = re.compile(r"([A-Za-z_]\w*\.)+[A-Za-z_]\w*")
+_CLASS_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*[.:][A-Za-z_]\w*")
+LOGGERS = ("mlflow", "tensorboard", "wandb")
+"""Hooks of ours that an experiment names by one word."""
 
 
 class RunSettings(Settings):
@@ -26,6 +28,12 @@ class RunSettings(Settings):
     """Name of the run's folder, of letters, digits, _ . and -; null names it after the
     configuration file, its hash and the seed. A folder is never overwritten: a taken name gets a
     number."""
+
+    notes: str | None = None
+    """What the run is for, in your words; shown by list_runs.py and sent to loggers."""
+
+    tags: tuple[Annotated[str, Field(pattern=r"^[^,\s][^,]*$", max_length=60)], ...] = ()
+    """Words that group runs, as in [baseline, night]; shown by list_runs.py, sent to loggers."""
 
     checkpoint_minutes: float = Field(default=10.0, gt=0)
     """Longest time between two checkpoints, minutes; one is written after each epoch too."""
@@ -57,9 +65,9 @@ class Experiment(Settings):
     """Where results go."""
 
     hooks: tuple[str | dict[str, Any], ...] = ()
-    """Hook classes of your own that are called during training, [my_package.MyHook] or
-    [{name: my_package.MyHook, key: value}] with arguments; imported from the working directory or
-    what is installed."""
+    """What is called beside the training: loggers by name ([mlflow], [wandb], [tensorboard]) and
+    classes of your own, [my_package.MyHook] or [{name: my_package.MyHook, key: value}] with
+    arguments; imported from the working directory or what is installed."""
 
     @field_validator("hooks")
     @classmethod
@@ -68,9 +76,11 @@ class Experiment(Settings):
     ) -> tuple[str | dict[str, Any], ...]:
         for hook in hooks:
             name = hook.get("name") if isinstance(hook, dict) else hook
+            if name in LOGGERS:
+                continue
             if not isinstance(name, str) or not _CLASS_NAME.fullmatch(name):
                 raise ValueError(
-                    f"{hook!r} names no class; it must read my_package.MyHook, or {{name: "
-                    "my_package.MyHook, key: value}}"
+                    f"{hook!r} names no hook; it must be one of {', '.join(LOGGERS)}, or a class "
+                    "as in my_package.MyHook, or {name: my_package.MyHook, key: value}"
                 )
         return hooks

@@ -1,10 +1,10 @@
 """Section `model`: which network, from which weights, with which anchors and priors."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from configs.schema.settings import Settings
+from configs.schema.settings import ObjectName, Settings
 
 
 class ModelSettings(Settings):
@@ -165,11 +165,36 @@ class SoftLabelAssignerSettings(PredictionAssignerSettings):
     """How many of a target's largest overlaps are summed to k."""
 
 
+class CustomAssignerSettings(AssignerSettings):
+    """An assigner of your own for heads without anchors, imported from the working directory or
+    what is installed.
+    """
+
+    reads_predictions = True  # as far as anybody knows
+
+    name: Literal["custom"]
+
+    object: ObjectName
+    """Its class: called with predictions and targets, returns an Assignment; docs/extending.md."""
+
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """What the class is built with."""
+
+
+class CustomAnchorAssignerSettings(CustomAssignerSettings):
+    """An assigner of your own that matches anchors."""
+
+    needs_anchors = True
+    name: Literal["custom_anchors"]  # type: ignore[assignment]
+
+
 Assigner = Annotated[
     AnchorRatioAssignerSettings
     | IouAssignerSettings
     | TaskAlignedAssignerSettings
     | SimOtaAssignerSettings
-    | SoftLabelAssignerSettings,
+    | SoftLabelAssignerSettings
+    | CustomAssignerSettings
+    | CustomAnchorAssignerSettings,
     Field(discriminator="name"),
 ]

@@ -1,13 +1,17 @@
 """The base class of all settings."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 AUTO = "auto"
 BATCH = "batch"
 SHARE = "15%"
 """Stands for any share of the run."""
+
+
+ObjectName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*[.:][A-Za-z_]\w*$")]
+"""Name of something that can be imported, as in my_package.MyClass or my_package:MyClass."""
 
 
 def derivable(*words: str) -> Any:

@@ -1,10 +1,22 @@
 """Section `train`: length, batch, sampler, optimizer, schedule, precision, machine."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from configs.schema.settings import AUTO, BATCH, Settings, derivable
+from configs.schema.settings import AUTO, BATCH, ObjectName, Settings, derivable
+
+_DEVICE_NUMBERS = re.compile(r"\d+(,\d+)*")
+
+
+def _device_name(stated: object) -> object:
+    """Return `cuda:0` for the 0 and `cuda:0,1` for the 0,1 that other trainers take."""
+    if isinstance(stated, int) and not isinstance(stated, bool):
+        stated = str(stated)
+    if isinstance(stated, str) and _DEVICE_NUMBERS.fullmatch(stated.replace(" ", "")):
+        return f"cuda:{stated.replace(' ', '')}"
+    return stated
 
 
 class UniformSampler(Settings):
@@ -31,8 +43,19 @@ class ClassBalancedSampler(Settings):
     name: Literal["class_balanced"]
 
 
+class CustomSampler(Settings):
+    """Show images as often as a function of your own weighs them."""
+
+    name: Literal["custom"]
+
+    object: ObjectName
+    """The function, as in my_sampler.weights: from the records of the training images to a weight
+    above 0 for each; an epoch keeps its length."""
+
+
 Sampler = Annotated[
-    UniformSampler | RepeatFactorSampler | ClassBalancedSampler, Field(discriminator="name")
+    UniformSampler | RepeatFactorSampler | ClassBalancedSampler | CustomSampler,
+    Field(discriminator="name"),
 ]
 
 
@@ -179,8 +202,9 @@ class TrainSettings(Settings):
     """Side of the square network input, pixels, multiple of 32; auto: that of model.weights where
     their file says it, else 640."""
 
-    batch_size: int = Field(default=16, ge=1)
-    """Images per forward pass and process."""
+    batch_size: int = Field(default=16, ge=1, json_schema_extra=derivable(AUTO))
+    """Images per forward pass and process; auto: as many as the device has memory for, measured
+    with a margin on CUDA, by its free memory and at most 16 elsewhere. A run keeps the number."""
 
     nominal_batch: int = Field(default=64, ge=1, json_schema_extra=derivable(BATCH))
     """Images per optimizer step: gradients of round(nominal_batch / batch_size) batches are
@@ -226,9 +250,9 @@ class TrainSettings(Settings):
     """Random image size per batch between 1 - this and 1 + this times image_size, in steps of 32
     px."""
 
-    precision: Literal["float32", "bf16", "fp16", "auto"] = "float32"
-    """Precision of the network: auto takes fp16 on CUDA and bf16 on CPUs that compute it natively,
-    else float32. Losses and weights are float32 always."""
+    precision: Literal["float32", "bf16", "fp16", "auto"] = "auto"
+    """Precision of the network: auto takes bf16 on GPUs and CPUs that compute it natively, fp16 on
+    other CUDA devices, else float32. Losses and weights are float32 always."""
 
     non_finite: Literal["stop", "skip"] = "stop"
     """What to do about a loss or gradient that is NaN or infinite: stop, or skip the batch (up to
@@ -252,11 +276,15 @@ class TrainSettings(Settings):
     records CUDA graphs of the network too. Faster steps after minutes of compiling, other last
     digits; a run too short to benefit is refused. For one size of images."""
 
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda|cuda:\d+|mps)$")
-    """auto (CUDA, else CPU), cpu, cuda, cuda:N or mps."""
+    device: Annotated[str, BeforeValidator(_device_name)] = Field(
+        default="auto", pattern=r"^(auto|cpu|mps|cuda|cuda:\d+(,\d+)*)$"
+    )
+    """auto (CUDA, else CPU), cpu, mps, cuda, or a number of a CUDA device, as in 0 or cuda:0;
+    several, as in 0,1, need torchrun, one process a device."""
 
-    workers: int = Field(default=2, ge=0, le=256)
-    """Processes that load images; 0 loads in the training process."""
+    workers: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = "auto"
+    """Processes that load images, 0 to 256; 0 loads in the training process; auto: one a core up to
+    8 for a GPU, 2 for a CPU that computes with its cores itself, one more per 8 cores."""
 
     cache: Literal["auto", "off", "disk"] = "auto"
     """Keep images decoded and shrunk on disk, shared by all workers and later training runs, in

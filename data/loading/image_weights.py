@@ -6,7 +6,14 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from configs.schema.train import ClassBalancedSampler, RepeatFactorSampler, Sampler
+from configs.schema.train import (
+    ClassBalancedSampler,
+    CustomSampler,
+    RepeatFactorSampler,
+    Sampler,
+)
+from utils.runtime.errors import UserError
+from utils.runtime.named_object import load_named_object, user_code_error
 from utils.structures.images import Record
 
 Floats = npt.NDArray[np.float64]
@@ -44,7 +51,29 @@ def build_draw(sampler: Sampler, records: Sequence[Record]) -> Draw:
         return partial(draw_weighted, weights=repeat_factors(_presence(records), sampler.threshold))
     if isinstance(sampler, ClassBalancedSampler):
         return partial(draw_weighted, weights=balanced_weights(_presence(records)))
+    if isinstance(sampler, CustomSampler):
+        return partial(draw_weighted, weights=_custom_weights(sampler.object, records))
     return draw_uniformly
+
+
+def _custom_weights(name: str, records: Sequence[Record]) -> Floats:
+    """Return what a function of the user says of each image.
+
+    Raises:
+        UserError: it cannot be imported, fails, or returns no positive weight for each image.
+    """
+    key = "train.sampler.object"
+    function = load_named_object(name, key)
+    try:
+        weights = np.asarray(function(records), np.float64)
+    except Exception as error:  # whatever the user's program does
+        raise user_code_error(key, name, "failed", error) from error
+    if weights.shape != (len(records),) or not (np.isfinite(weights) & (weights > 0)).all():
+        raise UserError(
+            f"{key}: {name} must return a weight above 0 for each of {len(records)} images, got "
+            f"values of shape {weights.shape}"
+        )
+    return weights
 
 
 def repeat_factors(presence: Floats, threshold: float) -> Floats:

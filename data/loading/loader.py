@@ -22,6 +22,7 @@ from data.loading.samplers import TrainPlan, TrainSampler, group_by_shape, image
 from data.loading.workers import WorkerLoader
 from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.errors import UserError
+from utils.runtime.machine.threads import loader_workers
 from utils.structures.batch import Batch
 from utils.structures.images import Record
 
@@ -212,7 +213,7 @@ def build_train_batches(
     return TrainBatches(
         dataset,
         plan,
-        workers=train.workers,
+        workers=loader_workers(train.workers, device.type, processes=ranks.local_size),
         # Page-locked memory only speeds up copies to CUDA.
         pin_memory=device.type == "cuda",
         render_on=rendering_device(augment.device, device, ops),

@@ -9,6 +9,7 @@ from models.assign.assigner import Assigner
 from models.assign.dynamic_k import SimOtaAssigner, SoftLabelAssigner
 from models.assign.iou import IouAssigner
 from models.assign.task_aligned import TaskAlignedAssigner
+from models.custom import built
 
 ASSIGNERS: dict[type[settings_of.AssignerSettings], Callable[[Any], Assigner]] = {
     settings_of.AnchorRatioAssignerSettings: lambda s: AnchorRatioAssigner(max_ratio=s.max_ratio),
@@ -24,6 +25,8 @@ ASSIGNERS: dict[type[settings_of.AssignerSettings], Callable[[Any], Assigner]] =
     settings_of.SoftLabelAssignerSettings: lambda s: SoftLabelAssigner(
         points=s.points, num_overlaps=s.num_overlaps
     ),
+    settings_of.CustomAssignerSettings: lambda s: built(s.object, s.arguments),
+    settings_of.CustomAnchorAssignerSettings: lambda s: built(s.object, s.arguments),
 }
 
 

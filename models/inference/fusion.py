@@ -10,6 +10,7 @@ from torch import nn
 from models.blocks.conv import Conv
 from models.blocks.elan import RepConv
 from models.detector import Detector
+from utils.structures.exact import in_float64
 
 
 @torch.no_grad()
@@ -45,9 +46,9 @@ def _merge(wide: nn.Conv2d, narrow: nn.Conv2d) -> None:
 def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     if norm.running_mean is None or norm.running_var is None:
         raise ValueError("only batch normalisation with running statistics can be folded")
-    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    shift = norm.bias.double() - norm.running_mean.double() * scale
-    weight = convolution.weight.double() * scale.view(-1, 1, 1, 1)
+    scale = in_float64(norm.weight) / (in_float64(norm.running_var) + norm.eps).sqrt()
+    shift = in_float64(norm.bias) - in_float64(norm.running_mean) * scale
+    weight = in_float64(convolution.weight) * scale.view(-1, 1, 1, 1)
     convolution.weight = nn.Parameter(weight.to(convolution.weight))
     convolution.bias = nn.Parameter(shift.to(convolution.weight))
     return convolution

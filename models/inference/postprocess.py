@@ -13,6 +13,7 @@ from torch import Tensor
 
 from models.inference.candidates import Candidates, RankedCandidates
 from models.inference.nms import nms
+from utils.structures.exact import in_float64
 from utils.structures.predictions import Predictions
 from utils.structures.results import Detections
 from utils.structures.scored_cells import ScoredCells
@@ -132,7 +133,12 @@ class Postprocess:
 
     def _survivors(self, candidates: Candidates) -> Tensor:
         """Return the indices (K,) of those that no better one of their class covers, best first."""
-        boxes, labels = candidates.boxes.double(), candidates.labels
+        boxes = in_float64(candidates.boxes)
+        kept = self._suppressed(boxes, candidates.labels.to(boxes.device))
+        return kept.to(candidates.boxes.device)
+
+    def _suppressed(self, boxes: Tensor, labels: Tensor) -> Tensor:
+        """As `_survivors`, of boxes (N, 4) in float64 and labels (N,)."""
         ranks = -torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)
         if self.class_agnostic or not len(boxes):
             return nms(boxes, ranks, self.iou_threshold)

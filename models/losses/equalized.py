@@ -62,7 +62,9 @@ class EqualizedFocalLoss(SigmoidLoss):
     @torch.no_grad()
     def _accumulate(self, logits: Tensor, targets: Tensor, counted: Tensor | None) -> None:
         columns = len(self.positive_gradient)
-        gradient = (logits.double().sigmoid() - targets).abs().view(-1, columns)
+        gradient = (
+            (logits.to(self.positive_gradient.dtype).sigmoid() - targets).abs().view(-1, columns)
+        )
         if counted is not None:
             gradient = gradient * counted[:, None]
         is_positive = targets.view(-1, columns) > 0

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from commands.parser import CommandParser
-from commands.settings_help import settings_help
+from commands.settings_help import settings_help, topic_help
 from commands.train.cli import TrainCommand, parse_train_command
 from configs.schema.keys import all_keys
 
@@ -88,7 +88,60 @@ def test_help_is_printed_with_code_0(capsys: pytest.CaptureFixture[str]) -> None
     assert caught.value.code == 0
     out = capsys.readouterr().out
     assert out.startswith("usage: train.py")
-    assert "train.optimizer.lr" in out
+    assert out.count("\n") <= 60
+    assert "--help train.optimizer" in out
+    for section in ("data", "model", "loss", "train", "augment", "eval", "run", "hooks"):
+        assert f"\n  {section} " in out
+
+
+def help_on(topic: str, capsys: pytest.CaptureFixture[str]) -> tuple[str, str, object]:
+    with pytest.raises(SystemExit) as caught:
+        parse_train_command(["--cfg", "x.yaml", "--help", topic])
+    captured = capsys.readouterr()
+    return captured.out, captured.err, caught.value.code
+
+
+def test_help_on_a_group(capsys: pytest.CaptureFixture[str]) -> None:
+    out, _, code = help_on("train.optimizer", capsys)
+    assert code == 0
+    assert "train.optimizer.name  one of sgd, adam, adamw; default sgd" in out
+    assert "train.optimizer.lr  a number above 0" in out
+    assert "train.epochs" not in out
+    assert "augment." not in out
+
+
+def test_help_on_a_section_and_on_one_key(capsys: pytest.CaptureFixture[str]) -> None:
+    out, _, _ = help_on("augment", capsys)
+    assert "augment.mosaic " in out
+    assert "train." not in out
+    out, _, _ = help_on("train.image_size", capsys)
+    assert out.startswith("  train.image_size  a whole number from 32")
+    assert out.count("train.") == 1
+
+
+def test_help_on_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    out, _, _ = help_on("all", capsys)
+    assert out.rstrip("\n") == settings_help()
+
+
+@pytest.mark.parametrize("topic", [*dict.fromkeys(key for key in all_keys())])
+def test_every_key_has_help(topic: str) -> None:
+    assert topic.rpartition(".")[2] in topic_help(topic)
+
+
+@pytest.mark.parametrize(
+    ("topic", "said"),
+    [
+        ("train.optimiser", "did you mean --help train.optimizer?"),
+        ("trian", "no section or key of this name"),
+        ("imgsz", "here that is train.image_size=N"),
+        ("train.image_size.x", "no section or key"),
+    ],
+)
+def test_help_on_nothing(topic: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out, error, code = help_on(topic, capsys)
+    assert (out, code, error.count("\n")) == ("", 2, 1)
+    assert said in error
 
 
 def test_another_program_lists_its_sections(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,13 +151,19 @@ def test_another_program_lists_its_sections(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit):
         parser.parse(["--help"])
     out = capsys.readouterr().out
+    assert "\n  eval " in out
+    assert "\n  train " not in out
+    with pytest.raises(SystemExit):
+        parser.parse(["--help", "all"])
+    out = capsys.readouterr().out
     assert "eval.iou_threshold" in out
     assert "train.epochs" not in out
 
 
 def test_help_and_loading_import_neither_torch_nor_numpy() -> None:
     code = (
-        "import sys, commands.parser, configs.reading.load; commands.parser.settings_help();"
+        "import sys, commands.parser, configs.reading.load, commands.settings_help as h;"
+        "h.settings_help();"
         "heavy = {'torch', 'numpy', 'cv2', 'data', 'models', 'utils'} & set(sys.modules);"
         "sys.exit(', '.join(heavy) or 0)"
     )

@@ -7,6 +7,7 @@ import torch
 
 from configs.schema.train import TrainSettings
 from utils.runtime.errors import UserError
+from utils.runtime.machine.memory import GIB, is_out_of_memory, total_memory, used_memory
 from utils.structures.batch import Batch
 from utils.structures.loss_terms import LossTerms
 
@@ -39,13 +40,15 @@ class MicroBatches:
             undo: takes back the gradients of parts whose batch is computed again.
 
         Raises:
-            torch.OutOfMemoryError: halving is not allowed, or one image is too much.
+            RuntimeError, MemoryError: out of memory where halving is not allowed or one image is
+                too much; whatever else `compute` raises.
         """
         while True:
             try:
                 return joined([compute(part) for part in batch.split(self.parts)])
-            except torch.OutOfMemoryError:
-                if not self.may_halve or self.parts >= len(batch):
+            except (RuntimeError, MemoryError) as error:
+                is_too_much = is_out_of_memory(error)
+                if not is_too_much or not self.may_halve or self.parts >= len(batch):
                     raise
             # Outside the handler: its traceback would keep the tensors of the failed pass alive.
             undo()
@@ -77,8 +80,11 @@ def joined(parts: Sequence[LossTerms]) -> LossTerms:
 
 def too_little_memory(device: torch.device, settings: TrainSettings) -> UserError:
     """Return what to tell the user when a batch does not fit."""
+    half = max(settings.batch_size // 2, 1)
+    has = f"{used_memory(device) / GIB:.1f} of {total_memory(device) / GIB:.1f} GiB in use"
+    ways = f"train.batch_size={half}" if half < settings.batch_size else "a smaller model.graph"
     return UserError(
-        f"not enough memory on {device} for train.batch_size={settings.batch_size} at "
-        f"train.image_size={settings.image_size}; lower one of them (nominal_batch keeps the "
-        "optimizer steps the same), or set train.oom=halve"
+        f"not enough memory on {device} ({has}) for train.batch_size={settings.batch_size} at "
+        f"train.image_size={settings.image_size}: set {ways} (nominal_batch keeps the optimizer "
+        "steps the same), train.batch_size=auto, a smaller train.image_size or train.oom=halve"
     )

@@ -11,14 +11,16 @@ DTYPES = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 def choose_precision(name: str, device: torch.device) -> torch.dtype | None:
     """Return the autocast type of `train.precision`, None for plain float32.
 
-    auto is fp16 on CUDA, bf16 on a CPU that computes it natively, else float32.
+    auto is bf16 on a GPU or CPU that computes it natively, fp16 on other CUDA devices, else
+    float32. bf16 has the range of float32, so that its gradients need no scaler.
 
     Raises:
         UserError: fp16 without CUDA, where it is slower and its gradients vanish.
     """
     if name == "auto":
         if device.type == "cuda":
-            return torch.float16
+            is_native = torch.cuda.is_bf16_supported(including_emulation=False)
+            return torch.bfloat16 if is_native else torch.float16
         return torch.bfloat16 if device.type == "cpu" and cpu_computes_bf16() else None
     if name == "fp16" and device.type != "cuda":
         raise UserError(

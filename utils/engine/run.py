@@ -13,6 +13,7 @@ from utils.engine.clock import TrainingClock
 from utils.engine.history import Row
 from utils.engine.learner import Learner
 from utils.engine.loss_log import LossLog
+from utils.engine.protocols import Evidence
 from utils.runtime.files.run_folder import RunFolder
 from utils.structures.results import EvalResult
 
@@ -75,6 +76,8 @@ class Run:
     """Batches done in this epoch; 0 between two epochs."""
     result: EvalResult | None = None
     """The last evaluation of this process; None before the first."""
+    evidence: Evidence | None = None
+    """Pictures and detections of the last evaluation: `evidence.pictures(6)`; None without one."""
     best: Best | None = None
     """The best epoch; None without validation or before the first one."""
     is_best: bool = False

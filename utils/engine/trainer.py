@@ -5,13 +5,11 @@ function, and logging and saving are hooks (`hooks/`).
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-
-import torch
 
 from utils.checkpoint.state import save_state
 from utils.engine.diagnosis import Explanation, explain_stop
@@ -20,12 +18,13 @@ from utils.engine.hook_calls import HookCalls
 from utils.engine.learner import Learner
 from utils.engine.loss_log import LossLog, NotFiniteError, require_finite_state
 from utils.engine.micro_batches import too_little_memory
-from utils.engine.protocols import BatchSource, Evaluate
+from utils.engine.protocols import BatchSource, Evaluate, Evidence
 from utils.engine.restore import in_todays_form, restore
 from utils.engine.run import Best, Run, TrainingStopped, TrainingSummary
 from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.files.run_folder import RunFolder
 from utils.runtime.interrupt import StopRequest, StopWaiting
+from utils.runtime.machine.memory import is_out_of_memory
 from utils.runtime.machine.thread_trials import FixedThreads
 from utils.structures.metrics_columns import FROM_EVALUATION
 from utils.structures.results import EvalResult
@@ -37,9 +36,11 @@ logger = logging.getLogger(__name__)
 class Trainer:
     """Trains `learner` on `batches` and calls `hooks`; checkpoints are in `folder.last`.
 
-    `evaluate` gets the EMA of the weights every `eval_interval` epochs and after the last. Each of
-    `ranks` has batches of its own; only the first one has hooks and writes checkpoints. Epochs and
-    batches count from 0 inside and from 1 in all output.
+    `evaluate` gets the running average of the weights every `eval_interval` epochs and after the
+    last; `evidence` shows what it found. `finish` writes the results of a training that came to its
+    end, before hooks are called for the last time. Each of `ranks` has batches of its own and all
+    the rest in common; only the first one has hooks and writes states. Epochs and batches count
+    from 0 inside and from 1 in everything a person reads.
     """
 
     learner: Learner
@@ -53,6 +54,8 @@ class Trainer:
     training and is never the best epoch."""
     ranks: Ranks = ALONE
     threads: FixedThreads = field(default_factory=FixedThreads)
+    evidence: Evidence | None = None
+    finish: Callable[[TrainingSummary], None] | None = None
 
     def __post_init__(self) -> None:
         total = len(self.batches)
@@ -63,6 +66,7 @@ class Trainer:
             learner=self.learner,
             losses=LossLog(self.learner.device),
             batches_per_epoch=total,
+            evidence=self.evidence,
         )
         self._calls = HookCalls(self.hooks if self.ranks.is_main else ())
 
@@ -80,21 +84,31 @@ class Trainer:
                 self._evaluate_start()
             # Several processes stop at the same batch, so one that waits cannot leave alone.
             asked = StopRequest(while_waiting=self.ranks.size == 1)
-            with self._calls.around(run), asked as interrupt, self._left_while_waiting():
-                self._agree_to_stop()
-                if run.is_finished:
-                    logger.info("this training is complete: %d epochs", run.epochs_done)
-                while not run.is_finished:
-                    self._train_epoch(interrupt)
-                    self._finish_epoch(interrupt)
-                if self.evaluate is not None and run.best is None:
-                    self._evaluate()  # it was stopped before the first evaluation
+            with self._calls.around(run):
+                with asked as interrupt, self._left_while_waiting():
+                    self._train_epochs(interrupt)
+                if self.finish is not None:
+                    self.finish(self._summary())
         except NotFiniteError as error:
             place = run.epochs_done, run.batch if error.batch is None else error.batch
             raise explain_stop(error, self.learner, self.batches, self.folder, place) from error
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             raise too_little_memory(self.learner.device, run.settings) from error
         return self._summary()
+
+    def _train_epochs(self, interrupt: StopRequest) -> None:
+        """Train and evaluate all epochs that are left."""
+        run = self.current
+        self._agree_to_stop()
+        if run.is_finished:
+            logger.info("this training is complete: %d epochs", run.epochs_done)
+        while not run.is_finished:
+            self._train_epoch(interrupt)
+            self._finish_epoch(interrupt)
+        if self.evaluate is not None and run.best is None:
+            self._evaluate()  # it was stopped before the first evaluation
 
     def _train_epoch(self, interrupt: StopRequest) -> None:
         """Train the rest of the epoch, from batch number `batch` on."""
@@ -176,7 +190,9 @@ class Trainer:
         run, result = self.current, self._evaluated()
         if result is None:
             return None
-        run.is_best = run.best is None or result.map50_95 > run.best.score
+        # Where there is nothing to be found no epoch is better than another: the last one is kept.
+        is_better = run.best is None or result.map50_95 > run.best.score
+        run.is_best = is_better or not result.is_defined
         if run.is_best:
             run.best = Best(epoch=run.epoch, score=result.map50_95, result=result.to_json())
         return result
@@ -285,11 +301,10 @@ def _result_columns(result: EvalResult | None) -> dict[str, float | None]:
     """Return the columns of metrics.csv that come from an evaluation, empty ones without it."""
     if result is None:
         return dict.fromkeys(FROM_EVALUATION)
-    best = result.operating_points.get("best_f1", {})
+    best = result.operating_points.get("best_f1", {}) if result.is_defined else {}
+    numbers = result.to_json()
     values = (
-        result.map50_95,
-        result.map50,
-        result.map75,
+        *(numbers[name] for name in ("map50_95", "map50", "map75")),
         best.get("precision"),
         best.get("recall"),
     )

@@ -136,8 +136,8 @@ class DetectionEvaluator:
     def compute(self) -> EvalResult:
         """Return all metrics.
 
-        Headline AP and AR are 0.0 where the data have no object at all, so that results can always
-        be compared; `counts["truths"]` tells. By size and per class such entries are None.
+        Where the data have no object at all, headline AP and AR are 0.0, so that results can always
+        be compared, and `EvalResult.is_defined` tells. By size and per class such entries are None.
 
         Raises:
             ValueError: images of the split were never given to `update`.

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from utils.structures.exact import in_float64
 from utils.structures.images import Record
 from utils.structures.results import Detections
 
@@ -102,7 +103,7 @@ def truth_rows(records: Sequence[Record], *, num_classes: int) -> TruthRows:
 def detection_rows(image_index: int, detections: Detections) -> DetectionRows:
     """Return the detections of one image; boxes in the original frame, on any device."""
     boxes = xyxy_to_rounded_xywh(detections.boxes.detach().float().cpu().numpy())
-    scores = detections.scores.detach().double().cpu().numpy()
+    scores = in_float64(detections.scores.detach()).cpu().numpy()
     return DetectionRows(
         image_index=np.full(len(boxes), image_index, np.int64),
         boxes=boxes,

@@ -31,33 +31,50 @@ PALETTE = (
 """RGB; the first six are Okabe and Ito's colours, told apart by colour-blind readers too."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How boxes are drawn."""
+
+    line_width: int | None = None
+    """Pixels; None grows with the picture."""
+    has_names: bool = True
+    has_scores: bool = True
+    """Scores stand beside names only."""
+
+
+DEFAULT_STYLE = Style()
+
+
 def draw_boxes(
     image: Picture,
     boxes: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int64],
     class_names: Sequence[str],
     scores: npt.NDArray[np.float32] | None = None,
+    style: Style = DEFAULT_STYLE,
 ) -> Picture:
     """Return a copy of `image` (H, W, 3) RGB with boxes (N, 4) xyxy pixels and their names.
 
-    Line width and text grow with the image. Names stand where they hide no other name, if there is
-    such a place at their box; the best score chooses first and lies on top.
+    Text grows with the image, and so do lines of no stated width. Names stand where they hide no
+    other name and, of such places at their box, where they cover least of other objects; the best
+    score chooses first and lies on top.
     """
     canvas: Picture = image.copy()
     unit = max(canvas.shape[:2])
-    thickness = max(1, round(unit / 400))
+    thickness = style.line_width or max(1, round(unit / 400))
     best_first = range(len(boxes)) if scores is None else np.argsort(-scores, kind="stable")
     corners = np.round(boxes).astype(int).tolist()
     tags: list[_Tag] = []
     for index in best_first:
         label = int(labels[index])
-        score = None if scores is None else float(scores[index])
+        score = None if scores is None or not style.has_scores else float(scores[index])
         tag = _Tag.fitting(class_names[label], score, canvas, color_of(label))
-        tags.append(tag.placed(corners[index], tags, canvas))
+        objects = np.array([c for i, c in enumerate(corners) if i != index]).reshape(-1, 4)
+        tags.append(tag.placed(corners[index], tags, canvas, objects))
     for index, tag in reversed(list(zip(best_first, tags, strict=True))):
         x1, y1, x2, y2 = corners[index]
         cv2.rectangle(canvas, (x1, y1), (x2, y2), tag.color, thickness, cv2.LINE_AA)
-    for tag in reversed(tags):
+    for tag in reversed(tags if style.has_names else []):
         tag.draw(canvas)
     return canvas
 
@@ -111,8 +128,15 @@ class _Tag:
             margin=margin,
         )
 
-    def placed(self, box: Sequence[int], others: "Sequence[_Tag]", canvas: Picture) -> "_Tag":
-        """Return the tag at the corner of `box` where it hides least of `others`.
+    def placed(
+        self,
+        box: Sequence[int],
+        others: "Sequence[_Tag]",
+        canvas: Picture,
+        objects: npt.NDArray[np.int64],
+    ) -> "_Tag":
+        """Return the tag at the corner of `box` where it hides least of `others`, and of those
+        places the one that covers least of other `objects` (N, 4) xyxy.
 
         Tried in order: above the box, below it, inside; each flush left, then flush right.
         """
@@ -125,11 +149,16 @@ class _Tag:
             for left in (x1, x2 - self.width)
         ]
         taken = np.array([(o.left, o.top, o.width, o.height) for o in others]).reshape(-1, 4)
-        left, top = min(places, key=lambda place: self._hidden(place, taken))
+        sizes = np.concatenate([objects[:, :2], objects[:, 2:] - objects[:, :2]], axis=1)
+        left, top = min(
+            places, key=lambda place: (self._hidden(place, taken), self._hidden(place, sizes))
+        )
         return replace(self, left=left, top=top)
 
     def _hidden(self, place: tuple[int, int], taken: npt.NDArray[np.int64]) -> int:
-        """Return how many pixels of tags `taken` (N, 4) the tag would hide at (left, top)."""
+        """Return how many pixels of `taken` (N, 4), left, top, width and height of tags or
+        objects, the tag would hide at (left, top).
+        """
         start = np.maximum(place, taken[:, :2])
         end = np.minimum(np.add(place, (self.width, self.height)), taken[:, :2] + taken[:, 2:])
         return int((end - start).clip(min=0).prod(axis=1).sum())

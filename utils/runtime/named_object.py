@@ -15,12 +15,13 @@ def load_named_object(name: str, key: str) -> Any:
     Modules are looked for where Python looks, then in the working directory.
 
     Args:
-        name: module and attribute.
-        key: the setting that contains the name, for messages.
+        name: module and attribute, with a dot or a colon between them.
+        key: the setting that holds the name, for messages.
 
     Raises:
         UserError: there is no such module or attribute, or importing it fails.
     """
+    name = name.replace(":", ".")
     module_name, _, attribute = name.rpartition(".")
     if not module_name or not all(part.isidentifier() for part in name.split(".")):
         raise UserError(f"{key}: {name!r} is not a dotted name such as my_package.MyClass")

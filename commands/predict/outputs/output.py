@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from data.sources.frame import Frame
-from utils.report.drawing import Picture, draw_boxes, enlarge_to
+from utils.report.drawing import Picture, Style, draw_boxes, enlarge_to
 from utils.runtime.files.atomic import cannot_write
 from utils.structures.images import ImageArray
 from utils.structures.results import Detections
@@ -32,14 +32,16 @@ class Output(Protocol):
         """Finish; also called after a failure."""
 
 
-def annotated(image: ImageArray, found: Detections, class_names: tuple[str, ...]) -> Picture:
+def annotated(
+    image: ImageArray, found: Detections, class_names: tuple[str, ...], style: Style
+) -> Picture:
     """Return a copy of `image` (H, W, 3) with the detections drawn on it.
 
     A small picture is enlarged by a whole factor: class names would cover it.
     """
     canvas, factor = enlarge_to(image, SMALLEST_SIDE)
     boxes, scores = found.boxes.numpy() * factor, found.scores.numpy()
-    return draw_boxes(canvas, boxes, found.labels.numpy(), class_names, scores)
+    return draw_boxes(canvas, boxes, found.labels.numpy(), class_names, scores, style)
 
 
 LONGEST_NAME = 255

@@ -10,7 +10,7 @@ import numpy as np
 
 from commands.predict.outputs.output import annotated, fitting_name, write_file
 from data.sources.frame import Frame
-from utils.report.drawing import encode_jpeg
+from utils.report.drawing import DEFAULT_STYLE, Style, encode_jpeg
 from utils.runtime.errors import UserError
 from utils.runtime.printable import as_file_name
 from utils.structures.images import ImageArray
@@ -26,11 +26,12 @@ class AnnotatedImages:
 
     folder: Path
     class_names: tuple[str, ...]
+    style: Style = DEFAULT_STYLE
 
     def write(self, frame: Frame, image: Callable[[], ImageArray], found: Detections) -> None:
         """Draw and write a still picture."""
         if frame.number is None:
-            picture = annotated(image(), found, self.class_names)
+            picture = annotated(image(), found, self.class_names, self.style)
             path = self.folder / fitting_name(frame.name, ".jpg")
             write_file(path, encode_jpeg(picture, JPEG_QUALITY))
 
@@ -74,6 +75,7 @@ class AnnotatedVideos:
 
     folder: Path
     class_names: tuple[str, ...]
+    style: Style = DEFAULT_STYLE
     _writer: cv2.VideoWriter | None = field(default=None, init=False)
     _name: str = field(default="", init=False)
     _size_wh: tuple[int, int] = field(default=(0, 0), init=False)
@@ -82,7 +84,7 @@ class AnnotatedVideos:
         """Draw and append a picture; a new source starts a new file."""
         if frame.number is None:
             return
-        picture = annotated(image(), found, self.class_names)
+        picture = annotated(image(), found, self.class_names, self.style)
         writer = self._writer
         if writer is None or frame.name != self._name:
             writer = self._start(frame, picture.shape[1::-1])

@@ -44,7 +44,7 @@ class BoxTerm(nn.Module):
     @property
     def kind(self) -> OverlapKind:
         """The overlap that objectness targets show."""
-        kind: OverlapKind = self.loss.kind  # type: ignore[assignment]
+        kind: OverlapKind = getattr(self.loss, "kind", "iou")
         return kind
 
     def forward(

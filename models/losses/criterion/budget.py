@@ -22,6 +22,7 @@ from utils.structures.budget import (
     BranchBudget,
     LossBudget,
 )
+from utils.structures.exact import in_float64
 from utils.structures.predictions import Assignment, Predictions
 
 
@@ -92,7 +93,7 @@ def _branch_budget(branch: Branch, given: BranchInput, num_positives: Tensor) ->
     place = (side * DIFFICULTY_BINS + difficulty) * num_levels + _spread(level, targets)
     place = place * num_classes + (label if targets.ndim > 1 else 0)
     shape = (2, DIFFICULTY_BINS, num_levels, num_classes)
-    exists = counted.double()
+    exists = in_float64(counted)
     sums = [_binned(place, values, shape) for values in (exists, loss, gradient)]
     score_place = side * SCORE_BINS + _bin(scores * SCORE_BINS, SCORE_BINS)
     loss_place = side * LOSS_BINS + _loss_bin(loss)
@@ -173,7 +174,8 @@ def bincount_is_best(device: torch.device) -> bool:
 def _binned(place: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return the sums of `values` by flat index `place` in float64 on the CPU, in `shape`."""
     size = torch.Size(shape).numel()
-    place, values = place.flatten(), values.flatten().double()
+    values = in_float64(values.flatten())
+    place = place.flatten().to(values.device)
     if bincount_is_best(place.device):
         sums = torch.bincount(place, weights=values, minlength=size)
         return sums.double().view(shape)  # bincount of nothing gives integers

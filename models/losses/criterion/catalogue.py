@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from configs.schema import box_loss, branch_loss, class_loss
+from models.custom import built
 from models.losses.asymmetric import AsymmetricLoss
 from models.losses.box import AlphaOverlapLoss, FocalEiouLoss, OverlapLoss, SmoothL1Loss
 from models.losses.cross_entropy import AlphaBce, BlurLoss
@@ -56,6 +57,7 @@ BRANCH_LOSSES: dict[type[branch_loss.BranchLossSettings], Build] = {
         n, gamma=s.gamma, alpha=s.alpha, scale_factor=s.scale_factor
     ),
     branch_loss.BlurLossSettings: lambda s, n: BlurLoss(temperature=s.temperature),
+    branch_loss.CustomLossSettings: lambda s, n: built(s.object, s.arguments),
     class_loss.SoftmaxLossSettings: lambda s, n: SoftmaxLoss(),
     class_loss.SoftmaxFocalLossSettings: lambda s, n: SoftmaxLoss(gamma=s.gamma),
     class_loss.SeesawLossSettings: lambda s, n: SeesawLoss(
@@ -74,4 +76,5 @@ BOX_LOSSES: dict[type[box_loss.BoxLossSettings], Callable[[Any], nn.Module]] = {
     box_loss.AlphaIouLossSettings: lambda s: AlphaOverlapLoss(s.overlap, alpha=s.exponent),
     box_loss.FocalEiouLossSettings: lambda s: FocalEiouLoss(gamma=s.exponent),
     box_loss.SmoothL1LossSettings: lambda s: SmoothL1Loss(beta=s.beta),
+    box_loss.CustomBoxLossSettings: lambda s: built(s.object, s.arguments),
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from commands.runs.cli import parse_runs_command
 from commands.runs.compare import KEPT, paired_difference
@@ -214,6 +215,20 @@ def test_a_run_is_shown_with_classes_and_what_its_files_hold(tmp_path: Path) -> 
     assert json.loads(run("show", str(folder), "--json"))["per_class"]["cell"] == {"ap": 0.4}
     with pytest.raises(SystemExit):
         run("show", str(folder), "--page", "x.html")
+
+
+def test_tags_and_notes_are_shown(tmp_path: Path) -> None:
+    folder = make(tmp_path, "b")
+    make(tmp_path, "cc")
+    text = (folder / "config.yaml").read_text()
+    config = yaml.safe_load(text)
+    config.setdefault("run", {}).update(tags=["night", "base"], notes="the first try")
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    head, first, second = run("--folder", str(tmp_path)).splitlines()
+    assert head.endswith("started           tags")
+    assert first.endswith("night, base")
+    assert second.endswith("10:00")
+    assert "notes: the first try" in run("show", str(folder))
 
 
 def test_the_evaluation_before_training_is_no_epoch_and_not_the_best(tmp_path: Path) -> None:

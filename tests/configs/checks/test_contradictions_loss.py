@@ -19,7 +19,8 @@ REQUIRED = {"bce_alpha": "alpha: 0.25", "focal": "gamma: 2, alpha: 0.25"}
 
 
 def names(union: Any) -> list[str]:
-    return [get_args(variant.model_fields["name"].annotation)[0] for variant in get_args(union)]
+    found = [get_args(variant.model_fields["name"].annotation)[0] for variant in get_args(union)]
+    return [name for name in found if name != "custom"]
 
 
 CLASS_LOSSES, ELEMENTWISE = names(ClassLoss), names(ElementwiseLoss)

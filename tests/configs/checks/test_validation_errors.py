@@ -51,12 +51,12 @@ def test_an_unknown_key_names_the_nearest(faults: Faults, typo: str, meant: str 
         ("train: {clip_norm: .nan}", "train.clip_norm is .nan (experiment.yaml:1); must be a "
          "number of at least 0"),
         ("train: {device: gpu}", 'train.device is "gpu" (experiment.yaml:1); allowed: auto (CUDA, '
-         "else CPU), cpu, cuda, cuda:N or mps."),
+         "else CPU), cpu, mps, cuda, or a number of a CUDA device, as in 0 or cuda:0"),
         ("augment: {device: trian}", 'augment.device is "trian" (experiment.yaml:1); must be one '
          "of auto, cpu, train; did you mean 'train'?"),
         ("loss: {box: {name: cious}}", 'loss.box.name is "cious" (experiment.yaml:1); must be one '
-         "of iou, giou, diou, ciou, eiou, siou, alpha_iou, focal_eiou, smooth_l1; did you mean "
-         "'ciou'?"),
+         "of iou, giou, diou, ciou, eiou, siou, alpha_iou, focal_eiou, smooth_l1, custom; did "
+         "you mean 'ciou'?"),
         ("loss: {objectness: {name: Focal}}", 'loss.objectness.name is "Focal" '
          "(experiment.yaml:1); must be one of bce, bce_alpha, focal, "),
         ("loss: {objectness: {name: 3}}", "loss.objectness.name is 3 (experiment.yaml:1); must be "

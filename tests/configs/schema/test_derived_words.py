@@ -13,6 +13,7 @@ Faults = Callable[..., list[str]]
 
 def test_the_keys_that_take_words() -> None:
     assert set(derivable_keys()) == {
+        "train.batch_size",
         "train.epochs",
         "train.image_size",
         "train.nominal_batch",

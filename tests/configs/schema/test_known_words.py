@@ -5,6 +5,8 @@ import re
 import pytest
 
 from configs.checks.validation_errors import unknown_key
+from configs.errors import ConfigError
+from configs.reading.load import load_experiment
 from configs.schema.keys import all_keys
 from configs.schema.known_words import KNOWN_WORDS, hint_for
 
@@ -37,3 +39,20 @@ def test_words_are_written_as_they_are_looked_up() -> None:
 )
 def test_the_error_says_what_to_type(key: str, hint: str) -> None:
     assert hint in unknown_key(key, "command line")
+
+
+SETTING = re.compile(r"\b[a-z]+\.[a-z_.]+=[a-z_]+\b")
+
+
+@pytest.mark.parametrize(
+    "setting", [text for answer in KNOWN_WORDS.values() for text in SETTING.findall(answer)]
+)
+def test_every_choice_that_is_named_can_be_typed(setting: str) -> None:
+    try:
+        load_experiment("quickstart.yaml", [setting])
+    except ConfigError as error:
+        said = str(error)
+    else:
+        said = ""
+    assert "must be" not in said
+    assert "unknown key" not in said

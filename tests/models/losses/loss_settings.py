@@ -20,8 +20,9 @@ _PARSER: TypeAdapter[BranchLossSettings] = TypeAdapter(Classification)
 
 
 def names(union: Any) -> list[str]:
-    """Names of the variants of a union of settings."""
-    return [get_args(variant.model_fields["name"].annotation)[0] for variant in get_args(union)]
+    """Names of the variants of a union of settings, but for a user's own."""
+    found = [get_args(variant.model_fields["name"].annotation)[0] for variant in get_args(union)]
+    return [name for name in found if name != "custom"]
 
 
 ELEMENTWISE_NAMES = names(ElementwiseLoss)

@@ -27,8 +27,22 @@ def test_auto_takes_bf16_on_a_cpu_that_has_it(
 ) -> None:
     cpu_info(tmp_path, monkeypatch, flags)
     assert choose_precision("auto", CPU) is expected
-    assert choose_precision("auto", CUDA) is torch.float16
     assert choose_precision("auto", MPS) is None
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_auto_on_cuda_needs_a_scaler_only_without_bf16(
+    native: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def is_bf16_supported(including_emulation: bool = True) -> bool:
+        asked.append(including_emulation)
+        return native or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
+    assert choose_precision("auto", CUDA) is expected
+    assert asked == [False]
 
 
 def test_auto_stays_with_float32_where_the_cpu_is_unknown(

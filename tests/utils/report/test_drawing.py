@@ -4,7 +4,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from utils.report.drawing import PALETTE, Picture, color_of, draw_boxes, enlarge_to, shrink_to
+from utils.report.drawing import (
+    PALETTE,
+    Picture,
+    Style,
+    color_of,
+    draw_boxes,
+    enlarge_to,
+    shrink_to,
+)
 
 BLACK = np.zeros((400, 600, 3), np.uint8)
 
@@ -105,3 +113,48 @@ def test_large_pictures_are_shrunk_and_others_left() -> None:
     picture, scale = shrink_to(np.full((100, 400, 3), 7, np.uint8), 200)
     assert (picture.shape, scale) == ((50, 200, 3), 0.5)
     assert shrink_to(BLACK, 900)[1] == 1.0
+
+
+def styled(style: Style, boxes: list[list[float]], scores: list[float]) -> Picture:
+    labels = np.arange(len(boxes)) % 2
+    return draw_boxes(
+        BLACK,
+        np.array(boxes, np.float32).reshape(-1, 4),
+        labels.astype(np.int64),
+        ["cat", "dog"],
+        np.array(scores, np.float32),
+        style,
+    )
+
+
+def test_lines_of_a_stated_width() -> None:
+    box = [100.0, 150, 300, 350]
+    seen = []
+    for width in (1, 5, 9):
+        drawn = styled(Style(line_width=width, has_names=False), [box], [0.9])
+        seen.append(int(patch_of(drawn, 0)[250, :200].sum()))
+        assert seen[-1] == pytest.approx(width, abs=2)  # OpenCV rounds the ends of a thick line
+    assert seen == sorted(set(seen))
+
+
+def test_names_and_scores_can_be_left_out() -> None:
+    box = [100.0, 150, 300, 350]
+    ink = {
+        name: int((styled(style, [box], [0.9]) == 255).all(axis=2).sum())
+        for name, style in (
+            ("all", Style()),
+            ("names", Style(has_scores=False)),
+            ("none", Style(has_names=False)),
+        )
+    }
+    assert ink["all"] > ink["names"] > ink["none"] == 0
+    assert patch_of(styled(Style(has_names=False), [box], [0.9]), 0).any()
+
+
+def test_a_name_goes_where_it_covers_no_other_object() -> None:
+    below = [100.0, 200, 160, 300]
+    above = [100.0, 120, 160, 198]  # where the name of the other would stand
+    picture = styled(Style(), [above, below], [0.9, 0.8])
+    inside = picture[125:195, 105:155]
+    assert not patch_of(inside, 1).any()
+    assert patch_of(styled(Style(), [below], [0.8]), 0)[150:199].any()

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+import psutil
+
 from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import write_atomically
 from utils.runtime.files.json_file import read_json_object
 from utils.runtime.printable import shortened
 
+PROC = Path("/proc")
 STALE_S = 180.0
 """Seconds without renewal after which an owner on another machine counts as dead."""
 
@@ -144,23 +147,28 @@ def _now(folder: Path) -> float:
 
 def _runs(pid: int, started: str | None) -> bool:
     """Tell whether a process lives and is not a later one with the same number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return _started(pid) == started
+    # Not os.kill(pid, 0): on Windows that is Ctrl-C to the process.
+    return psutil.pid_exists(pid) and _started(pid) == started
 
 
 def _started(pid: int) -> str | None:
-    """Return when a process began, in ticks since the machine's start; None where unknown.
+    """Return when a process began, in ticks since the machine's start, in seconds of the clock
+    where there is no /proc; None where unknown.
 
     A process that ended and waits for its parent to notice counts as gone.
     """
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        text = (PROC / str(pid) / "stat").read_text(encoding="utf-8")
     except OSError:
-        return None
+        return _began(pid)
     fields = text.rpartition(")")[2].split()
     return "gone" if fields[0] in "ZX" else fields[19]
+
+
+def _began(pid: int) -> str | None:
+    try:
+        process = psutil.Process(pid)
+        is_gone = process.status() == psutil.STATUS_ZOMBIE
+        return "gone" if is_gone else f"{process.create_time():.2f}"
+    except psutil.Error:
+        return None

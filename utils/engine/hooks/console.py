@@ -1,32 +1,41 @@
-"""Console output of a training run: a progress bar over the batches, and a line per epoch."""
+"""What a person sees of a training: a bar over the batches, and a line per epoch.
+
+Where there is no terminal, as in the log of a job, a line a minute stands for the bar.
+"""
 
 import logging
 from collections.abc import Mapping
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from utils.engine.clock import Pace
 from utils.engine.history import Row
 from utils.engine.hook import Hook
 from utils.engine.run import Run
+from utils.runtime.machine.memory import GIB, used_memory
 from utils.runtime.progress import format_duration, progress_bar
 from utils.structures.loss_terms import LossTerms
 from utils.structures.metrics_columns import term_columns
 
 ESTIMATED_AFTER = 5
 """Batches after which the length of the run is estimated; the first, a slow one, is left out."""
+LINE_EVERY_S = 60.0
+"""Time between two lines within an epoch where there is no bar."""
 
 logger = logging.getLogger(__name__)
 
 
 class Console(Hook):
-    """Shows a progress bar on a terminal, and logs each epoch's metrics."""
+    """Draws the bar where there is a terminal, else logs a line a minute; logs each epoch's
+    numbers.
+    """
 
     def __init__(self) -> None:
         self._bar: Any = None
         self._pace = Pace(0.0)
         self._batches = 0
         self._began = 0.0
+        self._said = monotonic()
 
     def before_training(self, run: Run) -> None:
         """Log what the start is worth, if it was evaluated, and show the bar of the first epoch."""
@@ -48,8 +57,11 @@ class Console(Hook):
         if self._bar is None:
             return
         if not self._bar.disable:
-            text = batch_text(run.losses.means(), lr=run.learning_rate, speed=run.clock.epoch_speed)
-            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.set_postfix_str(_batch_text(run), refresh=False)
+        elif monotonic() - self._said > LINE_EVERY_S:
+            self._said = monotonic()
+            left = format_duration(self._pace.remaining_s(run.position, run.settings.epochs))
+            logger.info("%s: %s, %s left", run.place, _batch_text(run), left)
         self._bar.update(run.batch - self._bar.n)
         if run.batch == run.batches_per_epoch:
             self._close_bar()  # the evaluation shows its own bar
@@ -61,6 +73,7 @@ class Console(Hook):
         remaining_s = 0.0 if run.is_last_epoch else self._pace.remaining_s(run.epoch, epochs)
         text = epoch_text(run.metrics, epochs=epochs, is_best=run.is_best, remaining_s=remaining_s)
         logger.info("%s", text)
+        self._said = monotonic()
         if not run.is_last_epoch:
             self._open_bar(run)
 
@@ -93,6 +106,11 @@ class Console(Hook):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _batch_text(run: Run) -> str:
+    text = batch_text(run.losses.means(), lr=run.learning_rate, speed=run.clock.epoch_speed)
+    return f"{text} {used_memory(run.learner.device) / GIB:.2g} GiB"
 
 
 def batch_text(losses: Mapping[str, float], *, lr: float, speed: float) -> str:

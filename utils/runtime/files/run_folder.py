@@ -145,6 +145,23 @@ def newest_run(parent: Path, name: str) -> RunFolder | None:
     raise AssertionError("unreachable: count() has no end")
 
 
+def last_run(parent: Path) -> RunFolder:
+    """Return the run in `parent` whose files were written last.
+
+    Raises:
+        UserError: there is none.
+    """
+    runs = [RunFolder(config.parent) for config in parent.glob("*/config.yaml")]
+    if not runs:
+        raise UserError(f"--resume last: there is no run in {parent}")
+    return max(runs, key=_written)
+
+
+def _written(folder: RunFolder) -> float:
+    files = (folder.config, folder.metrics, folder.last, folder.results)
+    return max(file.stat().st_mtime for file in files if file.exists())
+
+
 def _check_writable(path: Path) -> None:
     probe = path / ".probe"
     probe.write_bytes(b"x")

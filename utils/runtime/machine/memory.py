@@ -1,10 +1,20 @@
-"""Memory allocation of this process."""
+"""How much memory there is, and how this process gets it from the system."""
 
 import ctypes
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    import torch
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of glibc's parameters, malloc.h
 MIB = 1 << 20
+GIB = 1 << 30
 KEPT_BYTES = 64 * MIB
 """Freed memory kept by the process, in bytes."""
 LARGEST_REUSED_BYTES = 32 * MIB
@@ -28,3 +38,63 @@ def reuse_freed_memory() -> bool:
         return False
     settings = ((_TRIM_THRESHOLD, KEPT_BYTES), (_MMAP_THRESHOLD, LARGEST_REUSED_BYTES))
     return all(mallopt(parameter, value) == 1 for parameter, value in settings)
+
+
+def free_memory(device: "torch.device") -> int:
+    """Return the bytes that a training on `device` can have; on Apple GPUs, what the system names
+    as healthy.
+    """
+    import torch
+
+    if device.type == "cuda":
+        reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + reusable
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return int(psutil.virtual_memory().available)
+
+
+def total_memory(device: "torch.device") -> int:
+    """Return the bytes of memory that `device` has; an Apple GPU shares that of the machine."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1]
+    return int(psutil.virtual_memory().total)
+
+
+def used_memory(device: "torch.device") -> int:
+    """Return the bytes that this process holds on `device`, what its allocator keeps included; of
+    the machine's memory on a CPU, without that of loader workers.
+    """
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.memory_reserved(device)
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory()
+    return int(psutil.Process().memory_info().rss)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether torch or Python says that memory is used up: CUDA with an error of its own,
+    Apple GPUs and CPUs in the words of a RuntimeError.
+    """
+    text = str(error).lower()
+    said = "out of memory" in text or "can't allocate memory" in text
+    is_torchs = type(error).__name__ == "OutOfMemoryError"
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and (is_torchs or said)
+    )
+
+
+@contextmanager
+def collections_paused() -> Iterator[None]:
+    """Make many objects that stay without looking for garbage among them again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

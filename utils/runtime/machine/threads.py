@@ -65,6 +65,25 @@ def set_threads(threads: int | Literal["auto"], *, processes: int = 1) -> int:
     return chosen
 
 
+MOST_AUTO_WORKERS = 8
+
+
+def loader_workers(stated: int | Literal["auto"], device: str, *, processes: int = 1) -> int:
+    """Return how many processes load images.
+
+    Args:
+        stated: `train.workers`; auto takes one a core for a GPU, at most 8. A CPU that trains has
+            its cores for the network, to which 2 of them keep up, and one more per 8 cores.
+        device: type of the training's device, as in torch.device.
+        processes: that train on this machine, who share its cores.
+    """
+    if stated != "auto":
+        return stated
+    cores = max(1, available_cores() // processes)
+    wanted = 2 + cores // 8 if device == "cpu" else cores
+    return min(cores, wanted, MOST_AUTO_WORKERS)
+
+
 def compute_alone_after_fork() -> None:
     """Let every process forked from this one compute with one thread.
 

@@ -4,6 +4,15 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from utils.runtime.machine.memory import (
+    MIB,
+    free_memory,
+    is_out_of_memory,
+    total_memory,
+    used_memory,
+)
 
 COUNT_PAGES = """
 import resource, sys
@@ -38,3 +47,27 @@ def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
     assert not memory.reuse_freed_memory()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 5 GB)"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"), True),
+        (MemoryError(), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_what_says_that_memory_is_used_up(error: BaseException, expected: bool) -> None:
+    assert is_out_of_memory(error) is expected
+
+
+def test_memory_of_this_machine() -> None:
+    cpu = torch.device("cpu")
+    assert 0 < free_memory(cpu) <= total_memory(cpu)
+    before = used_memory(cpu)
+    kept = torch.ones(50 << 20)  # 200 MiB
+    assert used_memory(cpu) - before > 150 * MIB
+    assert len(kept)

@@ -7,7 +7,12 @@ import pytest
 import torch
 
 import utils.runtime.machine.threads as threads_module
-from utils.runtime.machine.threads import available_cores, prepare_environment, set_threads
+from utils.runtime.machine.threads import (
+    available_cores,
+    loader_workers,
+    prepare_environment,
+    set_threads,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -93,3 +98,24 @@ def test_the_environment_can_be_prepared_before_torch_is_loaded() -> None:
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("cores", "device", "processes", "workers"),
+    [
+        (1, "cpu", 1, 1), (2, "cpu", 1, 2), (8, "cpu", 1, 3), (16, "cpu", 1, 4), (64, "cpu", 1, 8),
+        (4, "cuda", 1, 4), (64, "cuda", 1, 8), (16, "cuda", 4, 4), (2, "cuda", 4, 1),
+    ],
+)  # fmt: skip
+def test_workers_by_cores(
+    cores: int,
+    device: str,
+    processes: int,
+    workers: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    set_machine(monkeypatch, tmp_path, cores=cores)
+    assert loader_workers("auto", device, processes=processes) == workers
+    assert loader_workers(0, device, processes=processes) == 0
+    assert loader_workers(11, device, processes=processes) == 11

@@ -1,0 +1,1 @@
+"""migrate.py: settings of other trainers, as an experiment of ours."""
