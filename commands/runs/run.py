@@ -147,30 +147,41 @@ def _shown(folder: RunFolder, *, as_json: bool) -> str:
     if as_json:
         more = {"training_seconds": seconds, "environment": environment, "files": files}
         return json.dumps({**asdict(one), **more, "per_class": results.get("per_class")}, indent=1)
-    command = command_line([str(word) for word in environment.get("command") or ["-"]])
     lines = [f"{name}: {value}" for name, value in zip(COLUMNS, _row(one), strict=True)]
     lines += [f"notes: {one.notes}"] if one.notes else []
     lines += [
         f"best epoch: {results.get('best_epoch') or '-'}",
         f"trained for: {format_duration(seconds)}",
-        f"device: {', '.join(environment.get('gpus') or ()) or environment.get('cpu') or '-'}",
-        f"commit: {environment.get('git') or '-'}",
-        f"command: {command}",
+        *_circumstances(environment),
         f"settings: {folder.config}",
+        *_class_lines(results),
+        f"files in {folder.path}:",
     ]
-    classes = {name: ap_of(own) for name, own in (results.get("per_class") or {}).items()}
-    if classes:
-        width = max(map(len, classes))
-        lines.append("AP of each class:")
-        for name, ap in classes.items():
-            lines.append(f"  {name.ljust(width)}  {'-' if ap is None else f'{ap:.3f}'}")
-    lines.append(f"files in {folder.path}:")
     lines += [f"  {name}{': ' + FILES[name] if name in FILES else ''}" for name in files]
     if folder.report.is_file():
         lines.append(f"page: {folder.report.resolve().as_uri()}")
     if one.state == "stopped":
         lines.append(f"go on with: train.py --resume {folder.path}")
     return "\n".join(lines)
+
+
+def _circumstances(environment: Mapping[str, Any]) -> list[str]:
+    device = ", ".join(environment.get("gpus") or ()) or environment.get("cpu") or "-"
+    command = command_line([str(word) for word in environment.get("command") or ["-"]])
+    commit = environment.get("git") or "-"
+    return [f"device: {device}", f"commit: {commit}", f"command: {command}"]
+
+
+def _class_lines(results: Mapping[str, Any]) -> list[str]:
+    classes = {name: ap_of(own) for name, own in (results.get("per_class") or {}).items()}
+    if not classes:
+        return []
+    width = max(map(len, classes))
+    rows = [
+        f"  {name.ljust(width)}  {'-' if ap is None else f'{ap:.3f}'}"
+        for name, ap in classes.items()
+    ]
+    return ["AP of each class:", *rows]
 
 
 def _folder_of(path: Path, runs: Path) -> RunFolder:

@@ -109,7 +109,7 @@ class DetectionEvaluator:
         self._at_candidate_cap += sum(map(bool, at_candidate_cap))
         self._at_detection_cap += sum(map(bool, at_detection_cap))
         self._cut += sum(
-            bool(is_full) and part.scores.min(initial=1.0) > NOTED_SCORE
+            bool(is_full and part.scores.min(initial=1.0) > NOTED_SCORE)
             for is_full, part in zip(at_detection_cap, parts, strict=False)
         )
 

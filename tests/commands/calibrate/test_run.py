@@ -77,7 +77,8 @@ def test_the_new_file_is_the_old_one_and_a_map(folder: Path) -> None:
 def test_validation_finds_the_same_boxes_with_other_scores_in_the_same_order(folder: Path) -> None:
     """That AP stays is tested on scores of a trained network, in tests/metrics."""
     raw, mapped = judged(folder, "w.safetensors"), judged(folder, "new.safetensors")
-    assert mapped.result.counts == raw.result.counts
+    # What a limit costs depends on the scores.
+    assert {**mapped.result.counts, "images_cut": 0} == {**raw.result.counts, "images_cut": 0}
     before, after = raw.detections, mapped.detections
     assert [row["bbox"] for row in before] == [row["bbox"] for row in after]
     pairs = sorted((old["score"], new["score"]) for old, new in zip(before, after, strict=True))

@@ -142,6 +142,7 @@ def test_a_full_image_was_cut_only_where_its_last_score_counts(lowest: float, cu
     evaluator.update([1], [detections([BOX, BOX], [0.9, lowest], [0, 0])], at_detection_cap=[True])
     counts = evaluator.compute().counts
     assert (counts["images_at_detection_cap"], counts["images_cut"]) == (1, cut)
+    assert json.loads(json.dumps(counts)) == counts
 
 
 def test_reset_forgets_detections_and_caps() -> None:

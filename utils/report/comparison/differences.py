@@ -71,8 +71,8 @@ def _chart(
     )
     area.upright(0.0)
     for row, one in enumerate(classes):
-        objects = one["train_objects"] if one["train_objects"] is not None else "?"
-        area.y_name(row, f"{one['name']} ({objects})")
+        objects = "" if one["train_objects"] is None else f" ({one['train_objects']})"
+        area.y_name(row, f"{one['name']}{objects}")
         mark = color if one["is_discovery"] else "plain"
         hint = f"{one['name']}: {one['delta']:+.2f}, {one['low']:+.2f} to {one['high']:+.2f}"
         area.across(row, one["low"], one["high"], mark, hint)
