@@ -1,5 +1,7 @@
 """Scores that say how often they are right: python calibrate.py --weights best.safetensors."""
 
+from utils.runtime import starting  # isort: split
+
 import logging
 
 from configs.errors import ConfigError
@@ -9,15 +11,15 @@ from utils.runtime.errors import UserError
 
 def main() -> None:
     """Read the command line, fit, name the new file."""
-    from commands.calibrate.cli import parse_calibrate_command
-    from utils.runtime.machine.threads import prepare_environment
-    from utils.runtime.progress import start_logging
-
+    with starting.importing():
+        from commands.calibrate.cli import parse_calibrate_command
+        from utils.runtime.machine.threads import prepare_environment
+        from utils.runtime.progress import start_logging
     command = parse_calibrate_command()
     start_logging()
     prepare_environment()
-    from commands.calibrate.run import calibrate
-
+    with starting.importing():
+        from commands.calibrate.run import calibrate
     for line in calibrate(command).lines():
         logging.info("%s", line)
     logging.info("written: %s", command.out)

@@ -3,6 +3,8 @@
 torch is imported only after the design proved right, so that help and mistakes appear at once.
 """
 
+from utils.runtime import starting  # isort: split
+
 import logging
 from typing import TYPE_CHECKING
 
@@ -17,37 +19,37 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Read the command line and do what it asks for."""
-    from commands.compare.cli import (
-        EvaluateRun,
-        ReportComparison,
-        ResumeRun,
-        RunComparison,
-        TrainRun,
-        parse_compare_command,
-    )
-    from utils.runtime.machine.threads import prepare_environment
-    from utils.runtime.progress import start_logging
-
+    with starting.importing():
+        from commands.compare.cli import (
+            EvaluateRun,
+            ReportComparison,
+            ResumeRun,
+            RunComparison,
+            TrainRun,
+            parse_compare_command,
+        )
+        from utils.runtime.machine.threads import prepare_environment
+        from utils.runtime.progress import start_logging
     command = parse_compare_command()
     start_logging()
     prepare_environment()
     if isinstance(command, RunComparison):
         run(command)
     elif isinstance(command, ReportComparison):
-        from commands.compare.run import report
-
+        with starting.importing():
+            from commands.compare.run import report
         report(command.folder)
     elif isinstance(command, TrainRun):
-        from commands.compare.one_run import train_and_judge
-
+        with starting.importing():
+            from commands.compare.one_run import train_and_judge
         train_and_judge(command.cfg, command.overrides)
     elif isinstance(command, ResumeRun):
-        from commands.compare.one_run import resume_and_judge
-
+        with starting.importing():
+            from commands.compare.one_run import resume_and_judge
         resume_and_judge(command.folder, command.overrides)
     elif isinstance(command, EvaluateRun):
-        from commands.compare.one_run import evaluate_run
-
+        with starting.importing():
+            from commands.compare.one_run import evaluate_run
         evaluate_run(command.folder)
     else:
         print_power(command)
@@ -55,21 +57,21 @@ def main() -> None:
 
 def run(command: "RunComparison") -> None:
     """Run a comparison, or go on with it."""
-    from configs.reading.design import load_design
-
+    with starting.importing():
+        from configs.reading.design import load_design
     design = load_design(command.cfg, command.overrides)
     for note in dict.fromkeys(note for arm in design.arms.values() for note in arm.notes):
         logging.info(note)
-    from commands.compare.run import compare, plan
-
+    with starting.importing():
+        from commands.compare.run import compare, plan
     plan(design) if command.plan_only else compare(design)
 
 
 def print_power(question: "PowerQuestion") -> None:
     """Print what various numbers of seeds can find."""
-    from utils.comparison.statistics.power import Design, power
-    from utils.report.tables.tables import power_table
-
+    with starting.importing():
+        from utils.comparison.statistics.power import Design, power
+        from utils.report.tables.tables import power_table
     design = Design(
         sd=question.sd,
         margin=question.margin,

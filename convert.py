@@ -1,5 +1,7 @@
 """Rewrite or fetch: python convert.py --weights n.pt | --get NAME | --data my.yaml --to coco."""
 
+from utils.runtime import starting  # isort: split
+
 import logging
 
 from configs.errors import ConfigError
@@ -10,30 +12,30 @@ from utils.runtime.screen import show
 
 def main() -> None:
     """Read the command line, convert or fetch, name the new file."""
-    from commands.convert.cli import parse_convert_command
-    from utils.runtime.machine.threads import prepare_environment
-    from utils.runtime.progress import start_logging
-
+    with starting.importing():
+        from commands.convert.cli import parse_convert_command
+        from utils.runtime.machine.threads import prepare_environment
+        from utils.runtime.progress import start_logging
     command = parse_convert_command()
     start_logging()
     prepare_environment()
     if command.list:
-        from commands.weights_by_name import list_weights
-
+        with starting.importing():
+            from commands.weights_by_name import list_weights
         show("\n".join(list_weights()))
         return
     if command.get is not None:
-        from commands.convert.fetch import fetch_weights
-
+        with starting.importing():
+            from commands.convert.fetch import fetch_weights
         show("\n".join(fetch_weights(command)))
         return
     if command.weights is None:
-        from commands.convert.data import convert_data
-
+        with starting.importing():
+            from commands.convert.data import convert_data
         logging.info("written: %s", convert_data(command))
         return
-    from commands.convert.run import convert
-
+    with starting.importing():
+        from commands.convert.run import convert
     logging.info("written: %s", convert(command.weights, command.out))
 
 

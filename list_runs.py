@@ -1,5 +1,7 @@
 """List the runs in a folder: python list_runs.py [show RUN | compare A B]."""
 
+from utils.runtime import starting  # isort: split
+
 from configs.errors import ConfigError
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
@@ -7,12 +9,12 @@ from utils.runtime.errors import UserError
 
 def main() -> None:
     """Read the command line, print what was asked for."""
-    from commands.runs.cli import parse_runs_command
-    from utils.runtime.screen import show
-
+    with starting.importing():
+        from commands.runs.cli import parse_runs_command
+        from utils.runtime.screen import show
     command = parse_runs_command()
-    from commands.runs.run import answer
-
+    with starting.importing():
+        from commands.runs.run import answer
     show(answer(command))
 
 

@@ -106,6 +106,6 @@ if __name__ == "__main__":
     setup(
         packages=find_packages(str(STAGED)),
         package_dir={"": "build/package"},
-        package_data={"": ["**/*.yaml", "**/*.html", "py.typed"]},
+        package_data={"": ["**/*.yaml", "**/*.html", "**/*.css", "py.typed"]},
         zip_safe=False,
     )

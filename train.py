@@ -4,6 +4,8 @@ torch is imported only after the configuration proved right, so that help and mi
 once.
 """
 
+from utils.runtime import starting  # isort: split
+
 import logging
 
 from configs.errors import ConfigError
@@ -13,31 +15,31 @@ from utils.runtime.errors import UserError
 
 def main() -> int:
     """Read the command line, then start a training run, resume, replay or try one."""
-    from commands.train.cli import parse_train_command
-    from utils.runtime.machine.threads import prepare_environment
-    from utils.runtime.progress import start_logging
-
+    with starting.importing():
+        from commands.train.cli import parse_train_command
+        from utils.runtime.machine.threads import prepare_environment
+        from utils.runtime.progress import start_logging
     command = parse_train_command()
     start_logging()
     if command.verify_resume:
-        from commands.train.resume_check import verify_resume
-
+        with starting.importing():
+            from commands.train.resume_check import verify_resume
         logging.info(verify_resume(command.cfg, command.overrides))
         return 0
     if command.replay is not None:
         prepare_environment()
-        from commands.train.replay import replay
-
+        with starting.importing():
+            from commands.train.replay import replay
         replay(command.replay)
         return 0
     if command.preflight:
-        from commands.preflight.start import try_training
-
+        with starting.importing():
+            from commands.preflight.start import try_training
         result = try_training(command)
         print(result.text())
         return 0 if result.is_clear else 1
-    from commands.train.start import start_training
-
+    with starting.importing():
+        from commands.train.start import start_training
     start_training(command)
     return 0
 

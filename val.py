@@ -1,5 +1,7 @@
 """Evaluate a model: python val.py --weights runs/NAME/best.safetensors [--data D] [--split S]."""
 
+from utils.runtime import starting  # isort: split
+
 import json
 import logging
 from pathlib import Path
@@ -17,10 +19,10 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Read the command line, evaluate, print and write the numbers."""
-    from commands.val.cli import parse_val_command
-    from utils.runtime.machine.threads import prepare_environment
-    from utils.runtime.progress import start_logging
-
+    with starting.importing():
+        from commands.val.cli import parse_val_command
+        from utils.runtime.machine.threads import prepare_environment
+        from utils.runtime.progress import start_logging
     command = parse_val_command()
     start_logging()
     prepare_environment()
@@ -28,10 +30,10 @@ def main() -> None:
     if command.task == "speed":
         report_speed(command)
         return
-    from commands.val.run import evaluate_weights
-    from utils.report.tables.tables import format_result
-    from utils.structures.results import results_json
-
+    with starting.importing():
+        from commands.val.run import evaluate_weights
+        from utils.report.tables.tables import format_result
+        from utils.structures.results import results_json
     judged = evaluate_weights(command)
     if command.json is not None:
         content: object = results_json(
@@ -50,8 +52,8 @@ def main() -> None:
 
 def require_writable(command: "ValCommand") -> None:
     """Refuse, before the work is done, files that cannot be written or that are the weights."""
-    from utils.runtime.files.targets import require_target
-
+    with starting.importing():
+        from utils.runtime.files.targets import require_target
     inputs = [command.weights]
     for option, path in (("--json", command.json), ("--save-detections", command.save_detections)):
         if path is not None:
@@ -61,8 +63,8 @@ def require_writable(command: "ValCommand") -> None:
 
 def report_speed(command: "ValCommand") -> None:
     """Measure, print and write how long the stages take."""
-    from commands.val.speed import measure_speed
-
+    with starting.importing():
+        from commands.val.speed import measure_speed
     measured = measure_speed(command)
     for line in measured.lines():
         show(line)
@@ -79,7 +81,7 @@ def report_further(command: "ValCommand", judged: "Evaluation") -> None:
     if command.threshold_report:
         show(f"\n{threshold_table(analysis, judged.split.class_names)}")
     if command.plots is not None:
-        facts = {"weights": command.weights.name, **judged.facts}
+        facts = {"weights": "/".join(command.weights.resolve().parts[-2:]), **judged.facts}
         write_evaluation_report(command.plots, judged, analysis, facts=facts)
 
 

@@ -1,5 +1,7 @@
 """The command `focaldet`: one word for each program, then what the program itself takes."""
 
+from utils.runtime import starting  # isort: split
+
 import importlib
 import sys
 from collections.abc import Sequence
@@ -58,5 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(USER_ERROR_CODE)
     module, _ = PROGRAMS[first]
     sys.argv = [f"focaldet {first}", *rest]
-    program = importlib.import_module(program_module(module))
+    with starting.importing():
+        program = importlib.import_module(program_module(module))
     run_command(program.main, user_errors=(ConfigError, UserError))

@@ -15,8 +15,8 @@ from models.graph.build import build_modules, measure_size_multiple, measure_str
 from models.graph.rows import IMAGE, Graph, parse_graph
 from models.heads import DetectionHead
 from models.limits import MAX_PARAMETERS
-from models.score_calibrator import ScoreMap
 from utils.structures.predictions import Predictions
+from utils.structures.score_calibrator import ScoreCalibrator
 
 Anchors = Sequence[Sequence[float]]
 """One list w, h, w, h, ... in input pixels per level."""
@@ -27,8 +27,8 @@ class Detector(nn.Module):
 
     Entries of `state_dict()` are `model.<row>.<...>`, as in released weights of this family.
     `mapping` is the description it was built from, kept so that a checkpoint can rebuild it.
-    `size_multiple` is what height and width of the images have to be multiples of. `score_map`
-    calibrates scores after suppression; `forward` knows nothing of it.
+    `size_multiple` is what height and width of the images have to be multiples of;
+    `score_calibrator` calibrates scores after NMS, `forward` knows nothing of it.
     """
 
     _stride_column: Tensor
@@ -47,7 +47,7 @@ class Detector(nn.Module):
         self.mapping = mapping
         self.strides = tuple(strides)
         self.size_multiple = size_multiple
-        self.score_map: ScoreMap | None = None
+        self.score_calibrator: ScoreCalibrator | None = None
         self.model = build_modules(graph)
         self.register_buffer(
             "_stride_column", torch.tensor(strides, dtype=torch.float32).view(-1, 1, 1), False

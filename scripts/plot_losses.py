@@ -9,7 +9,6 @@ Writes one SVG a loss and `minimisers.md`. Losses whose value depends on the res
 import argparse
 import sys
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,12 +22,12 @@ from configs.schema.branch_loss import BranchLossSettings
 from configs.schema.class_loss import Classification
 from examples.minimiser import soft_target_minimiser
 from models.losses.criterion.catalogue import BRANCH_LOSSES
-from utils.report.charts.line_chart import HEIGHT, WIDTH, line_chart
+from utils.report.charts.series_charts import line_area
+from utils.report.charts.svg_file import svg_file
 
 TARGETS = (1.0, 0.0, 0.7)
 HIGHEST_LOSS = 3.0
 POINTS = 121
-LEGEND_HEIGHT = 24
 
 CURVES: dict[str, dict[str, object]] = {
     "bce": {"name": "bce"},
@@ -77,15 +76,6 @@ ROWS: dict[str, dict[str, object]] = {
     },
 }
 
-STYLE = """
-svg{background:#fff;font:13px system-ui,sans-serif}
-text{fill:#444;stroke:none}.grid{stroke:#ddd;stroke-width:1}
-polyline{fill:none;stroke-width:2.5}
-.series-0{stroke:#0b62a4}.series-1{stroke:#c0392b}.series-2{stroke:#2e8b57}
-@media(prefers-color-scheme:dark){svg{background:#16181d}text{fill:#ccc}.grid{stroke:#3a3d45}
-.series-0{stroke:#6db6f2}.series-1{stroke:#ff8a7a}.series-2{stroke:#6fd39b}}
-"""
-
 _SETTINGS: TypeAdapter[BranchLossSettings] = TypeAdapter(Classification)
 
 
@@ -123,35 +113,11 @@ def draw(title: str, stated: dict[str, object]) -> str:
         name = f"t = {target:g}"
         values[name] = [v if v <= HIGHEST_LOSS else None for v in value.tolist()]
         slopes[name] = slope.tolist()
-    left = line_chart(f"{title}: loss", p.tolist(), values, x_label="p")
-    right = line_chart(f"{title}: slope", p.tolist(), slopes, x_label="p")
-    return _side_by_side(title, left, right)
-
-
-def _side_by_side(title: str, left: str, right: str) -> str:
     panels = [
-        f'<g transform="translate({index * WIDTH} {LEGEND_HEIGHT})">{_inner(panel)}</g>'
-        f'<text x="{index * WIDTH + 56}" y="17">{caption}</text>'
-        for index, (panel, caption) in enumerate(
-            ((left, f"loss of {escape(title)}"), (right, "d loss / d logit"))
-        )
+        line_area(caption, p.tolist(), curves, x_label="p")
+        for caption, curves in (("loss", values), ("d loss / d logit", slopes))
     ]
-    legend = "".join(
-        f'<line class="series-{index}" x1="{x}" x2="{x + 22}" y1="12" y2="12" stroke-width="3"/>'
-        f'<text x="{x + 28}" y="17">t = {target:g}</text>'
-        for index, target in enumerate(TARGETS)
-        for x in (WIDTH + 190 + 105 * index,)
-    )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} '
-        f'{HEIGHT + LEGEND_HEIGHT}" width="{2 * WIDTH}" role="img">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style>{''.join(panels)}{legend}</svg>\n"
-    )
-
-
-def _inner(chart: str) -> str:
-    """Return what stands between the tags of the chart's SVG element."""
-    return chart.partition("<svg ")[2].partition(">")[2].rpartition("</svg>")[0]
+    return svg_file(title, [panel for panel in panels if panel is not None])
 
 
 def minimisers() -> str:

@@ -14,6 +14,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TEXTS = {".py", ".md", ".yaml", ".yml", ".toml", ".cff", ".txt", ".jinja", ".html", ""}
+BUILT = {"mkdocs.yml", "site_hooks.py", "test_site_hooks.py"}
+"""What speaks of pages of the site, whose links `mkdocs build --strict` checks."""
 ABSENT = {"runs", "datasets", "build", "dist", "node_modules", "shared"}
 """Folders that git ignores, beside hidden ones."""
 ROOMS = "benchmarks|commands|configs|data|docs|examples|models|scripts|tests|utils"
@@ -37,6 +39,8 @@ def _texts(folder: Path) -> Iterator[Path]:
         if path.is_dir():
             if path.name == ".github" or not (path.name.startswith(".") or path.name in ABSENT):
                 yield from _texts(path)
+        elif path.name in BUILT:
+            continue
         elif path.suffix in TEXTS and path != Path(__file__) and "results" not in path.parts:
             yield path
 

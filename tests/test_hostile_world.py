@@ -1,5 +1,6 @@
 """Locks, data that changed, programs, names and files of others: the rows that no reader covers."""
 
+import io
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from data.images.io import ImageError, read_image, read_image_size
 from data.records.load import load_split
 from data.sources.find import find_sources, without_credentials
 from data.synthetic.generate import ensure_written
-from tests.data.formats.tiny import voc
+from tests.data.formats.tiny import voc, yolo
 from utils.comparison.statistics.verdict import Rule, why_not_equivalent
 from utils.export.trust import require_data
 from utils.runtime.errors import UserError
@@ -131,6 +132,48 @@ def test_sources_that_cannot_be(source: str) -> None:
     assert "\0" not in told
 
 
+def closed_input() -> io.TextIOWrapper:
+    stream = io.TextIOWrapper(io.BytesIO())
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize(
+    ("stdin", "told"),
+    [
+        (None, "standard input is closed"),  # what Python makes of a closed handle
+        (closed_input(), "cannot be read"),
+        (io.StringIO(), "names no picture"),
+        (io.StringIO("\n  \n-\n"), "names no picture"),
+        (io.TextIOWrapper(io.BytesIO(b"a\0b.jpg\n")), r"a\x00b.jpg"),
+        (io.TextIOWrapper(io.BytesIO(b"\xff\xfe\xe9.jpg\n")), "no such file"),
+        (io.StringIO("x" * 5000), "File name too long"),
+        (io.StringIO("~nosuchuser"), "home"),
+    ],
+)
+def test_standard_input_that_names_nothing_is_one_line(
+    stdin: io.TextIOBase | None, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", stdin)
+    line = what_is_said_of("-")
+    assert told in line
+    assert "\n" not in line
+    assert len(line) < 500
+
+
+def test_standard_input_names_files_of_any_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [
+        os.fsencode(tmp_path) + b"/" + name for name in (b"\xe9.jpg", "\u2028\x85.jpg".encode())
+    ]
+    for name in names:
+        Path(os.fsdecode(name)).write_bytes(b"x")
+    lines = io.BytesIO(b"\r\n".join(names))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(lines, encoding="ascii"))
+    assert [os.fsencode(still.location) for still in find_sources(["-"]).stills] == names
+
+
 def test_links_back_multiply_nothing(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.jpg").write_bytes(b"")
@@ -138,6 +181,19 @@ def test_links_back_multiply_nothing(tmp_path: Path) -> None:
         (tmp_path / "a" / f"loop{number}").symlink_to(tmp_path)
     (tmp_path / "b").symlink_to(tmp_path / "a")
     assert list(list_files(tmp_path)) == [f"{tmp_path}/a/1.jpg"]
+
+
+@pytest.mark.parametrize("target", ["..", "../..", "."])
+def test_links_of_a_yolo_set_to_its_own_folders_are_left_out_aloud(
+    target: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Four images became 164, of which 160 were background (FIELD F21)."""
+    dataset = yolo(tmp_path / "set", {f"{n}": "0 .5 .5 .5 .5\n" for n in range(4)}, cache=False)
+    (tmp_path / "set" / "images" / "loop").symlink_to(target, target_is_directory=True)
+    split = load_split(dataset, "train")
+    assert len(split.records) == 4
+    assert all(len(record.boxes) == 1 for record in split.records)
+    assert "links lead to folders that are read already and are left out" in caplog.text
 
 
 def test_targets_are_looked_at_before_the_work(tmp_path: Path) -> None:

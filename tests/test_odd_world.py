@@ -35,9 +35,9 @@ from data.records.load import load_split
 from models.graph.rows import parse_graph
 from models.limits import MAX_REPEATS
 from models.limits import MAX_ROWS as MOST_GRAPH_ROWS
-from models.score_calibrator import read_score_map
 from models.weights.checkpoint import checkpoint_metadata
 from models.weights.metadata import current_metadata
+from models.weights.score_map import read_score_calibrator
 from tests.commands.tiny_weights import CLASS_NAMES, IMAGE_SIZE, uneven_detector, write_weights
 from tests.data.formats.tiny import coco, voc, voc_object, write_image, yolo
 from tests.data.synthetic.scene_files import write_scenes
@@ -261,7 +261,7 @@ def test_metadata_that_are_no_mapping_or_too_deep() -> None:
 )  # fmt: skip
 def test_score_maps_that_are_none(score_map: Any) -> None:
     with pytest.raises(ConfigError, match="w"):
-        read_score_map({"score_map": score_map}, source="w")
+        read_score_calibrator({"score_map": score_map}, source="w")
 
 
 @pytest.mark.parametrize(
@@ -504,24 +504,6 @@ def test_results_are_shown_on_an_ascii_screen() -> None:
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
     assert (done.returncode, done.stdout) == (0, b"\\xe9\\u6f22\n")
-
-
-@pytest.mark.parametrize("delay", [0.05, 0.15, 0.3])
-def test_an_interrupt_at_the_start_shows_no_traceback(delay: float) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "train.py", "--help"],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    time.sleep(delay)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    # Before the program's first own imports Python ends with words of its own and code 1.
-    assert process.returncode in (0, 1, 130, -signal.SIGINT)
-    if process.returncode == 130:
-        assert "Traceback" not in errors
 
 
 @contextlib.contextmanager

@@ -210,7 +210,6 @@ def test_gamma_zero_without_alpha_is_bce_to_the_last_bit(
 def test_report_is_one_page_that_needs_no_network(finished: Path) -> None:
     page = (finished / "report.html").read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="(https?:)?//', page)
-    assert "<script" not in page
     assert page.count("data:image/jpeg;base64,") >= 2
     assert "nothing was recorded" not in page
 

@@ -185,8 +185,8 @@ class Detector:
             UserError: pixels are in a form that is not supported.
         """
         if isinstance(pictures, list | tuple):
-            return self._detect([as_rgb(picture) for picture in pictures])
-        return self._detect([as_rgb(pictures)])[0]
+            return self._detect([as_rgb(picture, self._predictor.depth) for picture in pictures])
+        return self._detect([as_rgb(pictures, self._predictor.depth)])[0]
 
     def _detect(self, images: Sequence[ImageArray]) -> list[Detections]:
         framing = self._predictor.framing
@@ -265,7 +265,7 @@ def load_detector(
     return Detector(Predictor.from_file(best_weights(Path(weights)), overrides, trusted=trust))
 
 
-def as_rgb(picture: Picture) -> ImageArray:
+def as_rgb(picture: Picture, depth: int | None = None) -> ImageArray:
     """Return the pixels (H, W, 3) uint8 RGB of anything that can be passed to a detector.
 
     Raises:
@@ -273,12 +273,12 @@ def as_rgb(picture: Picture) -> ImageArray:
         UserError: pixels are in a form that is not supported.
     """
     if isinstance(picture, str | Path):
-        return read_image(picture)
+        return read_image(picture, depth)
     if isinstance(picture, Image.Image):
         if 0 in picture.size:
             raise UserError(f"a picture has at least one pixel, got size {picture.size}")
         try:
-            return to_rgb(picture)
+            return to_rgb(picture, depth)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise UserError(f"Pillow image of mode {picture.mode}: {error}") from error
     if isinstance(picture, Tensor):

@@ -14,13 +14,14 @@ from torch import Tensor
 from configs.errors import ConfigError
 from configs.schema.evaluation import EvalSettings
 from models.inference.postprocess import Postprocessed
-from models.score_calibrator import ScoreMap, read_score_map
+from models.weights.score_map import read_score_calibrator
 from utils.export.description import Description
 from utils.export.formats import SESSIONS
 from utils.export.sessions import Arrays, Session, open_session, read_file_description
 from utils.runtime.errors import UserError
 from utils.runtime.printable import shortened
 from utils.structures.results import Detections
+from utils.structures.score_calibrator import ScoreCalibrator
 from utils.structures.scored_cells import ScoredCells
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class ExportedDetector:
                 it.
         """
         self.description = read_file_description(path)
-        self.score_map: ScoreMap | None = read_score_map(
+        self.score_calibrator: ScoreCalibrator | None = read_score_calibrator(
             {"score_map": self.description.score_map}, source=str(path)
         )
         self._path = path

@@ -45,6 +45,7 @@ PREDICTION_KEYS = (
     "train.threads",
     "train.workers",
     "model.fuse",
+    "data.depth",
 )
 """The settings that have an effect on prediction."""
 
@@ -80,6 +81,8 @@ class Predictor:
         self._infer = Inference(
             loaded.detector.to(self.device), settings, fused=experiment.model.fuse
         )
+        self.depth = experiment.data.depth_bits
+        """Bits that values of 16-bit pictures fill; None for those that each uses."""
         self._views = None
         if views.is_needed:
             self._views = ViewInference(
@@ -135,17 +138,19 @@ def prediction_settings(
     _require_effect(overrides)
     stored = stored_settings(loaded.metadata)
     # Prediction reads no data set, but settings are not complete without one.
-    stored["data"] = {"format": "synthetic"}
+    own = stored.get("data")
+    depth = own.get("depth", "auto") if isinstance(own, dict) else "auto"
+    stored["data"] = {"format": "synthetic", "depth": depth}
     # The device of the training may not exist on this machine.
     stored["train"] = {"image_size": loaded.image_size, **stored.get("train", {}), "device": "auto"}
     if not like_val:
         stored["eval"] = {**stored.get("eval", {}), **PREDICTION_DEFAULTS, **loaded.fixed_eval}
     experiment = experiment_from_mapping(stored, overrides)
-    score_map = loaded.detector.score_map
-    if like_val or score_map is None or loaded.fixed_eval:
+    calibrator = loaded.detector.score_calibrator
+    if like_val or calibrator is None or loaded.fixed_eval:
         return experiment
     # People choose a threshold for the scores they see, which are the calibrated ones.
-    threshold = score_map.inverse(experiment.eval.score_threshold)
+    threshold = calibrator.inverse(experiment.eval.score_threshold)
     settings = experiment.eval.model_copy(update={"score_threshold": threshold})
     return experiment.model_copy(update={"eval": settings})
 

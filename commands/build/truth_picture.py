@@ -19,7 +19,7 @@ def truth_and_found(
         ImageError: the image cannot be read any more.
     """
     shown = found.scores >= threshold
-    image, scale = shrink_to(read_image(record.path), PICTURE_SIDE)
+    image, scale = shrink_to(read_image(record.path, record.depth), PICTURE_SIDE)
     truth = draw_boxes(image, record.boxes * scale, record.labels, names)
     detected = draw_boxes(
         image,

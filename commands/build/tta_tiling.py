@@ -146,7 +146,7 @@ def _pictures(records: Sequence[Record]) -> Iterator[ImageArray]:
     waiting: deque[Future[ImageArray]] = deque()
     with ThreadPoolExecutor(LOOK_AHEAD) as pool:
         for record in records:
-            waiting.append(pool.submit(read_image, record.path))
+            waiting.append(pool.submit(read_image, record.path, record.depth))
             if len(waiting) > LOOK_AHEAD:
                 yield waiting.popleft().result()
         while waiting:

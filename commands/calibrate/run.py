@@ -13,18 +13,19 @@ from commands.val.cli import ValCommand
 from commands.val.run import load_for_evaluation
 from data.records.load import Split
 from models.detector import Detector
-from models.score_calibrator import METADATA_KEY, ScoreMap
 from models.weights.metadata import checkpoint_metadata
+from models.weights.score_map import METADATA_KEY
 from utils.checkpoint.weights import save_weights
 from utils.comparison.summary.run_numbers import focal_of
 from utils.metrics.analysis import SCORE_FLOOR
 from utils.metrics.calibration import calibration
 from utils.metrics.coco_ap import JUDGES
-from utils.metrics.recalibration import IsotonicMap, fit_rising, tabulate_undo_focal
+from utils.metrics.recalibration import fit_rising, tabulate_undo_focal
 from utils.metrics.rows import SCORE_DECIMALS, DetectionRows, TruthRows
 from utils.metrics.scored import ScoredDetections, scored_detections
 from utils.runtime.errors import UserError
 from utils.runtime.machine.environment import describe_program
+from utils.structures.score_calibrator import ScoreCalibrator
 
 FEWEST = 100
 """Minimum number of detections for a fit."""
@@ -77,13 +78,12 @@ def calibrate(command: CalibrateCommand) -> Calibrated:
         )
     )
     detector = loaded.own_detector(command.weights)
-    detector.score_map = None  # of an earlier calibration: a map is fitted to raw scores
+    detector.score_calibrator = None  # of an earlier calibration: a map is fitted to raw scores
     _, evaluator = evaluate_once(detector, split, experiment)
     truths, detections = evaluator.truths, evaluator.detections
     found = scored_detections(truths, detections)
     fitted, after = _fit(command, loaded, found)
-    score_map = ScoreMap(tuple(fitted.knots.tolist()), tuple(fitted.values.tolist()))
-    _save(command, loaded, detector, split, score_map)
+    _save(command, loaded, detector, split, fitted)
     return Calibrated(
         method=command.method,
         detections=len(found.scores),
@@ -96,7 +96,7 @@ def calibrate(command: CalibrateCommand) -> Calibrated:
 
 def _fit(
     command: CalibrateCommand, loaded: LoadedDetector, found: ScoredDetections
-) -> tuple[IsotonicMap, float | None]:
+) -> tuple[ScoreCalibrator, float | None]:
     """Return the map, and the calibration error with it."""
     if command.method == "focal":
         focal = focal_of(loaded.metadata["config"]) if "config" in loaded.metadata else None
@@ -124,7 +124,7 @@ def held_out_error(found: ScoredDetections) -> float | None:
     return calibration(found, scores, floor=SCORE_FLOOR).d_ece
 
 
-def _mapped(fitted: IsotonicMap, detections: DetectionRows) -> Any:
+def _mapped(fitted: ScoreCalibrator, detections: DetectionRows) -> Any:
     return np.round(fitted(detections.scores).astype(np.float32).astype(float), SCORE_DECIMALS)
 
 
@@ -137,13 +137,13 @@ def _save(
     loaded: LoadedDetector,
     detector: Detector,
     split: Split,
-    score_map: ScoreMap,
+    calibrator: ScoreCalibrator,
 ) -> None:
     kept = {key: value for key, value in loaded.metadata.items() if key not in _OWN_KEYS}
     stored = {
         "method": command.method,
-        "knots": list(score_map.knots),
-        "values": list(score_map.values),
+        "knots": list(calibrator.knots),
+        "values": list(calibrator.values),
         "split": split.name,
         "data_fingerprint": split.fingerprint,
     }

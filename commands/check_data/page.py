@@ -1,29 +1,28 @@
 """Collects the content of a data set's page; the layout is in `utils/report`."""
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from commands.build.data_figures import center_maps, class_rows, contact_sheet, data_charts
 from commands.build.labelled_data import LabelledData
-from commands.check_data.pictures import contact_sheet, finding_figures
+from commands.check_data.pictures import finding_figures
 from data.doctor.examine import Diagnosis
 from data.doctor.finding import Finding, Place, by_code
-from data.doctor.subject import SplitTable, class_counts
-from utils.report.charts.data_charts import crowd_chart, heat_map, shape_chart, size_chart
+from data.doctor.subject import SplitTable
 from utils.report.pages.data_page import (
-    ClassRow,
     DataPage,
     FindingFigure,
     FindingSection,
     write_data_page,
 )
 from utils.runtime.files.atomic import cannot_write
+from utils.runtime.program import command_line
 
 LISTED = 40
 """Places of a finding that the page names."""
+SHEET = 12
+"""Labelled samples of each split."""
 
 
 def write_page(path: Path, data: LabelledData, diagnosis: Diagnosis) -> None:
@@ -36,7 +35,7 @@ def write_page(path: Path, data: LabelledData, diagnosis: Diagnosis) -> None:
     groups = by_code(diagnosis.findings)
     page = DataPage(
         title=data.name,
-        command=f"python {shlex.join(sys.argv)}",
+        command=command_line(sys.argv),
         facts=_facts(data, diagnosis),
         split_names=[table.name for table in tables],
         split_rows=_split_rows(tables),
@@ -44,14 +43,10 @@ def write_page(path: Path, data: LabelledData, diagnosis: Diagnosis) -> None:
             _section(group, figures)
             for group, figures in zip(groups, finding_figures(groups, data.splits), strict=True)
         ],
-        class_rows=_class_rows(tables, data.class_names),
-        charts=_charts(tables, diagnosis.subject.image_size),
-        heat_maps=[
-            heat_map(f"Centres of the objects, {table.name}", _centers(table))
-            for table in tables
-            if len(table.boxes)
-        ],
-        sheets=[(split.name, contact_sheet(split)) for split in data.splits],
+        class_rows=class_rows(tables, data.class_names),
+        charts=data_charts(tables, diagnosis.subject.image_size),
+        heat_maps=center_maps(tables),
+        sheets=[(split.name, contact_sheet(split, SHEET)) for split in data.splits],
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,30 +99,3 @@ def _line(place: Place) -> str:
     if place.other and place.other != place.path:
         text += f" and {place.other}"
     return f"{text}: {place.value}" if place.value else text
-
-
-def _class_rows(tables: Sequence[SplitTable], names: Sequence[str]) -> list[ClassRow]:
-    counts = np.array([class_counts(table, len(names)) for table in tables]).T
-    order = np.argsort(-counts.sum(axis=1), kind="stable")
-    return [ClassRow(name=names[label], counts=counts[label].tolist()) for label in order]
-
-
-def _charts(tables: Sequence[SplitTable], image_size: int) -> list[str]:
-    filled = [table for table in tables if len(table.boxes)]
-    if not filled:
-        return []
-    sides = {
-        table.name: np.sqrt(table.widths * table.heights) * table.scale_to(image_size)
-        for table in filled
-    }
-    ratios = {table.name: table.widths / np.maximum(table.heights, 1e-6) for table in filled}
-    return [
-        size_chart(sides, image_size),
-        shape_chart(ratios),
-        crowd_chart({table.name: table.counts for table in filled}),
-    ]
-
-
-def _centers(table: SplitTable) -> "np.ndarray[tuple[int, int], np.dtype[np.floating]]":
-    centers = (table.boxes[:, :2] + table.boxes[:, 2:]) / 2
-    return np.asarray(centers / table.limits)

@@ -1,39 +1,28 @@
-"""Pictures of findings and of labelled samples."""
+"""Pictures of findings."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from commands.build.data_figures import QUALITY, drawn, labelled
 from data.doctor.finding import Finding, Place
 from data.formats.files import is_image_name
 from data.images.io import ImageError, read_image
 from data.records.split import Split
-from utils.report.drawing import (
-    Picture,
-    data_uri,
-    draw_boxes,
-    encode_jpeg,
-    enlarge_to,
-    shrink_to,
-    side_by_side,
-)
+from utils.report.drawing import Picture, data_uri, encode_jpeg, shrink_to, side_by_side
 from utils.report.pages.data_page import FindingFigure
-from utils.report.pages.run_page import Figure
 from utils.structures.images import Record
 
 SIDE = 420
-TILE = 360
 PICTURES = 3
 """Of each finding."""
 MOST_PICTURES = 90
 """On a page."""
-SHEET = 12
 MARK = (230, 0, 60)
-QUALITY = 80
 
 RecordOf = Mapping[str, Record]
 
@@ -59,19 +48,6 @@ def finding_figures(
                 figures.append(figure)
         left -= len(figures)
         yield figures
-
-
-def contact_sheet(split: Split) -> list[Figure]:
-    """Return labelled samples of a split at even distances, so that none is hand-picked."""
-    figures = []
-    for record in spread(split.records, SHEET):
-        try:
-            picture = labelled(record, split.class_names, TILE)
-        except ImageError:
-            continue
-        caption = Path(record.path).name
-        figures.append(Figure(source=data_uri(encode_jpeg(picture, QUALITY)), caption=caption))
-    return figures
 
 
 def _images_of_labels(splits: Sequence[Split]) -> dict[tuple[str, str], str]:
@@ -101,27 +77,6 @@ def _in_turn(group: Sequence[Finding]) -> list[tuple[str, Place]]:
     return [item for item in distinct.values() if item[1].other != item[1].path]
 
 
-def labelled(record: Record, names: Sequence[str], side: int) -> Picture:
-    """Return the image with all its labels, its long side brought to about `side` pixels.
-
-    Raises:
-        ImageError: the image cannot be read.
-    """
-    return _drawn(
-        record,
-        side,
-        lambda image, scale: draw_boxes(image, record.boxes * scale, record.labels, names),
-    )
-
-
-def spread(records: Sequence[Record], count: int) -> list[Record]:
-    """Return up to `count` records at even distances; of labelled ones, if there are enough."""
-    with_objects = [record for record in records if len(record.boxes)]
-    chosen = with_objects if len(with_objects) >= count else list(records)
-    step = max(1, len(chosen) // count)
-    return chosen[::step][:count]
-
-
 def _figure(
     path: str, place: Place, records: RecordOf, names: Sequence[str]
 ) -> FindingFigure | None:
@@ -145,13 +100,7 @@ def _place_picture(path: str, place: Place, records: RecordOf, names: Sequence[s
         return shrink_to(read_image(path), SIDE)[0]
     if not place.boxes:
         return labelled(record, names, SIDE)
-    return _drawn(record, SIDE, lambda image, scale: _marked(image, place, scale))
-
-
-def _drawn(record: Record, side: int, draw: Callable[[Picture, float], Picture]) -> Picture:
-    image, scale = shrink_to(read_image(record.path), side)
-    image, factor = enlarge_to(image, side // 2)
-    return draw(image, scale * factor)
+    return drawn(record, SIDE, lambda image, scale: _marked(image, place, scale))
 
 
 def _marked(image: Picture, place: Place, scale: float) -> Picture:

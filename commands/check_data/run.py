@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from commands.build.data_figures import labelled, spread
 from commands.build.labelled_data import LabelledData, open_data
 from commands.check_data.cli import CheckCommand
 from commands.check_data.page import write_page
-from commands.check_data.pictures import labelled, spread
 from commands.check_data.repair import CHANGES_NAME, write_repaired
 from data.doctor.checks import SEVERITIES
 from data.doctor.examine import Diagnosis, examine

@@ -1,10 +1,12 @@
 """Forecast of cost and power of a comparison, before training."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import TypeVar
 
 import torch
 
@@ -26,9 +28,51 @@ from utils.runtime.machine.device import choose_device
 from utils.runtime.machine.threads import set_threads
 from utils.runtime.progress import format_duration
 from utils.runtime.seeding import seed_process
+from utils.structures.batch import Batch
 from utils.structures.exact import move
 
-MEASURED_STEPS = 4
+T = TypeVar("T")
+SLOW_STEPS = 2
+"""Steps left out at the start: libraries prepare, workers start, memory is asked for."""
+FEWEST_STEPS = 5
+MOST_STEPS = 40
+LONG_ENOUGH_S = 4.0
+"""Seconds of measuring after which `FEWEST_STEPS` are enough."""
+TOO_LONG_S = 40.0
+"""Seconds of measuring after which fewer are."""
+UNEVEN = 1.2
+"""Ratio of slow to quick steps from which on a forecast is a range."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTimes:
+    """Seconds of a step: the quicker quarter, the middle and the slower quarter of those measured.
+
+    What the rest of a machine does, and images that are read for the first time, lie between them.
+    """
+
+    quick: float
+    usual: float
+    slow: float
+    measured: int
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> "StepTimes":
+        """Summarise the times of single steps; at least one."""
+        ranked = sorted(seconds)
+        last = len(ranked) - 1
+        return cls(
+            quick=ranked[last // 4],
+            usual=ranked[len(ranked) // 2],
+            slow=ranked[last - last // 4],
+            measured=len(ranked),
+        )
+
+    def duration(self, steps: float) -> str:
+        """Return what so many steps take: one time, or a range where steps differ much."""
+        if self.slow <= UNEVEN * self.quick:
+            return format_duration(self.usual * steps)
+        return f"{format_duration(self.quick * steps)} to {format_duration(self.slow * steps)}"
 
 
 def forecast(
@@ -59,11 +103,11 @@ def forecast(
     yield from power_sentences(planned_design(settings), len(settings.seeds))
     if left or short:
         with _silence():
-            seconds = training_seconds(design.arms[settings.baseline])
-        total = seconds * (left / settings.jobs + short)
+            times, steps = measure_training(design.arms[settings.baseline])
+        total = steps * (left / settings.jobs + short)
         yield (
-            f"one training takes about {format_duration(seconds)} by {MEASURED_STEPS} measured "
-            f"steps, all that is left {format_duration(total)}, validation not counted"
+            f"one training takes about {times.duration(steps)} by {times.measured} measured "
+            f"steps, all that is left {times.duration(total)}, validation not counted"
         )
 
 
@@ -109,8 +153,8 @@ def power_sentences(design: Design, num_seeds: int) -> Iterator[str]:
     )
 
 
-def training_seconds(loaded: LoadedExperiment) -> float:
-    """Return how long the training runs of an experiment take, from a few steps on real batches."""
+def measure_training(loaded: LoadedExperiment) -> tuple[StepTimes, int]:
+    """Return how long steps of an experiment take on real batches, and how many it has."""
     split = load_split(loaded.experiment.data, "train")
     loaded = derive_recipe(loaded, split)
     settings = loaded.experiment.train
@@ -129,21 +173,44 @@ def training_seconds(loaded: LoadedExperiment) -> float:
     learner = Learner(
         start.detector, criterion, settings, batches_per_epoch=len(batches), device=device
     )
-    times = []
+
+    def learn(batch: Batch, iteration: int) -> None:
+        learner.learn(batch, iteration)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
     try:
-        began = perf_counter()
-        for number, batch in enumerate(batches.epoch(0)):
-            learner.learn(batch, number)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            times.append(perf_counter() - began)
-            began = perf_counter()
-            if len(times) > MEASURED_STEPS:
-                break
+        times = measure_steps(over_epochs(batches.epoch, settings.epochs), learn)
     finally:
         batches.close()
-    measured = sorted(times[1:] or times)
-    return measured[len(measured) // 2] * len(batches) * settings.epochs
+    return times, len(batches) * settings.epochs
+
+
+def over_epochs(epoch: Callable[[int], Iterable[T]], epochs: int) -> Iterator[T]:
+    """Yield the batches of one epoch after the other: a small data set has but one or two."""
+    for number in range(epochs):
+        yield from epoch(number)
+
+
+def measure_steps(
+    batches: Iterable[T],
+    learn: Callable[[T, int], None],
+    *,
+    clock: Callable[[], float] = perf_counter,
+) -> StepTimes:
+    """Return the times of steps, waiting for their batches included; at least one batch."""
+    times: list[float] = []
+    began = clock()
+    for iteration, batch in enumerate(batches):
+        learn(batch, iteration)
+        now = clock()
+        times.append(now - began)
+        began = now
+        steady = times[SLOW_STEPS:]
+        wanted_s = LONG_ENOUGH_S if len(steady) >= FEWEST_STEPS else TOO_LONG_S
+        if sum(steady) >= wanted_s or len(steady) >= MOST_STEPS:
+            break
+    return StepTimes.of(times[SLOW_STEPS:] or times[-1:])
 
 
 def _arms(number: int) -> str:

@@ -19,7 +19,7 @@ from utils.report.drawing import (
     side_by_side,
 )
 from utils.report.pages.comparison_page import ComparisonPage, write_comparison_page
-from utils.report.pages.run_page import Figure
+from utils.report.pages.page_template import Figure
 from utils.runtime.errors import UserError
 
 PICTURES = 6

@@ -181,7 +181,7 @@ def _write_design(design: LoadedDesign, folder: Path) -> None:
     content = {
         "hash": design.hash,
         "file": design.path.name,
-        "networks": {arm: loaded.graph_path.stem for arm, loaded in design.arms.items()},
+        "networks": {arm: loaded.network_name for arm, loaded in design.arms.items()},
         "settings": settings.model_dump(mode="json"),
     }
     write_json(folder / DESIGN_NAME, content)

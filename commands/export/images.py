@@ -56,12 +56,14 @@ def check_pictures(
         return [read_image(path) for path in _files(named)[:NUM_CHECKED]]
     if calibration is not None:
         records = load_split(load_dataset(calibration.data), calibration.split).records
-        return [read_image(record.path) for record in _spread(records, NUM_CHECKED)]
+        return [read_image(record.path, record.depth) for record in _spread(records, NUM_CHECKED)]
     dataset = _own_data(loaded)
     if dataset is not None and dataset.format != "synthetic":
         try:
             records = load_split(dataset, "val").records
-            return [read_image(record.path) for record in _spread(records, NUM_CHECKED)]
+            return [
+                read_image(record.path, record.depth) for record in _spread(records, NUM_CHECKED)
+            ]
         except UserError as error:
             logger.info("checked on generated images: %s", error)
     num_classes = min(len(loaded.class_names), len(CLASS_NAMES))
@@ -101,7 +103,10 @@ def calibration_batches(
     found = load_split(dataset, split, may_generate=named is not None)
     records = _spread(found.records, NUM_CALIBRATED)
     logger.info("int8: ranges are measured on %d images", len(records))
-    return (framing.batch([read_image(record.path)]).pixels().numpy() for record in records)
+    return (
+        framing.batch([read_image(record.path, record.depth)]).pixels().numpy()
+        for record in records
+    )
 
 
 def _own_data(loaded: LoadedDetector) -> Dataset | None:

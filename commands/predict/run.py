@@ -113,6 +113,7 @@ def predict(command: PredictCommand) -> PredictionSummary:
             1,
             min(loader_workers(experiment.train.workers, predictor.device.type), available_cores()),
         ),
+        depth=predictor.depth,
     )
     # As many as val.py takes: another number may change the last bit of a score.
     set_threads(experiment.train.threads)

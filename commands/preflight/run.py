@@ -357,6 +357,7 @@ def _trainer(parts: _Parts, folder: RunFolder, batches: list[Batch], *own: Hook)
             metadata=weights_metadata(loaded, detector, train),
             budget=None,
             own=own,
+            page=None,
         ),
     )
 

@@ -21,6 +21,8 @@ class RunsCommand:
     """Folder of the runs; names of runs are searched there."""
     runs: tuple[Path, ...] = ()
     json: bool = False
+    page: Path | None = None
+    """Where `compare` writes its page."""
 
 
 def parse_runs_command(arguments: Sequence[str] | None = None) -> RunsCommand:
@@ -36,7 +38,8 @@ def parse_runs_command(arguments: Sequence[str] | None = None) -> RunsCommand:
     parser = OneLineParser(
         prog=sys.argv[0] if by_command else "list_runs.py",
         description="List runs (name, state, data, model, AP, epochs, when), show one, or compare "
-        "two: the settings that differ and what each reached.",
+        "two: the settings that differ, the curves, and whether the difference is more than the "
+        "choice of validation images.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -47,10 +50,19 @@ def parse_runs_command(arguments: Sequence[str] | None = None) -> RunsCommand:
         "--folder", type=Path, default=Path("runs"), help="where the runs are; default: runs"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="compare: write an offline page with the curves"
+    )
     command = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     wanted = NUM_RUNS.get(command.task, 0)
     if len(command.runs) != wanted:
         parser.error(f"{command.task} takes {wanted or 'no'} run{'s' * (wanted != 1)}")
+    if command.page is not None and command.task != "compare":
+        parser.error("--page belongs to compare")
     return RunsCommand(
-        task=command.task, folder=command.folder, runs=tuple(command.runs), json=command.json
+        task=command.task,
+        folder=command.folder,
+        runs=tuple(command.runs),
+        json=command.json,
+        page=command.page,
     )

@@ -2,25 +2,24 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from commands.runs.cli import RunsCommand
 from configs.errors import ConfigError
-from configs.origins import leaves
 from configs.reading.yaml_reader import read_yaml
 from utils.comparison.runs.run_locks import is_claimed
 from utils.runtime.errors import UserError
 from utils.runtime.files.json_file import read_json_object
-from utils.runtime.files.run_folder import RunFolder, open_run_folder
+from utils.runtime.files.run_folder import FILES, GRAPH_NAME, RunFolder, open_run_folder
+from utils.runtime.program import command_line
+from utils.runtime.progress import format_duration
 
 COLUMNS = ("name", "state", "data", "model", "AP", "AP50", "epochs", "started", "tags")
 START = "0"
 """Epoch, in metrics.csv, of the evaluation before training."""
-NOT_COMPARED = (("run",), ("derived",), ("resolved",))
-"""Settings that differ from run to run without meaning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +51,13 @@ def answer(command: RunsCommand) -> str:
         found = list_runs(command.folder)
         if command.json:
             return json.dumps([asdict(one) for one in found], indent=1)
-        return _table(found, command.folder)
+        return run_table(found, command.folder)
     folders = [_folder_of(path, command.folder) for path in command.runs]
     if command.task == "show":
         return _shown(folders[0], as_json=command.json)
-    return _compared(folders[0], folders[1], as_json=command.json)
+    from commands.runs.compare import compare_runs
+
+    return compare_runs(folders[0], folders[1], as_json=command.json, page=command.page)
 
 
 def list_runs(folder: Path) -> list[KnownRun]:
@@ -79,8 +80,9 @@ def know(folder: RunFolder) -> KnownRun:
         settings = read_yaml(folder.config).values
     except ConfigError:
         return KnownRun(name=name, folder=path, state="unreadable")
-    results, rows = _json_of(folder.results), _rows(folder.metrics)
+    results, rows = json_of(folder.results), rows_of(folder.metrics)
     numbers = results or _best(rows)
+    done = sum(row.get("epoch") != START for row in rows)
     train, model, data = (_group(settings, key) for key in ("train", "model", "data"))
     weights, own = model.get("weights"), _group(settings, "run")
     tags = own.get("tags") or ()
@@ -89,15 +91,22 @@ def know(folder: RunFolder) -> KnownRun:
         folder=path,
         state=_state(folder, is_done=bool(results)),
         data=Path(str(data["path"])).name if "path" in data else None,
-        model=_stem(model.get("graph")) + (f" < {_stem(weights)}" if weights else ""),
-        map50_95=_number(numbers.get("map50_95")),
-        map50=_number(numbers.get("map50")),
-        epochs_done=sum(row.get("epoch") != START for row in rows),
-        epochs=train["epochs"] if isinstance(train.get("epochs"), int) else None,
-        started=_json_of(folder.environment).get("started"),
+        model=_network(model) + (f" < {_stem(weights)}" if weights else ""),
+        map50_95=number(numbers.get("map50_95")),
+        map50=number(numbers.get("map50")),
+        epochs_done=done,
+        # A run that went on with fewer epochs than it has is as long as it is.
+        epochs=max(train["epochs"], done) if isinstance(train.get("epochs"), int) else None,
+        started=json_of(folder.environment).get("started"),
         tags=tuple(map(str, tags)) if isinstance(tags, list) else (),
         notes=str(own["notes"]) if own.get("notes") else None,
     )
+
+
+def _network(model: Mapping[str, Any]) -> str:
+    """Return what the network is called; runs of old knew only that its graph is beside them."""
+    name = model.get("name") or _stem(model.get("graph"))
+    return "-" if name == _stem(GRAPH_NAME) else str(name)
 
 
 def _state(folder: RunFolder, *, is_done: bool) -> str:
@@ -108,7 +117,8 @@ def _state(folder: RunFolder, *, is_done: bool) -> str:
     return "stopped" if folder.last.is_dir() else "failed"
 
 
-def _table(found: Sequence[KnownRun], folder: Path) -> str:
+def run_table(found: Sequence[KnownRun], folder: Path) -> str:
+    """Return a line per run under a headline; `folder` is named where there is none."""
     if not found:
         return f"no runs in {folder}"
     rows = [COLUMNS, *(_row(one) for one in found)]
@@ -131,64 +141,36 @@ def _row(one: KnownRun) -> tuple[str, ...]:
 
 def _shown(folder: RunFolder, *, as_json: bool) -> str:
     one = know(folder)
-    environment = _json_of(folder.environment)
+    environment, results = json_of(folder.environment), json_of(folder.results)
     files = sorted(path.name for path in folder.path.iterdir() if not path.name.startswith("."))
+    seconds = sum(number(row.get("seconds")) or 0.0 for row in rows_of(folder.metrics))
     if as_json:
-        return json.dumps({**asdict(one), "environment": environment, "files": files}, indent=1)
-    command = " ".join(map(str, environment.get("command", ["-"])))
+        more = {"training_seconds": seconds, "environment": environment, "files": files}
+        return json.dumps({**asdict(one), **more, "per_class": results.get("per_class")}, indent=1)
+    command = command_line([str(word) for word in environment.get("command") or ["-"]])
     lines = [f"{name}: {value}" for name, value in zip(COLUMNS, _row(one), strict=True)]
     lines += [f"notes: {one.notes}"] if one.notes else []
-    lines += [f"commit: {environment.get('git') or '-'}", f"command: {command}"]
-    lines += [f"files in {folder.path}: {', '.join(files)}"]
+    lines += [
+        f"best epoch: {results.get('best_epoch') or '-'}",
+        f"trained for: {format_duration(seconds)}",
+        f"device: {', '.join(environment.get('gpus') or ()) or environment.get('cpu') or '-'}",
+        f"commit: {environment.get('git') or '-'}",
+        f"command: {command}",
+        f"settings: {folder.config}",
+    ]
+    classes = {name: ap_of(own) for name, own in (results.get("per_class") or {}).items()}
+    if classes:
+        width = max(map(len, classes))
+        lines.append("AP of each class:")
+        for name, ap in classes.items():
+            lines.append(f"  {name.ljust(width)}  {'-' if ap is None else f'{ap:.3f}'}")
+    lines.append(f"files in {folder.path}:")
+    lines += [f"  {name}{': ' + FILES[name] if name in FILES else ''}" for name in files]
+    if folder.report.is_file():
+        lines.append(f"page: {folder.report.resolve().as_uri()}")
     if one.state == "stopped":
         lines.append(f"go on with: train.py --resume {folder.path}")
     return "\n".join(lines)
-
-
-def _compared(first: RunFolder, second: RunFolder, *, as_json: bool) -> str:
-    runs = (know(first), know(second))
-    settings = [dict(_settings(folder)) for folder in (first, second)]
-    keys = [key for key in {**settings[0], **settings[1]}]
-    different = {
-        key: (settings[0].get(key, "-"), settings[1].get(key, "-"))
-        for key in keys
-        if settings[0].get(key, "-") != settings[1].get(key, "-")
-    }
-    classes = _classes(first, second)
-    if as_json:
-        content = {"runs": [asdict(one) for one in runs], "settings": different, "classes": classes}
-        return json.dumps(content, indent=1)
-    lines = [
-        _table(runs, first.path),
-        "",
-        "settings that differ:" if different else "same settings",
-    ]
-    lines += [f"  {key}: {a} | {b}" for key, (a, b) in different.items()]
-    if classes:
-        lines += ["", "AP of each class:"]
-        lines += [f"  {name}: {a:.3f} | {b:.3f}" for name, (a, b) in classes.items()]
-    lines += ["", "One run each says nothing of seeds; compare.py compares with several."]
-    return "\n".join(lines)
-
-
-def _classes(first: RunFolder, second: RunFolder) -> dict[str, tuple[float, float]]:
-    one, other = (_json_of(folder.results).get("per_class", {}) for folder in (first, second))
-    pairs = {name: (_ap(one[name]), _ap(other[name])) for name in one if name in other}
-    return {n: (a, b) for n, (a, b) in pairs.items() if a is not None and b is not None}
-
-
-def _ap(numbers: Any) -> float | None:
-    return _number(numbers.get("ap")) if isinstance(numbers, Mapping) else None
-
-
-def _settings(folder: RunFolder) -> Iterator[tuple[str, str]]:
-    values = read_yaml(folder.config).values
-    for path in leaves(values):
-        if not any(path[: len(group)] == group for group in NOT_COMPARED):
-            value: Any = values
-            for name in path:
-                value = value[name]
-            yield ".".join(path), json.dumps(value, default=str)
 
 
 def _folder_of(path: Path, runs: Path) -> RunFolder:
@@ -196,14 +178,16 @@ def _folder_of(path: Path, runs: Path) -> RunFolder:
     return open_run_folder(inside if inside.is_dir() and not path.is_dir() else path)
 
 
-def _json_of(path: Path) -> dict[str, Any]:
+def json_of(path: Path) -> dict[str, Any]:
+    """Return a JSON object; empty where the file is missing or damaged."""
     try:
         return read_json_object(path) if path.is_file() else {}
     except UserError:
         return {}
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table; none where the file is missing or damaged."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
@@ -213,7 +197,12 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def _best(rows: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
     evaluated = [row for row in rows if row.get("map50_95") and row.get("epoch") != START]
-    return max(evaluated, key=lambda row: _number(row["map50_95"]) or 0.0, default={})
+    return max(evaluated, key=lambda row: number(row["map50_95"]) or 0.0, default={})
+
+
+def ap_of(numbers: Any) -> float | None:
+    """Return AP of a class in results.json, None where there is none."""
+    return number(numbers.get("ap")) if isinstance(numbers, Mapping) else None
 
 
 def _group(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -225,7 +214,8 @@ def _stem(value: object) -> str:
     return Path(str(value)).stem if value else "-"
 
 
-def _number(value: object) -> float | None:
+def number(value: object) -> float | None:
+    """Return what a cell or a JSON value holds, None where that is no number."""
     try:
         return float(str(value)) if value not in (None, "") else None
     except ValueError:

@@ -23,11 +23,13 @@ def training_hooks(
     metadata: Mapping[str, Any],
     budget: LossBudgetLog | None,
     own: Sequence[Hook],
+    page: Hook | None,
 ) -> tuple[Hook, ...]:
     """Return the hooks of a training run in the order in which they are called.
 
-    Early stopping comes before the console, which shows the time left, the user's `own` hooks
-    before the loggers that write their `run.extras`. `metadata` is that of the weights.
+    Early stopping comes before the hook that logs the remaining time, the user's `own` hooks before
+    the loggers that write what they add to `run.extras`, the page (None: no page) after the table
+    that it reads. `metadata` is that of the weights.
     """
     settings = experiment.train
     return (
@@ -38,6 +40,7 @@ def training_hooks(
         CsvHistory(folder.metrics),
         *([TensorBoard(folder.events)] if settings.tensorboard else []),
         Console(),
+        *([page] if page is not None else []),
         PeriodicCheckpoints(experiment.run.checkpoint_minutes),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from utils.checkpoint.tensor_file import weights_digest
 from utils.engine.protocols import BatchSource
 from utils.runtime.files.atomic import write_json
 from utils.runtime.files.json_file import BrokenJsonError, read_json_object
@@ -48,8 +49,11 @@ class HashedBatches:
             yield batch
 
     def write_weights(self, model: nn.Module) -> None:
-        """Write down the initial weights of a training run that begins."""
-        write_json(self.path, {"weights": weights_digest(model), "batches": None, "num_batches": 0})
+        """Write down the initial weights of a training that begins."""
+        write_json(
+            self.path,
+            {"weights": weights_digest(model.state_dict()), "batches": None, "num_batches": 0},
+        )
 
     def finish(self) -> None:
         """Hash the batches from before an interruption again."""
@@ -84,15 +88,6 @@ def batch_digest(batch: Batch) -> str:
     targets = batch.targets
     for tensor in (batch.images, targets.boxes, targets.labels, targets.image_index):
         digest.update(repr(tuple(tensor.shape)).encode())
-        digest.update(_bytes(tensor))
-    return digest.hexdigest()
-
-
-def weights_digest(model: nn.Module) -> str:
-    """Return a SHA-256 over all parameters and buffers, by name."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name}{tuple(tensor.shape)}".encode())
         digest.update(_bytes(tensor))
     return digest.hexdigest()
 

@@ -122,7 +122,7 @@ class KillableTraining:
         else:
             self._wait(self._start())
         return FinishedRun(
-            digest=weights_digest(self._run.best),
+            digest=_whole_digest(self._run.best),
             kills=tuple(done),
             seconds=time.monotonic() - began,
         )
@@ -175,8 +175,8 @@ class KillableTraining:
         return is_due
 
 
-def weights_digest(path: Path) -> str:
-    """Return the SHA-256 of a weights file that is whole: equal training runs write equal bytes."""
+def _whole_digest(path: Path) -> str:
+    """Return the SHA-256 of a weights file that is whole: equal runs write equal bytes."""
     load_weights(path)
     return file_sha256(path)
 

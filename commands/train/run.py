@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import cv2
 import torch
 
 from commands.build.batch_size import choose_batch_size
@@ -24,8 +23,9 @@ from commands.train.banner import banner
 from commands.train.data_witness import require_same_data, write_data
 from commands.train.hooks import budget_log, training_hooks
 from commands.train.pairing import PAIRING_NAME, HashedBatches
-from commands.train.report import say_result, write_run_report
+from commands.train.report import ReportPage, say_result
 from commands.train.run_files import (
+    keep_detections,
     own_folder,
     report_labels,
     write_configuration,
@@ -57,7 +57,6 @@ from utils.runtime.machine.device import choose_device
 from utils.runtime.machine.environment import write_environment
 from utils.runtime.machine.thread_trials import FixedThreads, ThreadTrials, thread_choices
 from utils.runtime.machine.threads import available_cores, set_threads
-from utils.runtime.printable import shortened
 from utils.runtime.seeding import seed_process, set_deterministic
 from utils.structures.results import EvalResult, results_json
 
@@ -176,6 +175,7 @@ class _Training:
             if val_split
             else None
         )
+        self._page = ReportPage(start.loaded, folder, [each for each in splits if each])
         criterion = build_training_criterion(
             start.loaded, detector, split, folder, device=device, cache=cache, ranks=ranks
         )
@@ -229,6 +229,7 @@ class _Training:
                 metadata=weights_metadata(start.loaded, start.detector, split),
                 budget=budget,
                 own=self._own_hooks,
+                page=self._page,
             ),
             eval_interval=experiment.eval.interval,
             evaluates_start=start.shares_classes if at_start == "auto" else at_start,
@@ -278,6 +279,8 @@ class _Training:
             logger.info(
                 "no validation split: weights of the last epoch are in %s", self._folder.best
             )
+            if self._ranks.is_main:
+                self._page.finish(summary, self._batches, None, None)
             return
         best = load_detector(self._ranks.from_main(self._folder.best))
         result = self._evaluation(best.detector.to(self._device))
@@ -292,34 +295,32 @@ class _Training:
         )
         own = {"best_epoch": summary.best_epoch, "batches_left_out": summary.batches_left_out}
         write_json(self._folder.results, {**content, **own})
-        self._write_report(result)
-        say_result(self._folder, summary, result)
-
-    def _write_report(self, result: EvalResult) -> None:
-        """Write the report; an error costs the report, not the training."""
-        if self._evaluation is None:
-            return
-        try:
-            write_run_report(self._loaded, self._folder, result, self._batches, self._evaluation)
-        except (UserError, OSError, ValueError, LookupError, MemoryError, cv2.error) as error:
-            logger.warning(
-                "%s could not be written (%s: %s); weights and results.json are complete",
-                self._folder.report,
-                type(error).__name__,
-                shortened(error),
-            )
+        keep_detections(self._folder, self._evaluation, result)
+        self._page.finish(summary, self._batches, self._evaluation, result)
+        say_result(self._folder, self._loaded, summary, result)
 
 
 def _load_splits(loaded: LoadedExperiment) -> tuple[Split, Split | None]:
     data = loaded.experiment.data
     train_split = load_split(data, "train")
-    if not any(len(record.boxes) for record in train_split.records):
+    if _num_objects(train_split) == 0:
         raise UserError(
             f"train: not one object in {len(train_split.records)} images; "
             "there is nothing to learn from"
         )
     has_validation = data.format == "synthetic" or data.val is not None
-    return train_split, load_split(data, "val") if has_validation else None
+    val_split = load_split(data, "val") if has_validation else None
+    if val_split is not None and _num_objects(val_split) == 0:
+        logger.warning(
+            "val: not one object in %d images, so AP is undefined: the weights of the last epoch "
+            "are kept and train.patience ends nothing",
+            len(val_split.records),
+        )
+    return train_split, val_split
+
+
+def _num_objects(split: Split) -> int:
+    return sum(int((~record.ignore).sum()) for record in split.records)
 
 
 def _require_same_numbers(result: EvalResult, summary: TrainingSummary) -> None:

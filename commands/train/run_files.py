@@ -10,19 +10,29 @@ from pathlib import Path
 
 import yaml
 
+from commands.build.evaluation import SplitEvaluation
 from commands.train.run_lock import run_lock
 from configs.reading.load import LoadedExperiment
 from data.formats.files import write_list
 from data.formats.label_report import write_csv
 from data.records.load import Split, SplitName, load_split
 from utils.checkpoint.state import has_state
+from utils.comparison.runs.stored_evaluation import JudgedSplit, write_judged
 from utils.runtime.distributed.ranks import Ranks
 from utils.runtime.files.atomic import write_text
-from utils.runtime.files.run_folder import RunFolder, claim_run_folder, newest_run, run_name
+from utils.runtime.files.run_folder import (
+    GRAPH_NAME,
+    RunFolder,
+    claim_run_folder,
+    newest_run,
+    run_name,
+)
+from utils.structures.results import EvalResult
 
 logger = logging.getLogger(__name__)
 
-GRAPH_NAME = "graph.yaml"
+MOST_KEPT = 500_000
+"""Detections of a split that are kept: about 10 MB."""
 RECIPES = ("from_scratch", "finetune")
 """Shipped experiments that name no data set."""
 CUT: tuple[SplitName, ...] = ("val", "test")
@@ -102,10 +112,31 @@ def report_labels(folder: RunFolder, loaded: LoadedExperiment, splits: Sequence[
         report.require_usable(loaded.experiment.data.max_rejected)
 
 
+def keep_detections(folder: RunFolder, evaluation: SplitEvaluation, result: EvalResult) -> None:
+    """Keep what the best weights detect in the validation split, for `list_runs.py compare`.
+
+    Not where that would take very much room.
+    """
+    detections = evaluation.evaluator.detections
+    if len(detections) > MOST_KEPT:
+        return
+    split = evaluation.split
+    kept = JudgedSplit(
+        truths=evaluation.evaluator.truths,
+        detections=detections,
+        paths=tuple(record.path for record in split.records),
+        class_names=split.class_names,
+        result=result.to_json(),
+    )
+    write_judged(folder.path, "best", kept)
+
+
 def write_configuration(loaded: LoadedExperiment, folder: RunFolder) -> None:
     """Write everything needed to resume: settings and graph."""
     graph = yaml.safe_dump(dict(loaded.graph), sort_keys=False, default_flow_style=None)
     write_text(folder.path / GRAPH_NAME, graph)
-    model = loaded.experiment.model.model_copy(update={"graph": GRAPH_NAME})
+    model = loaded.experiment.model.model_copy(
+        update={"graph": GRAPH_NAME, "name": loaded.network_name}
+    )
     own = replace(loaded, experiment=loaded.experiment.model_copy(update={"model": model}))
     write_text(folder.config, own.to_yaml())

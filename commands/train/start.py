@@ -16,11 +16,13 @@ from commands.weights_by_name import find_weights_file
 from configs.checks.resume_changes import Change, changes_between, require_changeable
 from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment, load_experiment
+from configs.schema.data import AutoDataset
 from utils.runtime.command import USER_ERROR_CODE
 from utils.runtime.errors import UserError
 from utils.runtime.machine.device_names import require_one_process_a_device
 from utils.runtime.machine.threads import prepare_environment
 from utils.runtime.progress import is_silent_process
+from utils.runtime.starting import importing
 
 if TYPE_CHECKING:
     from utils.engine.hook import Hook
@@ -42,12 +44,12 @@ def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunF
     loaded = look_at_data(loaded, command)
     if command.write_yaml is not None:
         return None
-    from commands.train.report import open_report
-    from commands.train.run import train
-    from commands.train.run_files import interrupted_run
-    from utils.runtime.distributed.ranks import join_ranks
-    from utils.runtime.files.run_folder import open_run_folder
-
+    with importing():
+        from commands.train.report import open_report
+        from commands.train.run import train
+        from commands.train.run_files import interrupted_run
+        from utils.runtime.distributed.ranks import join_ranks
+        from utils.runtime.files.run_folder import open_run_folder
     with join_ranks() as ranks:
         resumed = None if command.resume is None else open_run_folder(command.resume)
         interrupted = ranks.from_main(interrupted_run(loaded, ranks) if resumed is None else None)
@@ -92,8 +94,8 @@ def with_named_run(command: TrainCommand) -> TrainCommand:
 
 def look_at_data(loaded: LoadedExperiment, command: TrainCommand) -> LoadedExperiment:
     """Return the configuration with the recognised data=FOLDER; log or write it."""
-    from data.intake.resolve import describe, resolve_data, write_yaml
-
+    with importing():
+        from data.intake.resolve import describe, resolve_data, write_yaml
     try:
         loaded, found = resolve_data(loaded)
     except UserError:
@@ -123,13 +125,22 @@ def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
             raise UserError(f"{command.resume} is not the folder of a run: it has no config.yaml")
         after = load_experiment(config, command.overrides)
         before = load_earlier(config, command.overrides)
-        changes = changes_between(before.experiment, after.experiment)
+        changes = changes_between(recognised(before).experiment, recognised(after).experiment)
         require_changeable(changes)
     except (ConfigError, UserError):
         if is_silent_process():
             sys.exit(USER_ERROR_CODE)  # the first process says it
         raise
     return after, changes
+
+
+def recognised(loaded: LoadedExperiment) -> LoadedExperiment:
+    """Return the configuration with what data=FOLDER is, as a run keeps it."""
+    if not isinstance(loaded.experiment.data, AutoDataset):
+        return loaded
+    with importing():
+        from data.intake.resolve import resolve_data
+    return resolve_data(loaded)[0]
 
 
 def load_earlier(config: Path, overrides: tuple[str, ...]) -> LoadedExperiment:

@@ -1,7 +1,6 @@
-"""What `val.py --plots` writes: page, PNG files and the numbers behind them."""
+"""What `val.py --plots` writes: page, charts as files and the numbers behind them."""
 
 import logging
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +9,13 @@ from commands.build.truth_picture import truth_and_found
 from commands.val.run import Evaluation
 from utils.metrics.analysis import Analysis, analyse
 from utils.metrics.worst_images import KINDS
-from utils.report.charts.evaluation_plots import write_evaluation_plots
+from utils.report.charts.evaluation_charts import confusion_chart, evaluation_charts
+from utils.report.charts.svg_file import svg_file
 from utils.report.drawing import data_uri, encode_jpeg
 from utils.report.pages.evaluation_page import EvaluationPage, write_evaluation_page
-from utils.report.pages.run_page import Figure
-from utils.runtime.files.atomic import cannot_write, write_json
+from utils.report.pages.page_template import Figure
+from utils.runtime.files.atomic import cannot_write, write_json, write_text
+from utils.runtime.program import command_line
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def analyse_evaluation(judged: Evaluation) -> Analysis:
 def write_evaluation_report(
     folder: Path, judged: Evaluation, analysis: Analysis, *, facts: dict[str, str]
 ) -> None:
-    """Write index.html, analysis.json and, where matplotlib is there, PNG files into `folder`.
+    """Write index.html, analysis.json and every chart as an SVG file into `folder`.
 
     Raises:
         UserError: that is not possible.
@@ -49,8 +50,8 @@ def write_evaluation_report(
     paths = [record.path for record in records]
     worst = {kind: analysis.image_errors.worst(kind, LISTED) for kind in KINDS}
     page = EvaluationPage(
-        title=facts["weights"],
-        command=f"python {shlex.join(sys.argv)}",
+        title=f"{facts['weights']} on {judged.data_name or 'data'}, {judged.split.name}",
+        command=command_line(sys.argv),
         facts=facts,
         result=judged.result,
         analysis=analysis,
@@ -65,9 +66,10 @@ def write_evaluation_report(
         folder.mkdir(parents=True, exist_ok=True)
         write_evaluation_page(folder / "index.html", page)
         write_json(folder / "analysis.json", analysis.to_json(names, paths))
-        write_evaluation_plots(folder, analysis, judged.result.confusion, names)
-    except ImportError:
-        logger.warning("no PNG files: they need matplotlib (pip install matplotlib)")
+        charts = evaluation_charts(analysis, names)
+        charts["confusion"] = confusion_chart(judged.result.confusion, [*names, "background"])
+        for name, area in charts.items():
+            write_text(folder / f"{name}.svg", svg_file(area.title, [area]))
     except OSError as error:
         raise cannot_write(folder, error) from error
     logger.info("written: %s", folder / "index.html")

@@ -1,6 +1,7 @@
 """What val.py does: evaluate weights on a data set."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from commands.build.detector import LoadedDetector, load_detector
@@ -36,6 +37,8 @@ class Evaluation:
     settings: EvalSettings
     epochs: int | None
     config_hash: str | None
+    data_name: str = ""
+    """Folder of the data set."""
 
     @property
     def detections(self) -> list[dict[str, Any]]:
@@ -47,7 +50,7 @@ class Evaluation:
         """Facts on data and settings for the report."""
         counts, settings = self.result.counts, self.settings
         return {
-            "data": f"split {self.split.name}, {counts['images']} images, "
+            "data": f"{self.data_name} {self.split.name}, {counts['images']} images, "
             f"{counts['truths']} objects",
             "detections": f"{counts['detections']} from score {settings.score_threshold:g}",
             "NMS": f"IoU {settings.iou_threshold:g}",
@@ -79,6 +82,7 @@ def evaluate_weights(command: ValCommand) -> Evaluation:
         settings=experiment.eval,
         epochs=loaded.metadata.get("epoch"),
         config_hash=loaded.metadata.get("config_hash"),
+        data_name=Path(experiment.data.path).name,
     )
 
 

@@ -103,7 +103,7 @@ def measure_speed(command: ValCommand) -> SpeedReport:
         rectangular=experiment.eval.rectangular,
     )
     records, shape = _of_one_shape(split.records, framing)
-    images = [read_image(record.path) for record in records]
+    images = [read_image(record.path, record.depth) for record in records]
     infer = Inference(detector, experiment.eval, fused=experiment.model.fuse)
     read = _reading_ms(records)
     return SpeedReport(
@@ -179,7 +179,7 @@ def _reading_ms(records: Sequence[Record]) -> float:
     times = []
     for record in records:
         start = perf_counter()
-        read_image(record.path)
+        read_image(record.path, record.depth)
         times.append((perf_counter() - start) * 1e3)
     return statistics.median(times)
 

@@ -23,6 +23,7 @@ WITHOUT_INFLUENCE = (
     "eval.batch_size",
     "eval.before_training",
     "model.graph",
+    "model.name",
 )
 """Keys without influence on the result; of the graph its content counts, not its name."""
 

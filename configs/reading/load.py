@@ -57,6 +57,11 @@ class LoadedExperiment:
         """
         return fingerprint(self.experiment, self.graph, self.words)
 
+    @property
+    def network_name(self) -> str:
+        """What reports call the network."""
+        return self.experiment.model.name or self.graph_path.stem
+
     def require_derived(self) -> None:
         """Raise RuntimeError if placeholder numbers would be used."""
         if self.words and not self.is_derived:

@@ -40,6 +40,7 @@ class DatasetSettings(Settings):
             "min_inside",
             "groups",
             "frame",
+            "depth",
         }
     )
 
@@ -81,6 +82,15 @@ class DatasetSettings(Settings):
     frame: Literal["shown", "stored"] = "shown"
     """Frame of the boxes of an image that is rotated by its EXIF data: shown, as in viewers and
     most tools, or stored, as in programs that ignore EXIF."""
+
+    depth: Literal["auto"] | Annotated[int, Field(ge=8, le=16)] = "auto"
+    """Bits, 8 to 16, that the values of 16-bit images fill: the upper 8 of them are used, as in 12
+    for most microscopes. auto takes the 8, 10, 12, 14 or 16 that each image uses by itself."""
+
+    @property
+    def depth_bits(self) -> int | None:
+        """Return `depth` as a number, None for auto."""
+        return None if self.depth == "auto" else self.depth
 
     @model_validator(mode="after")
     def _class_names_differ(self) -> "DatasetSettings":

@@ -14,6 +14,9 @@ class ModelSettings(Settings):
     """YAML of the network in layer-list form; relative to the YAML that sets it, then to
     configs/."""
 
+    name: str | None = None
+    """What reports and lists call the network; null: as the file of its graph."""
+
     weights: str | None = None
     """Weights to start from (.safetensors of this program); null starts from scratch. Tensors with
     matching name and shape are loaded, the rest is reported."""

@@ -17,7 +17,14 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data.images.header import PlainHeader, read_plain_header
-from data.images.values import JPEG_START, used_bits, with_end_marker
+from data.images.values import (
+    JPEG_START,
+    is_deep,
+    read_deep,
+    to_8_bits,
+    used_bits,
+    with_end_marker,
+)
 from utils.runtime.errors import UserError
 from utils.runtime.files.regular_file import UnreadableFileError, read_regular
 from utils.runtime.printable import shortened
@@ -47,6 +54,9 @@ _TRAILER_BYTES = 1 << 16
 LONGEST_SIDE = 65_535
 """Pixels of the longest side that is read, the most that a JPEG can have."""
 _ORIENTATION = 0x0112
+DEPTH_REMARK = (
+    "16-bit image whose values use {bits} bits: these are taken, data.depth says it for all"
+)
 _HEADER_BYTES = 1 << 16
 # Raised by Pillow on files that are damaged or of another format.
 _DECODER_ERRORS = (
@@ -68,23 +78,27 @@ class ImageError(UserError):
     """A file that cannot be used as an image; the text starts with its path."""
 
 
-def read_image(path: str | Path) -> ImageArray:
+def read_image(path: str | Path, depth: int | None = None) -> ImageArray:
     """Return the image as uint8 (H, W, 3) RGB, contiguous, rotated as its EXIF data says.
 
-    16-bit values keep the upper 8 of the bits that the image uses (8, 10, 12, 14 or 16), so full
-    scale stays full scale; transparent pixels are
-    laid over white; grey is repeated in three channels; of several frames the first is taken.
+    Transparent pixels are laid over white; grey is repeated in three channels; of several frames
+    the first is taken.
+
+    Args:
+        path: the file.
+        depth: bits of 16-bit values that hold something, 8 to 16: their upper 8 are taken. None
+            takes those that the image uses (8, 10, 12, 14 or 16), so full scale stays full scale.
 
     Raises:
         ImageError: the file is missing, truncated, not an image or has pixels without a clear
             meaning as 8 bits (32-bit and floating-point).
     """
     data = _read_bytes(path)
-    return _decode(path, data, read_plain_header(data))
+    return _decode(path, data, read_plain_header(data), depth=depth)
 
 
 def read_reduced_image(
-    path: str | Path, wanted: tuple[int, int]
+    path: str | Path, wanted: tuple[int, int], depth: int | None = None
 ) -> tuple[ImageArray, tuple[int, int]]:
     """Return an image, possibly decoded at reduced size but at least `wanted`, and its full size.
 
@@ -94,6 +108,7 @@ def read_reduced_image(
     Args:
         path: the file.
         wanted: (height, width) in pixels as a viewer shows the image.
+        depth: as for `read_image`.
 
     Returns:
         uint8 (h, w, 3) RGB; the (height, width) of the whole image.
@@ -104,7 +119,7 @@ def read_reduced_image(
     data = _read_bytes(path)
     header = read_plain_header(data)
     if header is None or not data.startswith(JPEG_START):
-        pixels = _decode(path, data, header)
+        pixels = _decode(path, data, header, depth=depth)
         return pixels, (pixels.shape[0], pixels.shape[1])
     factor = jpeg_reduction(header.shown_size, wanted)
     return _decode(path, data, header, factor), header.shown_size
@@ -158,9 +173,13 @@ def read_orientation(path: str | Path) -> int:
         return header.orientation
     try:
         with _open(data) as image:
-            value = image.getexif().get(_ORIENTATION, 1)
+            return _orientation(image)
     except _DECODER_ERRORS as error:
         raise ImageError(f"{path}: {_explain(error)}") from error
+
+
+def _orientation(image: Image.Image) -> int:
+    value = image.getexif().get(_ORIENTATION, 1)
     return value if value in range(1, 9) else 1
 
 
@@ -201,19 +220,22 @@ def inspect_image(path: str | Path) -> Inspection:
 def _remark(data: bytes) -> str:
     """Return a remark on a decoded file; "" for none."""
     with _open(data) as image:
-        if not image.mode.startswith("I;16"):
+        if not is_deep(image):
             return ""
-        bits = used_bits(np.asarray(image))
-    return "" if bits == 16 else f"16-bit image whose values use {bits} bits: these are taken"
+        values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if values is None or values.dtype != np.uint16:
+            return ""
+        bits = used_bits(values[..., :3])
+    return "" if bits == 16 else DEPTH_REMARK.format(bits=bits)
 
 
-def to_rgb(image: Image.Image) -> ImageArray:
+def to_rgb(image: Image.Image, depth: int | None = None) -> ImageArray:
     """Return a Pillow image as `read_image` would return its file: uint8 (H, W, 3), upright.
 
     Raises:
         ValueError: pixels without a clear meaning as 8 bits (32-bit and floating-point).
     """
-    return _to_rgb(ImageOps.exif_transpose(image))
+    return _to_rgb(ImageOps.exif_transpose(image), depth)
 
 
 def _read_bytes(path: str | Path) -> bytes:
@@ -229,7 +251,11 @@ def _read_bytes(path: str | Path) -> bytes:
 
 
 def _decode(
-    path: str | Path, data: bytes, header: PlainHeader | None, factor: int = 1
+    path: str | Path,
+    data: bytes,
+    header: PlainHeader | None,
+    factor: int = 1,
+    depth: int | None = None,
 ) -> ImageArray:
     """Return the upright pixels of a file's bytes, a plain JPEG reduced by `factor`."""
     if header is not None:
@@ -241,7 +267,7 @@ def _decode(
             pixels = None
         if pixels is not None and pixels.size and _is_complete(data):
             return _turn_upright(cast(ImageArray, pixels), header.orientation)
-    return _read_with_pillow(path, data)
+    return _read_with_pillow(path, data, depth)
 
 
 def _refuse_impossible(path: str | Path, data: bytes, header: PlainHeader) -> None:
@@ -306,28 +332,29 @@ def _shown_size(image: Image.Image) -> tuple[int, int]:
     return (width, height) if is_turned else (height, width)
 
 
-def _read_with_pillow(path: str | Path, data: bytes) -> ImageArray:
+def _read_with_pillow(path: str | Path, data: bytes, depth: int | None = None) -> ImageArray:
     try:
         with _open(data) as image:
             _refuse_size(path, image.height, image.width)
             header = read_plain_header(data)
             if header is not None:
                 _refuse_impossible(path, data, header)
+            deep = read_deep(data, depth) if is_deep(image) else None
             image.load()
+            if deep is not None and deep.shape[:2] == (image.height, image.width):
+                return _turn_upright(deep, _orientation(image))
             if header is None:
-                return to_rgb(image)
+                return to_rgb(image, depth)
             return _turn_upright(_to_rgb(image), header.orientation)
     except _DECODER_ERRORS as error:
         if (whole := with_end_marker(data)) is not None:
-            return _read_with_pillow(path, whole)
+            return _read_with_pillow(path, whole, depth)
         raise ImageError(f"{path}: {_explain(error)}") from error
 
 
-def _to_rgb(image: Image.Image) -> ImageArray:
+def _to_rgb(image: Image.Image, depth: int | None = None) -> ImageArray:
     if image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        grey = (values >> (used_bits(values) - 8)).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        return np.repeat(to_8_bits(np.asarray(image), depth)[:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):
         raise ValueError("32-bit pixels have no agreed full scale: convert to 8 or 16 bits")
     if image.has_transparency_data:

@@ -14,7 +14,7 @@ import PIL
 
 from data.images import header as image_header
 from data.images import io as image_io
-from data.images import letterbox
+from data.images import letterbox, values
 from data.images.cache.entry import KEY_BYTES, entry_bytes
 from data.images.cache.store import ImageCache
 from data.images.facts import stamp_file
@@ -34,7 +34,7 @@ def read_record(record: Record) -> ImageArray:
     Raises:
         UserError: the file cannot be read, or its size is no longer the record's.
     """
-    image = read_image(record.path)
+    image = read_image(record.path, record.depth)
     _require_size(record, (image.shape[0], image.shape[1]))
     return image
 
@@ -87,7 +87,7 @@ class ShrinkingReader:
         if self._exact:
             image = read_record(record)
         else:
-            image, whole_size = read_reduced_image(record.path, size)
+            image, whole_size = read_reduced_image(record.path, size, record.depth)
             _require_size(record, whole_size)
         if image.shape[:2] == size:
             return image
@@ -99,7 +99,8 @@ class ShrinkingReader:
         is_whole = self._exact or jpeg_reduction(record.size, size) == 1
         num_bytes, mtime_ns = stamp_file(record.path)
         # A path contains no zero byte, so no two sets of parts give the same text.
-        text = f"{self._version} {num_bytes} {mtime_ns} {size} {is_whole}\0{record.path}"
+        facts = f"{num_bytes} {mtime_ns} {size} {is_whole} {record.depth}"
+        text = f"{self._version} {facts}\0{record.path}"
         content = text.encode("utf-8", "surrogateescape")
         return hashlib.blake2b(content, digest_size=KEY_BYTES).digest()
 
@@ -114,6 +115,6 @@ def _require_size(record: Record, size: tuple[int, int]) -> None:
 
 def _version() -> str:
     """Return a digest of our sources and the versions of the decoders."""
-    modules = (image_header, image_io, letterbox)
+    modules = (image_header, image_io, letterbox, values)
     sources = [Path(str(module.__file__)) for module in modules]
     return hash_parts((hash_files([*sources, Path(__file__)]), cv2.__version__, PIL.__version__))

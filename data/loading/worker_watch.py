@@ -6,13 +6,14 @@ with 64 MB of it.
 """
 
 import logging
+import multiprocessing.process
 import multiprocessing.queues
 import os
 import signal
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from utils.runtime.printable import shortened
 
 _logger = logging.getLogger(__name__)
 
-POLL_S = 0.5
+POLL_S = 0.25
 """Seconds between two checks of signals and workers while no batch comes."""
 SAY_AFTER_S = 20.0
 """Seconds without a batch after which it is logged."""
@@ -34,6 +35,8 @@ GIVE_UP_AFTER_S = 120.0
 """Seconds without a batch after which all workers are ended."""
 GRACE_S = 0.5
 """Seconds that workers get to end by themselves."""
+END_S = 0.25
+"""Seconds in which killed workers are gone; those that wait for a dead disk are left behind."""
 UNSENT_CODE = 77
 """Exit code of a worker that cannot hand over what it has loaded."""
 SHARED_MEMORY = Path("/dev/shm")
@@ -146,7 +149,7 @@ class _Guard(threading.Thread):
         self._said_at: float | None = None
 
     def run(self) -> None:
-        """Check every half second until the iterator or its workers are gone."""
+        """Check every quarter second until the iterator or its workers are gone."""
         while True:
             time.sleep(POLL_S)
             iterator = self._iterator()
@@ -245,9 +248,23 @@ def _kill_all(processes: Iterable[Any]) -> None:
 
 
 def end_processes(processes: Iterable[Any]) -> None:
-    """Kill processes that may ignore other signals, or be stopped."""
+    """Kill processes that may ignore other signals, or be stopped, within `END_S`.
+
+    A process that waits for a dead disk cannot be ended before the disk answers: neither this
+    function nor the interpreter at exit waits for it.
+    """
     ended = list(processes)
     _kill_all(ended)
+    deadline = time.monotonic() + END_S
     for process in ended:
         with suppress(OSError, ValueError, AssertionError):
-            process.join(timeout=1.0)
+            process.join(timeout=max(0.0, deadline - time.monotonic()))
+            if process.exitcode is None:
+                multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
+
+
+def within(seconds: float, work: Callable[[], None]) -> None:
+    """Do some work; go on without it where it takes longer."""
+    thread = threading.Thread(target=work, name="end of the loader", daemon=True)
+    thread.start()
+    thread.join(seconds)

@@ -22,6 +22,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from data.loading.worker_watch import (
+    END_S,
+    GRACE_S,
     WorkersLost,
     describe_loss,
     end_processes,
@@ -29,6 +31,7 @@ from data.loading.worker_watch import (
     fail_when_unsent,
     fitting_workers,
     watch,
+    within,
 )
 from utils.runtime.errors import UserError
 from utils.runtime.interrupt import SIGNALS
@@ -173,6 +176,8 @@ class WorkerLoader(Generic[BatchT]):
                 self._loader.num_workers,
                 shortened(error),
             )
+            with _half_made_iterators_unmentioned():
+                error.__traceback__ = None
             self._loader._iterator = None
             gc.unfreeze()
             self._use(0, 1)
@@ -189,17 +194,18 @@ class WorkerLoader(Generic[BatchT]):
         if iterator is None:
             return
         workers = list(getattr(iterator, "_workers", ()))
-        if at_once or sys.exc_info()[0] is not None:
-            for worker in workers:
-                worker.kill()
-        # torch waits 5 s for each worker that is in the middle of an image, or of nothing.
+        is_urgent = at_once or sys.exc_info()[0] is not None
+        if is_urgent:
+            end_processes(workers)
         timer = end_soon(workers)
         shutdown = getattr(iterator, "_shutdown_workers", None)
         if shutdown is not None:
-            shutdown()
+            # torch waits 5 s for each worker that is in the middle of an image, or of nothing.
+            within(END_S if is_urgent else GRACE_S + END_S, shutdown)
             gc.unfreeze()
         timer.cancel()
-        end_processes(workers)
+        if not is_urgent:
+            end_processes(workers)
 
 
 _open_loaders: "weakref.WeakSet[WorkerLoader[Any]]" = weakref.WeakSet()
@@ -284,6 +290,16 @@ def _own_child_signals() -> Iterator[None]:
         yield
     finally:
         signal.signal(number, before if before is not None else signal.SIG_DFL)
+
+
+@contextmanager
+def _half_made_iterators_unmentioned() -> Iterator[None]:
+    """Let torch's iterator vanish whose workers could not start: it fails at that, aloud."""
+    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextmanager

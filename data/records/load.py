@@ -5,6 +5,7 @@ checked, and the result is kept until a label, an image or a reader option chang
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from configs.schema.data import (
@@ -33,6 +34,7 @@ from data.records.class_changes import change_classes, plan_classes, with_named_
 from data.records.split import OUTSIDE, Split, SplitName, fingerprint, pack, unpack_whole
 from data.records.split_share import cut_split
 from utils.runtime.errors import UserError
+from utils.runtime.machine.memory import collections_paused
 from utils.structures.images import Record
 
 __all__ = ["Split", "SplitName", "load_split"]
@@ -61,6 +63,14 @@ def load_split(dataset: DatasetSettings, split: SplitName, *, may_generate: bool
         if split != "train" and not getattr(dataset, split):
             raise UserError(f"data.{split} is not set: this data set has no {split} split")
     dataset = with_named_classes(with_class_names(dataset))
+    with collections_paused():
+        found = _load_with_shares(dataset, split)
+    if (depth := dataset.depth_bits) is None:
+        return found
+    return replace(found, records=tuple(replace(record, depth=depth) for record in found.records))
+
+
+def _load_with_shares(dataset: DatasetSettings, split: SplitName) -> Split:
     shares = {name: share for name in _CUT if isinstance(share := getattr(dataset, name), float)}
     if split == "train" or split in shares:
         whole = _load_whole(dataset.model_copy(update=dict.fromkeys(shares)), "train")
@@ -115,12 +125,12 @@ def open_reader(dataset: DatasetSettings, split: SplitName) -> Reader:
 
 
 def _content_key(files: SplitFiles, stamps: Mapping[str, Stamp]) -> str:
-    parts: list[bytes | str] = []
-    for path, content in files.labels.items():
-        parts += [path, content]
-    for path, stamp in stamps.items():
-        parts += [path, repr(stamp)]
-    return hash_parts([*parts, *map(repr, (*files.notes, *files.stray_rows))])
+    # A few long parts: a part for each file would cost more than reading them. No path has a NUL.
+    sizes = [f"{len(content)}" for content in files.labels.values()]
+    changes = [f"{num_bytes} {mtime_ns}" for num_bytes, mtime_ns in stamps.values()]
+    texts = ["\0".join(part) for part in (files.labels, sizes, stamps, changes)]
+    others = map(repr, (*files.notes, *files.stray_rows))
+    return hash_parts([*texts, b"".join(files.labels.values()), *others])
 
 
 def _assemble(
@@ -150,7 +160,7 @@ def _assemble(
             decisions.append(decide(image.path, "image", "", fault, "rejected"))
             judged = reject_all(image)
         else:
-            if fact.remark:
+            if fact.remark and dataset.depth == "auto":
                 decisions.append(decide(image.path, "image", "", fact.remark, "noted"))
             judged = judge(image, fact.size, policy)
             num_unlabelled += not image.label_file

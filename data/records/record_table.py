@@ -24,6 +24,7 @@ class RecordTable(Sequence[Record]):
         self._row_ends = _ends([len(record.boxes) for record in records])
         self._image_ids = np.array([record.image_id for record in records], np.int64)
         self._sizes = np.array([record.size for record in records], np.int64).reshape(-1, 2)
+        self._depths = np.array([record.depth or 0 for record in records], np.uint8)
         empty = np.zeros(0, np.float32)
         self._boxes = np.concatenate([empty.reshape(0, 4), *(r.boxes for r in records)])
         self._labels = np.concatenate([empty.astype(np.int64), *(r.labels for r in records)])
@@ -56,6 +57,7 @@ class RecordTable(Sequence[Record]):
             labels=self._labels[rows],
             ignore=self._ignore[rows],
             area=self._area[rows],
+            depth=int(self._depths[index]) or None,
         )
 
     def __iter__(self) -> Iterator[Record]:

@@ -41,6 +41,8 @@ class SourceBatches:
     batch_size: int
     threads: int
     """Threads that read still pictures."""
+    depth: int | None = None
+    """Bits that values of 16-bit pictures fill; None for those that each uses."""
     skipped: list[Skipped] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[FrameBatch]:
@@ -90,7 +92,13 @@ class SourceBatches:
             if isinstance(size, ImageError):
                 self._skip(found.location, size)
             else:
-                frame = Frame(source=found.location, name=found.name, image_id=image_id, size=size)
+                frame = Frame(
+                    source=found.location,
+                    name=found.name,
+                    image_id=image_id,
+                    size=size,
+                    depth=self.depth,
+                )
                 frames.append(frame)
         return frames
 
@@ -110,7 +118,7 @@ class SourceBatches:
             pool.shutdown(cancel_futures=True)
 
     def _load(self, frame: Frame) -> Sample:
-        image = read_image(frame.source)
+        image = read_image(frame.source, frame.depth)
         if image.shape[:2] != frame.size:
             raise ImageError(f"{frame.source}: its header gives another size than it has")
         return self.framing.sample(image, frame.source, frame.image_id)

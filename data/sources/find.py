@@ -124,12 +124,18 @@ def _with_standard_input(texts: Iterable[str], stdin: TextIO | None) -> Iterator
             if source is None:
                 raise UserError("--source -: standard input is closed")
             try:
-                lines = [line.strip() for line in source]
+                lines = [line.strip() for line in _lines(source)]
             except (OSError, ValueError) as error:
                 raise UserError(f"--source -: cannot be read ({shortened(error)})") from error
             yield from (line for line in lines if line and line != STANDARD_INPUT)
         else:
             yield text
+
+
+def _lines(source: TextIO) -> list[str]:
+    """Return the lines of standard input, names as the file system knows them: any bytes."""
+    binary = getattr(source, "buffer", None)
+    return list(source) if binary is None else list(map(os.fsdecode, binary.read().split(b"\n")))
 
 
 def _locate(text: str) -> Sequence[tuple[str, str]]:

@@ -26,6 +26,8 @@ class Frame:
     frame_rate: float = 0.0
     """Pictures per second of its video or stream; 0 for a still picture."""
     pixels: ImageArray | None = None
+    depth: int | None = None
+    """Bits that values of a 16-bit file fill; None for those that it uses."""
 
     def image(self) -> ImageArray:
         """Return the picture (H, W, 3) uint8 RGB.
@@ -33,7 +35,7 @@ class Frame:
         Raises:
             ImageError: the file cannot be read any more.
         """
-        return read_image(self.source) if self.pixels is None else self.pixels
+        return read_image(self.source, self.depth) if self.pixels is None else self.pixels
 
     @property
     def numbered_name(self) -> str:

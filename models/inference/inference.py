@@ -11,8 +11,8 @@ from configs.schema.evaluation import EvalSettings
 from models.detector import Detector
 from models.inference.fusion import fuse
 from models.inference.postprocess import Postprocess, Postprocessed, join
-from models.score_calibrator import ScoreMap
 from utils.structures.batch import Batch
+from utils.structures.score_calibrator import ScoreCalibrator
 from utils.structures.scored_cells import ScoredCells
 
 PART_PIXELS = 1 << 20
@@ -29,7 +29,7 @@ class RuntimeDetector(Protocol):
         ...
 
     @property
-    def score_map(self) -> ScoreMap | None:
+    def score_calibrator(self) -> ScoreCalibrator | None:
         """As of `Detector`."""
         ...
 
@@ -58,7 +58,7 @@ class Inference:
         self, detector: Detector | RuntimeDetector, settings: EvalSettings, *, fused: bool
     ) -> None:
         """Prepare `detector`, which is not changed by fusing and stays in evaluation mode."""
-        self._score_map = detector.score_map
+        self._calibrator = detector.score_calibrator
         self._detector: Detector | RuntimeDetector
         if isinstance(detector, Detector):
             self._detector = (fuse(detector) if fused else detector).eval()
@@ -98,8 +98,8 @@ class Inference:
         return max(1, math.ceil(images[:, 0].numel() / PART_PIXELS))
 
     def _calibrated(self, found: Postprocessed) -> Postprocessed:
-        score_map = self._score_map
-        if score_map is None:
+        calibrator = self._calibrator
+        if calibrator is None:
             return found
-        detections = (replace(d, scores=score_map(d.scores)) for d in found.detections)
+        detections = (replace(d, scores=calibrator.on_tensor(d.scores)) for d in found.detections)
         return replace(found, detections=tuple(detections))

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from configs.errors import ConfigError
 from models.detector import Detector, build_detector
-from models.score_calibrator import read_score_map
 from models.weights.metadata import checkpoint_metadata, current_metadata
+from models.weights.score_map import read_score_calibrator
 from models.weights.transfer import shorten, transfer
 
 __all__ = ["check_class_names", "checkpoint_metadata", "detector_from_checkpoint"]
@@ -48,7 +48,7 @@ def detector_from_checkpoint(
             f"{source}: {len(report.missing)} tensors of the network are not usable, "
             f"first {name}: {why}; the file is damaged or was edited"
         )
-    detector.score_map = read_score_map(metadata, source=source)
+    detector.score_calibrator = read_score_calibrator(metadata, source=source)
     return detector.eval()
 
 

@@ -20,8 +20,8 @@ from data.formats.rows import judge, reject_all
 from data.formats.voc import VocReader
 from data.formats.yolo.reader import parse_rows
 from models.graph.rows import parse_graph
-from models.score_calibrator import read_score_map
 from models.weights.metadata import current_metadata
+from models.weights.score_map import read_score_calibrator
 from tests.data.formats.tiny import coco, voc
 from tests.fuzz import strange_values as st
 from utils.checkpoint.tensor_file import format_tensor_file
@@ -273,7 +273,7 @@ def test_metadata_of_weights(tmp_path_factory: pytest.TempPathFactory) -> None:
             continue  # JSON cannot hold it
         try:
             current = current_metadata(load_weights(path)[1], source="x")
-            read_score_map(current, source="x")
+            read_score_calibrator(current, source="x")
             experiment_from_mapping(current.get("config") or {})
         except CLEAN:
             pass

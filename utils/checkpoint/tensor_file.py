@@ -89,6 +89,16 @@ def read_tensor_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, metadata
 
 
+def weights_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 over names, types, shapes and values of tensors, on any device.
+
+    It is that of the values alone; a file's checksum counts its metadata, too.
+    """
+    digest = hashlib.sha256()
+    _add(digest, {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    return digest.hexdigest()
+
+
 def _split_aliases(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
     first: dict[tuple[Any, ...], str] = {}
     unique: dict[str, Tensor] = {}
@@ -124,8 +134,12 @@ def _dense_copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _checksum(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(header, sort_keys=True, allow_nan=False).encode())
+    _add(digest, tensors)
+    return digest.hexdigest()
+
+
+def _add(digest: "hashlib._Hash", tensors: Mapping[str, Tensor]) -> None:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

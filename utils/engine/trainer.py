@@ -190,7 +190,9 @@ class Trainer:
         run, result = self.current, self._evaluated()
         if result is None:
             return None
-        run.is_best = run.best is None or result.map50_95 > run.best.score
+        # Where there is nothing to be found no epoch is better than another: the last one is kept.
+        is_better = run.best is None or result.map50_95 > run.best.score
+        run.is_best = is_better or not result.is_defined
         if run.is_best:
             run.best = Best(epoch=run.epoch, score=result.map50_95, result=result.to_json())
         return result
@@ -299,11 +301,10 @@ def _result_columns(result: EvalResult | None) -> dict[str, float | None]:
     """Return the columns of metrics.csv that come from an evaluation, empty ones without it."""
     if result is None:
         return dict.fromkeys(FROM_EVALUATION)
-    best = result.operating_points.get("best_f1", {})
+    best = result.operating_points.get("best_f1", {}) if result.is_defined else {}
+    numbers = result.to_json()
     values = (
-        result.map50_95,
-        result.map50,
-        result.map75,
+        *(numbers[name] for name in ("map50_95", "map50", "map75")),
         best.get("precision"),
         best.get("recall"),
     )

@@ -16,6 +16,8 @@ from utils.runtime.files.json_file import BrokenJsonError, parse_json
 from utils.runtime.printable import shortened
 
 FORMAT_VERSION = 1
+FORMAT_KEY = "focaldet_format"
+"""The entry that every file of this program has."""
 ENTRY = "focaldet.json"
 """Key of all entries in formats that store one text only."""
 CHANNEL_ORDER = "RGB"
@@ -70,7 +72,7 @@ class Description:
     def to_properties(self) -> dict[str, str]:
         """Return the entries to write into the file."""
         values: dict[str, Any] = {
-            "focaldet_format": FORMAT_VERSION,
+            FORMAT_KEY: FORMAT_VERSION,
             "class_names": list(self.class_names),
             "category_ids": list(self.category_ids),
             "image_size": self.image_size,
@@ -107,10 +109,10 @@ def read_description(properties: Mapping[str, str], *, source: str) -> Descripti
     Raises:
         UserError: entries are missing or damaged, or of a newer version of this program.
     """
-    if "focaldet_format" not in properties:
+    if FORMAT_KEY not in properties:
         raise UndescribedFileError(f"{source} has no metadata of this program's export.py")
     try:
-        version = int(properties["focaldet_format"])
+        version = int(properties[FORMAT_KEY])
         if version != FORMAT_VERSION:
             raise UserError(
                 f"{source} has export format {version}, this program reads {FORMAT_VERSION}; "

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.export.description import FORMAT_KEY
 from utils.export.packages import require
 from utils.runtime.errors import UserError
 from utils.runtime.files.regular_file import read_regular
@@ -24,16 +25,19 @@ def read_convolutions(path: Path) -> list[Convolution]:
     """Return every convolution of the graph in order of execution, weights float.
 
     Raises:
-        UserError: the package onnx is not installed, or the file cannot be read, is damaged, or
-            keeps its weights in other files.
+        UserError: the package onnx is not installed, or the file cannot be read, is damaged, is
+            an export of this program, or keeps its weights in other files.
     """
     onnx = require("onnx", purpose=f"reading {path.name}")
     source = shortened(path)
     data = read_regular(path, limit=LARGEST)
     try:
-        graph = onnx.load_model_from_string(data).graph
+        model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf has classes of its own, and changes them
         raise UserError(f"{source} is not an ONNX file: {shortened(error)}") from error
+    if any(entry.key == FORMAT_KEY for entry in model.metadata_props):
+        raise UserError(f"{source} was written by export.py; name the weights it was made from")
+    graph = model.graph
     if len(graph.node) > MOST_NODES:
         raise UserError(f"{source} has {len(graph.node):,} nodes, more than any network")
     stored = {tensor.name: tensor for tensor in graph.initializer}

@@ -23,8 +23,10 @@ from utils.metrics.rows import (
 from utils.structures.images import Record
 from utils.structures.results import ClassResult, Detections, EvalResult
 
-Found = tuple[dict[int, DetectionRows], int, int]
-"""Detections by position of their image, and how many images were at each of two limits."""
+Found = tuple[dict[int, DetectionRows], int, int, int]
+"""Detections by position of their image, images at each of two limits, images that were cut."""
+NOTED_SCORE = 0.05
+"""What a limit costs below it is not worth a word: such detections are hardly ever right."""
 
 
 class DetectionEvaluator:
@@ -74,6 +76,7 @@ class DetectionEvaluator:
         self._found: dict[int, DetectionRows] = {}
         self._at_candidate_cap = 0
         self._at_detection_cap = 0
+        self._cut = 0
 
     def update(
         self,
@@ -105,6 +108,10 @@ class DetectionEvaluator:
             self._found[position] = part
         self._at_candidate_cap += sum(map(bool, at_candidate_cap))
         self._at_detection_cap += sum(map(bool, at_detection_cap))
+        self._cut += sum(
+            bool(is_full) and part.scores.min(initial=1.0) > NOTED_SCORE
+            for is_full, part in zip(at_detection_cap, parts, strict=False)
+        )
 
     def join(self, gather: Callable[[Found], Sequence[Found]]) -> None:
         """Add the detections of other processes.
@@ -115,21 +122,22 @@ class DetectionEvaluator:
         Raises:
             ValueError: two processes were given the same image.
         """
-        parts = gather((self._found, self._at_candidate_cap, self._at_detection_cap))
+        parts = gather((self._found, self._at_candidate_cap, self._at_detection_cap, self._cut))
         self.reset()
-        for found, at_candidate_cap, at_detection_cap in parts:
+        for found, at_candidate_cap, at_detection_cap, cut in parts:
             twice = self._found.keys() & found.keys()
             if twice:
                 raise ValueError(f"image {self._image_ids[min(twice)]} was given twice")
             self._found |= found
             self._at_candidate_cap += at_candidate_cap
             self._at_detection_cap += at_detection_cap
+            self._cut += cut
 
     def compute(self) -> EvalResult:
         """Return all metrics.
 
-        Headline AP and AR are 0.0 where the data have no object at all, so that results can always
-        be compared; `counts["truths"]` tells. By size and per class such entries are None.
+        Where the data have no object at all, headline AP and AR are 0.0, so that results can always
+        be compared, and `EvalResult.is_defined` tells. By size and per class such entries are None.
 
         Raises:
             ValueError: images of the split were never given to `update`.
@@ -236,6 +244,7 @@ class DetectionEvaluator:
             "detections": num_detections,
             "images_at_candidate_cap": self._at_candidate_cap,
             "images_at_detection_cap": self._at_detection_cap,
+            "images_cut": self._cut,
         }
 
     def _operating_points(

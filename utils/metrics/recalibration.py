@@ -1,10 +1,9 @@
 """Recalibration of scores by a monotone map: isotonic regression, and the inverse of focal loss."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from utils.metrics.rows import Booleans, Floats
+from utils.structures.score_calibrator import ScoreCalibrator
 
 ORDER_SHARE = 0.02
 """Share of the score itself in a map that has to rise strictly: enough that scores which differ
@@ -13,22 +12,7 @@ LEAST_ORDER_SHARE = 0.001
 """The same for a map that rises by itself, but at its ends by less than numbers can tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class IsotonicMap:
-    """A rising step function, straight between the steps; constant outside what was fitted.
-
-    knots (M,) scores, rising; values (M,) frequencies, rising.
-    """
-
-    knots: Floats
-    values: Floats
-
-    def __call__(self, scores: Floats) -> Floats:
-        """Return the frequency of each score (K,)."""
-        return np.asarray(np.interp(scores, self.knots, self.values), np.float64)
-
-
-def fit_isotonic(scores: Floats, right: Booleans) -> IsotonicMap:
+def fit_isotonic(scores: Floats, right: Booleans) -> ScoreCalibrator:
     """Return the rising map of least squared error (pool adjacent violators).
 
     Args:
@@ -36,7 +20,7 @@ def fit_isotonic(scores: Floats, right: Booleans) -> IsotonicMap:
         right: (K,) whether each is right. No detections give the identity.
     """
     if not len(scores):
-        return IsotonicMap(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+        return ScoreCalibrator.identity()
     knots, position = np.unique(scores, return_inverse=True)
     weights = np.bincount(position).astype(np.float64)
     means = np.bincount(position, weights=right.astype(np.float64)) / weights
@@ -48,8 +32,10 @@ def fit_isotonic(scores: Floats, right: Booleans) -> IsotonicMap:
             mean = (mean * weight + below_mean * below_weight) / (weight + below_weight)
             weight, size = weight + below_weight, size + below_size
         blocks.append((mean, weight, size))
+    if len(knots) == 1:  # one score alone: the same frequency everywhere
+        return ScoreCalibrator((0.0, 1.0), (blocks[0][0],) * 2)
     values = np.concatenate([np.full(size, mean) for mean, _, size in blocks])
-    return IsotonicMap(knots, values)
+    return ScoreCalibrator.of(knots, values)
 
 
 def undo_focal(scores: Floats, *, gamma: float, alpha: float | None) -> Floats:
@@ -77,7 +63,7 @@ def _slope(p: Floats, gamma: float) -> Floats:
     return np.asarray((1 - p) ** gamma / p - gamma * (1 - p) ** (gamma - 1) * np.log(p))
 
 
-def fit_rising(scores: Floats, right: Booleans) -> IsotonicMap:
+def fit_rising(scores: Floats, right: Booleans) -> ScoreCalibrator:
     """Return a map near `fit_isotonic` that rises strictly from score 0 to score 1.
 
     The steps of isotonic regression make many scores equal, and with that another AP. Here each
@@ -89,17 +75,19 @@ def fit_rising(scores: Floats, right: Booleans) -> IsotonicMap:
         right: (K,) whether each is right. No detections give the identity.
     """
     if not len(scores):
-        return IsotonicMap(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+        return ScoreCalibrator.identity()
     steps, block = np.unique(fit_isotonic(scores, right)(scores), return_inverse=True)
     centres = np.bincount(block, weights=scores) / np.bincount(block)
     inside = (centres > 0.0) & (centres < 1.0)
     knots = np.concatenate([[0.0], centres[inside], [1.0]])
     # Constant beyond the last step: that all above it are right is more than the data say.
     frequencies = np.concatenate([[0.0], steps[inside], steps[-1:]])
-    return IsotonicMap(knots, (1 - ORDER_SHARE) * frequencies + ORDER_SHARE * knots)
+    return ScoreCalibrator.of(knots, (1 - ORDER_SHARE) * frequencies + ORDER_SHARE * knots)
 
 
-def tabulate_undo_focal(*, gamma: float, alpha: float | None, points: int = 1025) -> IsotonicMap:
+def tabulate_undo_focal(
+    *, gamma: float, alpha: float | None, points: int = 1025
+) -> ScoreCalibrator:
     """Return `undo_focal` as straight lines between `points` scores, from 0 to 1.
 
     The scores lie evenly in the logit, where the map bends.
@@ -108,6 +96,6 @@ def tabulate_undo_focal(*, gamma: float, alpha: float | None, points: int = 1025
     inner = 1.0 / (1.0 + np.exp(-logits))
     exact = undo_focal(inner, gamma=gamma, alpha=alpha)
     values = (1 - LEAST_ORDER_SHARE) * exact + LEAST_ORDER_SHARE * inner
-    return IsotonicMap(
+    return ScoreCalibrator.of(
         np.concatenate([[0.0], inner, [1.0]]), np.concatenate([[0.0], values, [1.0]])
     )

@@ -1,5 +1,7 @@
 """Location of FocalDet's programs: beside the packages, or in the installed package."""
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -28,3 +30,10 @@ def program_module(name: str) -> str:
 def own_module(name: str) -> str:
     """Return the importable name of a module of ours that a table names."""
     return _PREFIX + name
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """Return what a person types to start a program with `arguments`, its own name the first."""
+    program, *rest = arguments or ("train.py",)
+    start = program if program.startswith("focaldet ") else f"python {shlex.quote(program)}"
+    return " ".join((start, *map(shlex.quote, rest)))

@@ -15,6 +15,8 @@ from utils.runtime.printable import printable_lines
 
 WAIT_S = 1.0
 """Seconds that a line waits for a slow reader."""
+LAST_WAIT_S = 0.2
+"""Seconds that what libraries have left in a buffer waits at the end."""
 _CHUNK = getattr(select, "PIPE_BUF", 512)
 """Bytes that a pipe accepts at once if it has any room."""
 
@@ -128,10 +130,11 @@ def prepare_streams() -> None:
 
 def forget_unwritten() -> None:
     """Keep the interpreter from failing at exit over text that cannot be written."""
+    wait_s = 0.0 if _stderr.dropped else LAST_WAIT_S
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         try:
-            if stream is not None and _has_room(stream, WAIT_S):
+            if stream is not None and _has_room(stream, wait_s):
                 stream.flush()
                 continue
         except (OSError, ValueError):

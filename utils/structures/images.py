@@ -48,8 +48,18 @@ class Record:
     labels: LabelArray
     ignore: MaskArray
     area: FloatArray
+    depth: int | None = None
+    """Bits that values of a 16-bit file fill, 8 to 16; None for those that it uses."""
 
     def __post_init__(self) -> None:
+        rows = (len(self.boxes),)
+        # For each image of a data set at every start: what is right is told in one comparison.
+        if not self.labels.shape == self.ignore.shape == self.area.shape == rows or (
+            self.boxes.shape != (*rows, 4) or self.boxes.dtype != np.float32
+        ):
+            self._explain()
+
+    def _explain(self) -> None:
         _check_rows("Record", self.boxes, labels=self.labels, ignore=self.ignore, area=self.area)
 
 

@@ -61,7 +61,8 @@ class EvalResult:
     """The metrics of one evaluation; all that reports read.
 
     AP and AR are COCO's (pycocotools' definition), in [0, 1]; None where nothing of that size or
-    class exists in the data.
+    class exists in the data. Where the data have no object at all, AP and AR over everything are
+    0.0 here, `is_defined` is false, and `to_json` has None in their place.
     """
 
     map50_95: float
@@ -79,13 +80,23 @@ class EvalResult:
     """(C + 1, C + 1) counts, row = ground-truth class, column = detected class; the last of each is
     background."""
     counts: Mapping[str, int]
-    """images, truths, ignored, detections, images_at_candidate_cap, images_at_detection_cap."""
+    """images, truths, ignored, detections, images_at_candidate_cap, images_at_detection_cap and
+    images_cut, those of the latter that may have lost detections above a score of 0.05."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time per stage, in seconds."""
 
+    @property
+    def is_defined(self) -> bool:
+        """Whether the data have an object to be found: without one AP means nothing."""
+        return self.counts.get("truths", 1) > 0
+
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries, lists and numbers."""
-        return asdict(self)
+        content = asdict(self)
+        if not self.is_defined:
+            content |= dict.fromkeys(("map50_95", "map50", "map75"))
+            content["average_recall"] = dict.fromkeys(self.average_recall)
+        return content
 
 
 def results_json(

@@ -39,18 +39,14 @@ def find_yolo_files(dataset: YoloDataset, split: Literal["train", "val", "test"]
     images = sorted(set(sources.images))
     if not images:
         raise UserError(f"{key}: {explain_no_images(sources, Path(dataset.path))}")
-    labels, label_of = pair(images)
+    labels, label_of, unusual = pair(images)
     if not labels:
         require_images(images, key)
     if not labels and dataset.unlabelled == "refuse":
         raise UserError(f"{key}: {_explain_no_labels(images)}")
     notes = [*sources.notes, *_other_files(sources.others, labels)]
     notes += _listed_twice(sources.images) + _shared_labels(label_of.values())
-    notes += [
-        decide(label, "file", "", UNUSUAL_PLACE, "noted")
-        for image, label in label_of.items()
-        if label != label_path(image)
-    ]
+    notes += [decide(label, "file", "", UNUSUAL_PLACE, "noted") for label in unusual]
     return SplitFiles(
         images=tuple(images),
         labels=labels,
@@ -118,16 +114,20 @@ def _orphan_labels(
     images: Sequence[str], label_of: Mapping[str, str], sources: Sources
 ) -> tuple[tuple[Decision, int], ...]:
     """Return the label files in the folders of this split's labels that belong to no image."""
+    present = _label_folder_files(images, sources) - {*label_of.values(), *sources.lists}
+    if not present:  # as in nearly every data set: else all names would be split at each start
+        return ()
     orphans = sorted(
         path
-        for path in _label_folder_files(images, sources)
-        - _labels_of_images(images, label_of)
-        - set(sources.lists)
+        for path in present - _labels_of_images(images, label_of)
         if path.lower().endswith(".txt") and not _is_class_list(path)
     )
     counted = [(path, _count_rows(content)) for path, content in read_present(orphans).items()]
     return tuple(
-        (decide(path, "file", f"{number} rows", ORPHAN_LABELS, "rejected"), number)
+        (
+            decide(path, "file", f"{number} row{'s' * (number > 1)}", ORPHAN_LABELS, "rejected"),
+            number,
+        )
         for path, number in counted
         if number
     )

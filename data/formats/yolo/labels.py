@@ -34,21 +34,22 @@ def label_folder(folder: str) -> str:
     return os.sep.join((*parts[:last], "labels", *parts[last + 1 :]))
 
 
-def pair(images: Iterable[str]) -> tuple[dict[str, bytes], dict[str, str]]:
+def pair(images: Iterable[str]) -> tuple[dict[str, bytes], dict[str, str], list[str]]:
     """Return the contents of the label files that exist, and the label file of each image.
 
-    An image without one has no entry.
+    An image without one has no entry. The list holds the label files that are taken though they
+    lie where none is expected.
     """
     expected = {image: label_path(image) for image in images}
     contents = read_present(expected.values())
     label_of = {image: label for image, label in expected.items() if label in contents}
     missing = [image for image in expected if image not in label_of]
-    if missing:
-        elsewhere = _find_elsewhere(missing)
-        more = read_present(elsewhere.values())
-        label_of |= {image: label for image, label in elsewhere.items() if label in more}
-        contents |= more
-    return contents, label_of
+    if not missing:
+        return contents, label_of, []
+    elsewhere = _find_elsewhere(missing)
+    more = read_present(elsewhere.values())
+    found = {image: label for image, label in elsewhere.items() if label in more}
+    return contents | more, label_of | found, list(found.values())
 
 
 def _find_elsewhere(images: Iterable[str]) -> Mapping[str, str]:
@@ -97,7 +98,8 @@ def files_in(folder: str) -> Iterator[str]:
         names = os.listdir(folder)
     except OSError:
         return
-    yield from (os.path.join(folder, name) for name in names)
+    start = os.path.join(folder, "")
+    yield from (f"{start}{name}" for name in names)
 
 
 def _folded(name: str) -> str:

@@ -17,12 +17,13 @@ from commands.val.cli import parse_val_command
 from commands.val.run import evaluate_weights
 from configs.errors import ConfigError
 from data.images.io import read_image
-from models.score_calibrator import ScoreMap, read_score_map
+from models.weights.score_map import read_score_calibrator
 from tests.commands.tiny_weights import write_data_set, write_weights
 from tests.utils.metrics.scored_rows import random_scored
 from utils.checkpoint.weights import load_weights
 from utils.metrics.calibration import calibration
 from utils.runtime.errors import UserError
+from utils.structures.score_calibrator import ScoreCalibrator
 
 QUIET = ("train.threads=1", "train.workers=0")
 
@@ -68,7 +69,7 @@ def test_the_new_file_is_the_old_one_and_a_map(folder: Path) -> None:
     assert mapped == metadata
     assert (stored["method"], stored["split"]) == ("isotonic", "val")
     loaded = load_detector(folder / "new.safetensors")
-    assert loaded.own_detector(Path()).score_map == ScoreMap(
+    assert loaded.own_detector(Path()).score_calibrator == ScoreCalibrator(
         tuple(stored["knots"]), tuple(stored["values"])
     )
 
@@ -141,17 +142,17 @@ def test_what_cannot_be_done_is_told_in_one_line(folder: Path, tmp_path: Path) -
 )
 def test_a_damaged_map_is_refused(stored: object) -> None:
     with pytest.raises(ConfigError, match=r"w\.safetensors: metadata 'score_map' is damaged"):
-        read_score_map({"score_map": stored}, source="w.safetensors")
+        read_score_calibrator({"score_map": stored}, source="w.safetensors")
 
 
 def test_map_and_inverse() -> None:
-    score_map = ScoreMap((0.0, 0.5, 1.0), (0.1, 0.2, 0.8))
+    calibrator = ScoreCalibrator((0.0, 0.5, 1.0), (0.1, 0.2, 0.8))
     scores = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])
-    assert score_map(scores).tolist() == pytest.approx([0.1, 0.15, 0.2, 0.5, 0.8])
-    assert score_map.inverse(0.05) == 0.0
-    assert score_map.inverse(0.5) == pytest.approx(0.75)
-    assert 0.999 < score_map.inverse(0.9) < 1.0
-    assert score_map(torch.zeros(0)).shape == (0,)
+    assert calibrator.on_tensor(scores).tolist() == pytest.approx([0.1, 0.15, 0.2, 0.5, 0.8])
+    assert calibrator.inverse(0.05) == 0.0
+    assert calibrator.inverse(0.5) == pytest.approx(0.75)
+    assert 0.999 < calibrator.inverse(0.9) < 1.0
+    assert calibrator.on_tensor(torch.zeros(0)).shape == (0,)
 
 
 def test_held_out_error_is_that_of_maps_that_did_not_see_the_image() -> None:

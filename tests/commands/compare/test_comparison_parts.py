@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 from commands.compare.split_cut import cut_test_split, is_test_image
-from commands.train.pairing import HashedBatches, batch_digest, weights_digest
+from commands.train.pairing import HashedBatches, batch_digest
 from configs.reading.load import LoadedExperiment, load_experiment
 from data.records.load import load_split
 from tests.data.formats.tiny import coco, voc, yolo
 from tests.utils.engine.toy import toy_batch
+from utils.checkpoint.tensor_file import weights_digest
 from utils.runtime.errors import UserError
 from utils.structures.batch import Batch
 
@@ -163,7 +164,7 @@ def test_every_part_of_a_batch_and_of_weights_counts() -> None:
     assert batch_digest(replace(batch, images=pixels)) != digest
     assert batch_digest(replace(batch, targets=targets)) != digest
     network = nn.BatchNorm1d(2)
-    before = weights_digest(network)
+    before = weights_digest(network.state_dict())
     with torch.no_grad():
         network.running_mean[1] = 0.5  # type: ignore[index]
-    assert weights_digest(network) != before
+    assert weights_digest(network.state_dict()) != before

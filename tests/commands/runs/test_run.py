@@ -1,15 +1,22 @@
 """Lists of runs: what the files of a folder say, whole, half and damaged."""
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from commands.runs.cli import parse_runs_command
+from commands.runs.compare import KEPT, paired_difference
 from commands.runs.run import answer, list_runs
+from tests.utils.comparison.detection_problem import random_detections, random_truths
 from utils.comparison.runs.run_locks import take_claim
+from utils.comparison.runs.stored_evaluation import JudgedSplit, write_judged
+from utils.metrics.coco_ap import JUDGES
 from utils.runtime.errors import UserError
+from utils.runtime.files.run_folder import RunFolder
 
 CONFIG = """\
 resolved: true
@@ -94,7 +101,7 @@ def test_a_stopped_run_says_how_to_go_on(tmp_path: Path) -> None:
     (make(tmp_path, "a") / "results.json").unlink()
     text = run("show", str(tmp_path / "a"))
     assert f"go on with: train.py --resume {tmp_path / 'a'}" in text
-    assert "command: train.py a" in text
+    assert "command: python train.py a" in text
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
@@ -107,6 +114,107 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
         with pytest.raises(SystemExit) as exit_:
             run(*wrong)
         assert exit_.value.code == 2
+
+
+def keep(folder: Path, quality: float, *, seed: int = 0, names: str = "abc") -> JudgedSplit:
+    """Let a run have found a share of `quality` of the same 40 images' objects."""
+    truths = random_truths(np.random.default_rng(seed), images=40, classes=3)
+    found = random_detections(np.random.default_rng(5), truths, quality=quality)
+    kept = JudgedSplit(
+        truths=truths,
+        detections=found,
+        paths=tuple(f"{number}.jpg" for number in range(40)),
+        class_names=tuple(names),
+        result={},
+    )
+    write_judged(folder, KEPT, kept)
+    return kept
+
+
+def test_a_difference_is_that_of_the_judge_and_its_interval_tells_noise_from_more(
+    tmp_path: Path,
+) -> None:
+    runs = [make(tmp_path, name) for name in ("a", "bb", "ccc")]
+    kept = [keep(run, quality) for run, quality in zip(runs, (0.3, 0.9, 0.3), strict=True)]
+    aps = [100 * JUDGES["hotcoco"](one.truths, one.detections).stats[0] for one in kept]
+    folders = [RunFolder(run) for run in runs]
+    better = paired_difference(folders[0], folders[1])
+    assert better.delta == pytest.approx(aps[1] - aps[0], abs=1e-6)
+    assert 0 < better.low < better.delta < better.high
+    assert [one.name for one in better.classes] == list("abc")
+    assert np.mean([one.delta for one in better.classes]) == pytest.approx(better.delta)
+    back = paired_difference(folders[1], folders[0])
+    assert (back.delta, back.low) == pytest.approx((-better.delta, -better.high), abs=0.2)
+    same = paired_difference(folders[0], folders[2])
+    assert (same.low, same.delta, same.high) == (0, 0, 0)
+    text = run("compare", "a", "bb", "--folder", str(tmp_path))
+    assert f"second minus first: {better.delta:+.2f} points" in text
+    assert "not of seeds" in text
+
+
+def test_runs_that_cannot_be_paired_say_why_and_show_what_is_known(tmp_path: Path) -> None:
+    runs = [make(tmp_path, name) for name in ("a", "bb", "ccc", "dddd")]
+    keep(runs[0], 0.5)
+    keep(runs[2], 0.5, seed=1)
+    keep(runs[3], 0.5, names="abd")
+    for other, why in (
+        ("bb", "bb keeps no detections"),
+        ("ccc", "other images or labels"),
+        ("dddd", "other classes"),
+    ):
+        text = run("compare", "a", other, "--folder", str(tmp_path))
+        assert re.search(f"^No interval: .*{why}", text, re.MULTILINE)
+        assert "AP50-95, second minus first" not in text
+        assert "  cell: 0.400 | 0.400" in text
+    (runs[2] / "judged" / f"{KEPT}.npz").write_bytes(b"x")
+    text = run("compare", "a", "ccc", "--folder", str(tmp_path))
+    assert "No interval: the detections that ccc keeps cannot be read" in text
+
+
+def test_a_page_has_the_curves_of_both_over_each_other(tmp_path: Path) -> None:
+    for name in ("a", "bb"):
+        keep(make(tmp_path, name, lr=0.1 * len(name)), 0.5)
+    page = tmp_path / "both.html"
+    text = run("compare", "a", "bb", "--folder", str(tmp_path), "--page", str(page))
+    assert text.endswith(f"page: {page}")
+    content = page.read_text(encoding="utf-8")
+    assert "train.optimizer.lr" in content
+    assert "http" not in content
+    curves = content[content.index(">AP50-95<span") : content.index(">AP50<span")]
+    assert curves.count("<polyline") == 2
+    assert "difference by class" in content
+
+
+def test_two_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    one, other = make(tmp_path / "x", "a"), make(tmp_path / "y", "a")
+    page = tmp_path / "both.html"
+    run("compare", str(one), str(other), "--page", str(page))
+    assert str(other) in page.read_text(encoding="utf-8")
+
+
+def test_a_run_that_went_on_with_fewer_epochs_is_as_long_as_it_is(tmp_path: Path) -> None:
+    rows = "".join(f"{epoch},0.2,0.5\n" for epoch in range(1, 12))
+    (make(tmp_path, "a") / "metrics.csv").write_text("epoch,map50_95,map50\n" + rows)
+    assert "  11/11  " in run("--folder", str(tmp_path))
+
+
+def test_the_network_keeps_its_name(tmp_path: Path) -> None:
+    config = make(tmp_path, "a") / "config.yaml"
+    own = config.read_text().replace("graph: yolov5n.yaml", "graph: graph.yaml, name: yolov9")
+    config.write_text(own)
+    assert list_runs(tmp_path)[0].model == "yolov9"
+    config.write_text(own.replace(", name: yolov9", ""))
+    assert list_runs(tmp_path)[0].model == "-"
+
+
+def test_a_run_is_shown_with_classes_and_what_its_files_hold(tmp_path: Path) -> None:
+    folder = make(tmp_path, "a")
+    text = run("show", str(folder))
+    assert "  cell  0.400" in text
+    assert "  results.json: the numbers of the final evaluation" in text
+    assert json.loads(run("show", str(folder), "--json"))["per_class"]["cell"] == {"ap": 0.4}
+    with pytest.raises(SystemExit):
+        run("show", str(folder), "--page", "x.html")
 
 
 def test_tags_and_notes_are_shown(tmp_path: Path) -> None:

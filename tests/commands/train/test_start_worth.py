@@ -1,18 +1,16 @@
 """What a start is worth: when it is evaluated, and what the report says of it."""
 
 import logging
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from commands.build.detector import TrainingStart
-from commands.train.report import _facts, _notes
+from commands.train.report import lost_by_training, start_facts
 from models.weights.transfer import transfer
 from tests.models.factories import tiny_detector
 from utils.engine.optimization.layer_rules import LayerRules
-from utils.runtime.files.run_folder import RunFolder
 
 
 def start(theirs: list[str] | None, ours: list[str], *, head: bool = True) -> TrainingStart:
@@ -51,35 +49,17 @@ def test_a_backbone_and_a_run_from_scratch_share_none() -> None:
     assert not scratch.shares_classes
 
 
-def said(history: list[dict[str, float | None]], best: float, folder: Path) -> tuple[Any, Any]:
-    result: Any = SimpleNamespace(
-        map50_95=best,
-        counts=dict.fromkeys(
-            ("images", "truths", "images_at_candidate_cap", "images_at_detection_cap"), 0
-        ),
-    )
-    evaluation: Any = SimpleNamespace(split=SimpleNamespace(report=SimpleNamespace(num_rejected=0)))
-    loss = SimpleNamespace(objectness=None, classification=SimpleNamespace(name="bce"))
-    train = SimpleNamespace(image_size=64, seed=0)
-    loaded: Any = SimpleNamespace(
-        graph_path=Path("n.yaml"), experiment=SimpleNamespace(loss=loss, train=train)
-    )
-    notes = _notes(RunFolder(folder), result, evaluation, history)
-    return _facts(loaded, result, history), notes
-
-
 def test_the_report_says_what_the_start_was_worth(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
     epochs: list[dict[str, float | None]] = [{"epoch": 1.0, "map50_95": 0.4}]
     first: dict[str, float | None] = {"epoch": 0.0, "map50_95": 0.3}
-    facts, notes = said(epochs, 0.4, tmp_path)
-    assert "before training" not in facts
-    facts, notes = said([first, *epochs], 0.4, tmp_path)
-    assert facts["before training"] == "AP 0.300"
-    assert notes == []
+    best: Any = SimpleNamespace(map50_95=0.4)
+    assert start_facts(epochs) == {}
+    assert start_facts([first, *epochs]) == {"before training": "AP 0.300"}
+    assert lost_by_training(best, [first, *epochs]) == lost_by_training(None, [first]) == []
     assert caplog.text == ""
-    facts, notes = said([{**first, "map50_95": 0.5}, *epochs], 0.4, tmp_path)
+    notes = lost_by_training(best, [{**first, "map50_95": 0.5}, *epochs])
     assert "No epoch is better than the start: AP 0.500 before training, 0.400" in notes[0]
     assert "No epoch is better" in caplog.text

@@ -1,9 +1,11 @@
 """Swapped and shifted classes: found where they are, and hardly ever where they are not."""
 
+import math
+
 import numpy as np
 import pytest
 
-from data.doctor.exchanged import check_exchanged, distance
+from data.doctor.exchanged import LEAST_DISTANCE, _critical, _Looks, check_exchanged, distance
 from data.doctor.subject import SplitTable, Subject, tabulate
 from data.formats.label_report import LabelReport
 from data.records.split import Split
@@ -64,6 +66,20 @@ def codes(seed: int, order: list[int], images: tuple[int, int] = (300, 120)) -> 
         scans={},
     )
     return [finding.code for finding in check_exchanged(subject)]
+
+
+@pytest.mark.parametrize(("train", "val"), [(40, 40), (60, 24), (25, 200)])
+def test_chance_exceeds_the_critical_distance_once_in_10_000(train: int, val: int) -> None:
+    """By the bound of Massart for two samples, 2 exp(-2 d^2 nm / (n + m)), and three columns."""
+    none = np.zeros((5, 3))
+    critical = _critical(_Looks(none, train), _Looks(none, val))
+    chance = 3 * 2 * math.exp(-2 * critical**2 * train * val / (train + val))
+    assert chance == pytest.approx(1e-4)
+
+
+def test_many_images_need_a_difference_that_matters() -> None:
+    none = np.zeros((5, 3))
+    assert _critical(_Looks(none, 10**6), _Looks(none, 10**6)) == LEAST_DISTANCE
 
 
 def test_sound_data_give_no_alarm_in_40_draws() -> None:

@@ -9,7 +9,15 @@ import pytest
 from PIL import Image, ImageOps
 
 from data.images import io as image_io
-from data.images.io import ImageError, check_image, inspect_image, read_image, read_image_size
+from data.images.io import (
+    DEPTH_REMARK,
+    ImageError,
+    check_image,
+    inspect_image,
+    read_image,
+    read_image_size,
+    read_reduced_image,
+)
 
 H, W = 37, 53
 
@@ -115,6 +123,81 @@ def test_sixteen_bit_colour_keeps_full_scale(tmp_path: Path, suffix: str) -> Non
     path = tmp_path / f"x.{suffix}"
     assert cv2.imwrite(str(path), pixels[..., ::-1])
     np.testing.assert_array_equal(read_image(path), (pixels >> 8).astype(np.uint8))
+
+
+LOW = np.array([[0, 1, 100], [200, 254, 255]], np.uint16)
+"""Values of 8 bits in a file of 16, as microscopes and thermal cameras write them."""
+
+
+def deep_file(path: Path, values: np.ndarray, channels: int) -> Path:
+    pixels = values if channels == 1 else np.repeat(values[:, :, None], channels, axis=2)
+    if channels == 4:
+        pixels[..., 3] = 65535
+    assert cv2.imwrite(str(path), pixels)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(
+    ("shift", "depth", "expected"),
+    [
+        (0, None, [[0, 1, 100], [200, 254, 255]]),  # 8 bits used: not black
+        (2, None, [[0, 1, 100], [200, 254, 255]]),
+        (4, 12, [[0, 1, 100], [200, 254, 255]]),
+        (0, 12, [[0, 0, 6], [12, 15, 15]]),  # a dark image of a camera of 12 bits stays dark
+        (0, 16, [[0, 0, 0], [0, 0, 0]]),
+        (8, 16, [[0, 1, 100], [200, 254, 255]]),
+        (1, 8, [[0, 2, 200], [255, 255, 255]]),  # brighter than stated is white
+    ],
+)
+def test_sixteen_bit_images_that_use_fewer_bits(
+    suffix: str,
+    channels: int,
+    shift: int,
+    depth: int | None,
+    expected: list[list[int]],
+    tmp_path: Path,
+) -> None:
+    path = deep_file(tmp_path / f"x.{suffix}", LOW << shift, channels)
+    image = read_image(path, depth)
+    assert image[..., 0].tolist() == expected
+    assert (image == image[..., :1]).all()
+    reduced, size = read_reduced_image(path, (1, 1), depth)
+    assert size == (2, 3)
+    np.testing.assert_array_equal(reduced, image)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("shift", "bits"), [(0, 8), (2, 10), (4, 12), (6, 14), (8, None)])
+def test_unused_bits_are_remarked(
+    channels: int, shift: int, bits: int | None, tmp_path: Path
+) -> None:
+    remark = inspect_image(deep_file(tmp_path / "x.png", LOW << shift, channels)).remark
+    assert remark == ("" if bits is None else DEPTH_REMARK.format(bits=bits))
+
+
+def test_deep_colour_keeps_its_channels_rotation_and_alpha(tmp_path: Path) -> None:
+    colour = np.zeros((2, 3, 3), np.uint16)
+    colour[0, 0] = (10, 20, 250)  # red of the left upper corner
+    image = Image.fromarray(np.zeros((2, 3, 3), np.uint8))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    encoded = cv2.imencode(".png", colour[..., ::-1])[1].tobytes()
+    plain = io.BytesIO()
+    image.save(plain, "PNG", exif=exif)
+    chunk = plain.getvalue()
+    start = chunk.index(b"eXIf") - 4
+    length = int.from_bytes(chunk[start : start + 4], "big") + 12
+    path = tmp_path / "x.png"
+    path.write_bytes(encoded[:33] + chunk[start : start + length] + encoded[33:])
+    turned = read_image(path)
+    assert turned.shape == (3, 2, 3)
+    assert turned[0, 1].tolist() == [10, 20, 250]
+    alpha = np.full((1, 2, 4), 200, np.uint16)
+    alpha[0, :, 3] = (0, 65535)
+    assert cv2.imwrite(str(path), alpha)
+    assert read_image(path)[0, :, 0].tolist() == [255, 200]
 
 
 def test_transparent_pixels_lie_over_white(tmp_path: Path) -> None:

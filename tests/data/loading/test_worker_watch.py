@@ -1,7 +1,9 @@
 """Workers that die, stop or find no memory: every batch comes all the same."""
 
+import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Sequence
 
@@ -9,8 +11,19 @@ import pytest
 from torch.utils.data import Dataset
 
 import data.loading.worker_watch
-from data.loading.worker_watch import MIB, describe_loss, fitting_workers
+from data.loading.worker_watch import (
+    END_S,
+    MIB,
+    POLL_S,
+    describe_loss,
+    end_processes,
+    fitting_workers,
+    within,
+)
 from data.loading.workers import WorkerLoader
+from utils.runtime.distributed.stopped_peers import LOOK_S, PAUSE_S
+from utils.runtime.interrupt import StopRequest, StopWaiting
+from utils.runtime.screen import LAST_WAIT_S, WAIT_S
 
 
 class Numbers(Dataset[int]):
@@ -45,6 +58,7 @@ def test_every_batch_comes_in_order(
     loader.close()
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_workers_that_cannot_start_cost_workers_only(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -78,3 +92,66 @@ def test_room_by_hand() -> None:
 
 def test_nobody_is_lost_where_nobody_works() -> None:
     assert describe_loss(object()) is None
+
+
+class Undying:
+    """A process that waits for a dead disk: no signal reaches it."""
+
+    exitcode = None
+
+    def __init__(self, waited: list[float]) -> None:
+        self.waited, self.killed = waited, 0
+
+    def kill(self) -> None:
+        self.killed += 1
+
+    def join(self, timeout: float) -> None:
+        self.waited.append(timeout)
+        time.sleep(timeout)
+
+
+def test_workers_that_nothing_ends_are_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    children: set[object] = set()
+    monkeypatch.setattr("multiprocessing.process._children", children)
+    waited: list[float] = []
+    workers = [Undying(waited) for _ in range(5)]
+    children.update(workers)
+    end_processes(workers)
+    assert [worker.killed for worker in workers] == [1] * 5
+    assert sum(waited) <= END_S + 0.01  # together, not each
+    assert not children  # else the interpreter waits for them at its end
+
+
+def test_work_that_takes_too_long_is_left_behind() -> None:
+    blocked = threading.Event()
+    within(0.01, blocked.wait)  # type: ignore[arg-type]
+    done: list[int] = []
+    within(30.0, lambda: done.append(1))
+    assert done == [1]
+    blocked.set()
+
+
+def test_an_interrupt_is_answered_within_two_seconds_by_construction() -> None:
+    """A signal that reaches another thread is seen at the next look; then two loaders end."""
+    closing_s = END_S + END_S  # of killed workers, and of what torch has beside them
+    assert POLL_S + 2 * closing_s + 2 * LAST_WAIT_S < 2.0
+    assert POLL_S + WAIT_S + 2 * LAST_WAIT_S < 2.0  # nobody reads what is said of it
+    assert LOOK_S + PAUSE_S + LOOK_S < 2.0  # processes that train together
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_request_ends_waiting_for_a_stopped_worker(number: int) -> None:
+    loader = WorkerLoader(Numbers(1, signal.SIGSTOP), BATCHES, collate, workers=2, pin_memory=False)
+    came = []
+    with StopRequest(while_waiting=True) as request:
+        timer = threading.Timer(0.5, os.kill, (os.getpid(), number))
+        timer.start()
+        try:
+            with pytest.raises(StopWaiting):
+                came.extend(loader)
+        finally:
+            timer.cancel()
+            loader.close()
+    assert request.requested
+    assert len(came) < len(BATCHES)
+    assert not multiprocessing.active_children()

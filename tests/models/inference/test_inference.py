@@ -9,10 +9,10 @@ from torch import Tensor
 from configs.schema.evaluation import EvalSettings
 from models.inference.inference import Inference
 from models.inference.postprocess import Postprocessed
-from models.score_calibrator import ScoreMap
 from tests.models.factories import randomise_norms, tiny_detector
 from utils.structures.batch import Batch, Targets
 from utils.structures.images import ImageMeta
+from utils.structures.score_calibrator import ScoreCalibrator
 from utils.structures.scored_cells import ScoredCells
 
 SIZE = 32
@@ -71,7 +71,7 @@ class Program:
     """A network of another program."""
 
     size_multiple = 8
-    score_map: ScoreMap | None = None
+    score_calibrator: ScoreCalibrator | None = None
 
     def __init__(self) -> None:
         self.sizes: list[int] = []

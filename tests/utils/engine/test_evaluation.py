@@ -97,6 +97,7 @@ def test_detections_are_judged_in_the_original_frame() -> None:
         "detections": 5,
         "images_at_candidate_cap": 1,
         "images_at_detection_cap": 5,
+        "images_cut": 5,
     }
 
 

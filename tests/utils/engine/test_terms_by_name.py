@@ -27,7 +27,8 @@ from utils.engine.learner import Learner
 from utils.engine.loss_log import NotFiniteError
 from utils.engine.micro_batches import joined
 from utils.report.comparison.course import course_charts
-from utils.report.pages.run_page import _charts, read_history
+from utils.report.pages.run_page import course_charts as run_charts
+from utils.report.pages.run_page import read_history
 from utils.structures.batch import Targets
 from utils.structures.loss_terms import LossTerms
 from utils.structures.metrics_columns import joined_columns, term_columns
@@ -69,7 +70,7 @@ def test_metrics_and_console_have_it(trained: Path, caplog: pytest.LogCaptureFix
 
 def test_reports_and_comparisons_have_it(trained: Path) -> None:
     history = read_history(trained / "metrics.csv")
-    losses = next(chart for chart in _charts(history) if "Training loss" in chart)
+    losses = next(chart for chart in run_charts(history) if "Training loss" in chart)
     assert all(name in losses for name in NAMES)
     run: Any = SimpleNamespace(history=history, budget_rows=())
     shown = course([run, run])

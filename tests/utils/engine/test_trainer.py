@@ -4,6 +4,7 @@ import math
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -82,6 +83,28 @@ def test_patience_ends_training(tmp_path: Path) -> None:
     summary = toy_trainer(tmp_path, evaluate=Scores(0.5, 0.4, 0.5, 0.9), epochs=9, patience=2).run()
     assert (summary.epochs, summary.best_epoch) == (3, 1)
     assert len(rows(tmp_path)) == 3
+
+
+def test_without_objects_the_last_epoch_is_kept_and_patience_ends_nothing(tmp_path: Path) -> None:
+    """AP is undefined there: 0.0 would make the first epoch the best (FIELD F7)."""
+
+    def nothing(model: nn.Module) -> EvalResult:
+        return replace(eval_result(0.0), counts={"truths": 0}, average_recall={"100": 0.0})
+
+    trainer = toy_trainer(tmp_path, evaluate=nothing, epochs=4, patience=1)
+    summary = trainer.run()
+    assert (summary.epochs, summary.best_epoch) == (4, 4)
+    assert [(row["map50_95"], row["precision"]) for row in rows(tmp_path)] == [("", "")] * 4
+    tensors, metadata = load_weights(tmp_path / "best.safetensors")
+    assert (metadata["epoch"], metadata["map50_95"]) == (4, None)
+    assert torch.equal(tensors["head.weight"], trainer.learner.average.model.head.weight)
+    stored = nothing(trainer.learner.model).to_json()
+    assert (stored["map50_95"], stored["map75"], stored["average_recall"]) == (
+        None,
+        None,
+        {"100": None},
+    )
+    assert eval_result(0.0).to_json()["map50_95"] == 0.0
 
 
 def test_without_validation_the_last_weights_are_kept(tmp_path: Path) -> None:

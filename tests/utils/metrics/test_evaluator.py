@@ -130,7 +130,18 @@ def test_counts_and_caps() -> None:
         "detections": 1,
         "images_at_candidate_cap": 2,
         "images_at_detection_cap": 0,
+        "images_cut": 0,
     }
+
+
+@pytest.mark.parametrize(("lowest", "cut"), [(0.04, 0), (0.06, 1)])
+def test_a_full_image_was_cut_only_where_its_last_score_counts(lowest: float, cut: int) -> None:
+    evaluator = DetectionEvaluator(
+        truths=[record(1, [BOX], [0])], class_names=("a",), judge="hotcoco", report_threshold=0.3
+    )
+    evaluator.update([1], [detections([BOX, BOX], [0.9, lowest], [0, 0])], at_detection_cap=[True])
+    counts = evaluator.compute().counts
+    assert (counts["images_at_detection_cap"], counts["images_cut"]) == (1, cut)
 
 
 def test_reset_forgets_detections_and_caps() -> None:

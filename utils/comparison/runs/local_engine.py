@@ -1,6 +1,7 @@
 """Executes runs in processes of this machine, several at once; other machines may join."""
 
 import logging
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -200,8 +201,7 @@ class LocalEngine:
     def _stop_workers(self) -> None:
         """Ask all programs to save and end, and wait for them."""
         for worker in self._workers:
-            with suppress(ProcessLookupError):
-                worker.process.terminate()
+            _ask_to_end(worker)
         for worker in self._workers:
             _stop(worker)
             worker.claim.release()
@@ -215,8 +215,15 @@ class LocalEngine:
         return f"; about {format_duration(seconds)} left"
 
 
-def _stop(worker: _Worker) -> None:
+def _ask_to_end(worker: _Worker) -> None:
+    """Ask a program to save and end; one that was stopped from outside has to go on for that."""
     with suppress(ProcessLookupError):
         worker.process.terminate()
+        if hasattr(signal, "SIGCONT"):
+            worker.process.send_signal(signal.SIGCONT)
+
+
+def _stop(worker: _Worker) -> None:
+    _ask_to_end(worker)
     worker.process.wait()
     worker.log.close()

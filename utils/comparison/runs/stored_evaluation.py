@@ -64,7 +64,8 @@ def read_judged(run: Path, split: str) -> JudgedSplit:
     """Read a split of a run.
 
     Raises:
-        UserError: the files are not there, or are not what `write_judged` wrote.
+        UserError: the files are not there, or are not what `write_judged` wrote, or the split has
+            no object.
     """
     path = judged_file(run, split)
     try:
@@ -79,6 +80,11 @@ def read_judged(run: Path, split: str) -> JudgedSplit:
             f"{path} cannot be read ({error}); remove {path.parent} and start compare.py again, "
             "which evaluates the run again"
         ) from error
+    if result.get("map50_95", 0.0) is None:
+        raise UserError(
+            f"{path}: the {split} split has no object, so AP is undefined and nothing can be "
+            "compared on it; give it labelled images"
+        )
     return JudgedSplit(
         truths=TruthRows(num_images=images, num_classes=classes, **truths),
         detections=DetectionRows(**found),

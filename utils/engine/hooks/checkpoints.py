@@ -62,7 +62,8 @@ class BestWeights(Hook):
             self._write(run)
 
     def _write(self, run: Run) -> None:
-        score = None if run.best is None else run.best.score
+        best = run.best
+        score = None if best is None else best.result.get("map50_95", best.score)
         metadata = {**self._metadata, "epoch": run.epoch, "map50_95": score}
         save_weights(run.folder.best, run.average_model.state_dict(), metadata)
         self._written = run.epoch

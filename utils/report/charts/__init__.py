@@ -1,1 +1,1 @@
-"""Charts as inline SVG, and the same as PNG where matplotlib is there."""
+"""Charts as inline SVG, all on one plot area; the same as files for slides and papers."""

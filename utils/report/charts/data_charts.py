@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 
 import numpy as np
 import numpy.typing as npt
 
-from utils.report.charts.plot_area import PlotArea, css
+from utils.report.charts.plot_area import PlotArea, css, legend_of_series
 
 Values = npt.NDArray[np.floating]
 SMALL = 8.0
 HEAT_CELLS = 24
-_FIGURE = 340
+_FIGURE = 520
 
 
 def size_chart(sides: Mapping[str, Values], image_size: int) -> str:
@@ -35,7 +34,7 @@ def size_chart(sides: Mapping[str, Values], image_size: int) -> str:
     # A number at the very end would be cut off.
     for power in range(0, math.ceil(edges[-1] - 0.3)):
         area.x_name(float(power), f"{2**power}")
-    return area.figure(_legend(sides))
+    return area.figure(legend_of_series(sides))
 
 
 def shape_chart(ratios: Mapping[str, Values]) -> str:
@@ -51,7 +50,7 @@ def shape_chart(ratios: Mapping[str, Values]) -> str:
     )
     for power in range(-4, 5):
         area.x_name(float(power), _ratio(power))
-    return area.figure(_legend(ratios))
+    return area.figure(legend_of_series(ratios))
 
 
 def crowd_chart(counts: Mapping[str, npt.NDArray[np.int64]]) -> str:
@@ -72,7 +71,7 @@ def crowd_chart(counts: Mapping[str, npt.NDArray[np.int64]]) -> str:
     )
     for index in range(last):
         area.x_name(index + 0.5, f"{int(edges[index])}")
-    return area.figure(_legend(counts))
+    return area.figure(legend_of_series(counts))
 
 
 def heat_map(title: str, centers: Values) -> str:
@@ -81,21 +80,26 @@ def heat_map(title: str, centers: Values) -> str:
         centers[:, 1], centers[:, 0], bins=HEAT_CELLS, range=((0, 1), (0, 1))
     )
     most = max(float(cells.max()), 1.0)
-    side = _FIGURE / HEAT_CELLS
-    marks = [
-        f'<rect class="heat" x="{column * side:.1f}" y="{row * side:.1f}" width="{side:.2f}" '
-        f'height="{side:.2f}" fill-opacity="{math.sqrt(count / most):.2f}">'
-        f"<title>{count:.0f} objects</title></rect>"
-        for (row, column), count in np.ndenumerate(cells)
-        if count
-    ]
-    return (
-        f'<figure class="square"><figcaption>{escape(title)}<span class="legend">'
-        f"the whole image squeezed into a square; darkest: {most:.0f} objects</span></figcaption>"
-        f'<svg viewBox="0 0 {_FIGURE} {_FIGURE}" role="img" aria-label="{escape(title)}">'
-        f'<rect class="frame" x="0.5" y="0.5" width="{_FIGURE - 1}" height="{_FIGURE - 1}"/>'
-        f"{''.join(marks)}</svg></figure>"
+    area = PlotArea(
+        title=title,
+        description=f"{len(centers)} centres in {HEAT_CELLS} x {HEAT_CELLS} cells",
+        caption=f"edges: of the whole image; darkest: {most:.0f} objects",
+        x_range=(-0.5, HEAT_CELLS - 0.5),
+        y_range=(HEAT_CELLS - 0.5, -0.5),
+        width=_FIGURE,
+        height=_FIGURE * 5 // 8,
+        left=1,
+        right=1,
+        top=1,
+        bottom=1,
+        is_x_numeric=False,
+        is_y_numeric=False,
     )
+    area.frame()
+    for (row, column), count in np.ndenumerate(cells):
+        if count:
+            area.cell(column, row, math.sqrt(count / most), f"{count:.0f} objects")
+    return area.figure()
 
 
 def _shares_area(
@@ -129,10 +133,6 @@ def _shares_area(
             label = f"{name}: {share:.1%}, {hint(float(low), float(high))}"
             area.bar(float(left), float(left + width), float(share) * 100, css(index), label)
     return area
-
-
-def _legend(names: Mapping[str, object]) -> list[tuple[str, str]]:
-    return [(css(index), name) for index, name in enumerate(names)]
 
 
 def _ratio(power: float) -> str:

@@ -1,9 +1,9 @@
 """Curves of a comparison: F1, precision-recall, reliability, score histograms, overlap."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from utils.report.charts.axes import decades
 from utils.report.charts.plot_area import PlotArea, css
 from utils.report.comparison.arms import Arms, color_of, legend_of
 
@@ -97,10 +97,8 @@ def score_charts(arms: Arms) -> list[str]:
     """Return one chart an arm, all on the same logarithmic scale."""
     scores = [arm["plots"]["scores"] for arm in arms.values()]
     values = [v for one in scores for name in ("right", "wrong") for v in one[name] if v > 0]
-    low, high = min(values, default=0.1), max(values, default=1.0)
-    y_range = (10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high) + 0.01))
     return [
-        _chart(name, one, css(index), y_range)
+        _chart(name, one, css(index), decades(values))
         for index, (name, one) in enumerate(zip(arms, scores, strict=True))
     ]
 

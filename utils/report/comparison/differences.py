@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from utils.report.charts.plot_area import PlotArea, css, padded
+from utils.report.charts.axes import padded
+from utils.report.charts.plot_area import PlotArea, css
 from utils.report.comparison.arms import ROW, Arms, color_of
 
 
@@ -22,7 +23,7 @@ def difference_chart(arms: Arms, *, margin: float, baseline: str) -> str:
         y_range=(len(rows) - 0.5, -0.5),
         x_label=f"points; shaded: equivalent within {margin:g}",
         height=ROW * 2 + ROW * len(rows) + 40,
-        left=118,
+        left=150,
         is_y_numeric=False,
     )
     area.zone(-margin, margin, f"differences within {margin:g} points do not matter")
@@ -111,7 +112,7 @@ def seed_chart(arms: Arms) -> str:
         ]
         area.line([x for x, _ in points], [y for _, y in points], "plain", style="faint")
     for column, (name, arm) in enumerate(arms.items()):
-        area.x_name(column, name, is_slanted=is_slanted)
+        area.x_name(column, name, slant=28 if is_slanted else 0)
         mean = arm["map50_95"]["mean"]
         area.line([column - 0.22, column + 0.22], [mean, mean], css(column))
         for seed, value in arm["map50_95"]["by_seed"].items():

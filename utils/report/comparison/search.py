@@ -1,10 +1,10 @@
 """What a search tried: gamma, alpha and scale, what each reached, and what the search is worth."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from utils.report.charts.plot_area import PlotArea, padded
+from utils.report.charts.axes import padded
+from utils.report.charts.plot_area import PlotArea
 from utils.report.comparison.arms import Arms, color_of, legend_of
 
 
@@ -33,7 +33,7 @@ def search_chart(tuning: Mapping[str, Mapping[str, Any]], arms: Arms) -> str:
 
 
 Point = Mapping[str, Any]
-CELL_WIDTH, CELL_HEIGHT, LEFT, TOP = 84, 40, 92, 8
+CELL_WIDTH, CELL_HEIGHT, LEFT = 84, 40, 98
 
 
 def heat_maps(points: Sequence[Point], *, what: str) -> list[str]:
@@ -79,49 +79,36 @@ def _map(points: Sequence[Point], title: str) -> str:
     gammas = sorted({point["gamma"] for point in points})
     alphas = sorted({point["alpha"] for point in points}, key=lambda a: -1.0 if a is None else a)
     values = [point["map50_95"] for point in points]
-    width = LEFT + CELL_WIDTH * len(gammas) + 14
-    height = TOP + CELL_HEIGHT * len(alphas) + 46
-    cells = "".join(_cells(points, gammas, alphas, (min(values), max(values))))
-    names = "".join(_names(gammas, alphas, height))
-    said = "; ".join(
-        f"gamma {p['gamma']:g}, alpha {_alpha(p['alpha'])}: {p['map50_95']:.2f}" for p in points
+    low, high = min(values), max(values)
+    area = PlotArea(
+        title=title,
+        description="; ".join(
+            f"gamma {p['gamma']:g}, alpha {_alpha(p['alpha'])}: {p['map50_95']:.2f}" for p in points
+        ),
+        x_range=(-0.5, len(gammas) - 0.5),
+        y_range=(len(alphas) - 0.5, -0.5),
+        x_label="gamma (0: cross-entropy)",
+        width=max(LEFT + CELL_WIDTH * len(gammas) + 14, 400),
+        height=CELL_HEIGHT * len(alphas) + 60,
+        left=LEFT,
+        is_x_numeric=False,
+        is_y_numeric=False,
     )
-    return (
-        f"<figure><figcaption>{escape(title)}</figcaption>"
-        f'<svg viewBox="0 0 {width} {height}" style="max-width:{width * 1.5:.0f}px" role="img" '
-        f'aria-label="{escape(title)}. {escape(said)}">{cells}{names}</svg></figure>'
-    )
-
-
-def _cells(
-    points: Sequence[Point],
-    gammas: Sequence[float],
-    alphas: Sequence[float | None],
-    ends: tuple[float, float],
-) -> Iterator[str]:
-    low, high = ends
     for point in points:
-        x = LEFT + CELL_WIDTH * gammas.index(point["gamma"])
-        y = TOP + CELL_HEIGHT * alphas.index(point["alpha"])
         share = (point["map50_95"] - low) / (high - low) if high > low else 0.5
-        hint = escape(f"{point['name']}: {point['map50_95']:.2f}")
-        yield (
-            f'<rect class="heat" x="{x + 1}" y="{y + 1}" width="{CELL_WIDTH - 2}" '
-            f'height="{CELL_HEIGHT - 2}" style="fill-opacity:{0.06 + 0.5 * share:.2f}">'
-            f"<title>{hint}</title></rect>"
-            f'<text class="axis" x="{x + CELL_WIDTH // 2}" y="{y + CELL_HEIGHT // 2 + 5}" '
-            f'text-anchor="middle">{point["map50_95"]:.2f}</text>'
+        area.cell(
+            gammas.index(point["gamma"]),
+            alphas.index(point["alpha"]),
+            0.06 + 0.5 * share,
+            f"{point['name']}: {point['map50_95']:.2f}",
+            text=f"{point['map50_95']:.2f}",
+            gap=1,
         )
-
-
-def _names(gammas: Sequence[float], alphas: Sequence[float | None], height: int) -> Iterator[str]:
     for column, gamma in enumerate(gammas):
-        x = LEFT + CELL_WIDTH * column + CELL_WIDTH // 2
-        yield f'<text x="{x}" y="{height - 28}" text-anchor="middle">{gamma:g}</text>'
+        area.x_name(column, f"{gamma:g}")
     for row, alpha in enumerate(alphas):
-        y = TOP + CELL_HEIGHT * row + CELL_HEIGHT // 2 + 5
-        yield f'<text x="{LEFT - 8}" y="{y}" text-anchor="end">alpha {_alpha(alpha)}</text>'
-    yield (f'<text class="axis" x="{LEFT}" y="{height - 8}">gamma (0: cross-entropy)</text>')
+        area.y_name(row, f"alpha {_alpha(alpha)}")
+    return area.figure()
 
 
 def _alpha(alpha: float | None) -> str:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.report.charts.bar_chart import bar_chart
-from utils.report.charts.line_chart import line_chart
+from utils.report.charts.series_charts import bar_chart, line_chart
 from utils.report.tables.budget_text import branch_sentence, recall_sentence
 
 GROUPS = {

@@ -22,8 +22,7 @@ from utils.report.comparison.curves import (
 )
 from utils.report.comparison.differences import class_charts, difference_chart, seed_chart
 from utils.report.comparison.search import heat_maps, search_chart
-from utils.report.pages.page_template import page_environment
-from utils.report.pages.run_page import Figure
+from utils.report.pages.page_template import Figure, page_environment
 
 GROUPS = {
     "accuracy": "Accuracy and operating points",
@@ -62,9 +61,16 @@ def write_comparison_page(path: Path, page: ComparisonPage) -> None:
         arms=content["arms"],
         colors={name: css(index) for index, name in enumerate(content["arms"])},
         groups=GROUPS,
+        known=_known(content),
         charts=_charts(content),
     )
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _known(content: Mapping[str, Any]) -> set[str]:
+    """Return the metrics that any arm has a number for; a row of dashes tells nothing."""
+    arms, keys = content["arms"].values(), [metric["key"] for metric in content["metrics"]]
+    return {key for key in keys if any(arm["numbers"][key]["mean"] is not None for arm in arms)}
 
 
 def _charts(content: Mapping[str, Any]) -> dict[str, list[str]]:

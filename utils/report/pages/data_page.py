@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.report.pages.page_template import page_environment
-from utils.report.pages.run_page import Figure
+from utils.report.pages.page_template import Figure, page_environment
 
 SEVERITIES = ("error", "warning", "note")
-SHOWN_CLASSES = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,16 +66,12 @@ class DataPage:
 def write_data_page(path: Path, page: DataPage) -> None:
     """Write the page to `path`."""
     environment = page_environment()
-    most = max((max(row.counts, default=0) for row in page.class_rows), default=0)
     text = environment.get_template("data.html").render(
         page=page,
         counts={
             severity: sum(one.severity == severity for one in page.findings)
             for severity in SEVERITIES
         },
-        most=max(most, 1),
-        shown=page.class_rows[:SHOWN_CLASSES],
-        hidden=page.class_rows[SHOWN_CLASSES:],
         verdict=_verdict(page),
     )
     path.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -8,12 +8,9 @@ from typing import Any
 from utils.metrics.analysis import Analysis
 from utils.metrics.score_curves import mean_f1
 from utils.report.charts.evaluation_charts import MEANINGS, evaluation_charts
-from utils.report.pages.page_template import page_environment
-from utils.report.pages.run_page import Figure
+from utils.report.pages.page_template import Figure, confusion_view, page_environment
 from utils.structures.results import EvalResult
 
-LARGEST_TABLE = 20
-"""Most classes whose confusion is a table with numbers; more are listed by their size."""
 LISTED_CONFUSIONS = 30
 
 
@@ -36,30 +33,18 @@ class EvaluationPage:
 def write_evaluation_page(path: Path, page: EvaluationPage) -> None:
     """Write the page to `path`."""
     environment = page_environment()
-    environment.filters["score"] = lambda value: "-" if value is None else f"{value:.3f}"
     names = [*page.class_names, "background"]
+    areas = evaluation_charts(page.analysis, page.class_names)
     text = environment.get_template("evaluation.html").render(
         page=page,
-        charts=evaluation_charts(page.analysis, page.class_names),
+        charts=[area.figure() for area in areas.values()],
         rows=list(zip(page.result.per_class.items(), page.analysis.thresholds, strict=True)),
         mean_f1=mean_f1(page.analysis.thresholds),
-        confusion=confusion_rows(page.result.confusion, names),
+        confusion=confusion_view(page.result, page.class_names),
         confusions=largest_confusions(page.result.confusion, names)[:LISTED_CONFUSIONS],
-        names=names,
-        is_table=len(page.class_names) <= LARGEST_TABLE,
         meanings=MEANINGS,
     )
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-
-def confusion_rows(
-    confusion: Sequence[Sequence[int]], names: Sequence[str]
-) -> list[tuple[str, list[tuple[int, float]]]]:
-    """Return rows of (name, cells), each cell (count, share of its row) for the heat colour."""
-    return [
-        (name, [(count, count / max(1, sum(counts))) for count in counts])
-        for name, counts in zip(names, confusion, strict=True)
-    ]
 
 
 def largest_confusions(

@@ -37,16 +37,16 @@ def format_result(result: EvalResult) -> str:
 
 
 def _quality_rows(result: EvalResult) -> list[list[str]]:
-    sizes, limits = result.by_size, result.average_recall
+    sizes, limits, values = result.by_size, result.average_recall, result.to_json()
     blank = [""] * len(sizes)
     most = max(limits, key=int)
     rows = [
         ["COCO", "all", *sizes],
-        ["AP", number(result.map50_95), *(number(sizes[size]["ap"]) for size in sizes)],
-        ["AP50", number(result.map50), *blank],
-        ["AP75", number(result.map75), *blank],
+        ["AP", number(values["map50_95"]), *(number(sizes[size]["ap"]) for size in sizes)],
+        ["AP50", number(values["map50"]), *blank],
+        ["AP75", number(values["map75"]), *blank],
     ]
-    for limit, recall in limits.items():
+    for limit, recall in values["average_recall"].items():
         by_size = [number(sizes[size]["ar"]) for size in sizes] if limit == most else blank
         rows.append([f"AR, {limit} per class", number(recall), *by_size])
     return rows
@@ -73,7 +73,7 @@ def _class_rows(per_class: Mapping[str, ClassResult]) -> list[list[str]]:
 def _limits(counts: Mapping[str, int]) -> list[str]:
     notes = (
         ("images_at_candidate_cap", "candidates", "eval.max_candidates"),
-        ("images_at_detection_cap", "detections", "eval.max_detections"),
+        ("images_cut", "detections", "eval.max_detections"),
     )
     return [
         f"{counts[key]} of {counts['images']} images hit the limit of {what}; increase {setting} "

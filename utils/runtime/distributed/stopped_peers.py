@@ -22,7 +22,7 @@ from utils.runtime.machine.process_state import is_stopped
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.5
+LOOK_S = 0.25
 """Seconds between two checks."""
 PAUSE_S = 0.8
 """Seconds that an operation may take to end by itself after a signal."""
@@ -53,12 +53,14 @@ class PeerGuard(threading.Thread):
         """Stop the thread."""
         self._ended.set()
         _wake(self._previous)
-        self.join(timeout=2 * LOOK_S)
+        with suppress(OSError):
+            self._writing.send(b"\0")  # no signal: the look is over
+        self.join(timeout=LOOK_S)
         self._reading.close()
         self._writing.close()
 
     def run(self) -> None:
-        """Check twice a second."""
+        """Check four times a second."""
         while not self._ended.is_set():
             self._listen()
             stopped = self._look()

@@ -66,12 +66,14 @@ def read_regular(path: str | Path, *, limit: int = USUAL_LIMIT, first: int | Non
         handle = os.open(path, _OPEN_FLAGS)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
+    # No file object around the handle: for small label files it would cost as much as reading.
     try:
-        with os.fdopen(handle, "rb", buffering=0) as file:
-            size = _require_regular(path, os.fstat(file.fileno()), limit)
-            return _read(file.fileno(), size if first is None else min(first, size))
+        size = _require_regular(path, os.fstat(handle), limit)
+        return _read(handle, size if first is None else min(first, size))
     except (OSError, ValueError, MemoryError) as error:
         raise _unreadable(path, error) from error
+    finally:
+        os.close(handle)
 
 
 def open_regular(path: str | Path, *, limit: int = LARGEST_FILE) -> BinaryIO:
@@ -103,9 +105,9 @@ def is_regular(path: str | Path) -> bool:
 
 def _require_regular(path: str | Path, status: os.stat_result, limit: int) -> int:
     """Return the size of the file in bytes."""
-    for is_kind, reason in _KINDS:
-        if is_kind(status.st_mode):
-            raise UnreadableFileError(path, reason)
+    if not stat.S_ISREG(status.st_mode):
+        reasons = [reason for is_kind, reason in _KINDS if is_kind(status.st_mode)]
+        raise UnreadableFileError(path, (reasons or ["it is no regular file"])[0])
     if _is_view(path, status):
         raise UnreadableFileError(path, "it is a view of the system, not a file")
     if status.st_size > limit:

@@ -8,6 +8,21 @@ from pathlib import Path
 from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import cannot_write
 
+GRAPH_NAME = "graph.yaml"
+FILES = {
+    "best.safetensors": "weights of the best epoch, with everything needed to use them",
+    "results.json": "the numbers of the final evaluation",
+    "metrics.csv": "a row for every epoch",
+    "labels_report.csv": "every label that was repaired or rejected, and why",
+    "weights_report.csv": "what came of each tensor of the weights that it started with",
+    "config.yaml": "all settings and where each came from",
+    GRAPH_NAME: "the network",
+    "environment.json": "versions, hardware, commit, command",
+    "budget.csv": "where the loss came from, a row for every epoch",
+    "budget.json": "the same of three epochs in every detail",
+}
+"""Files of a run that a person opens, and what they hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:

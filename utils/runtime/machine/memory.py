@@ -1,7 +1,10 @@
 """How much memory there is, and how this process gets it from the system."""
 
 import ctypes
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psutil
@@ -83,3 +86,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and (is_torchs or said)
     )
+
+
+@contextmanager
+def collections_paused() -> Iterator[None]:
+    """Make many objects that stay without looking for garbage among them again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

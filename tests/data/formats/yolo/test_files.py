@@ -73,7 +73,7 @@ def test_rows_of_orphan_labels_count_as_rejected(tmp_path: Path) -> None:
     stray = find_yolo_files(dataset, "train").stray_rows
     assert [(Path(n.file).name, n.value, n.reason, n.action, rows) for n, rows in stray] == [
         ("gone.txt", "3 rows", ORPHAN_LABELS, "rejected", 3),
-        ("lost.txt", "1 rows", ORPHAN_LABELS, "rejected", 1),
+        ("lost.txt", "1 row", ORPHAN_LABELS, "rejected", 1),
     ]
 
 

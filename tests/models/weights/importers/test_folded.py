@@ -110,6 +110,15 @@ def test_hostile_files_are_refused_in_one_line(real: Path, tmp_path: Path, chang
     assert re.search("in other files|damaged|no stored weights|none of images", str(caught.value))
 
 
+def test_own_exports_are_refused(real: Path, tmp_path: Path) -> None:
+    model = onnx.load(str(real))
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "focaldet_format", "1"
+    (tmp_path / "x.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match=r"written by export\.py; name the weights"):
+        import_file(tmp_path / "x.onnx")
+
+
 def test_what_is_no_onnx_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"\xff" * 100)
     with pytest.raises(UserError, match="is not an ONNX file"):

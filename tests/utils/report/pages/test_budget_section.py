@@ -9,12 +9,11 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tests.utils.structures.test_budget import random_budget
 from utils.engine.hooks.loss_budget import budget_row
 from utils.report.pages.budget_section import BudgetSection, read_budget_section
-from utils.report.pages.page_template import TEMPLATES
+from utils.report.pages.page_template import page_environment
 from utils.report.tables.budget_text import branch_sentence, percent, recall_sentence
 from utils.structures.budget import LossBudget
 
@@ -40,9 +39,7 @@ def section_of(path: Path, *budgets: LossBudget) -> BudgetSection:
 
 
 def rendered(section: BudgetSection) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
-    )
+    environment = page_environment()
     environment.filters["percent"] = percent
     return environment.get_template("budget.html").render(budget=section)
 

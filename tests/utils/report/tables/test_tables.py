@@ -32,6 +32,7 @@ RESULT = EvalResult(
         "detections": 348,
         "images_at_candidate_cap": 0,
         "images_at_detection_cap": 0,
+        "images_cut": 0,
     },
 )  # fmt: skip
 
@@ -85,7 +86,7 @@ def test_ignored_objects_are_mentioned() -> None:
 
 def test_limits_are_mentioned_only_where_reached() -> None:
     assert "cut off" not in format_result(RESULT)
-    counts = {**RESULT.counts, "images_at_detection_cap": 7}
+    counts = {**RESULT.counts, "images_at_detection_cap": 9, "images_cut": 7}
     text = format_result(replace(RESULT, counts=counts))
     assert "7 of 40 images hit the limit of detections; increase eval.max_detections" in text
     assert "max_candidates" not in text

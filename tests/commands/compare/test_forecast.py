@@ -1,0 +1,68 @@
+from collections.abc import Sequence
+
+import pytest
+
+from commands.compare.forecast import (
+    FEWEST_STEPS,
+    LONG_ENOUGH_S,
+    MOST_STEPS,
+    SLOW_STEPS,
+    TOO_LONG_S,
+    StepTimes,
+    measure_steps,
+    over_epochs,
+)
+
+
+def measured(waits: Sequence[float], learns: Sequence[float]) -> tuple[StepTimes, int]:
+    """Return what is measured where batches take so long to come and to learn, and how many did."""
+    now, learned = [100.0], []
+
+    def batches() -> "object":
+        for wait in waits:
+            now[0] += wait
+            yield len(learned)
+
+    def learn(batch: object, iteration: int) -> None:
+        assert batch == iteration == len(learned)
+        now[0] += learns[iteration]
+        learned.append(batch)
+
+    return measure_steps(batches(), learn, clock=lambda: now[0]), len(learned)  # type: ignore[arg-type]
+
+
+def test_what_happens_once_is_left_out_and_waiting_counts() -> None:
+    times, taken = measured([9.0, 1.0, *[0.5] * 50], [50.0, 7.0, *[1.5] * 50])
+    assert (times.quick, times.usual, times.slow, times.measured) == (2, 2, 2, FEWEST_STEPS)
+    assert taken == SLOW_STEPS + FEWEST_STEPS
+    assert times.duration(300) == "10:00"
+
+
+def test_quick_steps_are_measured_until_there_are_many() -> None:
+    assert measured([0.0] * 500, [0.01] * 500)[1] == SLOW_STEPS + MOST_STEPS
+    enough = round(LONG_ENOUGH_S / 0.25)
+    assert measured([0.0] * 500, [0.25] * 500)[1] == SLOW_STEPS + enough
+
+
+def test_slow_steps_are_not_waited_for() -> None:
+    times, taken = measured([0.0] * 9, [TOO_LONG_S] * 9)
+    assert (taken, times.usual) == (SLOW_STEPS + 1, TOO_LONG_S)
+
+
+@pytest.mark.parametrize(("steps", "used"), [(1, 1), (2, 1), (3, 1), (4, 2)])
+def test_a_training_of_few_steps(steps: int, used: int) -> None:
+    times, taken = measured([0.0] * steps, [8.0, 4.0, 2.0, 2.0][:steps])
+    assert (taken, times.measured) == (steps, used)
+    assert times.usual == {1: 8.0, 2: 4.0}.get(steps, 2.0)
+
+
+def test_uneven_steps_give_a_range() -> None:
+    """The forecast of one training was 10:38 once and 1:27 another time: one step was measured."""
+    times = StepTimes.of([1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 30.0])
+    assert (times.quick, times.slow) == (1.0, 2.0)
+    assert times.duration(60) == "1:00 to 2:00"
+    assert StepTimes.of([1.0, 1.1, 1.15]).duration(60) == "1:06"
+
+
+def test_a_data_set_of_one_batch_is_measured_over_its_epochs() -> None:
+    assert list(over_epochs(lambda epoch: [10 * epoch], 4)) == [0, 10, 20, 30]
