@@ -69,10 +69,11 @@ def test_help_names_every_key() -> None:
 
 def test_help_says_range_default_and_meaning() -> None:
     text = settings_help(("train", "loss"))
-    assert "train.image_size  a whole number from 32 to 8192 and a multiple of 32; default 640" in (
-        text
+    assert (
+        "train.image_size  a whole number from 32 to 8192 and a multiple of 32 or auto; default 640"
+        in (text)
     )
-    assert "Side of the square network input, pixels, multiple of 32." in text
+    assert "Side of the square network input, pixels, multiple of 32; auto:" in text
     assert "loss.classification.gain  a number of at least 0; default 0.5" in text
     assert "loss.objectness.alpha  a number from 0 to 1 or a list of numbers from 0 to 1" in text
     assert "\n  augment." not in text

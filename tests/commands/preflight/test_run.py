@@ -111,7 +111,7 @@ def test_a_disk_that_is_too_small(
     result = Preflight()
     check_disk(result, tmp_path / "runs", parameters=2_000_000, cache_bytes=0)
     assert levels(result) == found
-    assert ("state run.folder elsewhere" in result.text()) == bool(found)
+    assert ("set run.folder elsewhere" in result.text()) == bool(found)
 
 
 def test_classes_that_do_not_fit(tmp_path: Path) -> None:
