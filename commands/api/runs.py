@@ -19,7 +19,10 @@ from commands.val.run import evaluate_weights
 from configs.reading.design import load_design
 from configs.reading.overrides import as_overrides
 from configs.reading.recipe import choose_recipe
+from utils.checkpoint.state import has_state
 from utils.engine.hook import Hook
+from utils.engine.run import Run as TrainingRun
+from utils.engine.run import TrainingStopped
 from utils.runtime.errors import UserError
 from utils.runtime.files.json_file import read_json_object
 from utils.runtime.files.run_folder import RunFolder, open_run_folder
@@ -77,6 +80,7 @@ class Run:
 
         Raises:
             UserError, ConfigError: the run cannot be resumed, or a setting cannot be changed.
+            KeyboardInterrupt: interrupted, as in `train`.
         """
         return _start(TrainCommand(None, as_overrides(settings), self.folder), hooks)
 
@@ -101,7 +105,8 @@ def train(
 
     Raises:
         UserError, ConfigError: something that you can fix, in one line each.
-        KeyboardInterrupt: interrupted; `Run(folder).resume()` continues.
+        KeyboardInterrupt: interrupted, by Ctrl-C or in a notebook; the message has the line that
+            continues.
     """
     if isinstance(data, Mapping):
         settings["data"] = dict(data)
@@ -187,12 +192,39 @@ def compare(cfg: str | Path, **settings: Any) -> Path:
     return run_comparison(load_design(cfg, as_overrides(settings)))
 
 
+class _Witness(Hook):
+    """Sees the training run, so that an interruption can name its folder."""
+
+    def __init__(self) -> None:
+        self.run: TrainingRun | None = None
+
+    def before_training(self, run: TrainingRun) -> None:
+        self.run = run
+
+
 def _start(command: TrainCommand, hooks: Sequence[Hook]) -> Run:
     _show_log()
-    folder = start_training(command, hooks)
+    witness = _Witness()
+    try:
+        folder = start_training(command, (witness, *hooks))
+    except KeyboardInterrupt as interruption:
+        is_saved = isinstance(interruption, TrainingStopped)
+        raise _interrupted(witness.run, is_saved=is_saved) from None
     if folder is None:
         raise RuntimeError("training returned no folder")
     return Run(open_run_folder(folder.path).path)
+
+
+def _interrupted(run: TrainingRun | None, *, is_saved: bool) -> KeyboardInterrupt:
+    """Return what to raise after Ctrl-C: where the training is, and how it goes on."""
+    if run is None or not has_state(run.folder.last):
+        return KeyboardInterrupt("interrupted before a state was saved; the same call starts again")
+    resume = f"focaldet.Run({str(run.folder.path)!r}).resume()"
+    if is_saved:
+        return TrainingStopped(f"stopped at {run.place}, the state is saved; {resume} continues")
+    return TrainingStopped(
+        f"interrupted at {run.place}; {resume} continues from the last checkpoint"
+    )
 
 
 def _weights(weights: str | Path | Run) -> str:

@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from tqdm import tqdm
 
 from data.images import header as image_header
 from data.images import io as image_io
@@ -24,6 +23,7 @@ from data.images.facts import Stamp, stamp_file
 from data.index_cache import CacheEntry, IndexCache, hash_files
 from utils.runtime.files.regular_file import UnreadableFileError, read_regular
 from utils.runtime.machine.memory import reuse_freed_memory
+from utils.runtime.progress import progress_bar
 
 SIDE = 16
 """Width and height of a thumbnail in pixels."""
@@ -78,7 +78,8 @@ def scan_images(
         reuse_freed_memory()  # each image anew would cost a third of the time
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         seen = pool.map(_scan_safely, changed, chunksize=_CHUNK)
-        bar = tqdm(seen, "looking at images", len(changed), unit="image", delay=1, disable=None)
+        title, total = "looking at images", len(changed)
+        bar = progress_bar(title, total=total, unit="image", over=seen, delay=1)
         scans |= {path: scan for path, scan in zip(changed, bar, strict=True) if scan is not None}
     if cache and changed:
         _save(cache, name, key, scans)

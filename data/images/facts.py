@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from data.images import header as image_header
 from data.images import io as image_io
 from data.images import values as image_values
 from data.index_cache import CacheEntry, IndexCache, hash_files
 from utils.runtime.machine.memory import reuse_freed_memory
+from utils.runtime.progress import progress_bar
 
 
 class Stamp(NamedTuple):
@@ -69,7 +69,7 @@ def inspect_images(
         reuse_freed_memory()  # each image anew would cost a third of the time
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         inspected = pool.map(image_io.inspect_image, changed)
-        progress = tqdm(inspected, title, len(changed), unit="image", delay=1, disable=None)
+        progress = progress_bar(title, total=len(changed), unit="image", over=inspected, delay=1)
         for path, (size, fault, remark) in zip(changed, progress, strict=True):
             facts[path] = ImageFacts(stamps[path], size, fault or "", remark)
     if cache and changed:

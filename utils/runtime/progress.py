@@ -1,9 +1,11 @@
-"""Progress bars on a terminal, plain lines in a log file."""
+"""Progress bars on a terminal and in a notebook, plain lines in a log file."""
 
 import logging
 import os
 import sys
 import threading
+import warnings
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -58,22 +60,49 @@ class _LevelFormatter(logging.Formatter):
 
 
 def progress_bar(
-    description: str, *, total: int | None, initial: int = 0, unit: str = "batch"
+    description: str,
+    *,
+    total: int | None,
+    initial: int = 0,
+    unit: str = "batch",
+    over: Iterable[Any] | None = None,
+    delay: float = 0.0,
 ) -> "tqdm[Any]":
-    """Return a bar on stderr that starts at `initial` of `total`; silent unless on a terminal.
+    """Return a bar that starts at `initial` of `total`: on stderr if that is a terminal, below the
+    cell of a notebook; silent elsewhere.
 
-    A `total` of None, for streams without an end, only counts.
+    A `total` of None, for streams without an end, only counts. Iterating over the bar yields `over`
+    and moves it; it appears after `delay` seconds.
     """
-    return tqdm(
+    is_notebook = in_notebook()
+    return (_notebook_bar() if is_notebook else tqdm)(
+        over,
         desc=description,
         total=total,
         initial=initial,
         unit=unit,
-        disable=None,  # tqdm's word for: only on a terminal
+        delay=delay,
+        disable=False if is_notebook else None,  # None is tqdm's word for: only on a terminal
         leave=False,
         dynamic_ncols=True,
         mininterval=0.5,
     )
+
+
+def in_notebook() -> bool:
+    """Tell whether this process is the kernel of a notebook; its stderr is no terminal."""
+    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = get_ipython() if get_ipython is not None else None
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def _notebook_bar() -> "type[tqdm[Any]]":
+    """Return a bar of widgets, one of text where ipywidgets is not installed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that ipywidgets could be installed
+        from tqdm.auto import tqdm as automatic_bar
+
+    return automatic_bar
 
 
 def format_duration(seconds: float) -> str:

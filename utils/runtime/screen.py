@@ -4,6 +4,7 @@ A pipe whose reader has stopped blocks its writer for ever. So nothing is writte
 room; dropped lines are counted and reported later.
 """
 
+import io
 import os
 import select
 import sys
@@ -54,6 +55,8 @@ def _put(text: str, stream: TextIO, wait_s: float) -> bool:
         handle = stream.fileno()
     except (OSError, ValueError, AttributeError):
         return _write_plainly(text, stream)
+    if not isinstance(stream, io.TextIOWrapper):
+        return _write_plainly(text, stream)  # a notebook's: the handle is that of its kernel
     try:
         stream.flush()
         data = text.encode("utf-8" if stream.encoding is None else stream.encoding, _ERRORS)

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 import focaldet
 
+ROOT = Path(__file__).parents[3]
 TINY: dict[str, Any] = {
     # one thread: threads of this process would hang whatever a later test forks
     "train": {"epochs": 2, "image_size": 64, "workers": 0, "batch_size": 4, "threads": 1},
@@ -63,6 +66,91 @@ def test_a_run_is_resumed_with_hooks(run: focaldet.Run) -> None:
     longer = run.resume(hooks=[counter], train={"epochs": 3})
     assert (longer.folder, counter.epochs) == (run.folder, 1)
     assert longer.metrics["epoch"] == [1.0, 2.0, 3.0]
+
+
+class Interrupter(focaldet.Hook):
+    """Sends as many interruptions after the second batch as asked."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def after_step(self, run: Any, losses: Any) -> None:
+        if run.position == 1.0 + 1 / run.batches_per_epoch:
+            for _ in range(self.times):
+                signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        (
+            1,
+            r"stopped at epoch 2, batch 1/2, the state is saved; focaldet\.Run\('(.*)'\)\.resume\(\)",
+        ),
+        (2, r"interrupted at epoch 2, .*; focaldet\.Run\('(.*)'\)\.resume\(\) .*last checkpoint"),
+    ],
+)
+def test_an_interruption_says_the_line_that_continues(
+    tmp_path: Path, times: int, words: str
+) -> None:
+    settings = {**TINY, "run.folder": str(tmp_path), "data.path": str(tmp_path / "data")}
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        focaldet.train("quickstart.yaml", hooks=[Interrupter(times)], **settings)
+    found = re.match(words, str(stopped.value))
+    assert found, stopped.value
+    resumed = focaldet.Run(Path(found[1])).resume()
+    assert resumed.metrics["epoch"] == [1.0, 2.0]
+    assert resumed.best.is_file()
+
+
+def test_an_interruption_before_training_promises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("commands.api.runs.start_training", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="before a state was saved; the same call starts"):
+        focaldet.train("quickstart.yaml")
+
+
+CELL = """
+import sys
+import focaldet
+
+class Tell(focaldet.Hook):
+    def after_step(self, run, losses):
+        print("a batch is done", flush=True)
+
+focaldet.train("quickstart.yaml", hooks=[Tell()], **{settings})
+"""
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_bar_and_log_and_can_be_interrupted(tmp_path: Path) -> None:
+    manager = pytest.importorskip("jupyter_client.manager")
+    pytest.importorskip("ipykernel")
+    settings = {**TINY, "run.folder": str(tmp_path), "data.path": str(tmp_path / "data")}
+    settings["train"] = {**TINY["train"], "epochs": 500}
+    kernel, client = manager.start_new_kernel(kernel_name="python3", cwd=str(ROOT))
+    shown, is_interrupted = "", False
+    try:
+        client.execute(CELL.replace("{settings}", repr(settings)))
+        while True:
+            message = client.get_iopub_msg(timeout=120)
+            shown += message["content"].get("text", "")
+            if "a batch is done" in shown and not is_interrupted:
+                kernel.interrupt_kernel()
+                is_interrupted = True
+            if message["msg_type"] == "error":
+                break
+        assert message["content"]["ename"] == "TrainingStopped"
+        assert "the state is saved; focaldet.Run(" in message["content"]["evalue"]
+        assert "Saving results to" in shown
+        assert "/500: " in shown
+        assert "it/s" in shown or "batch/s" in shown or "?batch" in shown
+    finally:
+        client.stop_channels()
+        kernel.shutdown_kernel(now=True)
 
 
 def test_mistakes_are_errors_in_one_line(tmp_path: Path) -> None:

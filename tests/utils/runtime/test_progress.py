@@ -5,11 +5,12 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from tqdm import tqdm
 
-from utils.runtime.progress import format_duration, progress_bar, start_logging
+from utils.runtime.progress import format_duration, in_notebook, progress_bar, start_logging
 
 
 class Terminal(io.StringIO):
@@ -41,6 +42,20 @@ def test_bar_shows_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
         assert ("epoch 2/3" in text) is shown
         assert ("4/10" in text) is shown
         assert ("box 0.1" in text) is shown
+
+
+def test_a_notebook_shows_bars_although_it_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, shown in (("IPKernelApp", True), ("TerminalIPythonApp", False)):
+        shell = SimpleNamespace(config={name: {}})
+        fake = SimpleNamespace(get_ipython=lambda shell=shell: shell)
+        monkeypatch.setitem(sys.modules, "IPython", fake)
+        stream = io.StringIO()
+        monkeypatch.setattr(sys, "stderr", stream)
+        with progress_bar("images", total=3, over="abc") as bar:
+            assert list(bar) == ["a", "b", "c"]
+        assert ("images" in stream.getvalue()) is shown
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    assert not in_notebook()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A log that nobody reads stops nobody."""
 
+import io
 import os
 import time
 from pathlib import Path
@@ -25,6 +26,18 @@ def test_a_silent_reader_costs_lines_and_not_time() -> None:
         assert told.endswith("again\n")
         os.close(reading)
         assert not screen.write("gone", stream)
+
+
+def test_a_stream_that_is_no_file_gets_its_lines_itself(tmp_path: Path) -> None:
+    class Cell(io.StringIO):
+        def fileno(self) -> int:
+            return terminal.fileno()  # as in a notebook, where it is that of the kernel's log
+
+    with (tmp_path / "terminal").open("w") as terminal:
+        cell = Cell()
+        assert Screen().write("epoch 1/3", cell)
+    assert cell.getvalue() == "epoch 1/3\n"
+    assert (tmp_path / "terminal").read_text() == ""
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
