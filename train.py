@@ -11,6 +11,7 @@ import logging
 from configs.errors import ConfigError
 from utils.runtime.command import run_command
 from utils.runtime.errors import UserError
+from utils.runtime.screen import show
 
 
 def main() -> int:
@@ -38,6 +39,11 @@ def main() -> int:
         result = try_training(command)
         print(result.text())
         return 0 if result.is_clear else 1
+    if command.lr_range is not None:
+        with starting.importing():
+            from commands.lr_range.start import try_learning_rates
+        show(try_learning_rates(command))
+        return 0
     with starting.importing():
         from commands.train.start import start_training
     start_training(command)

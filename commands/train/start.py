@@ -37,11 +37,7 @@ def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunF
     """
     command = with_named_run(command)
     loaded, changes = load(command)
-    for note in loaded.notes:
-        logging.info(note)
-    prepare_environment()
-    require_one_process_a_device(loaded.experiment.train.device)
-    loaded = look_at_data(loaded, command)
+    loaded = _prepared(loaded, command)
     if command.write_yaml is not None:
         return None
     with importing():
@@ -66,6 +62,24 @@ def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunF
     if command.open_report and ranks.is_main:
         open_report(folder)
     return folder
+
+
+def load_for_trial(command: TrainCommand) -> LoadedExperiment:
+    """Return the experiment that a command would train, for what tries it without a run.
+
+    Raises:
+        UserError, ConfigError: the configuration or the data cannot be read at all.
+    """
+    return _prepared(load(command)[0], command)
+
+
+def _prepared(loaded: LoadedExperiment, command: TrainCommand) -> LoadedExperiment:
+    """Return the experiment with its data recognised; the process is ready to import torch."""
+    for note in loaded.notes:
+        logging.info(note)
+    prepare_environment()
+    require_one_process_a_device(loaded.experiment.train.device)
+    return look_at_data(loaded, command)
 
 
 LAST = Path("last")

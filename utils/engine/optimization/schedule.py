@@ -59,7 +59,7 @@ class RateSchedule:
         epoch = iteration // self.batches_per_epoch
         factor = lr_factor(epoch, epochs=settings.epochs, schedule=settings.schedule)
         lr = settings.optimizer.lr * factor
-        momentum = _momentum(settings)
+        momentum = full_momentum(settings)
         batches_per_step = settings.nominal_batch / (settings.batch_size * self.processes)
         length = self.warmup_iterations
         if iteration >= length:
@@ -92,7 +92,8 @@ def lr_factor(epoch: int, *, epochs: int, schedule: Schedule) -> float:
     return (1 - progress) * (1 - schedule.final) + schedule.final
 
 
-def _momentum(settings: TrainSettings) -> float:
+def full_momentum(settings: TrainSettings) -> float:
+    """Return the momentum after the warm-up, beta1 of the Adam family."""
     optimizer = settings.optimizer
     return optimizer.momentum if isinstance(optimizer, SgdSettings) else optimizer.beta1
 
