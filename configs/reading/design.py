@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from configs.errors import ConfigError
 from configs.origins import Source, display_name
-from configs.reading.design_checks import check_arms, check_search
+from configs.reading.design_checks import check_arms, check_batch_sizes, check_search
+from configs.reading.derive import BATCH_KEY
 from configs.reading.design_files import StatedDesign, laid_over, read_design
 from configs.reading.load import LoadedExperiment, load_experiment
 from configs.reading.locate import find_yaml
@@ -20,7 +21,7 @@ from configs.reading.merge import merge_stated
 from configs.reading.overrides import as_overrides, nested
 from configs.reading.yaml_reader import parse_value
 from configs.schema.comparison import ComparisonSettings
-from configs.schema.tuning import UNION_TAGS, Overrides
+from configs.schema.tuning import UNION_TAGS, ListedTrials, Overrides
 
 JUDGED_BY = {"baseline", "tuning", "test", "pairing"}
 """Keys that decide how arms are compared; not seeds: more of them continue a comparison."""
@@ -86,10 +87,18 @@ def load_design(path: str | Path, overrides: Sequence[str] = ()) -> LoadedDesign
     design = LoadedDesign(settings, stated.path, experiment, {})
     arms = {arm: _load_arm(design, arm) for arm in settings.arms}
     _check_length(settings, stated, arms)
+    check_batch_sizes(arms)
 
     def load(arm: str, trial: Overrides) -> LoadedExperiment:
-        return load_experiment(experiment, design.overrides(arm, trial))
+        loaded = load_experiment(experiment, design.overrides(arm, trial))
+        check_batch_sizes({arm: loaded})
+        return loaded
 
+    if isinstance(settings.tuning, ListedTrials):
+        for arm, trials in settings.tuning.trials.items():
+            for trial in trials:
+                if any(text.startswith(f"{BATCH_KEY}=") for text in as_overrides(trial)):
+                    load(arm, trial)
     check_search(settings, stated, load)
     return LoadedDesign(settings, stated.path, experiment, arms)
 

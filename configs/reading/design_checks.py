@@ -1,9 +1,11 @@
 """Checks beyond the schema of a comparison: whether arms and searches fit the experiment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from configs.errors import ConfigError
+from configs.reading.derive import BATCH_KEY
 from configs.reading.design_files import StatedDesign
+from configs.reading.load import LoadedExperiment
 from configs.reading.overrides import as_overrides
 from configs.schema.comparison import ComparisonSettings
 from configs.schema.tuning import EVERY_ARM, ListedTrials, Overrides, SearchedTrials
@@ -30,6 +32,20 @@ def check_arms(settings: ComparisonSettings, design: StatedDesign) -> None:
                     f"arms.{arm} ({design.where(('arms', arm))}) sets {key}, which has to be "
                     "the same for all arms; set it in `settings`, seeds in `seeds`"
                 )
+
+
+def check_batch_sizes(arms: Mapping[str, LoadedExperiment]) -> None:
+    """Raise ConfigError for an arm whose batch size is measured when its runs begin.
+
+    Raises:
+        ConfigError: one line that names arm and key.
+    """
+    for arm, loaded in arms.items():
+        if BATCH_KEY in loaded.words:
+            raise ConfigError(
+                f"{BATCH_KEY} is auto in arm {arm}: each run would measure its own, and runs of "
+                f"other batch sizes are no pairs; set a number for all arms, {BATCH_KEY}=16"
+            )
 
 
 def check_search(

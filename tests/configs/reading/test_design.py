@@ -306,3 +306,26 @@ def test_help_shows_how_to_see_the_plan(capsys: pytest.CaptureFixture[str]) -> N
 
 
 GROUPS = ("test", "tuning", "pairing")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "arm"),
+    [
+        (["train.batch_size=auto"], "bce"),
+        (["arms.focal.train.batch_size=auto"], "focal"),
+        (["tuning={trials: {bce: [{}], focal: [{train.batch_size: auto}]}}"], "focal"),
+        (
+            ["tuning={trials: 2, space: {all: {train.batch_size: {choices: [4, auto]}}}}"],
+            "bce",
+        ),
+    ],
+)
+def test_a_measured_batch_size_is_refused_before_training(
+    design: Callable[..., Path], overrides: list[str], arm: str
+) -> None:
+    load_design(design(), ["train.batch_size=4"])
+    with pytest.raises(ConfigError) as refused:
+        load_design(design(), overrides)
+    assert f"train.batch_size is auto in arm {arm}" in str(refused.value)
+    assert "train.batch_size=16" in str(refused.value)
+    assert "\n" not in str(refused.value)
