@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from configs.errors import ConfigError
 from configs.origins import Source, display_name
-from configs.reading.design_checks import check_arms, check_batch_sizes, check_search
 from configs.reading.derive import BATCH_KEY
+from configs.reading.design_checks import check_arms, check_batch_sizes, check_search
 from configs.reading.design_files import StatedDesign, laid_over, read_design
 from configs.reading.load import LoadedExperiment, load_experiment
 from configs.reading.locate import find_yaml
