@@ -275,3 +275,23 @@ def test_ray_carries_out_a_comparison(tmp_path: Path, monkeypatch: pytest.Monkey
     assert set(result_of(tmp_path)["arms"]) == {"bce", "focal"}
     config = read_yaml(tmp_path / "compare/tiny/runs/focal/seed0/config.yaml").values
     assert config["train"]["threads"] == max(1, available_cores() // 2)
+
+
+@pytest.mark.slow
+def test_folds_train_each_arm_once_without_each_fold(tmp_path: Path) -> None:
+    done = run(*settings(tmp_path, "--folds", "2", "train.epochs=1"))
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "compare" / "tiny"
+    content = json.loads((folder / "comparison.json").read_text())
+    assert content["data"]["test_images"] == 12 + 6  # train and val; the test split is not used
+    assert "2 folds" in done.stderr
+    assert "18 test images, 2 folds." in done.stderr
+    kept = []
+    for arm, one in content["arms"].items():
+        assert one["seeds"] == [0, 1]
+        lists = [folder / "runs" / arm / f"seed{fold}" / "val.txt" for fold in (0, 1)]
+        kept.append([path.read_text().split() for path in lists])
+    assert all(own == kept[0] for own in kept)
+    assert sum(map(len, kept[0])) == 18
+    assert min(map(len, kept[0])) >= 6  # images of one name in train and val stay together
+    assert not set(kept[0][0]) & set(kept[0][1])

@@ -18,6 +18,7 @@ from configs.schema.tuning import Choices, ListedTrials, Range, SearchedTrials
 _USAGE = """\
 compare.py --cfg DESIGN.yaml [key=value ...]   run the comparison, or continue it, and report
 compare.py --cfg DESIGN.yaml --plan-only       only say what it can detect and how long it takes
+compare.py --cfg DESIGN.yaml --folds K         cross-validate: K folds in place of seeds
 compare.py report FOLDER                       compute every number again from the run folders
 compare.py power --sd S [--margin M] [--arms K] [--correction C]
                                                what so many seeds can find, before any training"""
@@ -119,8 +120,12 @@ def parse_compare_command(arguments: Sequence[str] | None = None) -> CompareComm
     parser = _Parser("compare.py", "Compare losses, or anything else, as an experiment.")
     parser.add_argument("--cfg", metavar="DESIGN", type=Path, required=True, help="design YAML")
     parser.add_argument("--plan-only", action="store_true", help="show the plan and train nothing")
+    parser.add_argument(
+        "--folds", metavar="K", type=int, help="cross-validate: K folds in place of seeds"
+    )
     command = parser.parse(words)
-    return RunComparison(command.cfg, tuple(command.overrides), command.plan_only)
+    folds = () if command.folds is None else (f"folds={command.folds}",)
+    return RunComparison(command.cfg, (*command.overrides, *folds), command.plan_only)
 
 
 def _power(words: Sequence[str]) -> PowerQuestion:

@@ -89,7 +89,8 @@ def forecast(
     settings = design.settings
     left = sum(not run.is_done for run in runs)
     yield (
-        f"{len(settings.arms)} arms x {len(settings.seeds)} seeds: {len(runs)} training runs, "
+        f"{len(settings.arms)} arms x {len(settings.seeds)} "
+        f"{'folds' if settings.folds else 'seeds'}: {len(runs)} training runs, "
         f"{left} of them to do, {settings.jobs} at a time"
     )
     short = 0.0

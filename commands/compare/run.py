@@ -8,7 +8,7 @@ from typing import Any
 
 from commands.compare.forecast import forecast
 from commands.compare.report import write_comparison_report
-from commands.compare.split_cut import cut_test_split
+from commands.compare.split_cut import cut_folds, cut_test_split
 from commands.compare.tuning import chosen_settings, trial_folders
 from configs.reading.design import LoadedDesign
 from configs.schema.comparison import ComparisonSettings
@@ -50,7 +50,7 @@ def compare(design: LoadedDesign) -> Path:
         require_optuna()
     folder = Path(design.settings.folder) / design.name
     _write_design(design, folder)
-    cut = cut_test_split(_any_arm(design), folder / "data", design.settings.test.cut_share)
+    cut = _cut(design, folder / "data")
     runs = planned_runs(design, folder, cut, {})
     _say_forecast(design, runs, folder)
     tuned = chosen_settings(design, folder, cut, lambda trials: carry_out(design, folder, trials))
@@ -59,6 +59,13 @@ def compare(design: LoadedDesign) -> Path:
     require_pairing(runs, design.settings.pairing)
     report(folder)
     return folder
+
+
+def _cut(design: LoadedDesign, folder: Path) -> tuple[str, ...]:
+    """Return settings under which the data set has a test split, or folds."""
+    if design.settings.folds is not None:
+        return cut_folds(_any_arm(design), folder, design.settings.folds)
+    return cut_test_split(_any_arm(design), folder, design.settings.test.cut_share)
 
 
 def _say_forecast(design: LoadedDesign, runs: Sequence[PlannedRun], folder: Path) -> None:
@@ -74,7 +81,7 @@ def planned_runs(
     Args:
         design: the comparison.
         folder: its folder.
-        cut: settings that give the data a test split.
+        cut: settings that give the data a test split, or folds.
         tuned: arm -> settings that its trials found best.
     """
     return [
@@ -82,12 +89,16 @@ def planned_runs(
             arm=arm,
             seed=seed,
             experiment=design.experiment_path,
-            overrides=(*design.overrides(arm, tuned.get(arm)), *cut),
+            overrides=(*design.overrides(arm, tuned.get(arm)), *cut, *_own_fold(design, seed)),
             folder=run_folder(folder, arm, seed),
         )
         for seed in design.settings.seeds
         for arm in design.settings.arms
     ]
+
+
+def _own_fold(design: LoadedDesign, seed: int) -> tuple[str, ...]:
+    return () if design.settings.folds is None else (f"data.fold={seed}",)
 
 
 def run_folder(folder: Path, arm: str, seed: int) -> Path:

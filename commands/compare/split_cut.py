@@ -30,13 +30,7 @@ def cut_test_split(loaded: LoadedExperiment, folder: Path, share: float) -> tupl
         if data.test_images == 0:
             raise UserError("data.test_images is 0: a comparison needs a test split")
         return ()
-    settings: list[str] = []
-    if isinstance(data, AutoDataset):
-        found = look_at(data)
-        data = found.dataset
-        folder.mkdir(parents=True, exist_ok=True)
-        write_yaml(found, folder / "data.yaml")
-        settings = [f"data={(folder / 'data.yaml').resolve()}"]
+    data, settings = _recognised(data, folder)
     if data.test is not None:
         return tuple(settings)
     if data.val is None:
@@ -60,6 +54,30 @@ def cut_test_split(loaded: LoadedExperiment, folder: Path, share: float) -> tupl
         value = reader.write_part(part, split.category_ids, folder / name)
         settings.append(f"data.{name}={json.dumps(value)}")
     return tuple(settings)
+
+
+def cut_folds(loaded: LoadedExperiment, folder: Path, folds: int) -> tuple[str, ...]:
+    """Return settings `data.key=value` under which the data set has folds; a run adds `data.fold`.
+
+    Raises:
+        UserError: there are fewer groups of images than folds.
+    """
+    data, settings = _recognised(loaded.experiment.data, folder)
+    settings.append(f"data.folds={folds}")
+    if not isinstance(data, SyntheticDataset) and data.val is None:
+        settings.append(f"data.val={1 / folds:g}")  # so that training evaluates its fold
+    load_split(data.model_copy(update={"folds": folds}), "train")
+    return tuple(settings)
+
+
+def _recognised(data: Any, folder: Path) -> tuple[Any, list[str]]:
+    """Return the data set with its format known, and the settings that say it."""
+    if not isinstance(data, AutoDataset):
+        return data, []
+    found = look_at(data)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_yaml(found, folder / "data.yaml")
+    return found.dataset, [f"data={(folder / 'data.yaml').resolve()}"]
 
 
 def is_test_image(path: str, share: float) -> bool:

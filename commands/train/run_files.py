@@ -88,9 +88,10 @@ def own_folder(
 
 
 def write_cut_lists(folder: RunFolder, loaded: LoadedExperiment, splits: Sequence[Split]) -> None:
-    """Write the images of each split as a list, where a share cut them off the training split."""
+    """Write the images of each split as a list, where a share or a fold was cut off."""
     data = loaded.experiment.data
     shares = [name for name in CUT if isinstance(getattr(data, name, None), float)]
+    shares = shares if data.folds is None else ["val"]
     if not shares:
         return
     loaded_names = [split.name for split in splits]

@@ -20,7 +20,7 @@ from configs.reading.locate import find_yaml
 from configs.reading.merge import merge_stated
 from configs.reading.overrides import as_overrides, nested
 from configs.reading.yaml_reader import parse_value
-from configs.schema.comparison import ComparisonSettings
+from configs.schema.comparison import MOST_FOLDS, ComparisonSettings
 from configs.schema.tuning import UNION_TAGS, ListedTrials, Overrides
 
 JUDGED_BY = {"baseline", "tuning", "test", "pairing"}
@@ -50,6 +50,8 @@ class LoadedDesign:
         """12 hex digits of a hash over all that determines the comparison and its evaluation."""
         stated = self.settings.model_dump(mode="json", include=JUDGED_BY)
         stated["arms"] = {name: loaded.hash for name, loaded in self.arms.items()}
+        if self.settings.folds is not None:
+            stated["folds"] = self.settings.folds
         text = json.dumps(stated, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -138,6 +140,9 @@ def _validated(design: StatedDesign) -> ComparisonSettings:
         raise ConfigError(f"unknown key '{unknown[0]}' ({design.where((unknown[0],))}); {hint}")
     for key in ("settings", "arms"):
         values[key] = values.get(key) or {}
+    folds = values.get("folds")
+    if isinstance(folds, int) and 0 < folds <= MOST_FOLDS:
+        values["seeds"] = list(range(folds))  # in place of those of the file
     values["arms"] = {name: stated or {} for name, stated in values["arms"].items()}
     try:
         return ComparisonSettings.model_validate_json(json.dumps(values))

@@ -41,7 +41,8 @@ def fingerprint(
     settings = experiment.model_dump(mode="json")
     for key, word in (words or {}).items():
         put(settings, key, word)
-    for key in WITHOUT_INFLUENCE:
+    unused = () if experiment.data.folds else ("data.folds", "data.fold")
+    for key in (*WITHOUT_INFLUENCE, *unused):
         _remove(settings, key)
     text = json.dumps({"settings": settings, "graph": _text_keys(graph)}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from configs.schema.settings import Settings
 from configs.schema.tuning import EVERY_ARM, ListedTrials, Overrides, SearchedTrials, TuningSettings
 
+MOST_FOLDS = 100
 _ARM_NAME = r"^[A-Za-z0-9][\w.-]*$"
 
 
@@ -80,6 +81,12 @@ class ComparisonSettings(Settings):
     """One run per arm and seed; fewer than six can never be significant. Seeds may be added later:
     finished runs are kept."""
 
+    folds: int | None = Field(default=None, ge=2, le=MOST_FOLDS)
+    """Cross-validation: cut train and validation together into so many folds and train each arm
+    once without each of them, which is then its test split. Run `seedK` is fold K, with seed K:
+    folds take the place of seeds. A test split of the data stays untouched. Folds share training
+    images, so intervals are optimistic."""
+
     tuning: TuningSettings | None = None
     """Search for each arm's best settings first; null compares the arms as they are."""
 
@@ -111,6 +118,8 @@ class ComparisonSettings(Settings):
             raise ValueError(f"arms: {wrong[0]!r} must be a word of letters, digits, _ . and -")
         if self.baseline not in self.arms:
             raise ValueError(f"baseline: {self.baseline!r} is none of {', '.join(self.arms)}")
+        if self.folds is not None and self.seeds != tuple(range(self.folds)):
+            raise ValueError(f"seeds: with folds they are 0 to {self.folds - 1}; leave them out")
         if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ValueError("seeds: must be different whole numbers from 0")
         return self
@@ -119,6 +128,11 @@ class ComparisonSettings(Settings):
     def _equal_budgets(self) -> "ComparisonSettings":
         if self.tuning is None:
             return self
+        if self.folds is not None:
+            raise ValueError(
+                "folds and tuning exclude each other: trials would be chosen on images that judge "
+                "them; tune first, and compare the best settings in folds"
+            )
         if isinstance(self.tuning, ListedTrials):
             self._check_lists(self.tuning)
         else:

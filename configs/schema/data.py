@@ -41,6 +41,8 @@ class DatasetSettings(Settings):
             "groups",
             "frame",
             "depth",
+            "folds",
+            "fold",
         }
     )
 
@@ -87,10 +89,25 @@ class DatasetSettings(Settings):
     """Bits, 8 to 16, that the values of 16-bit images fill: the upper 8 of them are used, as in 12
     for most microscopes. auto takes the 8, 10, 12, 14 or 16 that each image uses by itself."""
 
+    folds: int | None = Field(default=None, ge=2, le=100)
+    """Cut train and val together into so many equal folds, by a hash of the names and with what
+    `groups` names together: val and test are then fold number `fold`, train is all others. null
+    takes the splits as they are."""
+
+    fold: int = Field(default=0, ge=0)
+    """Number of the fold that is kept from train, from 0."""
+
     @property
     def depth_bits(self) -> int | None:
         """Return `depth` as a number, None for auto."""
         return None if self.depth == "auto" else self.depth
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> "DatasetSettings":
+        if self.fold and self.fold >= (self.folds or 1):
+            last = f"the last one is {self.folds - 1}" if self.folds else "it needs folds"
+            raise ValueError(f"fold {self.fold} does not exist: {last}")
+        return self
 
     @model_validator(mode="after")
     def _class_names_differ(self) -> "DatasetSettings":

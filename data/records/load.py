@@ -32,7 +32,7 @@ from data.intake.class_names import with_class_names
 from data.intake.recognise import recognise
 from data.records.class_changes import change_classes, plan_classes, with_named_classes
 from data.records.split import OUTSIDE, Split, SplitName, fingerprint, pack, unpack_whole
-from data.records.split_share import cut_split
+from data.records.split_share import cut_fold, cut_split, joined
 from utils.runtime.errors import UserError
 from utils.runtime.machine.memory import collections_paused
 from utils.structures.images import Record
@@ -71,6 +71,8 @@ def load_split(dataset: DatasetSettings, split: SplitName, *, may_generate: bool
 
 
 def _load_with_shares(dataset: DatasetSettings, split: SplitName) -> Split:
+    if dataset.folds is not None:
+        return _load_fold(dataset, split, dataset.folds)
     shares = {name: share for name in _CUT if isinstance(share := getattr(dataset, name), float)}
     if split == "train" or split in shares:
         whole = _load_whole(dataset.model_copy(update=dict.fromkeys(shares)), "train")
@@ -78,11 +80,23 @@ def _load_with_shares(dataset: DatasetSettings, split: SplitName) -> Split:
     return _load_whole(dataset, split)
 
 
+def _load_fold(dataset: DatasetSettings, split: SplitName, folds: int) -> Split:
+    """Return the fold that is kept from train, or all others; a share of train is part of it."""
+    shares = [name for name in _CUT if isinstance(getattr(dataset, name), float)]
+    whole = dataset.model_copy(update={**dict.fromkeys(shares), "folds": None, "fold": 0})
+    parts = [_load_whole(whole, "train")]
+    if whole.val is not None:  # type: ignore[attr-defined]
+        parts.append(_load_whole(whole, "val"))
+    return cut_fold(
+        joined(parts, dataset.path), split, folds, dataset.fold, dataset.groups, dataset.path
+    )
+
+
 def _load_whole(dataset: DatasetSettings, split: SplitName) -> Split:
     reader = open_reader(dataset, split)
     files = reader.find()
     stamps = stamp_files(files.images)
-    settings = dataset.model_dump_json(exclude={"max_rejected", "cache", "groups"})
+    settings = dataset.model_dump_json(exclude={"max_rejected", "cache", "groups", "folds", "fold"})
     name = hash_parts((settings, split))[:24]
     sources = hash_files(reader_sources())
     key = hash_parts((sources, _content_key(files, stamps)))

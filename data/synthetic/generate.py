@@ -150,6 +150,8 @@ def _as_yolo(root: Path, dataset: SyntheticDataset) -> YoloDataset:
         train="images/train",
         val="images/val",
         test="images/test" if dataset.test_images else None,
+        folds=dataset.folds,
+        fold=dataset.fold,
     )
 
 

@@ -329,3 +329,20 @@ def test_a_measured_batch_size_is_refused_before_training(
     assert f"train.batch_size is auto in arm {arm}" in str(refused.value)
     assert "train.batch_size=16" in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_folds_take_the_place_of_seeds(design: Callable[..., Path]) -> None:
+    command = parse_compare_command(["--cfg", str(design()), "--folds", "4"])
+    assert isinstance(command, RunComparison)
+    loaded = load_design(command.cfg, command.overrides)
+    assert (loaded.settings.folds, loaded.settings.seeds) == (4, (0, 1, 2, 3))
+    assert loaded.hash != load_design(command.cfg).hash
+    assert loaded.hash != load_design(command.cfg, ["folds=5"]).hash
+    for wrong, words in (
+        (["folds=1"], "folds"),
+        (["folds=4", "tuning={trials: {bce: [{}], focal: [{}]}}"], "exclude each other"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            load_design(command.cfg, wrong)
+    with pytest.raises(SystemExit):
+        parse_compare_command(["--cfg", str(design()), "--folds", "many"])

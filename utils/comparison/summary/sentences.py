@@ -20,9 +20,24 @@ _VERBS = {
 
 
 def verdict_sentence(
-    result: ArmResult, *, baseline: str, run: RunRecord, test: VerdictSettings
+    result: ArmResult,
+    *,
+    baseline: str,
+    run: RunRecord,
+    test: VerdictSettings,
+    images: int,
+    pairs: str = "seed",
 ) -> str:
-    """Return the verdict on an arm with all that it depends on."""
+    """Return the verdict on an arm with all that it depends on.
+
+    Args:
+        result: the verdict.
+        baseline: name of the arm it is compared with.
+        run: any run of the arm.
+        test: rule of the verdict.
+        images: of the test split, or of all folds.
+        pairs: what the runs are paired by, seed or fold.
+    """
     main = result.main
     interval = main.deciding(test.interval)
     verb = _VERBS[result.word]
@@ -33,8 +48,7 @@ def verdict_sentence(
         f"{result.name} {claim}: {main.delta:+.2f} points of mAP50-95, {100 * test.level:g} % "
         f"interval {interval.low:+.2f} to {interval.high:+.2f}, p = {result.p_corrected:.3g}, "
         f"margin {test.margin:g}; {setting_text(run)}, "
-        f"{run.test.truths.num_images} test images, "
-        f"{len(result.seeds)} seed{'s' if len(result.seeds) != 1 else ''}."
+        f"{images} test images, {len(result.seeds)} {pairs}{'s' if len(result.seeds) != 1 else ''}."
     )
 
 
@@ -124,7 +138,11 @@ def _outermost(result: ArmResult) -> float:
 
 
 def caveats(
-    config: Mapping[str, Any], focal_grid: Sequence[Mapping[str, Any]], failures: Sequence[str]
+    config: Mapping[str, Any],
+    focal_grid: Sequence[Mapping[str, Any]],
+    failures: Sequence[str],
+    *,
+    folds: int | None = None,
 ) -> list[str]:
     """Return the limits of any verdict of one comparison."""
     lines = [
@@ -133,6 +151,12 @@ def caveats(
         f"Only the settings stated in the arms were tried{_gammas(focal_grid)}; other values of "
         "theirs were not.",
     ]
+    if folds is not None:
+        lines.append(
+            f"The {folds} folds share training images, so their differences depend on each other "
+            "and no estimate of the variance of their mean is unbiased (Bengio and Grandvalet "
+            "2004): the interval is optimistic."
+        )
     if failures:
         lines.append(f"Runs that failed and are left out: {', '.join(failures)}.")
     return lines

@@ -30,6 +30,7 @@ from utils.comparison.summary.arm_result import (
 from utils.comparison.summary.class_differences import class_differences, classes_json
 from utils.comparison.summary.controls import Runs, cautions, controls, data_facts
 from utils.comparison.summary.focal_grid import focal_grid
+from utils.comparison.summary.folds import fold_tables, objects_of_classes
 from utils.comparison.summary.plots import arm_plots
 from utils.comparison.summary.run_numbers import METRICS, Numbers, run_numbers
 from utils.comparison.summary.sentences import (
@@ -92,7 +93,7 @@ def summarise(
         "baseline": settings.baseline,
         "test": settings.test.model_dump(mode="json"),
         "image_weights": evidence.weights.kind,
-        "data": data_facts(reference),
+        "data": _data(evidence, reference),
         "planned": planned_json(settings),
         "arms": {
             arm: _arm(evidence, arm, results.get(arm), numbers)
@@ -103,11 +104,23 @@ def summarise(
             {"key": m.key, "label": m.label, "better": m.better, "group": m.group} for m in METRICS
         ],
         "would_change": _changes(results.values(), settings)
-        + caveats(reference.config, grid, [f["title"] for f in failures]),
+        + caveats(reference.config, grid, [f["title"] for f in failures], folds=settings.folds),
         "failures": [dict(failure) for failure in failures],
         "focal_grid": grid,
         "cautions": cautions(runs),
         "controls": controls(runs),
+    }
+
+
+def _data(evidence: _Evidence, reference: RunRecord) -> dict[str, Any]:
+    """Return the facts on the data; with folds the test images are those of all of them."""
+    facts = data_facts(reference)
+    if evidence.settings.folds is None:
+        return facts
+    tests = [run.test.truths for run in evidence.runs[evidence.settings.baseline].values()]
+    return facts | {
+        "test_images": sum(one.num_images for one in tests),
+        "test_objects": sum(int((~one.ignore).sum()) for one in tests),
     }
 
 
@@ -122,11 +135,13 @@ def _changes(results: Iterable[ArmResult], settings: ComparisonSettings) -> list
 def _evidence(settings: ComparisonSettings, runs: Runs) -> _Evidence:
     if not runs.get(settings.baseline):
         raise UserError(f"the baseline {settings.baseline} has no finished run")
+    _require_same_images(runs, by_fold=settings.folds is not None)
     tables = {
         arm: {s: match_table(run.test.truths, run.test.detections) for s, run in by_seed.items()}
         for arm, by_seed in runs.items()
     }
-    _require_same_images(runs)
+    if settings.folds is not None:
+        tables = fold_tables(tables)
     any_table = next(iter(tables[settings.baseline].values()))
     weights = draw_weights(any_table, settings.test.bootstrap, settings.test.weights)
     logger.info("bootstrap: %d replicates of every run", weights.replicates)
@@ -139,13 +154,14 @@ def _evidence(settings: ComparisonSettings, runs: Runs) -> _Evidence:
     )
 
 
-def _require_same_images(runs: Runs) -> None:
-    every = [run for by_seed in runs.values() for run in by_seed.values()]
-    for run in every:
-        same = np.array_equal(run.test.truths.boxes, every[0].test.truths.boxes)
-        if len(run.test.paths) != len(every[0].test.paths) or not same:
+def _require_same_images(runs: Runs, *, by_fold: bool) -> None:
+    first: dict[int, RunRecord] = {}
+    for run in (run for by_seed in runs.values() for run in by_seed.values()):
+        other = first.setdefault(run.seed if by_fold else 0, run)
+        same = np.array_equal(run.test.truths.boxes, other.test.truths.boxes)
+        if len(run.test.paths) != len(other.test.paths) or not same:
             raise UserError(
-                f"{run.folder} and {every[0].folder} were evaluated on different test splits; the "
+                f"{run.folder} and {other.folder} were evaluated on different test splits; the "
                 "data changed in between: start the comparison in a new folder (name=...)"
             )
 
@@ -190,6 +206,8 @@ def _sentence(evidence: _Evidence, result: ArmResult) -> str:
         baseline=evidence.settings.baseline,
         run=_first(evidence.runs[result.name]),
         test=evidence.settings.test,
+        images=evidence.weights.columns.shape[0],
+        pairs="seed" if evidence.settings.folds is None else "fold",
     )
 
 
@@ -256,7 +274,6 @@ def _classes(evidence: _Evidence, arm: str) -> dict[str, Any]:
     seeds, run = evidence.shared_seeds(arm), _first(evidence.runs[arm])
     baseline = evidence.replicates[evidence.settings.baseline]
     deltas = np.array([evidence.replicates[arm][s].by_class - baseline[s].by_class for s in seeds])
-    tables = evidence.tables[arm][seeds[0]].classes
     names = run.test.class_names
     return classes_json(
         class_differences(
@@ -264,7 +281,10 @@ def _classes(evidence: _Evidence, arm: str) -> dict[str, Any]:
             evidence.weights,
             names=names,
             train_objects=run.facts.get("train_objects") or [None] * len(names),
-            test_objects=[one.num_truths for one in tables],
+            test_objects=objects_of_classes(
+                [evidence.tables[arm][seed] for seed in seeds],
+                is_pooled=evidence.settings.folds is not None,
+            ),
             level=evidence.settings.test.level,
             rate=evidence.settings.test.discovery_rate,
         )
