@@ -26,6 +26,7 @@ def main() -> None:
             ResumeRun,
             RunComparison,
             TrainRun,
+            TuneExperiment,
             parse_compare_command,
         )
         from utils.runtime.machine.threads import prepare_environment
@@ -35,6 +36,11 @@ def main() -> None:
     prepare_environment()
     if isinstance(command, RunComparison):
         run(command)
+    elif isinstance(command, TuneExperiment):
+        with starting.importing():
+            from commands.compare.run import tune
+            from configs.reading.design import load_design
+        show(str(tune(load_design(command.cfg, command.overrides, is_search=True))))
     elif isinstance(command, ReportComparison):
         with starting.importing():
             from commands.compare.run import report

@@ -19,6 +19,7 @@ _USAGE = """\
 compare.py --cfg DESIGN.yaml [key=value ...]   run the comparison, or continue it, and report
 compare.py --cfg DESIGN.yaml --plan-only       only say what it can detect and how long it takes
 compare.py --cfg DESIGN.yaml --folds K         cross-validate: K folds in place of seeds
+compare.py tune --cfg DESIGN.yaml              search settings for one experiment, write the best
 compare.py report FOLDER                       compute every number again from the run folders
 compare.py power --sd S [--margin M] [--arms K] [--correction C]
                                                what so many seeds can find, before any training"""
@@ -40,6 +41,14 @@ class RunComparison:
     cfg: Path
     overrides: tuple[str, ...]
     plan_only: bool = False
+
+
+@dataclass(frozen=True)
+class TuneExperiment:
+    """Search the settings of one experiment."""
+
+    cfg: Path
+    overrides: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,13 @@ class PowerQuestion:
 
 
 CompareCommand = (
-    RunComparison | ReportComparison | TrainRun | ResumeRun | EvaluateRun | PowerQuestion
+    RunComparison
+    | TuneExperiment
+    | ReportComparison
+    | TrainRun
+    | ResumeRun
+    | EvaluateRun
+    | PowerQuestion
 )
 
 
@@ -115,6 +130,8 @@ def parse_compare_command(arguments: Sequence[str] | None = None) -> CompareComm
         return _power(words[1:])
     if words[:1] == ["train"]:
         return _train(words[1:])
+    if words[:1] == ["tune"]:
+        return _tune(words[1:])
     if words[:1] in (["report"], ["judge"]):
         return _folder(words)
     parser = _Parser("compare.py", "Compare losses, or anything else, as an experiment.")
@@ -138,6 +155,13 @@ def _power(words: Sequence[str]) -> PowerQuestion:
     if not (command.sd > 0 and command.margin > 0 and command.arms >= 1):
         parser.error("--sd and --margin must be above 0, --arms at least 1")
     return PowerQuestion(command.sd, command.margin, command.arms, command.correction)
+
+
+def _tune(words: Sequence[str]) -> TuneExperiment:
+    parser = CommandParser("compare.py tune", "Search the settings of one experiment.")
+    parser.add_argument("--cfg", metavar="DESIGN", type=Path, required=True, help="design YAML")
+    command = parser.parse(words)
+    return TuneExperiment(command.cfg, tuple(command.overrides))
 
 
 def _train(words: Sequence[str]) -> TrainRun | ResumeRun:

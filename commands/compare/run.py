@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from commands.compare.forecast import forecast
 from commands.compare.report import write_comparison_report
 from commands.compare.split_cut import cut_folds, cut_test_split
-from commands.compare.tuning import chosen_settings, trial_folders
+from commands.compare.tuning import TUNING_NAME, chosen_settings, trial_folders
 from configs.reading.design import LoadedDesign
+from configs.reading.overrides import nested
 from configs.schema.comparison import ComparisonSettings
-from configs.schema.tuning import SearchedTrials
+from configs.schema.tuning import Overrides, SearchedTrials
 from utils.comparison.runs.arm_search import require_optuna
 from utils.comparison.runs.local_engine import Failure, LocalEngine
 from utils.comparison.runs.pairing import require_pairing
@@ -22,7 +25,7 @@ from utils.comparison.runs.run_record import RunRecord, read_run
 from utils.comparison.runs.stored_evaluation import is_judged
 from utils.comparison.summary.summary import summarise
 from utils.runtime.errors import UserError
-from utils.runtime.files.atomic import write_json
+from utils.runtime.files.atomic import write_json, write_text
 from utils.runtime.files.json_file import BrokenJsonError, read_json_object
 from utils.runtime.machine.threads import available_cores
 
@@ -30,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 DESIGN_NAME = "design.json"
 RESULT_NAME = "comparison.json"
+BEST_NAME = "best.yaml"
 REPORT_NAME = "report.html"
 
 
@@ -59,6 +63,49 @@ def compare(design: LoadedDesign) -> Path:
     require_pairing(runs, design.settings.pairing)
     report(folder)
     return folder
+
+
+def tune(design: LoadedDesign) -> Path:
+    """Search the settings of a design's only arm; return the experiment with the best, a YAML.
+
+    Raises:
+        UserError, ConfigError: something the user can fix; finished trials stay.
+        KeyboardInterrupt: asked to stop; the same command continues.
+    """
+    if isinstance(design.settings.tuning, SearchedTrials):
+        require_optuna()
+    folder = Path(design.settings.folder) / design.name
+    _write_design(design, folder)
+    cut = cut_test_split(_any_arm(design), folder / "data", design.settings.test.cut_share)
+    logger.info("%d trainings of trials", len(trial_folders(design, folder)))
+    chosen = chosen_settings(design, folder, cut, lambda trials: carry_out(design, folder, trials))
+    arm = design.settings.baseline
+    entry = _json(folder / TUNING_NAME)[arm]
+    best = entry["trials"][entry["best"]]
+    path = folder / BEST_NAME
+    write_text(path, best_yaml(design, chosen[arm], best["map50_95"], len(entry["trials"])))
+    for key, value in best["settings"].items():
+        logger.info("%s=%s", key, json.dumps(value))
+    logger.info("mAP50-95 %.2f on validation; train it: train.py --cfg %s", best["map50_95"], path)
+    return path
+
+
+def best_yaml(design: LoadedDesign, chosen: Overrides, score: float, trials: int) -> str:
+    """Return the experiment of a design's only arm with the settings that its trials chose.
+
+    Args:
+        design: one arm.
+        chosen: settings of the best trial.
+        score: its mAP50-95 on validation, points.
+        trials: how many there were.
+    """
+    changes: Overrides = {}
+    for override in design.overrides(design.settings.baseline, chosen):
+        key, _, value = override.partition("=")
+        changes |= {key: json.loads(value)}
+    content = {"base": str(design.experiment_path.resolve()), **nested(changes)}
+    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return f"# Best of {trials} trials of {design.path.name}: mAP50-95 {score:.2f}\n{text}"
 
 
 def _cut(design: LoadedDesign, folder: Path) -> tuple[str, ...]:

@@ -66,13 +66,20 @@ class LoadedDesign:
         return as_overrides(merge_stated(shared, nested(extra or {})))
 
 
-def load_design(path: str | Path, overrides: Sequence[str] = ()) -> LoadedDesign:
+ONLY_ARM = "tuned"
+"""The arm of a design that states none, whose settings are searched."""
+
+
+def load_design(
+    path: str | Path, overrides: Sequence[str] = (), *, is_search: bool = False
+) -> LoadedDesign:
     """Read a design.
 
     Args:
         path: The design's YAML.
         overrides: `key=value` each; keys of the design change the design, keys of the experiment
             change it for all arms.
+        is_search: Of the best settings of one experiment: one arm, or none stated, and `tuning`.
 
     Raises:
         ConfigError: With one line for each mistake.
@@ -80,6 +87,11 @@ def load_design(path: str | Path, overrides: Sequence[str] = ()) -> LoadedDesign
     stated = read_design(Path(path))
     for override in overrides:
         _apply(stated.values, override)
+    if is_search:
+        arms = stated.values.get("arms") or {ONLY_ARM: {}}
+        stated.values["arms"] = arms
+        stated.values.setdefault("baseline", next(iter(arms)) if isinstance(arms, dict) else "")
+    _check_number_of_arms(stated, is_search=is_search)
     settings = _validated(stated)
     source = Source(stated.where(("experiment",)), stated.experiment_folder)
     if any(override.startswith("experiment=") for override in overrides):
@@ -103,6 +115,22 @@ def load_design(path: str | Path, overrides: Sequence[str] = ()) -> LoadedDesign
                     load(arm, trial)
     check_search(settings, stated, load)
     return LoadedDesign(settings, stated.path, experiment, arms)
+
+
+def _check_number_of_arms(stated: StatedDesign, *, is_search: bool) -> None:
+    arms = stated.values.get("arms") or {}
+    if not isinstance(arms, dict) or not arms:
+        return  # validation says it, or which key is unknown
+    where = f"arms ({stated.where(('arms',))})"
+    if not is_search and len(arms) < 2:
+        raise ConfigError(
+            f"{where}: a comparison needs two arms at least; compare.py tune --cfg DESIGN searches "
+            "the settings of one"
+        )
+    if is_search and len(arms) > 1:
+        raise ConfigError(f"{where}: compare.py tune takes one arm, not {len(arms)}")
+    if is_search and stated.values.get("tuning") is None:
+        raise ConfigError(f"tuning ({stated.where(())}): there is nothing to search, set it")
 
 
 def _check_length(

@@ -71,8 +71,9 @@ class ComparisonSettings(Settings):
     settings: Overrides = Field(default={})
     """Settings of the experiment that all arms change, such as a smaller budget."""
 
-    arms: dict[str, Overrides] = Field(min_length=2)
-    """Name -> settings of the experiment that this arm changes; any key but seeds, data and run."""
+    arms: dict[str, Overrides] = Field(min_length=1)
+    """Name -> settings of the experiment that this arm changes; any key but seeds, data and run.
+    Two at least; `compare.py tune` takes one, and needs none."""
 
     baseline: str
     """The arm that the others are compared with."""

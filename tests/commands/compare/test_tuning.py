@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from commands.compare import run as comparison
+from commands.compare.cli import TuneExperiment, parse_compare_command
 from commands.compare.forecast import trials_at_once
 from commands.compare.run import compare
 from commands.compare.tuning import chosen_settings, trial_folders
+from configs.errors import ConfigError
 from configs.reading.design import LoadedDesign, load_design
+from configs.reading.load import load_experiment
 from tests.configs.conftest import DATA, GRAPH
 from tests.utils.comparison.detection_problem import random_rows
 from utils.comparison.runs import arm_search
@@ -222,3 +226,64 @@ def test_without_the_library_nothing_is_begun(
     with pytest.raises(UserError, match="pip install optuna"):
         compare(loaded)
     assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "design.yaml"])
+
+
+ALONE = """\
+experiment: experiment.yaml
+settings: {train.epochs: 9, train.seed: 5}
+folder: {folder}
+tuning:
+  trials: 5
+  seeds: [8, 9]
+  space:
+    all:
+      loss.objectness.gain: {low: 0.5, high: 2.0}
+      loss.box.name: {choices: [ciou, giou]}
+"""
+
+
+@pytest.mark.parametrize("arms", ["", "arms: {mine: {augment.mosaic: 0.5}}\n"])
+def test_one_experiment_is_tuned_and_its_best_is_an_experiment(
+    design: Callable[[str], LoadedDesign],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arms: str,
+) -> None:
+    pytest.importorskip("optuna")
+    design("random")  # writes what a design refers to
+    path = tmp_path / "alone.yaml"
+    path.write_text(ALONE.replace("{folder}", str(tmp_path)) + arms)
+    engine = FakeEngine()
+    monkeypatch.setattr(comparison, "cut_test_split", lambda *_: ("cut=1",))
+    monkeypatch.setattr(comparison, "carry_out", lambda design, folder, runs: engine(runs))
+    loaded = load_design(path, is_search=True)
+    best = comparison.tune(loaded)
+    tuning = json.loads((best.parent / "tuning.json").read_text())
+    (entry,) = tuning.values()
+    chosen = entry["trials"][entry["best"]]
+    assert chosen["map50_95"] == max(trial["map50_95"] for trial in entry["trials"])
+    experiment = load_experiment(best).experiment
+    assert experiment.loss.objectness.gain == chosen["settings"][GAIN]  # type: ignore[union-attr]
+    assert experiment.loss.box.name == chosen["settings"]["loss.box.name"]
+    assert (experiment.train.epochs, experiment.train.seed) == (9, 5)
+    assert experiment.augment.mosaic == (0.5 if arms else 1.0)
+    assert len(engine.done) == 10
+    assert comparison.tune(loaded) == best
+    assert len(engine.done) == 10  # everything was there
+
+
+def test_what_tunes_nothing_is_refused(
+    design: Callable[[str], LoadedDesign], tmp_path: Path
+) -> None:
+    design("random")
+    path = tmp_path / "alone.yaml"
+    path.write_text(ALONE.replace("{folder}", str(tmp_path)))
+    one = ["arms={a: {}}", "baseline=a"]
+    with pytest.raises(ConfigError, match=r"needs two arms .* compare\.py tune --cfg"):
+        load_design(path, one)
+    with pytest.raises(ConfigError, match="takes one arm, not 2"):
+        load_design(path, ["arms={a: {}, b: {}}", "baseline=a"], is_search=True)
+    with pytest.raises(ConfigError, match="nothing to search"):
+        load_design(path, ["tuning=null"], is_search=True)
+    command = parse_compare_command(["tune", "--cfg", str(path), "tuning.trials=3"])
+    assert command == TuneExperiment(path, ("tuning.trials=3",))
