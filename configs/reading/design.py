@@ -119,8 +119,11 @@ def load_design(
 
 def _check_number_of_arms(stated: StatedDesign, *, is_search: bool) -> None:
     arms = stated.values.get("arms") or {}
-    if not isinstance(arms, dict) or not arms:
-        return  # validation says it, or which key is unknown
+    if (
+        not isinstance(arms, dict)
+        or not stated.values.keys() <= ComparisonSettings.model_fields.keys()
+    ):
+        return  # validation says it
     where = f"arms ({stated.where(('arms',))})"
     if not is_search and len(arms) < 2:
         raise ConfigError(

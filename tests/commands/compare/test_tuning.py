@@ -281,6 +281,8 @@ def test_what_tunes_nothing_is_refused(
     one = ["arms={a: {}}", "baseline=a"]
     with pytest.raises(ConfigError, match=r"needs two arms .* compare\.py tune --cfg"):
         load_design(path, one)
+    with pytest.raises(ConfigError, match=r"needs two arms .* compare\.py tune --cfg"):
+        load_design(path)
     with pytest.raises(ConfigError, match="takes one arm, not 2"):
         load_design(path, ["arms={a: {}, b: {}}", "baseline=a"], is_search=True)
     with pytest.raises(ConfigError, match="nothing to search"):
