@@ -12,6 +12,7 @@ from configs.reading.published_weights import (
 )
 from utils.runtime.errors import UserError
 from utils.runtime.files.cache_folder import user_cache_folder
+from utils.runtime.printable import shortened
 
 SUFFIX = ".safetensors"
 
@@ -52,6 +53,22 @@ def find_weights_file(stated: str) -> Path:
         if place.is_file():
             return place
     raise UserError(_how_to_get(stated, catalogue[stated]))
+
+
+def require_weights(stated: str) -> Path:
+    """Return the file that weights were given as.
+
+    Raises:
+        UserError: there is none; says where weights come from.
+        ConfigError: the catalogue cannot be read.
+    """
+    path = find_weights_file(stated)
+    if not os.path.lexists(path):
+        raise UserError(
+            f"cannot read {shortened(path)}: no such file or run; convert.py --list names weights "
+            "that can be fetched"
+        )
+    return path
 
 
 def _how_to_get(name: str, entry: PublishedWeights) -> str:

@@ -15,9 +15,10 @@ def write_migrated(command: MigrateCommand) -> str:
         UserError, ConfigError: a file cannot be read, says nothing that is known, or the target is
             there already.
     """
+    text = migrate(command.files)
     if command.out.exists():
         raise UserError(f"{command.out} is there already; name another file with --out FILE")
-    write_text(command.out, migrate(command.files))
+    write_text(command.out, text)
     try:
         load_experiment(command.out)
     except ConfigError as error:

@@ -6,6 +6,7 @@ Then the usual places are searched, and an error lists all of them.
 
 import os
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from configs.errors import ConfigError
@@ -48,8 +49,27 @@ def find_experiment(stated: Path) -> Path:
 
 
 def find_graph(name: str, source: Source) -> Path:
-    """Find a model graph: beside the file that sets it, in the working directory, in configs/."""
-    return _first_file(name, [source.folder, Path.cwd(), CONFIGS_FOLDER], source, "model.graph")
+    """Find a model graph: beside the file that sets it, in the working directory, in configs/.
+
+    The suffix and the folder of a shipped one may be left out, as in yolov5s.
+
+    Raises:
+        ConfigError: it is in none of these places.
+    """
+    named = name if name.endswith((".yaml", ".yml")) else f"{name}.yaml"
+    shipped = CONFIGS_FOLDER / "models"
+    folders = [source.folder, Path.cwd(), CONFIGS_FOLDER]
+    try:
+        if named != name and os.path.isfile(source.folder / name):
+            return _first_file(name, folders, source, "model.graph")
+        return _first_file(named, [*folders, shipped], source, "model.graph")
+    except _NO_PATH as error:
+        raise ConfigError(f"model.graph {_shown(name)} ({source.where}): {error}") from None
+    except ConfigError as error:
+        known = [path.stem for path in shipped.glob("*.yaml")]
+        close = get_close_matches(os.path.basename(named).removesuffix(".yaml"), known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ConfigError(f"{error}{hint}") from None
 
 
 def find_dataset_source(name: str, source: Source) -> Path:
