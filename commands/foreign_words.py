@@ -162,6 +162,8 @@ def _replacement(name: str, value: str, program: _Program) -> str | None:
         return here
     if here.startswith("--"):
         return here if here.partition(" ")[0] in program.options else None
+    if "--weights" in program.options and here.startswith("train.precision"):
+        return None  # weights that are trained have theirs
     section = re.split(r"[.=]", here, maxsplit=1)[0]
     return here if not program.sections or section in program.sections else None
 

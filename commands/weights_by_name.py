@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from configs.origins import CONFIGS_FOLDER
 from configs.reading.locate import WEIGHTS_VARIABLE, best_weights
 from configs.reading.published_weights import (
     PublishedWeights,
@@ -15,6 +16,8 @@ from utils.runtime.files.cache_folder import user_cache_folder
 from utils.runtime.printable import shortened
 
 SUFFIX = ".safetensors"
+RUNS = Path("runs")
+"""Where runs usually are."""
 
 
 def weights_folders() -> tuple[Path, ...]:
@@ -41,6 +44,11 @@ def find_weights_file(stated: str) -> Path:
     if path.exists() or not is_bare_name(stated):
         return path
     catalogue = read_published()
+    if stated not in catalogue and (CONFIGS_FOLDER / "models" / f"{stated}.yaml").is_file():
+        raise UserError(
+            f"{stated}: the name of a network, not of weights; train it with model.graph={stated}, "
+            "or see convert.py --list for weights that can be fetched"
+        )
     if stated not in catalogue:
         close = nearest_published(stated, catalogue)
         if close is None:
@@ -64,10 +72,13 @@ def require_weights(stated: str) -> Path:
     """
     path = find_weights_file(stated)
     if not os.path.lexists(path):
-        raise UserError(
-            f"cannot read {shortened(path)}: no such file or run; convert.py --list names weights "
-            "that can be fetched"
+        known = RUNS / stated
+        hint = (
+            f"did you mean {known}?"
+            if best_weights(known) != known
+            else "convert.py --list names weights that can be fetched"
         )
+        raise UserError(f"cannot read {shortened(path)}: no such file or run; {hint}")
     return path
 
 

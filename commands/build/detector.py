@@ -88,6 +88,10 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
         ConfigError: tensors and network do not fit.
     """
     path = require_weights(str(path))
+    if path.suffix in (".yaml", ".yml"):
+        raise UserError(
+            f"{path} holds settings, not weights; name a run's folder or a weights file"
+        )
     if path.suffix in FOREIGN_SUFFIXES:
         return _answering(_from_foreign(read_torch_file(path), path), path)
     if path.suffix in EXPORTED_SUFFIXES:

@@ -22,5 +22,7 @@ def write_migrated(command: MigrateCommand) -> str:
     try:
         load_experiment(command.out)
     except ConfigError as error:
+        if str(error).startswith("data is missing"):
+            return f"written: {command.out}; train with train.py --cfg {command.out} data=FOLDER"
         return f"written: {command.out}; before it trains, change there:\n{error}"
     return f"written: {command.out}; train with train.py --cfg {command.out}"

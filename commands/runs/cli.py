@@ -56,12 +56,10 @@ def parse_runs_command(arguments: Sequence[str] | None = None) -> RunsCommand:
     )
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0] not in _TASKS and not words[0].startswith("-"):
-        close = get_close_matches(words[0], _TASKS, n=1)
-        known = close or ["show"] if len(words) < NUM_RUNS["compare"] else close or ["compare"]
-        rest = words[1:] if close else words
-        parser.error(
-            f"no task {words[0]!r}; type {shlex.join([*parser.prog.split(), *known, *rest])}"
-        )
+        close = get_close_matches(words[0], _TASKS, n=1, cutoff=0.7)
+        guess = "show" if len(words) < NUM_RUNS["compare"] else "compare"
+        line = [*close, *words[1:]] if close else [guess, *words]
+        parser.error(f"no task {words[0]!r}; type {shlex.join([*parser.prog.split(), *line])}")
     command = parser.parse_args(words)
     wanted = NUM_RUNS.get(command.task, 0)
     if len(command.runs) != wanted:

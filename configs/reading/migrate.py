@@ -96,6 +96,10 @@ def migrate(files: Sequence[Path]) -> str:
     values: dict[str, Any] = {}
     for file in files:
         content = read_yaml(file).values
+        if "base" in content or content.get("resolved") is True:
+            raise ConfigError(
+                f"{file} is an experiment of this program; train it with --cfg {file}"
+            )
         own = content.pop("hyp", None)
         values |= own if isinstance(own, dict) else {}
         values |= content
