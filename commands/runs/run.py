@@ -87,7 +87,7 @@ def know(folder: RunFolder) -> KnownRun:
     weights, own = model.get("weights"), _group(settings, "run")
     tags = own.get("tags") or ()
     wanted = train["epochs"] if isinstance(train.get("epochs"), int) else None
-    is_unvalidated = "path" in data and not data.get("val")  # such a run has no results
+    is_unvalidated = "val" in data and data["val"] is None  # such a run has no results
     return KnownRun(
         name=name,
         folder=path,

@@ -160,6 +160,8 @@ def _sentence(
     if kind == "string_pattern_mismatch":
         return f"{key} is {shown(detail['input'])} ({where}); allowed: {_purpose(info)}"
     sentence = f"{key} is {shown(_value(layer, path))} ({where}); must be {allowed(info)}"
+    if isinstance(_value(layer, path), str) and allowed(info).startswith("a list"):
+        sentence += f", as in [{str(_value(layer, path))[:60]}]"
     return sentence + _nearest_word(_value(layer, path), choices(info))
 
 

@@ -31,14 +31,14 @@ def test_networks_beside_the_file_go_first(tmp_path: Path) -> None:
     ("name", "said"),
     [
         ("yolo5n", "; did you mean yolov5n?"),
-        ("models/yolov5sx.yaml", "; did you mean yolov5s?"),
+        ("models/yolov5_s.yaml", "; did you mean yolov5s?"),
         ("zzz", "configs/models/zzz.yaml"),
-        ("x" * 5000, "cannot be a file"),
+        ("x" * 5000, "xxx"),
         ("a\0b", "cannot be a file"),
     ],
 )
 def test_a_network_that_is_not_there(name: str, said: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="model.graph") as caught:
+    with pytest.raises(ConfigError, match=r"model\.graph") as caught:
         find_graph(name, Source("command line", tmp_path))
     assert said in str(caught.value)
     assert len(str(caught.value)) < 2000
@@ -75,6 +75,6 @@ def test_a_public_data_set_that_was_not_fetched(tmp_path: Path) -> None:
         Source("configs/datasets/synthetic.yaml", folder),
         Source("bccd.yaml", tmp_path),
     ):
-        with pytest.raises(ConfigError, match="; set data.path") as caught:
+        with pytest.raises(ConfigError, match=r"; set data\.path") as caught:
             find_data_folder("no/such", source)
         assert "--get" not in str(caught.value)
