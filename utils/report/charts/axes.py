@@ -83,8 +83,8 @@ def decades(values: list[float]) -> tuple[float, float]:
 
 
 def padded(low: float, high: float, share: float = 0.06) -> tuple[float, float]:
-    """Return a range a little wider than given; never empty."""
-    margin = (high - low) * share or max(abs(high) * share, 0.5)
+    """Return a range a little wider than given; around a single value, half of it each way."""
+    margin = (high - low) * share or abs(high) / 2 or 0.5
     return low - margin, high + margin
 
 

@@ -36,6 +36,8 @@ def test_ranges_hold_their_values_and_are_never_empty() -> None:
     for low, high in ((0.0, 0.0), (5.0, 5.0), (-1.0, 3.0)):
         wide = padded(low, high)
         assert wide[0] < low <= high < wide[1]
+    assert padded(0.001, 0.001) == pytest.approx((0.0005, 0.0015))
+    assert padded(0.0, 0.0) == (-0.5, 0.5)
     assert decades([0.02, 5.0]) == (0.01, 10.0)
     assert decades([1.0]) == (1.0, 10.0)
     low, high = decades([])
