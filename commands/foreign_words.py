@@ -10,8 +10,10 @@ from configs.origins import CONFIGS_FOLDER
 from configs.schema.keys import ROOT, nearest_key
 from configs.schema.known_words import hint_for
 
-_VERBS = {"train", "val", "predict", "export", "detect", "task", "mode"}
-"""Words and settings that name the program there."""
+_VERBS = {"train", "val", "predict", "export", "detect"}
+"""Words that name the program there."""
+_VERB_KEYS = {"task", "mode"}
+"""Settings that do."""
 _OPTIONS = {
     "model": "--weights FILE",
     "include": "--format F",
@@ -129,7 +131,7 @@ def _translate_setting(word: str, program: _Program, found: Translation) -> None
         "." in name or name in program.own_words or (name in ROOT.key_names and name != "model")
     )
     own_option = f"--{name.replace('_', '-')}"
-    if name in _VERBS:
+    if name in _VERB_KEYS:
         found.foreign.append(word)
     elif own_option in program.options and name != "resume":
         found.foreign.append(name)

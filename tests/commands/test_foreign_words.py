@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from commands.compare.cli import RunComparison, parse_compare_command
 from commands.export.cli import parse_export_command
 from commands.predict.cli import parse_predict_command
 from commands.train.cli import parse_train_command
@@ -44,6 +45,7 @@ def said(line: str, capsys: pytest.CaptureFixture[str]) -> str:
         ("train.py --cfg a.yaml --cos-lr train.seed=-1",
          "train.py --cfg a.yaml train.schedule.name=cosine train.seed=-1"),
         ("train.py imgsz=640", "train.py data=FOLDER train.image_size=640"),
+        ("train.py data=d val=0.2", "train.py data=d data.val=0.2"),
         ("train.py resume", "train.py --resume last"),
         ("train.py resume=True", "train.py --resume last"),
         ("train.py resume=runs/x", "train.py --resume runs/x"),
@@ -89,6 +91,11 @@ def test_what_no_single_word_replaces(
     assert expected in said(foreign, capsys)
 
 
-def test_own_words_stay(tmp_path: Path) -> None:
-    command = parse_train_command(["data=d", "hooks=[wandb]", "train.epochs=3", "--resume", "x"])
-    assert command.overrides == ("data=d", "hooks=[wandb]", "train.epochs=3")
+def test_own_words_stay() -> None:
+    settings = ("data=d", "hooks=[wandb]", "train={epochs: 3}", "run={}", "train.seed=-1")
+    assert parse_train_command([*settings, "--resume", "x"]).overrides == settings
+    assert parse_train_command(settings).overrides == settings
+    design = ("name=x", "seeds=[1]", "folder=f", "experiment=e.yaml", "test.margin=1")
+    command = parse_compare_command(["--cfg", "d.yaml", *design])
+    assert isinstance(command, RunComparison)
+    assert command.overrides == design
