@@ -105,7 +105,7 @@ def test_power_answers_before_any_training() -> None:
     [
         (["--cfg", "absent.yaml"], "cannot read absent.yaml"),
         ([*SMOKE, "sedes=[1]"], "unknown key 'sedes'"),
-        (["report", "absent"], "holds no design.json"),
+        (["report", "absent"], "has no design.json"),
         (["judge", "absent"], "no such run;"),
     ],
 )
