@@ -2,9 +2,9 @@
 training on it: python check_data.py --run my.yaml [section.key=value ...].
 """
 
-import sys
-
 from utils.runtime import starting  # isort: split
+
+import sys
 
 from configs.errors import ConfigError
 from utils.runtime.command import run_command

@@ -41,7 +41,8 @@ def find_weights_file(stated: str) -> Path:
         ConfigError: the catalogue cannot be read.
     """
     path = best_weights(Path(stated))
-    if path.exists() or not is_bare_name(stated):
+    # A name may be longer than a file system takes: os.path answers no where pathlib raises.
+    if not is_bare_name(stated) or os.path.exists(path):
         return path
     catalogue = read_published()
     if stated not in catalogue and (CONFIGS_FOLDER / "models" / f"{stated}.yaml").is_file():

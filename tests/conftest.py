@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: where reference numbers and data lie, one compute thread."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,13 @@ def golden_files(pattern: str) -> list[Path]:
     own = sorted(GOLDEN.glob(pattern))
     names = {path.name for path in own}
     return own + [p for p in sorted((SHARED / "golden").glob(pattern)) if p.name not in names]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible() -> None:
+    """Let programs be interrupted: those that a shell runs in the background ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -105,7 +105,7 @@ def test_power_answers_before_any_training() -> None:
     [
         (["--cfg", "absent.yaml"], "cannot read absent.yaml"),
         ([*SMOKE, "sedes=[1]"], "unknown key 'sedes'"),
-        (["report", "absent"], "has no design.json"),
+        (["report", "absent"], "it has no design.json"),
         (["judge", "absent"], "no such run;"),
     ],
 )

@@ -231,11 +231,11 @@ def test_a_small_jpeg_of_a_huge_picture_is_refused_before_it_is_decoded(
     [("0", False), ("1", True), (0, False), (1, True), (None, False), ([0], None), (2, None)],
 )
 def test_crowds_by_what_is_said(flag: object, ignored: bool | None, tmp_path: Path) -> None:
-    import data.formats.coco as module
+    from data.formats.coco import boxes, reader
 
     annotation = {"category_id": 1, "bbox": [1, 1, 5, 5], "iscrowd": flag}
-    box = module.read_box(annotation)
-    row = module._parse_annotation("x", annotation, box, {1: 0}, module.Layout())
+    box = boxes.read_box(annotation)
+    row = reader._parse_annotation("x", annotation, box, {1: 0}, boxes.Layout())
     assert row.fault == (NO_CROWD_FLAG if ignored is None else "")
     assert row.ignore == bool(ignored)
 

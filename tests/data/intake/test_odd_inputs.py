@@ -325,7 +325,7 @@ REFUSED = [
     (names_from_one, r"names: \[cat, dog\], and first_class: 1 if the ids"),
     (folders_without_files, "train/images does not exist"),
     (percent, "not normalised"),
-    (coco_same_names, "several files have its name: .*a.*b.*; give their folder"),
+    (coco_same_names, "several files have its name: .*a.*b.*; set their folder"),
     (coco_cut_off, "not valid JSON"),
     (coco_single_backslashes, "not valid JSON"),
     (cvat_video, "tracks of a video: export it as 'CVAT for images 1.1'"),

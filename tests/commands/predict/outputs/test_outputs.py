@@ -9,7 +9,7 @@ import torch
 from commands.predict.outputs.output import SMALLEST_SIDE, annotated
 from commands.predict.outputs.pictures import AnnotatedVideos, Crops, as_file_name
 from data.sources.frame import Frame
-from utils.report.drawing import Style
+from utils.report.drawing import DEFAULT_STYLE
 from utils.structures.results import Detections
 
 
@@ -25,9 +25,8 @@ def frame(number: int | None, size: tuple[int, int], name: str = "a") -> Frame:
 
 
 def test_boxes_follow_the_enlargement_of_a_small_picture() -> None:
-    picture = annotated(
-        np.zeros((60, 96, 3), np.uint8), found_at((20, 30, 80, 50)), ("cat",), Style()
-    )
+    image, found = np.zeros((60, 96, 3), np.uint8), found_at((20, 30, 80, 50))
+    picture = annotated(image, found, ("cat",), DEFAULT_STYLE)
     factor = SMALLEST_SIDE // 96
     drawn = picture.any(axis=2)
     assert picture.shape == (60 * factor, 96 * factor, 3)
