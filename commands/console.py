@@ -55,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(0 if first else USER_ERROR_CODE)
     if first not in PROGRAMS:
         close = get_close_matches(first, PROGRAMS, n=1)
-        hint = f"; did you mean focaldet {close[0]}?" if close else ""
-        say(f"error: focaldet has no command {first[:80]!r}{hint} Commands: {', '.join(PROGRAMS)}")
+        hint = f" did you mean focaldet {close[0]}?" if close else ""
+        say(f"error: focaldet has no command {first[:80]!r};{hint} commands: {', '.join(PROGRAMS)}")
         sys.exit(USER_ERROR_CODE)
     module, _ = PROGRAMS[first]
     sys.argv = [f"focaldet {first}", *rest]

@@ -5,18 +5,20 @@ the program with one line and exit code 2.
 """
 
 import argparse
+import importlib
+import shlex
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from commands.settings_help import SettingsHelp, sections_overview, topic_help
+from commands.foreign_words import translate
+from commands.settings_help import WIDTH, SettingsHelp, sections_overview, topic_help
 from configs.errors import ConfigError
 from configs.reading.locate import best_weights
-from configs.schema.keys import nearest_key
-from configs.schema.known_words import hint_for
 
 _SETTINGS = """\
 settings, in the YAML or as section.key=value:
@@ -46,7 +48,11 @@ def weights_file(text: str) -> Path:
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An argument parser that ends wrong usage with one line."""
+    """An argument parser that ends wrong usage with one line, and tells the version."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.add_argument("--version", action=_Version, nargs=0, help="show the version")
 
     def error(self, message: str) -> NoReturn:
         """End the program with one line.
@@ -68,12 +74,15 @@ class CommandParser(OneLineParser):
         sections: Sections of the settings that `--help` lists.
     """
 
+    own_words: frozenset[str] = frozenset()
+    """Settings without a section that the program has."""
+
     def __init__(self, program: str, purpose: str, sections: tuple[str, ...] = ()) -> None:
         # The command `focaldet` names itself and its first word there.
         by_command = sys.argv[0].startswith("focaldet ")
         super().__init__(
             prog=sys.argv[0] if by_command else program,
-            description=purpose,
+            description=textwrap.fill(purpose, WIDTH),
             allow_abbrev=False,
             formatter_class=SettingsHelp,
             add_help=False,
@@ -114,13 +123,39 @@ class CommandParser(OneLineParser):
         Raises:
             SystemExit: With code 2 after one line on stderr; with code 0 after `--help`.
         """
+        if not (_RAISES.get() or {"-h", "--help", "--version"} & set(arguments)):
+            self._refuse_foreign(arguments)
         known, rest = self.parse_known_intermixed_args(arguments)
         for argument in rest:
-            self.error(f"unknown option {argument}{_setting_hint(argument)}")
+            self.error(f"unknown option {argument}")
         for override in known.overrides:
             if "=" not in override:
                 self.error(f"cannot parse {override!r}{_option_hint(override)}")
         return known
+
+    def _refuse_foreign(self, arguments: Sequence[str]) -> None:
+        """Say what to type in the place of words that other detectors have."""
+        found = translate(arguments, self._option_string_actions, self._sections, self.own_words)
+        if not found.foreign:
+            return
+        words = ", ".join([*found.foreign, *found.unknown])
+        starts = {"--cfg", "--resume"}
+        named = [text for text in found.line if text.startswith("data") or text in starts]
+        if starts <= set(self._option_string_actions) and not named:
+            found.line.insert(0, "data=FOLDER")
+        line = shlex.join([*self.prog.split(), *found.line])
+        self.error("; ".join([f"unknown here: {words}", *found.hints, f"type {line}"]))
+
+
+class _Version(argparse.Action):
+    """Prints the version and ends the program."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from utils.runtime.program import program_module
+
+        package = importlib.import_module(program_module("focaldet"))
+        sys.stdout.write(f"focaldet {package.__version__}\n")
+        parser.exit()
 
 
 class _Help(argparse.Action):
@@ -149,12 +184,3 @@ def _option_hint(argument: str) -> str:
         if is_yaml
         else "; settings have the form section.key=value"
     )
-
-
-def _setting_hint(argument: str) -> str:
-    name = argument.lstrip("-").partition("=")[0].replace("-", "_")
-    known = hint_for(name)
-    if known is not None:
-        return f"; here that is {known}"
-    nearest = nearest_key(name)
-    return f"; settings are written without dashes: {nearest}=..." if nearest else ""

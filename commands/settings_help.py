@@ -14,7 +14,8 @@ from configs.schema.keys import ROOT, Group, all_keys, nearest_key
 from configs.schema.known_words import hint_for
 from configs.schema.settings import Settings
 
-_WIDTH = 92
+WIDTH = 92
+"""Columns of the help."""
 _INDENT = " " * 6
 
 
@@ -22,7 +23,7 @@ class SettingsHelp(argparse.RawDescriptionHelpFormatter):
     """Layout of `--help` for entry points: as wide as the settings, paragraphs kept."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=26, width=_WIDTH)
+        super().__init__(prog, max_help_position=26, width=WIDTH)
 
 
 def settings_help(sections: tuple[str, ...] = ()) -> str:
@@ -44,7 +45,7 @@ def sections_overview(sections: tuple[str, ...] = ()) -> str:
         keys = f"; {count} keys" if count else ""
         lines += textwrap.wrap(
             f"{name:<8} {_text(ROOT.fields(name)[0]).rstrip('.')}{keys}",
-            _WIDTH,
+            WIDTH,
             initial_indent="  ",
             subsequent_indent=" " * 11,
         )
@@ -84,15 +85,15 @@ def _defaults(group: Group) -> object:
 
 
 def _unknown(topic: str) -> str:
-    known, nearest = hint_for(topic), nearest_key(topic)
-    hint = f"; did you mean --help {nearest}?" if nearest else ""
-    hint = f"; here that is {known}" if known is not None else hint
-    return f"--help {topic}: no section or key of this name{hint} --help {ALL} lists every key"
+    known, nearest = hint_for(topic.rpartition(".")[2]), nearest_key(topic)
+    hint = f"did you mean --help {nearest}? " if nearest else ""
+    hint = f"here that is {known}; " if known is not None else hint
+    return f"--help {topic}: no section or key of this name; {hint}--help {ALL} lists every key"
 
 
 def _section(name: str) -> Iterator[str]:
     info, group = ROOT.fields(name)[0], ROOT.child(name)
-    yield from textwrap.wrap(f"{name}: {_text(info)}", _WIDTH, subsequent_indent="  ")
+    yield from textwrap.wrap(f"{name}: {_text(info)}", WIDTH, subsequent_indent="  ")
     if group is not None:
         yield from _group(group, f"{name}.", info.default, {})
 
@@ -119,7 +120,7 @@ def _group(
             tags = " or ".join(group.tags(model))
             yield from textwrap.wrap(
                 f"with {prefix}{group.discriminator} {tags}:",
-                _WIDTH,
+                WIDTH,
                 initial_indent="  ",
                 subsequent_indent=_INDENT,
             )
@@ -189,7 +190,7 @@ def _default(value: object) -> str:
 def _head(key: str, holds: str, stands: str) -> Iterator[str]:
     yield from textwrap.wrap(
         f"{key}  {holds}; {stands}" if stands else f"{key}  {holds}",
-        _WIDTH,
+        WIDTH,
         initial_indent="  ",
         subsequent_indent=_INDENT,
         break_on_hyphens=False,
@@ -198,7 +199,7 @@ def _head(key: str, holds: str, stands: str) -> Iterator[str]:
 
 
 def _wrap(text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
+    return textwrap.wrap(text, WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
 
 
 def _text(info: FieldInfo) -> str:

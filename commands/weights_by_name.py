@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from configs.origins import CONFIGS_FOLDER
 from configs.reading.locate import WEIGHTS_VARIABLE, best_weights
 from configs.reading.published_weights import (
     PublishedWeights,
@@ -12,8 +13,11 @@ from configs.reading.published_weights import (
 )
 from utils.runtime.errors import UserError
 from utils.runtime.files.cache_folder import user_cache_folder
+from utils.runtime.printable import shortened
 
 SUFFIX = ".safetensors"
+RUNS = Path("runs")
+"""Where runs usually are."""
 
 
 def weights_folders() -> tuple[Path, ...]:
@@ -41,6 +45,11 @@ def find_weights_file(stated: str) -> Path:
     if not is_bare_name(stated) or os.path.exists(path):
         return path
     catalogue = read_published()
+    if stated not in catalogue and (CONFIGS_FOLDER / "models" / f"{stated}.yaml").is_file():
+        raise UserError(
+            f"{stated}: the name of a network, not of weights; train it with model.graph={stated}, "
+            "or see convert.py --list for weights that can be fetched"
+        )
     if stated not in catalogue:
         close = nearest_published(stated, catalogue)
         if close is None:
@@ -53,6 +62,25 @@ def find_weights_file(stated: str) -> Path:
         if place.is_file():
             return place
     raise UserError(_how_to_get(stated, catalogue[stated]))
+
+
+def require_weights(stated: str) -> Path:
+    """Return the file that weights were given as.
+
+    Raises:
+        UserError: there is none; says where weights come from.
+        ConfigError: the catalogue cannot be read.
+    """
+    path = find_weights_file(stated)
+    if not os.path.lexists(path):
+        known = RUNS / stated
+        hint = (
+            f"did you mean {known}?"
+            if best_weights(known) != known
+            else "convert.py --list names weights that can be fetched"
+        )
+        raise UserError(f"cannot read {shortened(path)}: no such file or run; {hint}")
+    return path
 
 
 def _how_to_get(name: str, entry: PublishedWeights) -> str:

@@ -53,7 +53,7 @@ def test_the_length_follows_from_the_data(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "train.epochs = 300: 300 optimizer steps" in done.stderr
-    assert "run: 300 epochs of 1 batches, 300 optimizer steps" in done.stderr
+    assert "run: 300 epochs of 1 batch, 300 optimizer steps" in done.stderr
 
 
 def test_two_processes_are_one_batch_of_the_recipe(tmp_path: Path) -> None:

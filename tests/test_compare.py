@@ -106,7 +106,7 @@ def test_power_answers_before_any_training() -> None:
         (["--cfg", "absent.yaml"], "cannot read absent.yaml"),
         ([*SMOKE, "sedes=[1]"], "unknown key 'sedes'"),
         (["report", "absent"], "it has no design.json"),
-        (["judge", "absent"], "no such run folder"),
+        (["judge", "absent"], "no such run;"),
     ],
 )
 def test_mistakes_are_one_line_and_code_two(arguments: list[str], said: str) -> None:

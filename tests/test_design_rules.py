@@ -195,7 +195,7 @@ def test_docstrings_of_functions_on_tensors_state_shapes() -> None:
 
 def test_command_lines_do_not_import_torch() -> None:
     """`--help` and wrong usage are answered in milliseconds."""
-    names = ("parser", "view_options", "settings_help")
+    names = ("parser", "view_options", "settings_help", "foreign_words")
     shared = [ROOT / "commands" / f"{name}.py" for name in names]
     allowed = {module_name(path) for path in shared}
     packages = (ROOT / "commands").rglob("__init__.py")

@@ -13,7 +13,7 @@ from commands.build.foreign_weights import build_imported, import_checkpoint, im
 from commands.build.priors import head_priors
 from commands.build.start_weights import take_weights
 from commands.build.stored_settings import shareable_settings
-from commands.weights_by_name import find_weights_file
+from commands.weights_by_name import require_weights
 from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment
 from configs.schema.train import TrainSettings
@@ -87,7 +87,11 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
             program and not trusted.
         ConfigError: tensors and network do not fit.
     """
-    path = find_weights_file(str(path))
+    path = require_weights(str(path))
+    if path.suffix in (".yaml", ".yml"):
+        raise UserError(
+            f"{path} holds settings, not weights; name a run's folder or a weights file"
+        )
     if path.suffix in FOREIGN_SUFFIXES:
         return _answering(_from_foreign(read_torch_file(path), path), path)
     if path.suffix in EXPORTED_SUFFIXES:

@@ -1,5 +1,6 @@
 """The command line of compare.py."""
 
+import shlex
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -103,6 +104,8 @@ CompareCommand = (
 
 
 class _Parser(CommandParser):
+    own_words = frozenset(ComparisonSettings.model_fields)
+
     def format_help(self) -> str:
         """Return usage and the keys of a design."""
         return f"{_USAGE}\n\n{self.description}\n\n{design_help()}\n"
@@ -135,6 +138,8 @@ def parse_compare_command(arguments: Sequence[str] | None = None) -> CompareComm
     if words[:1] in (["report"], ["judge"]):
         return _folder(words)
     parser = _Parser("compare.py", "Compare losses, or anything else, as an experiment.")
+    if words and all(Path(word, "config.yaml").is_file() for word in words):
+        parser.error(f"finished runs are compared by list_runs.py compare {shlex.join(words)}")
     parser.add_argument("--cfg", metavar="DESIGN", type=Path, required=True, help="design YAML")
     parser.add_argument("--plan-only", action="store_true", help="show the plan and train nothing")
     parser.add_argument(

@@ -15,11 +15,14 @@ def write_migrated(command: MigrateCommand) -> str:
         UserError, ConfigError: a file cannot be read, says nothing that is known, or the target is
             there already.
     """
+    text = migrate(command.files)
     if command.out.exists():
         raise UserError(f"{command.out} is there already; name another file with --out FILE")
-    write_text(command.out, migrate(command.files))
+    write_text(command.out, text)
     try:
         load_experiment(command.out)
     except ConfigError as error:
+        if str(error).startswith("data is missing"):
+            return f"written: {command.out}; train with train.py --cfg {command.out} data=FOLDER"
         return f"written: {command.out}; before it trains, change there:\n{error}"
     return f"written: {command.out}; train with train.py --cfg {command.out}"

@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 SHOWN_FAULTS = 10
 SHOWN_NAME = 60
+LOW_SCORE = 0.01
+"""A threshold that shows what a network is not certain of."""
 
 
 @dataclass(slots=True)
@@ -60,6 +62,8 @@ class PredictionSummary:
     unwritten: list[Skipped] = field(default_factory=list)
     """Results of pictures whose file could not be written."""
     seconds: float = 0.0
+    threshold: float = 0.0
+    """Score below which nothing counts as an object."""
     was_interrupted: bool = False
 
     def lines(self) -> Iterator[str]:
@@ -69,6 +73,11 @@ class PredictionSummary:
             f"{_counted(self.num_pictures, 'picture')} in {self.seconds:.1f} s ({rate:.1f}/s), "
             f"{_counted(self.found.total(), 'object')}{self._by_class()}"
         )
+        if not self.found and self.threshold > LOW_SCORE:
+            yield (
+                f"no score reached eval.score_threshold={self.threshold:g}; "
+                f"eval.score_threshold={LOW_SCORE:g} shows what is less certain"
+            )
         for what, skips in (("skipped", self.skipped), ("not written", self.unwritten)):
             if not skips:
                 continue
@@ -120,7 +129,12 @@ def predict(command: PredictCommand) -> PredictionSummary:
     _require_targets(command, batches)
     folder = _claim_folder(command.save_dir) if command.save else None
     written = tuple(path for path in (folder, command.save_json) if path is not None)
-    summary = PredictionSummary(predictor.class_names, written, skipped=batches.skipped)
+    summary = PredictionSummary(
+        predictor.class_names,
+        written,
+        skipped=batches.skipped,
+        threshold=0.0 if wanted is not None else experiment.eval.score_threshold,
+    )
     with (
         _reported(summary),
         _emptied(folder),

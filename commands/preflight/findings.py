@@ -63,7 +63,8 @@ class Preflight:
         try:
             yield
         except (UserError, ConfigError, OSError) as error:
-            for line in str(error).splitlines():
+            said = error.strerror if isinstance(error, OSError) else None
+            for line in (said or str(error)).splitlines():
                 self.findings.append(Finding(level="error", text=f"{what}: {line}"))
             return
         except (RuntimeError, MemoryError) as error:

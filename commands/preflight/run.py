@@ -134,7 +134,7 @@ def _build(
         settings,
         device,
         ALONE,
-        network=loaded.graph_path.stem,
+        network=loaded.network_name,
         images=(len(splits[0].records), len(val)),
     ):
         result.say(line)

@@ -1,14 +1,17 @@
 """The command line of list_runs.py."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from commands.parser import OneLineParser
 
 Task = Literal["list", "show", "compare"]
+_TASKS = get_args(Task)
 NUM_RUNS = {"show": 1, "compare": 2}
 
 
@@ -42,9 +45,7 @@ def parse_runs_command(arguments: Sequence[str] | None = None) -> RunsCommand:
         "choice of validation images.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "task", nargs="?", choices=("list", "show", "compare"), default="list", help="default: list"
-    )
+    parser.add_argument("task", nargs="?", choices=_TASKS, default="list", help="default: list")
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="name or folder of a run")
     parser.add_argument(
         "--folder", type=Path, default=Path("runs"), help="where the runs are; default: runs"
@@ -53,7 +54,13 @@ def parse_runs_command(arguments: Sequence[str] | None = None) -> RunsCommand:
     parser.add_argument(
         "--page", type=Path, metavar="FILE", help="compare: write an offline page with the curves"
     )
-    command = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] not in _TASKS and not words[0].startswith("-"):
+        close = get_close_matches(words[0], _TASKS, n=1, cutoff=0.7)
+        guess = "show" if len(words) < NUM_RUNS["compare"] else "compare"
+        line = [*close, *words[1:]] if close else [guess, *words]
+        parser.error(f"no task {words[0]!r}; type {shlex.join([*parser.prog.split(), *line])}")
+    command = parser.parse_args(words)
     wanted = NUM_RUNS.get(command.task, 0)
     if len(command.runs) != wanted:
         parser.error(f"{command.task} takes {wanted or 'no'} run{'s' * (wanted != 1)}")

@@ -13,7 +13,7 @@ from configs.reading.yaml_reader import read_yaml
 from utils.comparison.runs.run_locks import is_claimed
 from utils.runtime.errors import UserError
 from utils.runtime.files.json_file import read_json_object
-from utils.runtime.files.run_folder import FILES, GRAPH_NAME, RunFolder, open_run_folder
+from utils.runtime.files.run_folder import FILES, GRAPH_NAME, RunFolder, named_run, open_run_folder
 from utils.runtime.program import command_line
 from utils.runtime.progress import format_duration
 
@@ -86,17 +86,19 @@ def know(folder: RunFolder) -> KnownRun:
     train, model, data = (_group(settings, key) for key in ("train", "model", "data"))
     weights, own = model.get("weights"), _group(settings, "run")
     tags = own.get("tags") or ()
+    wanted = train["epochs"] if isinstance(train.get("epochs"), int) else None
+    is_unvalidated = "val" in data and data["val"] is None  # such a run has no results
     return KnownRun(
         name=name,
         folder=path,
-        state=_state(folder, is_done=bool(results)),
+        state=_state(folder, is_done=bool(results) or (is_unvalidated and done == wanted)),
         data=Path(str(data["path"])).name if "path" in data else None,
         model=_network(model) + (f" < {_stem(weights)}" if weights else ""),
         map50_95=number(numbers.get("map50_95")),
         map50=number(numbers.get("map50")),
         epochs_done=done,
         # A run that went on with fewer epochs than it has is as long as it is.
-        epochs=max(train["epochs"], done) if isinstance(train.get("epochs"), int) else None,
+        epochs=None if wanted is None else max(wanted, done),
         started=json_of(folder.environment).get("started"),
         tags=tuple(map(str, tags)) if isinstance(tags, list) else (),
         notes=str(own["notes"]) if own.get("notes") else None,
@@ -147,7 +149,7 @@ def _shown(folder: RunFolder, *, as_json: bool) -> str:
     if as_json:
         more = {"training_seconds": seconds, "environment": environment, "files": files}
         return json.dumps({**asdict(one), **more, "per_class": results.get("per_class")}, indent=1)
-    lines = [f"{name}: {value}" for name, value in zip(COLUMNS, _row(one), strict=True)]
+    lines = [f"{name}: {value}" for name, value in zip(COLUMNS, _row(one), strict=True) if value]
     lines += [f"notes: {one.notes}"] if one.notes else []
     lines += [
         f"best epoch: {results.get('best_epoch') or '-'}",
@@ -185,8 +187,7 @@ def _class_lines(results: Mapping[str, Any]) -> list[str]:
 
 
 def _folder_of(path: Path, runs: Path) -> RunFolder:
-    inside = runs / path
-    return open_run_folder(inside if inside.is_dir() and not path.is_dir() else path)
+    return open_run_folder(named_run(path, runs).path)
 
 
 def json_of(path: Path) -> dict[str, Any]:

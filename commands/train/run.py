@@ -195,7 +195,7 @@ class _Training:
             start.loaded.experiment.train,
             self._device,
             self._ranks,
-            network=start.loaded.graph_path.stem,
+            network=start.loaded.network_name,
             images=images,
         )
         for line in lines:

@@ -4,6 +4,7 @@ torch is imported only after the configuration is checked, so that errors appear
 """
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from commands.build.weights_size import with_size_of_weights
 from commands.train.cli import TrainCommand
-from commands.weights_by_name import find_weights_file
+from commands.weights_by_name import require_weights
 from configs.checks.resume_changes import Change, changes_between, require_changeable
 from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment, load_experiment
 from configs.schema.data import AutoDataset
 from utils.runtime.command import USER_ERROR_CODE
 from utils.runtime.errors import UserError
+from utils.runtime.files.run_folder import CONFIG_NAME, named_run, open_run_folder
 from utils.runtime.machine.device_names import require_one_process_a_device
 from utils.runtime.machine.threads import prepare_environment
 from utils.runtime.progress import is_silent_process
@@ -45,7 +47,6 @@ def start_training(command: TrainCommand, hooks: "Sequence[Hook]" = ()) -> "RunF
         from commands.train.run import train
         from commands.train.run_files import interrupted_run
         from utils.runtime.distributed.ranks import join_ranks
-        from utils.runtime.files.run_folder import open_run_folder
     with join_ranks() as ranks:
         resumed = None if command.resume is None else open_run_folder(command.resume)
         interrupted = ranks.from_main(interrupted_run(loaded, ranks) if resumed is None else None)
@@ -79,29 +80,37 @@ def _prepared(loaded: LoadedExperiment, command: TrainCommand) -> LoadedExperime
         logging.info(note)
     prepare_environment()
     require_one_process_a_device(loaded.experiment.train.device)
+    _require_device(loaded.experiment.train.device)
     return look_at_data(loaded, command)
 
 
-LAST = Path("last")
-"""What `--resume` takes for the run that was written last."""
+def _require_device(name: str) -> None:
+    """Look for the device before the data, which may take long to read."""
+    if name in ("auto", "cpu") or "WORLD_SIZE" in os.environ:  # a process of several has its own
+        return
+    with importing():
+        from utils.runtime.machine.device import choose_device
+    choose_device(name)
+
+
 _FOLDER = "run.folder="
 
 
 def with_named_run(command: TrainCommand) -> TrainCommand:
-    """Put the folder of the last run in the place of `--resume last`, and say which it is.
+    """Put a folder in the place of the name of a run, and of `--resume last`; say which that is.
 
-    It is looked for in runs, or where `run.folder=` says.
+    Names are looked for in runs, or where `run.folder=` says.
 
     Raises:
         UserError: there is no run.
     """
-    if command.resume != LAST or (LAST / "config.yaml").is_file():
+    if command.resume is None or (command.resume / CONFIG_NAME).is_file():
         return command
-    from utils.runtime.files.run_folder import last_run
-
     stated = [text.removeprefix(_FOLDER) for text in command.overrides if text.startswith(_FOLDER)]
-    found = last_run(Path(stated[-1] if stated else "runs")).path
-    logging.info("resuming the last run, %s", found)
+    found = named_run(command.resume, Path(stated[-1] if stated else "runs")).path
+    if found == command.resume:
+        return command
+    logging.info("resuming %s", found)
     kept = tuple(text for text in command.overrides if not text.startswith(_FOLDER))
     return replace(command, resume=found, overrides=kept)
 
@@ -132,11 +141,9 @@ def load(command: TrainCommand) -> tuple[LoadedExperiment, list[Change]]:
                 raise UserError("--cfg FILE or --resume RUN is needed")
             loaded = load_experiment(command.cfg, command.overrides)
             if loaded.experiment.model.weights is not None:
-                find_weights_file(loaded.experiment.model.weights)  # a name that nobody fetched
+                require_weights(loaded.experiment.model.weights)
             return with_size_of_weights(loaded), []
-        config = command.resume / "config.yaml"
-        if not config.is_file():
-            raise UserError(f"{command.resume} is not the folder of a run: it has no config.yaml")
+        config = open_run_folder(command.resume).config
         after = load_experiment(config, command.overrides)
         before = load_earlier(config, command.overrides)
         changes = changes_between(recognised(before).experiment, recognised(after).experiment)

@@ -69,8 +69,12 @@ def unknown_key(key: str, where: str) -> str:
 
 
 def _not_a_group(key: str, value: str, where: str, group: Group) -> str:
-    names = ", ".join(group.key_names)
-    return f"{key} is {value} ({where}); must have keys, of {names}"
+    choice = group.discriminator
+    tags = [tag for model in group.variants for tag in group.tags(model)]
+    close = get_close_matches(value.strip('"').lower(), tags, n=1)
+    if choice is not None and close:
+        return f"{key} is {value} ({where}); type {key}.{choice}={close[0]}"
+    return f"{key} is {value} ({where}); must have keys, of {', '.join(group.key_names)}"
 
 
 def validate(layer: Layer) -> tuple[Experiment | None, list[str]]:
@@ -156,6 +160,8 @@ def _sentence(
     if kind == "string_pattern_mismatch":
         return f"{key} is {shown(detail['input'])} ({where}); allowed: {_purpose(info)}"
     sentence = f"{key} is {shown(_value(layer, path))} ({where}); must be {allowed(info)}"
+    if isinstance(_value(layer, path), str) and allowed(info).startswith("a list"):
+        sentence += f", as in [{str(_value(layer, path))[:60]}]"
     return sentence + _nearest_word(_value(layer, path), choices(info))
 
 
@@ -179,6 +185,11 @@ def _wrong_choice(path: KeyPath, group: Group, layer: Layer) -> str:
     inner = (*path, choice.discriminator)
     words = [tag for model in choice.variants for tag in choice.tags(model)]
     value = _value(layer, inner)
+    if isinstance(value, str) and "." in value and "custom" in words:
+        return (
+            f"{dotted(inner)} is {shown(value)} ({layer.source(inner).where}); a class of your own "
+            f"is {dotted(inner)}=custom {dotted(path)}.object={value}"
+        )
     return (
         f"{dotted(inner)} is {shown(value)} ({layer.source(inner).where}); "
         f"must be one of {', '.join(words)}" + _nearest_word(value, words)
@@ -186,6 +197,8 @@ def _wrong_choice(path: KeyPath, group: Group, layer: Layer) -> str:
 
 
 def _nearest_word(value: object, words: list[str]) -> str:
+    if isinstance(value, bool) and "off" in words:
+        value = next(word for word in words if (word != "off") == value)
     close = get_close_matches(value.lower(), words, n=1) if isinstance(value, str) else []
     return f"; did you mean '{close[0]}'?" if close else ""
 

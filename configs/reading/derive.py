@@ -164,7 +164,7 @@ def _bias_lr(run: _Derivation, word: str) -> tuple[float, str]:
 
 def _close_mosaic(run: _Derivation, word: str) -> tuple[int, str]:
     epochs = int(run.at("train.epochs"))
-    return round(share_of(word) * epochs), f"{word} of {epochs} epochs"
+    return round(share_of(word) * epochs), f"{word} of {counted(epochs, 'epoch')}"
 
 
 def _horizon(run: _Derivation) -> float:
@@ -190,6 +190,11 @@ def _ema_decay(run: _Derivation, word: str) -> tuple[float, str]:
 
 def _ema_ramp(run: _Derivation, word: str) -> tuple[float, str]:
     return RAMP_PER_HORIZON * _horizon(run), f"{RAMP_PER_HORIZON:g} times what it remembers"
+
+
+def counted(number: int, noun: str, several: str = "") -> str:
+    """Return a number of things in words."""
+    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
 
 
 def _rounded(value: float) -> float:
@@ -227,9 +232,15 @@ def length_of_run(
         processes=processes,
     )
     yield (
-        f"run: {experiment.train.epochs} epochs of {run.batches_per_epoch} batches, "
-        f"{run.steps:,.0f} optimizer steps"
+        f"run: {counted(experiment.train.epochs, 'epoch')} of "
+        f"{counted(run.batches_per_epoch, 'batch', 'batches')}, "
+        f"{counted(round(run.steps), 'optimizer step')}"
     )
+    if run.steps < 1:
+        yield (
+            f"note: not one step of train.nominal_batch={experiment.train.nominal_batch} images; "
+            f"train.nominal_batch={run.images_per_batch} makes a step of every batch"
+        )
     ema = experiment.train.ema
     if ema.decay == 0:
         return

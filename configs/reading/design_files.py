@@ -7,7 +7,7 @@ from typing import Any
 
 from configs.errors import ConfigError
 from configs.origins import KeyPath, Source, display_name
-from configs.reading.locate import find_yaml
+from configs.reading.locate import find_experiment, find_yaml
 from configs.reading.merge import merge_stated
 from configs.reading.overrides import nested
 from configs.reading.yaml_reader import read_yaml
@@ -45,7 +45,7 @@ def read_design(path: Path) -> StatedDesign:
     Raises:
         ConfigError: a file cannot be read, or is its own base.
     """
-    return _read(path, ())
+    return _read(find_experiment(path), ())
 
 
 def _read(path: Path, open_files: tuple[Path, ...]) -> StatedDesign:

@@ -6,6 +6,7 @@ Then the usual places are searched, and an error lists all of them.
 
 import os
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from configs.errors import ConfigError
@@ -44,12 +45,34 @@ def find_experiment(stated: Path) -> Path:
         raise ConfigError(
             f"{_shown(str(stated))} cannot be read: {str(reason)[:_LONGEST]}"
         ) from None
-    raise ConfigError(f"cannot read {str(stated)[:_LONGEST]}: no such file; tried {tried[:1000]}")
+    known = [str(path.relative_to(CONFIGS_FOLDER)) for path in CONFIGS_FOLDER.rglob("*.yaml")]
+    close = get_close_matches(str(shipped)[:_LONGEST], known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise ConfigError(
+        f"cannot read {str(stated)[:_LONGEST]}: no such file; tried {tried[:1000]}{hint}"
+    )
 
 
 def find_graph(name: str, source: Source) -> Path:
-    """Find a model graph: beside the file that sets it, in the working directory, in configs/."""
-    return _first_file(name, [source.folder, Path.cwd(), CONFIGS_FOLDER], source, "model.graph")
+    """Find a model graph: beside the file that sets it, in the working directory, in configs/.
+
+    The suffix and the folder of a shipped one may be left out, as in yolov5s.
+
+    Raises:
+        ConfigError: it is in none of these places.
+    """
+    named = name if name.endswith((".yaml", ".yml")) else f"{name}.yaml"
+    shipped = CONFIGS_FOLDER / "models"
+    folders = [source.folder, Path.cwd(), CONFIGS_FOLDER]
+    try:
+        if named != name and os.path.isfile(source.folder / name):
+            return _first_file(name, folders, source, "model.graph")
+        return _first_file(named, [*folders, shipped], source, "model.graph")
+    except ConfigError as error:
+        known = [path.stem for path in shipped.glob("*.yaml")]
+        close = get_close_matches(os.path.basename(named).removesuffix(".yaml"), known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ConfigError(f"{error}{hint}") from None
 
 
 def find_dataset_source(name: str, source: Source) -> Path:
@@ -120,9 +143,19 @@ def find_data_folder(
         return own, f"{gone}: {own} taken, the folder of the YAML"
     tried = ", ".join(map(str, places))
     hint = f"set data.path or ${DATASETS_VARIABLE} to the folder of your data sets"
+    if _is_public(source):
+        hint = f"check_data.py --get {Path(source.name).stem} fetches it, or {hint}"
     raise ConfigError(
         f"data.path {_shown(stated)} ({source.where}) not found; tried {tried[:1000]}; {hint}"
     )
+
+
+def _is_public(source: Source) -> bool:
+    """Tell whether a place is in the YAML of a data set that can be fetched by its name."""
+    listed = CONFIGS_FOLDER / "downloads" / "datasets.yaml"
+    if source.folder != CONFIGS_FOLDER / "datasets" or not listed.is_file():
+        return False
+    return f"{Path(source.name).stem}:" in listed.read_text(encoding="utf-8").splitlines()
 
 
 def find_weights(stated: str, source: Source) -> str:

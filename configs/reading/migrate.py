@@ -96,6 +96,10 @@ def migrate(files: Sequence[Path]) -> str:
     values: dict[str, Any] = {}
     for file in files:
         content = read_yaml(file).values
+        if "base" in content or content.get("resolved") is True:
+            raise ConfigError(
+                f"{file} is an experiment of this program; train it with --cfg {file}"
+            )
         own = content.pop("hyp", None)
         values |= own if isinstance(own, dict) else {}
         values |= content
@@ -253,7 +257,8 @@ def _flat(values: Values, prefix: str) -> Iterator[tuple[str, Any]]:
 
 def _lines(found: Migration, files: Sequence[Path]) -> Iterator[str]:
     names = ", ".join(file.name for file in files)
-    yield f"# From {names} of a {found.source} run. Train it: train.py --cfg THIS_FILE"
+    article = "an" if found.source == "Ultralytics" else "a"
+    yield f"# From {names} of {article} {found.source} run. Train it: train.py --cfg THIS_FILE"
     if found.same:
         yield f"# As in {PRESETS[found.source]}, so not repeated: {', '.join(found.same)}"
     if found.source == "Ultralytics":

@@ -14,6 +14,8 @@ def _device_name(stated: object) -> object:
     """Return `cuda:0` for the 0 and `cuda:0,1` for the 0,1 that other trainers take."""
     if isinstance(stated, int) and not isinstance(stated, bool):
         stated = str(stated)
+    if isinstance(stated, list) and all(type(number) is int for number in stated):
+        stated = ",".join(map(str, stated))
     if isinstance(stated, str) and _DEVICE_NUMBERS.fullmatch(stated.replace(" ", "")):
         return f"cuda:{stated.replace(' ', '')}"
     return stated

@@ -1,9 +1,11 @@
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import focaldet
 from commands.parser import CommandParser
 from commands.settings_help import settings_help, topic_help
 from commands.train.cli import TrainCommand, parse_train_command
@@ -40,9 +42,9 @@ def test_train_command(arguments: str, command: TrainCommand) -> None:
         ("--replay x --resume y", "exclude each other"),
         ("configs/bccd.yaml", "did you mean --cfg configs/bccd.yaml?"),
         ("--cfg a.yaml epochs", "cannot parse 'epochs'; settings have the form section.key=value"),
-        ("--cfg a.yaml --epochs 3", "unknown option --epochs; settings are written without "
-         "dashes: train.epochs=..."),
-        ("--cfg a.yaml --batch-size=3", "without dashes: train.batch_size=..."),
+        ("--cfg a.yaml --epochs 3", "unknown here: --epochs; type train.py --cfg a.yaml "
+         "train.epochs=3; see"),
+        ("--cfg a.yaml --batch-size=3", "type train.py --cfg a.yaml train.batch_size=3; see"),
         ("--cf a.yaml", "unknown option --cf"),
     ],
 )  # fmt: skip
@@ -135,7 +137,10 @@ def test_every_key_has_help(topic: str) -> None:
     [
         ("train.optimiser", "did you mean --help train.optimizer?"),
         ("trian", "no section or key of this name"),
-        ("imgsz", "here that is train.image_size=N"),
+        ("nonsense", "no section or key of this name; --help all lists every key"),
+        ("imgsz", "of this name; here that is train.image_size=N; --help all"),
+        ("train.amp", "here that is train.precision=auto"),
+        ("optimizer", "of this name; here that is train.optimizer.name=NAME; --help all"),
         ("train.image_size.x", "no section or key"),
     ],
 )
@@ -159,6 +164,17 @@ def test_another_program_lists_its_sections(capsys: pytest.CaptureFixture[str]) 
     out = capsys.readouterr().out
     assert "eval.iou_threshold" in out
     assert "train.epochs" not in out
+
+
+@pytest.mark.parametrize("program", ["train", "val", "predict", "export", "list_runs", "migrate"])
+def test_every_program_tells_the_version(
+    program: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [f"{program}.py", "--version"])
+    with pytest.raises(SystemExit) as caught:
+        importlib.import_module(program).main()
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"focaldet {focaldet.__version__}\n"
 
 
 def test_help_and_loading_import_neither_torch_nor_numpy() -> None:

@@ -103,7 +103,11 @@ class Trainer:
         run = self.current
         self._agree_to_stop()
         if run.is_finished:
-            logger.info("this training is complete: %d epochs", run.epochs_done)
+            logger.info(
+                "this training is complete: %d %s",
+                run.epochs_done,
+                "epoch" if run.epochs_done == 1 else "epochs",
+            )
         while not run.is_finished:
             self._train_epoch(interrupt)
             self._finish_epoch(interrupt)

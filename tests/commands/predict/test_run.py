@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,18 @@ from tests.data.sources.test_sources import write_video
 from utils.runtime.errors import UserError
 from utils.structures.images import Record
 from utils.structures.results import Detections
+
+
+def summary_lines(**given: Any) -> list[str]:
+    return list(PredictionSummary(("a",), (), num_pictures=1, **given).lines())
+
+
+def test_pictures_without_objects_name_the_threshold() -> None:
+    said = "no score reached eval.score_threshold=0.25; eval.score_threshold=0.01 shows what is "
+    assert summary_lines(threshold=0.25)[1].startswith(said)
+    assert len(summary_lines(threshold=0.01)) == 1
+    assert len(summary_lines(threshold=0.25, found=Counter({0: 1}))) == 1
+
 
 ONE_THREAD = "train.threads=1"
 """Another number of threads may change the last bit of a score."""

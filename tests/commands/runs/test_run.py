@@ -1,6 +1,7 @@
 """Lists of runs: what the files of a folder say, whole, half and damaged."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -50,6 +51,45 @@ def test_a_row_says_what_the_files_say(tmp_path: Path) -> None:
     assert lines[0].split() == ["name", "state", "data", "model", "AP", "AP50", "epochs", "started"]
     expected = "b     done   cells  yolov5n < n  0.400  0.700  3/3     2026-01-01 10:00"
     assert lines[1:] == [expected]
+
+
+def test_a_run_without_validation_is_done_after_its_last_epoch(tmp_path: Path) -> None:
+    folder = make(tmp_path, "a")
+    (folder / "results.json").unlink()
+    config = (folder / "config.yaml").read_text().replace("/data/cells", "/data/cells, val: null")
+    (folder / "config.yaml").write_text(config)
+    assert list_runs(tmp_path)[0].state == "done"
+    (folder / "config.yaml").write_text(config.replace("epochs: 3", "epochs: 4"))
+    assert list_runs(tmp_path)[0].state == "stopped"
+    validated = config.replace("val: null", "val: images")
+    (folder / "config.yaml").write_text(validated)
+    assert list_runs(tmp_path)[0].state == "stopped"
+
+
+def test_the_last_run_has_a_name(tmp_path: Path) -> None:
+    make(tmp_path, "b")
+    later = make(tmp_path, "a") / "config.yaml"
+    os.utime(later, (2e9, 2e9))
+    assert run("show", "last", "--folder", str(tmp_path)).startswith("name: a\n")
+    with pytest.raises(UserError, match=r"^c: no such run; list_runs.py lists"):
+        run("show", "c", "--folder", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["first"], "list_runs.py show first"),
+        (["first", "second"], "list_runs.py compare first second"),
+        (["shwo", "first"], "list_runs.py show first"),
+        (["compar", "a b", "c"], "list_runs.py compare 'a b' c"),
+    ],
+)
+def test_a_task_that_is_none(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse_runs_command(words)
+    assert f"no task {words[0]!r}; type {line}; see" in capsys.readouterr().err
 
 
 def test_the_latest_run_stands_last(tmp_path: Path) -> None:
@@ -107,7 +147,7 @@ def test_a_stopped_run_says_how_to_go_on(tmp_path: Path) -> None:
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         run("--folder", str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match="no such run folder"):
+    with pytest.raises(UserError, match="no such run;"):
         run("show", "nobody", "--folder", str(tmp_path))
     assert run("--folder", str(tmp_path)) == f"no runs in {tmp_path}"
     for wrong in (("show",), ("compare", "a"), ("list", "a")):

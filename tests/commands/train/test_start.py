@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from commands.train import start
 from commands.train.cli import TrainCommand
 from commands.train.run_files import write_configuration
 from commands.train.start import load, recognised, with_named_run
@@ -51,9 +52,36 @@ def test_other_names_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert with_named_run(command(Path("last"))).resume == Path("last")
 
 
+def test_the_name_of_a_run_stands_for_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "runs" / "a", 0)
+    make(tmp_path / "other" / "b", 0)
+    assert with_named_run(command(Path("a"))).resume == Path("runs/a")
+    assert with_named_run(command(Path("b"))).resume == Path("b")  # opening it says what is wrong
+    named = with_named_run(command(Path("b"), "run.folder=other", "train.epochs=3"))
+    assert (named.resume, named.overrides) == (Path("other/b"), ("train.epochs=3",))
+    make(tmp_path / "a", 0)
+    assert with_named_run(command(Path("a"))).resume == Path("a")
+
+
+@pytest.mark.parametrize("name", ["0", "cuda", "mps", "cuda:7"])
+def test_the_device_is_looked_for_before_the_data(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    monkeypatch.setattr(start, "prepare_environment", lambda: None)
+    monkeypatch.setattr(start, "look_at_data", lambda *_: pytest.fail("read data"))
+    with pytest.raises(UserError, match=r"^train\.device="):
+        start.start_training(TrainCommand(Path("quickstart.yaml"), (f"train.device={name}",), None))
+
+
 def test_no_run_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="--resume last: there is no run in runs"):
+    with pytest.raises(UserError, match=r"^last: there is no run in runs"):
         with_named_run(command(Path("last")))
 
 

@@ -112,6 +112,20 @@ def test_an_unknown_key_names_the_nearest(faults: Faults, typo: str, meant: str 
          "auto, or remove first_pixel"),
         ("data: {format: synthetic, class_names: [ring]}", "data.class_names (experiment.yaml:1) "
          "must be the first of disc, ring"),
+        ("train: {optimizer: AdamW}", 'train.optimizer is "AdamW" (experiment.yaml:1); type '
+         "train.optimizer.name=adamw"),
+        ("train: {optimizer: rmsprop}", 'train.optimizer is "rmsprop" (experiment.yaml:1); must '
+         "have keys, of name, lr"),
+        ("loss: {box: giou}", 'loss.box is "giou" (experiment.yaml:1); type loss.box.name=giou'),
+        ("train: {compile: true}", "train.compile is true (experiment.yaml:1); must be one of "
+         "off, network, graphs; did you mean 'network'?"),
+        ("train: {compile: false}", "train.compile is false (experiment.yaml:1); must be one of "
+         "off, network, graphs; did you mean 'off'?"),
+        ("hooks: mlflow", 'hooks is "mlflow" (experiment.yaml:1); must be a list of values, as in '
+         "[mlflow]"),
+        ("loss: {objectness: {name: my.Loss}}", 'loss.objectness.name is "my.Loss" '
+         "(experiment.yaml:1); a class of your own is loss.objectness.name=custom "
+         "loss.objectness.object=my.Loss"),
         ("data: gone.yaml", "data 'gone.yaml' (experiment.yaml:1) not found; tried gone.yaml, "),
         ("data: [1]", "data is [1] (experiment.yaml:1); must have keys"),
         ("3: x", "unknown key '3' (experiment.yaml:1); --help lists all keys"),

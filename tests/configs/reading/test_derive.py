@@ -200,7 +200,7 @@ def test_every_run_gets_sane_numbers(
         ),
         (
             "train: {epochs: 300}", 118_287, 1,
-            ["run: 300 epochs of 7393 batches, 554,475 optimizer steps",
+            ["run: 300 epochs of 7,393 batches, 554,475 optimizer steps",
              "EMA remembers about 1e+04 of 554,475 steps (5.4 epochs) at the end"],
         ),
         (
@@ -228,5 +228,10 @@ def test_an_average_that_the_run_derived_needs_no_note(load: Load) -> None:
     loaded = derive(load("train: {epochs: 1, ema: {decay: auto, ramp_steps: auto}}"), num_images=8)
     stated = list(length_of_run(loaded.experiment, num_images=8))
     fitted = list(length_of_run(loaded.experiment, num_images=8, is_fitted=True))
-    assert len(stated) == 3
-    assert fitted == stated[:2]
+    assert stated[0] == "run: 1 epoch of 1 batch, 0 optimizer steps"
+    assert stated[1] == (
+        "note: not one step of train.nominal_batch=64 images; train.nominal_batch=16 makes a step "
+        "of every batch"
+    )
+    assert len(stated) == 4
+    assert fitted == stated[:3]

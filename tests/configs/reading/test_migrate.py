@@ -178,11 +178,20 @@ def test_missing_data_is_named_and_the_file_is_written(tmp_path: Path) -> None:
     hyp, out = tmp_path / "hyp.yaml", tmp_path / "out.yaml"
     hyp.write_text(HYP)
     said = migrate_program([str(hyp), "--out", str(out)])
-    assert said.startswith(f"written: {out}; before it trains, change there:\n")
-    assert "data is missing" in said
+    assert said == f"written: {out}; train with train.py --cfg {out} data=FOLDER"
     assert "# data: my.yaml" in out.read_text()
     with pytest.raises(UserError, match="is there already"):
         migrate_program([str(hyp), "--out", str(out)])
+
+
+def test_our_own_experiments_are_not_migrated(tmp_path: Path) -> None:
+    hyp, out = tmp_path / "hyp.yaml", tmp_path / "out.yaml"
+    hyp.write_text(HYP)
+    migrate_program([str(hyp), "--out", str(out)])
+    with pytest.raises(ConfigError, match="is an experiment of this program; train it with --cfg"):
+        migrate_program([str(out), "--out", str(tmp_path / "again.yaml")])
+    with pytest.raises(ConfigError, match="cannot read"):  # not of the target, which is there
+        migrate_program([str(tmp_path / "nowhere.yaml"), "--out", str(out)])
 
 
 def test_files_of_something_else_are_refused(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ def format_result(result: EvalResult) -> str:
     counts = result.counts
     ignored = f" and {counts['ignored']} ignored" if counts["ignored"] else ""
     summary = (
-        f"{counts['images']} images, {counts['truths']} objects{ignored}, "
+        f"{counts['images']} image{'s' * (counts['images'] != 1)}, "
+        f"{counts['truths']} object{'s' * (counts['truths'] != 1)}{ignored}, "
         f"{counts['detections']} detections"
     )
     parts = [

@@ -9,17 +9,27 @@ from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import cannot_write
 
 GRAPH_NAME = "graph.yaml"
+CONFIG_NAME = "config.yaml"
+LAST = Path("last")
+"""What is taken for the run that was written last."""
 FILES = {
     "best.safetensors": "weights of the best epoch, with everything needed to use them",
     "results.json": "the numbers of the final evaluation",
     "metrics.csv": "a row for every epoch",
     "labels_report.csv": "every label that was repaired or rejected, and why",
     "weights_report.csv": "what came of each tensor of the weights that it started with",
-    "config.yaml": "all settings and where each came from",
+    CONFIG_NAME: "all settings and where each came from",
     GRAPH_NAME: "the network",
     "environment.json": "versions, hardware, commit, command",
     "budget.csv": "where the loss came from, a row for every epoch",
     "budget.json": "the same of three epochs in every detail",
+    "report.html": "the page of the run",
+    "plots": "labelled samples, first batches, detections",
+    "last": "the state to resume from",
+    "last.previous": "the state before that, should the last one be damaged",
+    "judged": "detections of the final evaluation, for list_runs.py compare",
+    "data.json": "a digest of the data, which resuming compares",
+    "pairing.json": "digests of start weights and first batches, which compare.py compares",
 }
 """Files of a run that a person opens, and what they hold."""
 
@@ -33,7 +43,7 @@ class RunFolder:
     @property
     def config(self) -> Path:
         """The resolved configuration."""
-        return self.path / "config.yaml"
+        return self.path / CONFIG_NAME
 
     @property
     def environment(self) -> Path:
@@ -153,8 +163,22 @@ def last_run(parent: Path) -> RunFolder:
     """
     runs = [RunFolder(config.parent) for config in parent.glob("*/config.yaml")]
     if not runs:
-        raise UserError(f"--resume last: there is no run in {parent}")
+        raise UserError(f"last: there is no run in {parent}")
     return max(runs, key=_written)
+
+
+def named_run(path: Path, parent: Path) -> RunFolder:
+    """Return the run in a folder, of a name in `parent`, or for `last` the one written last.
+
+    Raises:
+        UserError: `last` is wanted and there is none.
+    """
+    inside = parent / path
+    if (path / CONFIG_NAME).is_file() or path.is_absolute():
+        return RunFolder(path)
+    if (inside / CONFIG_NAME).is_file():
+        return RunFolder(inside)
+    return last_run(parent) if path == LAST else RunFolder(path)
 
 
 def _written(folder: RunFolder) -> float:
@@ -176,7 +200,7 @@ def open_run_folder(path: Path) -> RunFolder:
     """
     folder = RunFolder(path)
     if not path.is_dir():
-        raise UserError(f"{path}: no such run folder; --resume takes the folder of an earlier run")
+        raise UserError(f"{path}: no such run; list_runs.py lists the runs that are there")
     if not folder.config.is_file():
         raise UserError(f"{path}: holds no config.yaml, so it is not the folder of a run")
     return folder

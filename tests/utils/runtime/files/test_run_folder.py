@@ -48,7 +48,7 @@ def test_open_an_existing_run(tmp_path: Path) -> None:
         open_run_folder(folder.path)
     folder.config.write_text("")
     assert open_run_folder(folder.path) == folder
-    with pytest.raises(UserError, match="no such run folder"):
+    with pytest.raises(UserError, match="no such run;"):
         open_run_folder(tmp_path / "absent")
 
 

@@ -11,6 +11,7 @@ from utils.runtime.machine.device_names import device_numbers, require_one_proce
     ("stated", "name"),
     [
         (0, "cuda:0"), ("0", "cuda:0"), (3, "cuda:3"), ("0,1", "cuda:0,1"), ("0, 2", "cuda:0,2"),
+        ([0, 1], "cuda:0,1"), ([2], "cuda:2"),
         ("cuda:1", "cuda:1"), ("auto", "auto"), ("mps", "mps"),
     ],
 )  # fmt: skip
@@ -18,7 +19,9 @@ def test_numbers_name_cuda_devices(stated: object, name: str) -> None:
     assert TrainSettings.model_validate({"device": stated}).device == name
 
 
-@pytest.mark.parametrize("stated", [True, -1, "gpu", "0,", ",1", "cuda:", 1.0])
+@pytest.mark.parametrize(
+    "stated", [True, -1, "gpu", "0,", ",1", "cuda:", 1.0, [], [True], ["0"], [-1, 0]]
+)
 def test_other_names_are_refused(stated: object) -> None:
     with pytest.raises(ValueError, match="device"):
         TrainSettings.model_validate({"device": stated})
