@@ -151,9 +151,9 @@ class _Version(argparse.Action):
     """Prints the version and ends the program."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from utils.runtime.program import program_module
-
-        package = importlib.import_module(program_module("focaldet"))
+        # In the installed package it is the package itself, in a checkout a module.
+        name = __name__.rpartition("commands.")[0].rstrip(".") or "focaldet"
+        package = importlib.import_module(name)
         sys.stdout.write(f"focaldet {package.__version__}\n")
         parser.exit()
 
