@@ -51,7 +51,7 @@ def test_program_says_how_far_the_file_is_from_pytorch(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--weights none.safetensors", "none.safetensors: No such file"),
+        ("--weights none.safetensors", "none.safetensors: no such file"),
         ("--weights w.safetensors --check-images none", "--check-images none: no such"),
         ("--weights w.safetensors --format tensorrt", "needs a CUDA device"),
         ("--weights w.safetensors train.image_size=100", "a multiple of 32"),
@@ -83,7 +83,7 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_files_that_are_none_of_ours_are_refused(tmp_path: Path) -> None:
     for name in ("w.onnx", "w.xml", "w.torchscript"):
         path = tmp_path / name
-        with pytest.raises(UserError, match="No such file"):
+        with pytest.raises(UserError, match="no such file"):
             load_detector(path, trusted=True)
         path.write_bytes(b"something else")
         with pytest.raises(UserError, match=f"{name} cannot be (run|read)"):

@@ -58,7 +58,7 @@ def test_predict_command(arguments: str, command: PredictCommand) -> None:
         ("--weights w --source a --save images,pdf", "--save pdf: choose some of images, video"),
         ("--weights w --source a --save none,txt", "--save none: choose"),
         ("--weights w a.jpg --source a", "cannot parse 'a.jpg'"),
-        ("--weights w --source a --score-threshold 0.5", "eval.score_threshold=..."),
+        ("--weights w --source a --score-threshold 0.5", "eval.score_threshold=0.5"),
     ],
 )
 def test_wrong_usage_is_one_line_and_code_2(

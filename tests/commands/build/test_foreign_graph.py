@@ -17,6 +17,7 @@ def loaded(graph: dict[str, object], detector: Detector, patch: pytest.MonkeyPat
         tensors=detector.state_dict(), class_names=("a", "b", "c"), graph=graph, entry="model"
     )
     patch.setattr(module, "read_torch_file", lambda _: checkpoint)
+    patch.setattr(module, "require_weights", Path)  # the file is not there
     return load_detector(Path("foreign.pt")).own_detector(Path("foreign.pt"))
 
 

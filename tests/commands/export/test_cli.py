@@ -60,7 +60,7 @@ def test_export_command(arguments: str, command: ExportCommand) -> None:
         ("--weights w --format tensorrt --int8", "--int8 is for onnx and openvino, not for"),
         ("--weights w --data coco128", "--data has no effect without --int8"),
         ("--weights w --calibration-data d", "--calibration-data has no effect without --int8"),
-        ("--weights w --score-threshold 0.5", "eval.score_threshold=..."),
+        ("--weights w --score-threshold 0.5", "eval.score_threshold=0.5"),
     ],
 )
 def test_wrong_usage_is_one_line_and_code_2(
