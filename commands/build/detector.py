@@ -312,13 +312,15 @@ def _fit_anchors(loaded: LoadedExperiment, detector: Detector, split: Split) -> 
 
 
 def weights_metadata(loaded: LoadedExperiment, detector: Detector, split: Split) -> dict[str, Any]:
-    """Return the metadata for the weights file of a run."""
+    """Return the metadata for the weights file of a run, the same when the run is resumed."""
+    model = loaded.experiment.model.model_copy(update={"name": loaded.network_name})
+    experiment = loaded.experiment.model_copy(update={"model": model})
     return checkpoint_metadata(
         detector,
         split.class_names,
-        loaded.experiment.train.image_size,
+        experiment.train.image_size,
         {
-            "config": shareable_settings(loaded.experiment),
+            "config": shareable_settings(experiment),
             "config_hash": loaded.hash,
             "data_fingerprint": split.fingerprint,
             "category_ids": list(split.category_ids),
