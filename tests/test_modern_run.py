@@ -104,7 +104,7 @@ def test_views_and_tiles_find_objects(finished: Path, dataset: Path, tmp_path: P
 
 def test_calibrated_scores_keep_ap_and_are_frequencies(finished: Path, tmp_path: Path) -> None:
     """A map that never falls keeps the ranking but for ties; the squared error becomes smaller."""
-    calibrated = tmp_path / "calibrated.safetensors"
+    calibrated = finished / "calibrated.safetensors"  # in the run, which says where its data are
     done = run("calibrate.py", "--weights", finished / "best.safetensors", "--out", calibrated)
     assert done.returncode == 0, done.stderr
     ap, brier = {}, {}
