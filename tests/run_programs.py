@@ -28,7 +28,7 @@ def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=800,
         env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
     )
 
