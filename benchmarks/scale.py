@@ -43,7 +43,7 @@ from data.images.pixels import ShrinkingReader
 from data.loading.image_weights import build_draw
 from data.loading.samplers import TrainPlan
 from tests.processes import in_processes
-from utils.comparison.statistics.match_table import match_table
+from utils.comparison.statistics.match_table import MatchTable, match_table
 from utils.comparison.statistics.replication import draw_weights, replicate_run
 from utils.metrics.evaluator import Found
 from utils.runtime.distributed.ranks import Ranks
@@ -112,6 +112,7 @@ def index(arguments: Namespace, folder: Path) -> list[Growth]:
         ("peak of the first reading", "read", partial(_added, key="peak_mib"), "MiB"),
         ("main process after a start", "start", partial(_added, key="resident_mib"), "MiB"),
         ("index on the disk", "start", _index, "MiB"),
+        ("main process with its loader", "loader", _main, "MiB"),
         ("own memory of a loader worker", "loader", _worker, "MiB"),
     ):
         growth = Growth(
@@ -153,6 +154,10 @@ def _index(found: Mapping[str, Any]) -> float:
 def _added(found: Mapping[str, Any], *, key: str) -> float:
     """Return the MiB above those of the imports."""
     return float(found[key] - found["before_mib"])
+
+
+def _main(found: Mapping[str, Any]) -> float:
+    return float(found["main_mib"][-1])
 
 
 def _worker(found: Mapping[str, Any]) -> float:
@@ -205,18 +210,26 @@ def cache(arguments: Namespace, folder: Path) -> list[Growth]:
     reader = ShrinkingReader(640, exact=False, cache=kept)
     for record in records:
         reader(record)
+    before = _open_handles()
+    mapped = [reader(record) for record in records]
+    handles = _open_handles() - before
     files = [path.stat() for path in (folder / "kept").rglob("*") if path.is_file()]
     on_disk = sum(file.st_blocks for file in files) * 512 / few
     computed = entry_bytes(PHOTO)
     ahead = (f"{name} {written(n * computed / 2**20, 'MiB')}" for name, n in TRAIN.items())
     print(
         f"decoded image of {PHOTO[1]} x {PHOTO[0]} px: {computed:,} bytes computed, {on_disk:,.0f} "
-        f"on the disk (mean of {len(files)}); {', '.join(ahead)}",
+        f"on the disk (mean of {len(files)}), {handles / len(mapped):.0f} file handle while it is "
+        f"used; {', '.join(ahead)}",
         flush=True,
     )
     return [
         _growth("opening the cache of images, CPU", "s", "image", arguments.sizes, costs, TRAIN)
     ]
+
+
+def _open_handles() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def _record(path: str, number: int, labels: Sequence[int] = ()) -> Record:
@@ -300,44 +313,58 @@ def _sent(found: Found, *, mib: list[float]) -> list[Found]:
 
 def comparison(_arguments: Namespace, _folder: Path) -> list[Growth]:
     """The bootstrap of one run of a comparison: matching once, then AP under all weights."""
-    base = {"images": 200, "classes": 80, "replicates": 500}
+    base = {"images": 200, "classes": 80, "replicates": 100}
     axes = {
-        "image": ("images", [100, 200, 400], VAL),
+        # Up to 500 images each is a column of the jackknife of its own.
+        "image": ("images", [500, 1000, 2000], VAL),
         "class": ("classes", [20, 80, 320], CLASSES),
         "replicate": ("replicates", [250, 500, 1000], REPLICATES),
     }
     growths = []
     for per, (key, sizes, ahead) in axes.items():
-        matching, resampling, memory = [], [], []
+        matching, resampling, tables, drawn = [], [], [], []
         for size in sizes:
             asked = base | {key: size}
             rng = np.random.default_rng(0)
             truths = draw_truths(rng, asked["images"], asked["classes"])
             found = draw_detections(rng, truths)
-            matching.append(_seconds(match_table, truths, found))
+            began = time.process_time()
             table = match_table(truths, found)
+            matching.append(time.process_time() - began)
             weights = draw_weights(table, asked["replicates"], "dirichlet")
             resampling.append(_seconds(replicate_run, table, weights))
-            memory.append(weights.columns.nbytes / 2**20)
-        if key != "replicate":
-            growths.append(_growth("matching of a run, CPU", "s", per, sizes, matching, ahead))
+            tables.append(_table_mib(table))
+            drawn.append(weights.columns.nbytes / 2**20)
         growths.append(_growth("replicates of a run, CPU", "s", per, sizes, resampling, ahead))
-        if key == "image":
-            growths.append(_growth("weights of all runs", "MiB", per, sizes, memory, ahead))
+        if key != "replicates":
+            growths.append(_growth("matching of a run, CPU", "s", per, sizes, matching, ahead))
+            growths.append(_growth("matches of a run, memory", "MiB", per, sizes, tables, ahead))
+        if key != "classes":
+            growths.append(_growth("image weights, memory", "MiB", per, sizes, drawn, ahead))
     return growths
+
+
+def _table_mib(table: MatchTable) -> float:
+    columns = (
+        column
+        for one in table.classes
+        for column in (one.image, one.scores, one.hit, one.neutral, one.truths)
+    )
+    return sum(column.nbytes for column in columns) / 2**20
 
 
 def exchange(_arguments: Namespace, _folder: Path) -> list[Growth]:
     """Sums over processes of this machine (gloo) against bytes, and a real step of two."""
-    causes, costs, growths = [], [], []
+    causes, clock, growths = [], [], []
+    sizes = [size / 2**20 for size in EXCHANGED]
     for processes in PROCESSES:
-        found = in_processes(processes, _exchanged, timeout_s=PATIENCE_S)
-        seconds = [max(row) for row in zip(*found, strict=True)]
+        found = np.array(in_processes(processes, _exchanged, timeout_s=PATIENCE_S)).max(axis=0)
         causes += [ring_causes(processes, size) for size in EXCHANGED]
-        costs += seconds
-        part = f"sum over {processes} processes, clock"
-        growths.append(_growth(part, "s", "MiB", [n / 2**20 for n in EXCHANGED], seconds, {}))
-    terms = fit_terms(causes, costs)
+        clock += found[:, 0].tolist()
+        for column, name in enumerate(("clock", "CPU of a process")):
+            part, costs = f"sum over {processes} processes, {name}", found[:, column].tolist()
+            growths.append(_growth(part, "s", "MiB", sizes, costs, {}))
+    terms = fit_terms(causes, clock)
     latency, per_byte = terms.factors
     print(
         f"a message takes {written(latency, 's')}, bytes go at {1e-6 / per_byte:,.0f} MB/s "
@@ -357,19 +384,19 @@ def exchange(_arguments: Namespace, _folder: Path) -> list[Growth]:
     return growths
 
 
-def _exchanged(_ranks: Ranks) -> list[float]:
-    """Return the seconds of the fastest of several sums, for each size."""
-    fastest = []
+def _exchanged(_ranks: Ranks) -> list[tuple[float, float]]:
+    """Return for each size the clock's seconds of the fastest sum, and the mean CPU seconds."""
+    figures = []
     for size in EXCHANGED:
         tensor = torch.ones(size // 4)
         seconds = []
+        used = time.process_time()
         for _ in range(REPETITIONS):
-            dist.barrier()
             began = time.perf_counter()
             dist.all_reduce(tensor)
             seconds.append(time.perf_counter() - began)
-        fastest.append(min(seconds))
-    return fastest
+        figures.append((min(seconds), (time.process_time() - used) / REPETITIONS))
+    return figures
 
 
 def _steps(ranks: Ranks) -> dict[str, float]:
