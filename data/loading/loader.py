@@ -35,7 +35,7 @@ class TrainBatches:
     """The batches of every epoch of a training run; `close` ends the workers.
 
     The workers render them, or the device `render_on` does: then workers send the source pixels,
-    and batches are on that device.
+    and batches are on that device. `processes` train on this machine and share its memory.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class TrainBatches:
         workers: int,
         pin_memory: bool = False,
         render_on: torch.device | None = None,
+        processes: int = 1,
     ) -> None:
         self._plan = plan
         self._sampler = TrainSampler(plan)
@@ -58,6 +59,7 @@ class TrainBatches:
                 workers=workers,
                 pin_memory=pin_memory,
                 batch_bytes=largest_batch_bytes(plan),
+                processes=processes,
             )
         else:
             planned = PlannedDataset(dataset)
@@ -68,6 +70,7 @@ class TrainBatches:
                 workers=workers,
                 pin_memory=pin_memory,
                 batch_bytes=MOST_SOURCES * largest_batch_bytes(plan),
+                processes=processes,
             )
             self._loader = RenderedBatches(loader, render_on)
 
@@ -132,6 +135,7 @@ class EvalBatches:
                 ),
                 default=0,
             ),
+            processes=ranks.local_size,
         )
 
     @property
@@ -217,6 +221,7 @@ def build_train_batches(
         # Page-locked memory only speeds up copies to CUDA.
         pin_memory=device.type == "cuda",
         render_on=rendering_device(augment.device, device, ops),
+        processes=ranks.local_size,
     )
 
 

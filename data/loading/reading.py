@@ -31,6 +31,8 @@ def open_training_cache(
 
     None where it is off or, with `auto`, if not all images fit.
     """
+    if train.cache == "off":  # keys need the time of change of every image
+        return None
     wanted = train_reader(train, stride, None).wanted(train_records)
     wanted |= eval_reader(train.image_size, None).wanted(val_records)
     return open_image_cache(wanted, mode=train.cache, limit_gib=train.cache_limit)
