@@ -290,7 +290,8 @@ def evaluation(arguments: Namespace, _folder: Path) -> list[Growth]:
     }
     growths = []
     for per, (key, sizes, ahead) in axes.items():
-        costs, memory, sent = [], [], []
+        costs, memory = [], []
+        sent: list[float] = []
         for size in sizes:
             problem = Problem(**(base | {key: size}))
             ours = Ours(problem)

@@ -124,7 +124,8 @@ def balanced_weights(presence: Presence) -> Floats:
     if is_empty.all():
         return np.ones(num_images)
     shares = 1.0 / per_class[presence.label]
-    weights = np.bincount(presence.image, weights=shares, minlength=num_images)
+    sums = np.bincount(presence.image, weights=shares, minlength=num_images)
+    weights = np.asarray(sums, np.float64)
     weights /= np.count_nonzero(per_class)
     weights *= 1 - is_empty.mean()
     return np.where(is_empty, 1 / num_images, weights)
