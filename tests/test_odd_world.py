@@ -36,8 +36,7 @@ from models.graph.rows import parse_graph
 from models.limits import MAX_REPEATS
 from models.limits import MAX_ROWS as MOST_GRAPH_ROWS
 from models.weights.checkpoint import checkpoint_metadata
-from models.weights.metadata import current_metadata
-from models.weights.score_map import read_score_calibrator
+from models.weights.metadata import current_metadata, read_score_calibrator
 from tests.commands.tiny_weights import CLASS_NAMES, IMAGE_SIZE, uneven_detector, write_weights
 from tests.data.formats.tiny import coco, voc, voc_object, write_image, yolo
 from tests.data.synthetic.scene_files import write_scenes

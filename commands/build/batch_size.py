@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from commands.build.criterion import unscaled_criterion
-from commands.build.detector import trained_graph
+from commands.build.training_start import trained_graph
 from configs.reading.derive import BATCH_KEY, with_batch_size
 from configs.reading.load import LoadedExperiment
 from data.loading.samplers import image_size_range

@@ -12,7 +12,7 @@ import torch
 
 from commands.build.criterion import unscaled_criterion
 from commands.build.derived_recipe import derive_recipe
-from commands.build.detector import build_training_detector
+from commands.build.training_start import build_training_detector
 from configs.reading.design import LoadedDesign
 from configs.reading.load import LoadedExperiment
 from configs.schema.comparison import ComparisonSettings

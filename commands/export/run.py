@@ -27,7 +27,7 @@ from data.loading.framing import Framing
 from data.loading.loader import check_image_size
 from models.inference.export_wrapper import ExportWrapper
 from models.inference.postprocess import Postprocess
-from models.weights.score_map import METADATA_KEY
+from models.weights.metadata import METADATA_KEY
 from utils.export.description import SUPPRESSION_KEYS, Description, Suppression
 from utils.export.formats import FORMATS, load
 from utils.export.nms_graph import append_suppression

@@ -14,7 +14,7 @@ import numpy as np
 from commands.build.batch_size import choose_batch_size
 from commands.build.criterion import build_training_criterion
 from commands.build.derived_recipe import derive_recipe
-from commands.build.detector import build_training_detector
+from commands.build.training_start import build_training_detector
 from configs.reading.load import LoadedExperiment
 from data.loading.loader import TrainBatches, build_train_batches, open_training_cache
 from data.records.load import Split, load_split

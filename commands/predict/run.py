@@ -12,8 +12,7 @@ from time import perf_counter
 
 import torch
 
-from commands.build.detector import load_detector
-from commands.build.origin import say_origin
+from commands.build.detector import load_detector, say_origin
 from commands.build.predictor import Predictor, prediction_settings
 from commands.predict.cli import PredictCommand
 from commands.predict.outputs.output import Output

@@ -16,8 +16,8 @@ import torch
 from commands.build.batch_size import choose_batch_size
 from commands.build.criterion import unscaled_criterion
 from commands.build.derived_recipe import derive_recipe
-from commands.build.detector import TrainingStart, build_training_detector, weights_metadata
 from commands.build.evaluation import build_evaluation
+from commands.build.training_start import TrainingStart, build_training_detector, weights_metadata
 from commands.export.cli import parse_export_command
 from commands.export.run import export
 from commands.preflight.findings import Preflight, check_disk, check_folder, judge_speed

@@ -11,14 +11,14 @@ from commands.build.batch_size import choose_batch_size
 from commands.build.compilation import choose_compiler
 from commands.build.criterion import build_training_criterion
 from commands.build.derived_recipe import derive_recipe
-from commands.build.detector import (
+from commands.build.detector import load_detector
+from commands.build.evaluation import build_evaluation
+from commands.build.training_start import (
     TrainingStart,
     build_training_detector,
-    load_detector,
     weights_metadata,
+    write_weights_report,
 )
-from commands.build.evaluation import build_evaluation
-from commands.build.start_weights import write_weights_report
 from commands.train.banner import banner
 from commands.train.data_witness import require_same_data, write_data
 from commands.train.hooks import budget_log, training_hooks

@@ -15,7 +15,6 @@ from configs.schema.data import AutoDataset, DatasetSettings, VocDataset, settin
 from data.formats.files import to_text
 from data.formats.sources import resolve_sources, stated_sources
 from data.intake.archive import unpack
-from data.intake.candidate import Candidate, Layout
 from data.intake.class_names import with_class_names
 from data.intake.coco import is_coco, read_coco, read_coco_files
 from data.intake.other_layouts import (
@@ -32,7 +31,7 @@ from data.intake.other_layouts import (
     read_visdrone,
     read_widerface,
 )
-from data.intake.tree import Tree, row_kind
+from data.intake.tree import Candidate, Layout, Tree, row_kind
 from data.intake.voc import read_voc
 from data.intake.yolo import ask_for_yaml, read_data_yaml, read_obj_data, read_plain
 from utils.runtime.errors import UserError

@@ -3,10 +3,11 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from data.formats.files import is_image_name, list_files, to_text
 from utils.runtime.files.regular_file import UnreadableFileError, open_regular
@@ -192,3 +193,34 @@ def _inner(root: Path) -> Path:
             break
         root = Path(entries[0].path)
     return root
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A reading of a folder: settings of section `data`, in the words of a YAML."""
+
+    title: str
+    """What it was taken for, for a person."""
+    settings: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+Layout = Callable[[Tree], Candidate | None]
+
+
+def by_split(sources: Mapping[SplitName, Sequence[str]]) -> dict[str, Any]:
+    """Return the keys train, val and test; a split without train in its name is train.
+
+    Where only val or test is named, as FiftyOne exports one split, it is trained on.
+    """
+    found = {
+        name: _one_or_list(sources[name]) for name in ("train", "val", "test") if name in sources
+    }
+    if found and "train" not in found:
+        first = next(iter(found))
+        found = {"train": found.pop(first), **found}
+    return found
+
+
+def _one_or_list(sources: Sequence[str]) -> Any:
+    return sources[0] if len(sources) == 1 else list(sources)

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from configs.errors import ConfigError
 from models.detector import Detector, build_detector
-from models.weights.metadata import checkpoint_metadata, current_metadata
-from models.weights.score_map import read_score_calibrator
+from models.weights.metadata import checkpoint_metadata, current_metadata, read_score_calibrator
 from models.weights.transfer import shorten, transfer
 
 __all__ = ["check_class_names", "checkpoint_metadata", "detector_from_checkpoint"]

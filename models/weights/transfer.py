@@ -11,8 +11,7 @@ from torch import Tensor
 
 from models.detector import Detector
 from models.weights.head_rows import HeadRows, common_rows
-from models.weights.pixel_scale import for_plain_pixels
-from models.weights.resnet import renamed_resnet
+from models.weights.resnet import for_plain_pixels, renamed_resnet
 
 SHOWN_NAMES = 5
 KINDS = {

@@ -20,8 +20,7 @@ from data.formats.rows import judge, reject_all
 from data.formats.voc import VocReader
 from data.formats.yolo.reader import parse_rows
 from models.graph.rows import parse_graph
-from models.weights.metadata import current_metadata
-from models.weights.score_map import read_score_calibrator
+from models.weights.metadata import current_metadata, read_score_calibrator
 from tests.data.formats.tiny import coco, voc
 from tests.fuzz import strange_values as st
 from utils.checkpoint.tensor_file import format_tensor_file

@@ -15,7 +15,7 @@ from commands.build.criterion import (
     scales_from_json,
     scales_to_json,
 )
-from commands.build.detector import build_training_detector
+from commands.build.training_start import build_training_detector
 from configs.reading.load import LoadedExperiment, load_experiment
 from data.loading.loader import build_train_batches
 from data.records.load import Split, load_split
