@@ -210,11 +210,14 @@ class _StepProbe:
                 labels=torch.randint(0, classes, (count,), generator=draw),
                 image_index=torch.arange(count) % images,
             ),
-            metas=tuple(_meta(number, side) for number in range(images)),
+            metas=tuple(
+                ImageMeta(
+                    path="noise",
+                    image_id=number,
+                    original_size=(side, side),
+                    scale=(1.0, 1.0),
+                    pad=(0, 0),
+                )
+                for number in range(images)
+            ),
         )
-
-
-def _meta(number: int, side: int) -> ImageMeta:
-    return ImageMeta(
-        path="noise", image_id=number, original_size=(side, side), scale=(1.0, 1.0), pad=(0, 0)
-    )

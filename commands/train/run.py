@@ -257,18 +257,15 @@ class _Training:
         """Train to the end and write the results."""
         logger.info("Saving results to %s", self._folder.path)
         try:
-            self._start_workers()
+            # Workers forked before the first step do not keep memory that the step used.
+            self._batches.start()
+            if self._evaluation is not None:
+                self._evaluation.start()
             self._trainer.run()
         finally:
             self._batches.close()
             if self._evaluation is not None:
                 self._evaluation.close()
-
-    def _start_workers(self) -> None:
-        # Workers forked before the first step do not keep memory that the step used.
-        self._batches.start()
-        if self._evaluation is not None:
-            self._evaluation.start()
 
     def _write_results(self, summary: TrainingSummary) -> None:
         """Evaluate the saved weights once more, as val.py will, and write what they are worth."""

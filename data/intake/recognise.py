@@ -131,7 +131,8 @@ def _of_tree(tree: Tree, layout: str | None) -> Candidate:
     if not names:
         return candidate
     note = f"labels of {' and '.join(names)} lie there, too: data.layout={names[0]} reads them"
-    return _with_note(candidate, note)
+    notes = (*candidate.notes, note)
+    return Candidate(title=candidate.title, settings=candidate.settings, notes=notes)
 
 
 def _readings(tree: Tree, layout: str | None) -> tuple[dict[str, Candidate], list[UserError]]:
@@ -149,11 +150,6 @@ def _readings(tree: Tree, layout: str | None) -> tuple[dict[str, Candidate], lis
         if candidate is not None:
             found[name] = candidate
     return found, problems
-
-
-def _with_note(candidate: Candidate, note: str) -> Candidate:
-    notes = (*candidate.notes, note)
-    return Candidate(title=candidate.title, settings=candidate.settings, notes=notes)
 
 
 def _first(readings: tuple[Layout, ...], tree: Tree) -> Candidate | None:

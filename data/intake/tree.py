@@ -93,7 +93,9 @@ class Tree:
         """What the rows of the texts in each folder are; folders without label rows are absent."""
         kinds: dict[str, RowKind] = {}
         texts = [
-            path for path in self.ending(".txt") if not _name(path).lower().startswith(_NO_LABELS)
+            path
+            for path in self.ending(".txt")
+            if not path.rpartition("/")[2].lower().startswith(_NO_LABELS)
         ]
         by_folder: dict[str, list[str]] = defaultdict(list)
         for path in texts:
@@ -164,10 +166,6 @@ def row_kind(text: str) -> RowKind | None:
 def json_keys(text: str) -> set[str]:
     """Return the words that stand before a colon in a text of JSON."""
     return set(re.findall(r'"(\w+)"\s*:', text))
-
-
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]
 
 
 def _is_number(text: str) -> bool:

@@ -164,10 +164,7 @@ def test_a_broken_hook_ends_the_training_with_its_state_saved(
     with pytest.raises(HookError) as caught:
         trainer.run()
     message = str(caught.value)
-    assert (
-        f"Broken failed in {moment}: ZeroDivisionError: division by zero (test_hook"
-        in message
-    )
+    assert f"Broken failed in {moment}: ZeroDivisionError: division by zero (test_hook" in message
     assert f"the state is saved, continue with --resume {path}" in message
     assert "\n" not in message
     assert isinstance(caught.value, UserError)
