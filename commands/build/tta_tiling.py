@@ -11,7 +11,7 @@ import torch
 from commands.view_options import ViewOptions
 from configs.schema.evaluation import EvalSettings
 from data.images.io import read_image
-from data.loading.collate import collate
+from data.loading.dataset import collate
 from data.loading.framing import Framing
 from data.loading.tta_tiling import View, ViewPlan
 from models.inference.merge_views import merge

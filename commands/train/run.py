@@ -38,8 +38,7 @@ from configs.reading.load import LoadedExperiment
 from configs.schema.train import TrainSettings
 from data.doctor.examine import worst_lines
 from data.loading.device_rendering import require_usable_ops
-from data.loading.loader import build_train_batches
-from data.loading.reading import open_training_cache
+from data.loading.loader import build_train_batches, open_training_cache
 from data.records.load import Split, load_split
 from models.blocks.joint_norm import join_norms
 from models.losses import DetectionCriterion
