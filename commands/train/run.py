@@ -19,7 +19,7 @@ from commands.build.training_start import (
     weights_metadata,
     write_weights_report,
 )
-from commands.train.banner import banner
+from commands.train.banner import banner, expected_time
 from commands.train.data_witness import require_same_data, write_data
 from commands.train.hooks import budget_log, training_hooks
 from commands.train.pairing import PAIRING_NAME, HashedBatches
@@ -184,6 +184,8 @@ class _Training:
             total=settings.epochs * len(self._batches),
         )
         self._say_banner(start, images=(len(split.records), len(val_records)))
+        if ranks.is_main and not is_begun:
+            self._say_expected_time(split)
         self._trainer = self._build_trainer(start, split, criterion)
         if not is_begun:
             self._witness.write_weights(detector)
@@ -199,6 +201,13 @@ class _Training:
         )
         for line in lines:
             logger.info("%s", line)
+
+    def _say_expected_time(self, split: Split) -> None:
+        text = expected_time(
+            self._loaded, split, self._device, batches_per_epoch=len(self._batches)
+        )
+        if text is not None:
+            logger.info("%s", text)
 
     def _build_trainer(
         self, start: TrainingStart, split: Split, criterion: DetectionCriterion
