@@ -15,10 +15,9 @@ from configs.origins import CONFIGS_FOLDER
 from configs.reading.yaml_reader import read_yaml
 from models.detector import Detector, build_detector
 from models.graph.rows import KEYS
-from models.weights.checkpoint import detector_from_checkpoint
+from models.weights.checkpoint import current_metadata, detector_from_checkpoint
 from models.weights.importers import ImportedWeights, import_weights
 from models.weights.importers.yolox_folded import convert_folded
-from models.weights.metadata import current_metadata
 from models.weights.transfer import transfer
 from utils.checkpoint.torch_file import FOREIGN_SUFFIXES, ForeignCheckpoint, read_torch_file
 from utils.checkpoint.weights import load_weights

@@ -24,8 +24,8 @@ from data.loading.loader import build_train_batches
 from data.records.load import Split
 from models.detector import Detector, build_detector, init_weights
 from models.layer_patterns import frozen_names, learning_factors
+from models.weights.checkpoint import checkpoint_metadata
 from models.weights.importers import ImportedWeights
-from models.weights.metadata import checkpoint_metadata
 from models.weights.transfer import TransferReport, transfer
 from models.weights.unfold import unfold_norms
 from utils.checkpoint.torch_file import FOREIGN_SUFFIXES, read_torch_file

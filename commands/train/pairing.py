@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from utils.checkpoint.tensor_file import weights_digest
+from utils.checkpoint.weights import weights_digest
 from utils.engine.protocols import BatchSource
 from utils.runtime.files.atomic import write_json
 from utils.runtime.files.json_file import BrokenJsonError, read_json_object

@@ -10,7 +10,7 @@ from torch import Tensor
 from configs.schema.evaluation import EvalSettings
 from models.detector import Detector
 from models.inference.fusion import fuse
-from models.inference.postprocess import Postprocess, Postprocessed, join
+from models.inference.nms import Postprocess, Postprocessed, join
 from utils.structures.batch import Batch
 from utils.structures.score_calibrator import ScoreCalibrator
 from utils.structures.scored_cells import ScoredCells
