@@ -9,15 +9,15 @@ warm-up with cross-entropy.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
-from typing import Any
 
 import torch
 
+from commands.build.plugins import import_plugins
 from configs.reading.load import LoadedExperiment
 from configs.schema.branch_loss import BceLossSettings
 from configs.schema.experiment import Experiment
@@ -26,7 +26,6 @@ from data.anchors import label_statistics
 from data.images.cache import ImageCache
 from data.loading.loader import TrainBatches, build_train_batches
 from data.records.load import Split
-from models.custom import CUSTOM
 from models.detector import Detector
 from models.losses import DetectionCriterion, build_criterion
 from models.losses.criterion.gradient_size import gradient_sizes
@@ -36,7 +35,6 @@ from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import write_json
 from utils.runtime.files.json_file import read_json_object
 from utils.runtime.files.run_folder import RunFolder
-from utils.runtime.named_object import load_named_object
 from utils.structures.batch import Batch
 from utils.structures.exact import move
 
@@ -265,26 +263,3 @@ def _stored(folder: RunFolder) -> dict[str, dict[str, float]] | None:
         return None
     content: dict[str, dict[str, float]] = read_json_object(folder.loss_scale)
     return content
-
-
-NAMES = ("custom", "custom_anchors")
-"""What the choice of such an object is called in the settings."""
-
-
-def import_plugins(experiment: Experiment) -> None:
-    """Import every loss and assigner that an experiment names as custom.
-
-    Raises:
-        UserError: a module or object cannot be found or imported; names key and object.
-    """
-    for key, name in _named(experiment.loss.model_dump(), "loss"):
-        CUSTOM[name] = load_named_object(name, key)
-
-
-def _named(settings: Mapping[str, Any], key: str) -> Iterator[tuple[str, str]]:
-    if settings.get("name") in NAMES:
-        yield f"{key}.object", settings["object"]
-        return
-    for inner, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _named(value, f"{key}.{inner}")
