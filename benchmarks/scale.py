@@ -38,7 +38,7 @@ from benchmarks.measure import added_mib, describe_machine
 from benchmarks.training_problem import TrainingProblem
 from configs.schema.train import ClassBalancedSampler, UniformSampler
 from data.images.cache import open_image_cache
-from data.images.cache.entry import entry_bytes
+from data.images.cache.store import entry_bytes
 from data.images.pixels import ShrinkingReader
 from data.loading.image_weights import build_draw
 from data.loading.samplers import TrainPlan

@@ -5,8 +5,8 @@ from time import perf_counter
 
 import torch
 
-from commands.build.detector import trained_graph
-from commands.build.loss_scale import unscaled_criterion
+from commands.build.criterion import unscaled_criterion
+from commands.build.training_start import trained_graph
 from configs.reading.load import LoadedExperiment
 from data.records.load import Split
 from models.detector import build_detector
