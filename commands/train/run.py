@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import torch
 
 from commands.build.batch_size import choose_batch_size
-from commands.build.compilation import choose_compiler
 from commands.build.criterion import build_training_criterion
 from commands.build.derived_recipe import derive_recipe
 from commands.build.detector import load_detector
@@ -43,7 +42,7 @@ from data.records.load import Split, load_split
 from models.blocks.joint_norm import join_norms
 from models.losses import DetectionCriterion
 from utils.checkpoint.state import has_state
-from utils.engine.compiled import Compiler
+from utils.engine.compiled import Compiler, choose_compiler
 from utils.engine.hook import Hook
 from utils.engine.learner import Learner
 from utils.engine.run import TrainingSummary
