@@ -9,6 +9,7 @@ import torch
 
 from commands.build.detector import trained_graph
 from commands.build.loss_scale import unscaled_criterion
+from commands.build.plugins import import_network_parts
 from configs.reading.derive import BATCH_KEY, with_batch_size
 from configs.reading.load import LoadedExperiment
 from data.loading.samplers import image_size_range
@@ -175,6 +176,7 @@ class _StepProbe:
 
     def _train(self, images: int) -> None:
         experiment = self._loaded.experiment
+        import_network_parts(self._loaded)
         detector = build_detector(
             trained_graph(self._loaded),
             num_classes=len(self._split.class_names),

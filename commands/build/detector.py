@@ -10,6 +10,7 @@ import torch
 
 from commands.build.exported import EXPORTED_SUFFIXES, ExportedDetector
 from commands.build.foreign_weights import build_imported, import_checkpoint, import_file
+from commands.build.plugins import import_network_parts, import_parts_of
 from commands.build.priors import head_priors
 from commands.build.start_weights import take_weights
 from commands.build.stored_settings import shareable_settings
@@ -79,8 +80,9 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
 
     Args:
         path: the file, or a name of published weights that were fetched.
-        trusted: run it even if it is a program: a .torchscript, or an .xml with operations of its
-            own. All others are data; nothing in them is executed.
+        trusted: run it even if it is a program: a .torchscript, an .xml with operations of its own,
+            or weights whose network has blocks of the user's own, whose module is then imported.
+            All others are data; nothing in them is executed.
 
     Raises:
         UserError: the file cannot be read, does not say which network it belongs to, or is a
@@ -110,6 +112,8 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
         )
     tensors, stored = load_weights(path)
     metadata = current_metadata(stored, source=str(path))
+    if trusted and isinstance(metadata["graph"], Mapping):
+        import_parts_of(metadata["graph"], str(path))
     loaded = LoadedDetector(
         detector=detector_from_checkpoint(tensors, metadata, source=str(path)),
         class_names=tuple(metadata["class_names"]),
@@ -236,6 +240,7 @@ def build_training_detector(
         ConfigError, UserError: graph, anchors, weights or names of layers cannot be used.
     """
     loaded.require_derived()
+    import_network_parts(loaded)
     settings, train = loaded.experiment.model, loaded.experiment.train
     stated = settings.anchors if isinstance(settings.anchors, tuple) else None
     detector = build_detector(

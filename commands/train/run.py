@@ -168,17 +168,23 @@ class _Training:
             cache=cache,
             ranks=ranks,
         )
+        criterion = build_training_criterion(
+            start.loaded, detector, split, folder, device=device, cache=cache, ranks=ranks
+        )
         self._evaluation = (
             build_evaluation(
-                detector, val_split, loaded.experiment, device=device, cache=cache, ranks=ranks
+                detector,
+                val_split,
+                loaded.experiment,
+                device=device,
+                cache=cache,
+                ranks=ranks,
+                criterion=criterion,
             )
             if val_split
             else None
         )
         self._page = ReportPage(start.loaded, folder, [each for each in splits if each])
-        criterion = build_training_criterion(
-            start.loaded, detector, split, folder, device=device, cache=cache, ranks=ranks
-        )
         self._witness = HashedBatches(
             source=self._batches,
             path=folder.path / PAIRING_NAME,
