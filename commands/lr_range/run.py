@@ -51,8 +51,8 @@ _KEY = "train.optimizer.lr"
 def lr_range(loaded: LoadedExperiment, ends: Sequence[float] | None = None) -> str:
     """Try rising learning rates on `loaded`, write the curve, return the result in words.
 
-    Page, CSV and SVG are in `lr_range` below `run.folder`, named after the run; those of an earlier test
-    of that name are replaced. No run begins, and none is changed.
+    Page, CSV and SVG are in `lr_range` below `run.folder`, named after the run; those of an earlier
+    test of that name are replaced. No run begins, and none is changed.
 
     Args:
         loaded: the experiment.

@@ -54,7 +54,7 @@ def _tables() -> Iterator[None]:
 def graph(**changes: Any) -> dict[str, Any]:
     stated = tiny_graph(**changes)
     stated["backbone"] = [*stated["backbone"], [-1, 2, "mine.Row", [16]], [-1, 1, "a.b.Halved", []]]
-    sources, repeats, _, arguments = stated["head"][-1]
+    _, repeats, _, arguments = stated["head"][-1]
     rows = len(stated["backbone"])
     stated["head"] = [[[rows - 1], repeats, "mine.Own", arguments]]
     stated["anchors"] = [stated["anchors"][0]]

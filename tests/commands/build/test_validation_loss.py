@@ -56,7 +56,8 @@ LOSSES = {
     ),
     "no anchors": (
         "model.graph=yolox-nano", "model.anchors=graph", "loss.assigner={name: simota}",
-        "loss.l1={gain: 1.0, last_epochs: 2}", "loss.classification={name: softmax_focal, gamma: 2.0}",
+        "loss.l1={gain: 1.0, last_epochs: 2}",
+        "loss.classification={name: softmax_focal, gamma: 2.0}",
     ),
 }  # fmt: skip
 
