@@ -60,6 +60,25 @@ def test_exports_are_files_beside_the_weights(run: focaldet.Run) -> None:
         focaldet.export(run, "onx")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"format": "onx"}, "--format onx: choose some of onnx, openvino"),
+        ({"format": ["onnx", "onx"]}, "--format onnx,onx: choose some of"),
+        ({"format": "torchscript", "nms": True}, "--nms"),
+        ({"formats": "onnx"}, "formats"),
+        ({"imgsz": 64}, "train.image_size"),
+    ],
+)
+def test_wrong_exports_are_refused_in_the_words_of_the_program(
+    arguments: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(focaldet.ConfigError) as caught:
+        focaldet.export(tmp_path / "x.safetensors", **arguments)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.slow
 def test_a_run_is_resumed_with_hooks(run: focaldet.Run) -> None:
     counter = Counter()
