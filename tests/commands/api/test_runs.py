@@ -64,7 +64,7 @@ def test_exports_are_files_beside_the_weights(run: focaldet.Run) -> None:
     ("arguments", "said"),
     [
         ({"format": "onx"}, "--format onx: choose some of onnx, openvino"),
-        ({"format": ["onnx", "onx"]}, "--format onnx,onx: choose some of"),
+        ({"format": ["onnx", "onx"]}, "--format onx: choose some of"),
         ({"format": "torchscript", "nms": True}, "--nms"),
         ({"formats": "onnx"}, "formats"),
         ({"imgsz": 64}, "train.image_size"),
