@@ -61,7 +61,7 @@ def add_to_tables(name: str, kind: Any) -> None:
     if not isinstance(kind, type) or not issubclass(kind, nn.Module):
         raise ConfigError(f"{name} is no block or head: it must be a class of torch.nn.Module")
     if not issubclass(kind, DetectionHead):
-        channels = getattr(kind, "channels", "scaled")
+        channels: Any = getattr(kind, "channels", "scaled")
         if channels not in CHANNELS:
             raise ConfigError(f"{name}.channels is {channels!r}; must be one of {CHANNELS}")
         has_repeats = bool(getattr(kind, "has_repeats", False))

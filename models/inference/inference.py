@@ -91,7 +91,8 @@ class Inference:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Postprocessed:
         """Return the detections of a batch on the detector's device, boxes in the network frame."""
-        found, seen = [], []
+        found: list[Postprocessed] = []
+        seen: list[Predictions] = []
         for part in batch.split(self._num_parts(batch.images)):
             outputs = self.outputs(part)
             found.append(self.detections(outputs))
