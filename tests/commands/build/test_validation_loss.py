@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from commands.build.detector import build_training_detector
+from commands.build.criterion import unscaled_criterion
 from commands.build.evaluation import SplitEvaluation, build_evaluation
-from commands.build.loss_scale import unscaled_criterion
+from commands.build.training_start import build_training_detector
 from commands.build.validation_loss import ValidationLoss
 from configs.reading.load import LoadedExperiment, load_experiment
 from data.records.load import Split, load_split
