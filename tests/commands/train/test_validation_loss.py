@@ -28,7 +28,7 @@ def test_weights_and_numbers_are_equal_with_and_without(dataset: Path, tmp_path:
     runs = {}
     for name in ("true", "false"):
         stated = (
-            *SMALL, f"data.path={dataset}", f"run.folder={tmp_path}", f"run.name={name}",
+            *SMALL, f"data.path={dataset}", f"run.folder={tmp_path}", f"run.name=loss_{name}",
             f"eval.loss={name}",
         )  # fmt: skip
         runs[name] = train(load_experiment("quickstart.yaml", stated)).path
