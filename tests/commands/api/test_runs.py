@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import focaldet
+from tests.commands.tiny_weights import write_weights
 
 ROOT = Path(__file__).parents[3]
 TINY: dict[str, Any] = {
@@ -73,8 +74,9 @@ def test_exports_are_files_beside_the_weights(run: focaldet.Run) -> None:
 def test_wrong_exports_are_refused_in_the_words_of_the_program(
     arguments: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
+    weights = write_weights(tmp_path / "x.safetensors")
     with pytest.raises(focaldet.ConfigError) as caught:
-        focaldet.export(tmp_path / "x.safetensors", **arguments)
+        focaldet.export(weights, **arguments)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
