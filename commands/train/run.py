@@ -11,7 +11,7 @@ from commands.build.batch_size import choose_batch_size
 from commands.build.criterion import build_training_criterion
 from commands.build.derived_recipe import derive_recipe
 from commands.build.detector import load_detector
-from commands.build.evaluation import build_evaluation
+from commands.build.evaluation import SplitEvaluation, build_evaluation
 from commands.build.training_start import (
     TrainingStart,
     build_training_detector,
@@ -36,10 +36,12 @@ from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment
 from configs.schema.train import TrainSettings
 from data.doctor.examine import worst_lines
+from data.images.cache import ImageCache
 from data.loading.device_rendering import require_usable_ops
 from data.loading.loader import build_train_batches, open_training_cache
 from data.records.load import Split, load_split
 from models.blocks.joint_norm import join_norms
+from models.detector import Detector
 from models.losses import DetectionCriterion
 from utils.checkpoint.state import has_state
 from utils.engine.compiled import Compiler, choose_compiler
@@ -166,17 +168,11 @@ class _Training:
             cache=cache,
             ranks=ranks,
         )
-        self._evaluation = (
-            build_evaluation(
-                detector, val_split, loaded.experiment, device=device, cache=cache, ranks=ranks
-            )
-            if val_split
-            else None
-        )
-        self._page = ReportPage(start.loaded, folder, [each for each in splits if each])
         criterion = build_training_criterion(
             start.loaded, detector, split, folder, device=device, cache=cache, ranks=ranks
         )
+        self._evaluation = self._build_evaluation(detector, val_split, cache, criterion)
+        self._page = ReportPage(start.loaded, folder, [each for each in splits if each])
         self._witness = HashedBatches(
             source=self._batches,
             path=folder.path / PAIRING_NAME,
@@ -188,6 +184,25 @@ class _Training:
         self._trainer = self._build_trainer(start, split, criterion)
         if not is_begun:
             self._witness.write_weights(detector)
+
+    def _build_evaluation(
+        self,
+        detector: Detector,
+        split: Split | None,
+        cache: ImageCache | None,
+        criterion: DetectionCriterion,
+    ) -> SplitEvaluation | None:
+        if split is None:
+            return None
+        return build_evaluation(
+            detector,
+            split,
+            self._loaded.experiment,
+            device=self._device,
+            cache=cache,
+            ranks=self._ranks,
+            criterion=criterion,
+        )
 
     def _say_banner(self, start: TrainingStart, *, images: tuple[int, int]) -> None:
         lines = banner(

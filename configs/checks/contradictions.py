@@ -140,6 +140,14 @@ def contradictions(
     ]
 
 
+def head_contradictions(experiment: Experiment, graph: Mapping[str, object]) -> list[str]:
+    """Return one sentence for each setting that contradicts the head of a graph: for heads whose
+    traits are known only when a module of the user was imported.
+    """
+    found = (*_head(experiment, graph), *_coding(experiment, graph))
+    return [f"{key} {problem}" for key, problem in found]
+
+
 def num_levels(graph: Mapping[str, object]) -> int | None:
     """Return how many feature maps the last row of a graph reads, None where it does not say."""
     rows = graph.get("head")
