@@ -18,7 +18,7 @@ TOLERANCE_PX = 1 / 16
 1/32."""
 MARGIN = 64
 """How many windows are tried at either end, in source pixels. One in eight fits by chance."""
-_WHOLE_FROM, _WHOLE_TO = 0.5 - TOLERANCE_PX, 0.5 + TOLERANCE_PX
+WHOLE_FROM, WHOLE_TO = 0.5 - TOLERANCE_PX, 0.5 + TOLERANCE_PX
 """What half a pixel more than a whole place leaves behind the point."""
 LARGEST_ZOOM = 4.0
 """Above it the margin of the window would cost more than the resize saves."""
@@ -61,7 +61,7 @@ def _whole(zoom: float, shift: float, candidates: Iterable[int]) -> tuple[int, i
     shift += 0.5
     for edge in candidates:
         place = zoom * edge + shift
-        if _WHOLE_FROM <= place % 1.0 <= _WHOLE_TO:
+        if WHOLE_FROM <= place % 1.0 <= WHOLE_TO:
             return edge, math.floor(place)
     return None
 

@@ -11,7 +11,10 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from configs.schema.augment import AugmentSettings
-from data.augment.affine import draw_affine
+from data.augment.affine import draw_affine, draw_units
+from data.augment.batch.canvas import Canvases
+from data.augment.batch.geometry import place_scenes
+from data.augment.batch.plan import BatchPlan, SampleRow
 from data.augment.compose import compose
 from data.augment.device.sources import PlannedSample, gather
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
@@ -71,6 +74,16 @@ class TrainDataset(Dataset[Sample]):
         """
         return render(self.plan(key), self._read)
 
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[Sample]:
+        """Return the samples of `keys`, planned together: the same ones in less time.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        if len({key.image_size for key in keys}) != 1:
+            return [self[key] for key in keys]
+        return self.plan_batch(keys).render(lambda index: self._read(self._records[index]))
+
     def planned(self, key: SampleKey) -> PlannedSample:
         """Return the sample of `key` for the device to render.
 
@@ -79,15 +92,70 @@ class TrainDataset(Dataset[Sample]):
         """
         return gather(self.plan(key), self._read)
 
+    def plan_batch(self, keys: Sequence[SampleKey]) -> BatchPlan:
+        """Sample the augmentation parameters of `keys`, of one image size; no pixels are read."""
+        canvases, rows = Canvases(), []
+        for key in keys:
+            first = len(canvases)
+            share = self._lay_out(key, canvases)
+            rows.append(
+                SampleRow(
+                    scenes=(first, len(canvases)),
+                    share=share,
+                    ops=self._sampled_ops(key),
+                    meta=self._meta(key.index),
+                )
+            )
+        tiles, objects = place_scenes(canvases, self._records, self._augment)
+        return BatchPlan(
+            image_size=keys[0].image_size, tiles=tiles, objects=objects, rows=rows
+        )
+
+    def _lay_out(self, key: SampleKey, canvases: Canvases) -> float:
+        """Add the scenes of a sample to `canvases`; the same draws as of `_scenes`.
+
+        Returns:
+            the mixup share of the first.
+        """
+        mosaic, affine = self._stream("mosaic", key), self._stream("affine", key)
+        if not key.mosaic or mosaic.random() >= self._augment.mosaic:
+            size = self._records.size(key.index)
+            canvases.add_single(key.index, size, key.image_size)
+            canvases.units.append(draw_units(affine))
+            return 1.0
+        self._lay_out_mosaic(key.index, key.image_size, mosaic, canvases)
+        canvases.units.append(draw_units(affine))
+        mixup = self._stream("mixup", key)
+        if mixup.random() >= self._augment.mixup:
+            return 1.0
+        self._lay_out_mosaic(int(mixup.integers(len(self))), key.image_size, mosaic, canvases)
+        canvases.units.append(draw_units(affine))
+        return draw_share(mixup)
+
+    def _lay_out_mosaic(
+        self, index: int, image_size: int, rng: np.random.Generator, canvases: Canvases
+    ) -> None:
+        indices, is_nine = self._mosaic_indices(index, rng)
+        if is_nine:
+            canvases.add_nine(indices, self._records.size(index), image_size, rng)
+        else:
+            canvases.add_four(indices, image_size, rng)
+
     def plan(self, key: SampleKey) -> SamplePlan:
         """Sample the augmentation parameters of `key`; no pixels are read."""
         scenes, share = self._scenes(key)
-        ops = tuple(
+        ops, meta = self._sampled_ops(key), self._meta(key.index)
+        return build_plan(scenes, share=share, ops=ops, meta=meta)
+
+    def _sampled_ops(self, key: SampleKey) -> tuple[SampledOp, ...]:
+        return tuple(
             SampledOp(op=op, parameters=op.sample(self._stream(op.name, key), self._augment))
             for op in self._ops
         )
-        record = self._records[key.index]
-        meta = ImageMeta(
+
+    def _meta(self, index: int) -> ImageMeta:
+        record = self._records[index]
+        return ImageMeta(
             path=record.path,
             image_id=record.image_id,
             original_size=record.size,
@@ -95,7 +163,6 @@ class TrainDataset(Dataset[Sample]):
             scale=(1.0, 1.0),
             pad=(0, 0),
         )
-        return build_plan(scenes, share=share, ops=ops, meta=meta)
 
     def _stream(self, name: str, key: SampleKey) -> np.random.Generator:
         return self._streams(name, key.epoch, key.index, key.copy)
@@ -119,14 +186,16 @@ class TrainDataset(Dataset[Sample]):
 
     def _mosaic(self, index: int, image_size: int, rng: np.random.Generator) -> Layout:
         """Return a mosaic of image `index` and random others; of nine it is the middle one."""
+        indices, is_nine = self._mosaic_indices(index, rng)
+        lay = mosaic_nine if is_nine else mosaic_four
+        return lay(indices, [self._records.size(i) for i in indices], image_size, rng)
+
+    def _mosaic_indices(self, index: int, rng: np.random.Generator) -> tuple[list[int], bool]:
+        """Return the images of a mosaic row by row, and whether they are nine instead of four."""
         if rng.random() < self._augment.mosaic_nine:
             others = rng.integers(len(self), size=8).tolist()
-            indices = [*others[:4], index, *others[4:]]
-            lay = mosaic_nine
-        else:
-            indices = rng.permutation([index, *rng.integers(len(self), size=3)]).tolist()
-            lay = mosaic_four
-        return lay(indices, [self._records.size(i) for i in indices], image_size, rng)
+            return [*others[:4], index, *others[4:]], True
+        return rng.permutation([index, *rng.integers(len(self), size=3)]).tolist(), False
 
     def _scene(self, layout: Layout, key: SampleKey, rng: np.random.Generator) -> Scene:
         affine = draw_affine(self._augment, rng)

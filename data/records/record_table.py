@@ -11,7 +11,7 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
-from utils.structures.images import Record
+from utils.structures.images import FloatArray, LabelArray, MaskArray, Record
 
 
 class RecordTable(Sequence[Record]):
@@ -67,6 +67,29 @@ class RecordTable(Sequence[Record]):
         """Return (height, width) of image `index` without building its record."""
         height, width = self._sizes[index].tolist()
         return height, width
+
+    def sizes(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return (height, width) of the images at `indices` (M,), (M, 2)."""
+        return self._sizes[indices]
+
+    def rows(
+        self, indices: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the rows of the objects of the images at `indices` (M,), image by image.
+
+        Returns:
+            (N,) for `objects`, and (M,) how many belong to each image.
+        """
+        starts = self._row_ends[indices]
+        counts = self._row_ends[indices + 1] - starts
+        skipped = starts - (counts.cumsum() - counts)
+        return np.arange(counts.sum()) + skipped.repeat(counts), counts
+
+    def objects(
+        self, rows: npt.NDArray[np.int64]
+    ) -> tuple[FloatArray, LabelArray, MaskArray]:
+        """Return the boxes (N, 4), labels (N,) and ignore (N,) of `rows` (N,)."""
+        return self._boxes[rows], self._labels[rows], self._ignore[rows]
 
 
 def _ends(lengths: list[int]) -> npt.NDArray[np.int64]:
