@@ -55,8 +55,10 @@ def _drawings(
     """Yield the scene of each tile, and what draws the tile into it."""
     for start in range(0, len(tiles), TILES_AT_ONCE):
         part = tiles.part(slice(start, start + TILES_AT_ONCE))
-        images = [read(index) for index in part.index.tolist()]
-        yield from zip(part.scene.tolist(), _tile_drawings(part, images), strict=True)
+        # No name for the images: they must not stay open while the next ones are read.
+        drawings = _tile_drawings(part, [read(index) for index in part.index.tolist()])
+        yield from zip(part.scene.tolist(), drawings, strict=True)
+        del drawings
 
 
 def _tile_drawings(
