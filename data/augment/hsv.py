@@ -43,8 +43,8 @@ class HueSaturationValue(PixelOp):
     def apply_numpy(self, image: ImageArray, parameters: Parameters) -> ImageArray:
         """Return `image` (H, W, 3) RGB, changed in place."""
         # Five times faster than a table; the way back to RGB takes hues above 179 as cyclic.
-        factors = np.diag(parameters) if parameters[0] <= _LARGEST_HUE_GAIN else None
-        table = _table(parameters) if factors is None else None
+        table = None if parameters[0] <= _LARGEST_HUE_GAIN else _table(parameters)
+        factors = np.diag(parameters)
         num_rows = max(1, _BAND_BYTES // (3 * image.shape[1]))
         buffer = np.empty((num_rows, *image.shape[1:]), np.uint8)
         for top in range(0, len(image), num_rows):

@@ -25,7 +25,7 @@ from data.augment.plan import SamplePlan, Scene, build_plan
 from data.augment.render import render
 from data.augment.rng import SampleStreams
 from data.images.letterbox import Letterbox, evaluation_letterbox
-from data.images.pixels import ReadRecord, read_record
+from data.images.pixels import ReadRecord, ShrinkingReader, read_record
 from data.records.record_table import RecordTable
 from utils.structures.images import ImageMeta, Record, Sample
 
@@ -82,7 +82,11 @@ class TrainDataset(Dataset[Sample]):
         """
         if len({key.image_size for key in keys}) != 1:
             return [self[key] for key in keys]
-        return self.plan_batch(keys).render(lambda index: self._read(self._records[index]))
+        plan = self.plan_batch(keys)
+        sizes = self._records.sizes(plan.tiles.index).astype(np.float64)
+        if isinstance(self._read, ShrinkingReader):
+            sizes = self._read.sizes(sizes)
+        return plan.render(lambda index: self._read(self._records[index]), sizes)
 
     def planned(self, key: SampleKey) -> PlannedSample:
         """Return the sample of `key` for the device to render.
@@ -107,9 +111,7 @@ class TrainDataset(Dataset[Sample]):
                 )
             )
         tiles, objects = place_scenes(canvases, self._records, self._augment)
-        return BatchPlan(
-            image_size=keys[0].image_size, tiles=tiles, objects=objects, rows=rows
-        )
+        return BatchPlan(image_size=keys[0].image_size, tiles=tiles, objects=objects, rows=rows)
 
     def _lay_out(self, key: SampleKey, canvases: Canvases) -> float:
         """Add the scenes of a sample to `canvases`; the same draws as of `_scenes`.

@@ -85,9 +85,7 @@ class RecordTable(Sequence[Record]):
         skipped = starts - (counts.cumsum() - counts)
         return np.arange(counts.sum()) + skipped.repeat(counts), counts
 
-    def objects(
-        self, rows: npt.NDArray[np.int64]
-    ) -> tuple[FloatArray, LabelArray, MaskArray]:
+    def objects(self, rows: npt.NDArray[np.int64]) -> tuple[FloatArray, LabelArray, MaskArray]:
         """Return the boxes (N, 4), labels (N,) and ignore (N,) of `rows` (N,)."""
         return self._boxes[rows], self._labels[rows], self._ignore[rows]
 

@@ -1,7 +1,7 @@
 """Pixels of a batch: each tile by one resize or warp straight into the memory of its image."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -16,25 +16,26 @@ from data.augment.warp import average_blocks, warp, warp_outlined
 from data.images.letterbox import PAD_COLOUR
 from utils.structures.images import ImageArray, MaskArray
 
-TILES_AT_ONCE = 64
-"""Source images that are open at the same time: each takes a file handle where it is mapped."""
-
 
 class SceneDrawer:
-    """Draws the scenes of a batch one after the other, reading the images that they need.
+    """Draws the scenes of a batch one after the other, reading each image when it is needed.
 
     What `data.augment.render.render_scene` does for one scene, with the same pixels.
     """
 
-    def __init__(self, tiles: Tiles, read: Callable[[int], ImageArray]) -> None:
-        """Initialise; nothing is read.
+    def __init__(self, tiles: Tiles, sizes: Floats, read: Callable[[int], ImageArray]) -> None:
+        """Plan the drawing of all tiles; nothing is read.
 
         Args:
-            tiles: of all scenes, scene by scene.
-            read: gives the pixels (H, W, 3) of a record by its index, at any size.
+            tiles: T of all scenes, scene by scene.
+            sizes: (T, 2) height and width that `read` is expected to give; a tile whose image has
+                another size is planned again.
+            read: gives the pixels (H, W, 3) of a record by its index.
         """
-        self._drawings = _drawings(tiles, read)
-        self._next = next(self._drawings, None)
+        self._tiles = tiles
+        self._read = read
+        self._plans = _plan_tiles(tiles, sizes)
+        self._place = 0
 
     def draw(self, scene: int, output: ImageArray) -> None:
         """Fill `output` (S, S, 3) uint8 by a scene, grey where no tile is; scenes ascend.
@@ -43,66 +44,68 @@ class SceneDrawer:
             UserError: an image cannot be read.
         """
         output.fill(PAD_COLOUR)
-        while self._next is not None and self._next[0] == scene:
-            _, draw_into = self._next
-            draw_into(output)
-            self._next = next(self._drawings, None)
+        while self._place < len(self._plans) and self._plans[self._place].scene == scene:
+            plan, row = self._plans[self._place], slice(self._place, self._place + 1)
+            image = self._read(plan.index)
+            if image.shape[0] != plan.height or image.shape[1] != plan.width:
+                size = np.array([image.shape[:2]], np.float64)
+                plan = _plan_tiles(self._tiles.part(row), size)[0]
+            _draw_tile(image, plan, output)
+            self._place += 1
 
 
-def _drawings(
-    tiles: Tiles, read: Callable[[int], ImageArray]
-) -> Iterator[tuple[int, Callable[[ImageArray], None]]]:
-    """Yield the scene of each tile, and what draws the tile into it."""
-    for start in range(0, len(tiles), TILES_AT_ONCE):
-        part = tiles.part(slice(start, start + TILES_AT_ONCE))
-        # No name for the images: they must not stay open while the next ones are read.
-        drawings = _tile_drawings(part, [read(index) for index in part.index.tolist()])
-        yield from zip(part.scene.tolist(), drawings, strict=True)
-        del drawings
+class _TilePlan(NamedTuple):
+    """How a tile is drawn from an image of `height` x `width` pixels."""
+
+    matrix: Matrix
+    """(3, 3) from (averaged) pixels of the image to the bounds."""
+    corners: Points
+    """(4, 2) of the region in output pixels."""
+    scene: int
+    index: int
+    """Which record."""
+    height: float
+    width: float
+    bounds: tuple[int, int, int, int]
+    block: int
+    """Side of the blocks of pixels that are averaged first, 1 where none are."""
+    is_upright: bool
+    is_exact: bool
+    """Whether `resize` is exact enough."""
+    resize: Sequence[int]
+    """A row of what `_resizes` returns."""
 
 
-def _tile_drawings(
-    tiles: Tiles, images: Sequence[ImageArray]
-) -> Iterator[Callable[[ImageArray], None]]:
-    """Yield for each tile what `data.augment.warp.render_tile` does with it.
-
-    Args:
-        tiles: T of them.
-        images: (H, W, 3) uint8, the whole image of each tile.
-    """
-    sizes = np.array([image.shape[:2] for image in images], np.float64)
+def _plan_tiles(tiles: Tiles, sizes: Floats) -> list[_TilePlan]:
+    """Return how each tile is drawn from an image of `sizes` (T, 2)."""
+    if not len(tiles):
+        return []
     blocks = _blocks(tiles, sizes)
     matrices = _to_region(tiles, sizes, blocks)
     is_upright = upright(tiles.matrix)
-    resizes, is_exact = _resizes(
-        tiles, matrices, np.floor(sizes / blocks[:, None]), is_upright
+    resizes, is_exact = _resizes(tiles, matrices, np.floor(sizes / blocks[:, None]), is_upright)
+    columns = (
+        *(tiles.scene, tiles.index, sizes[:, 0], sizes[:, 1], tiles.bounds),
+        *(blocks, is_upright, is_exact, resizes),
     )
-    columns = (tiles.bounds, blocks, is_upright, is_exact, resizes)
     rows = zip(*(column.tolist() for column in columns), strict=True)
-    for image, matrix, corners, row in zip(images, matrices, tiles.corners, rows, strict=True):
-        yield partial(_draw_tile, image, matrix, corners, *row)
+    return [
+        _TilePlan(matrix, corners, *row)
+        for matrix, corners, row in zip(matrices, tiles.corners, rows, strict=True)
+    ]
 
 
-def _draw_tile(
-    image: ImageArray,
-    matrix: Matrix,
-    corners: Points,
-    bounds: Sequence[int],
-    block: int,
-    is_upright: bool,
-    is_exact: bool,
-    resize: Sequence[int],
-    output: ImageArray,
-) -> None:
-    x1, y1, x2, y2 = bounds
+def _draw_tile(image: ImageArray, plan: _TilePlan, output: ImageArray) -> None:
+    """Do what `data.augment.warp.render_tile` does."""
+    x1, y1, x2, y2 = plan.bounds
     target = output[y1:y2, x1:x2]
-    source = image if block < 2 else average_blocks(image, block)
-    if is_exact:
-        _resize_into(target, source, resize)
-    elif is_upright:
-        warp(source, matrix, target)
+    source = image if plan.block < 2 else average_blocks(image, plan.block)
+    if plan.is_exact:
+        _resize_into(target, source, plan.resize)
+    elif plan.is_upright:
+        warp(source, plan.matrix, target)
     else:
-        warp_outlined(source, matrix, target, corners - (x1, y1))
+        warp_outlined(source, plan.matrix, target, plan.corners - (x1, y1))
 
 
 def _blocks(tiles: Tiles, sizes: Floats) -> Rows:
@@ -119,7 +122,8 @@ def _blocks(tiles: Tiles, sizes: Floats) -> Rows:
     source_area = source_area * sizes[:, 0] * sizes[:, 1] / (resized[:, 0] * resized[:, 1])
     zoom = np.sqrt(np.abs(area * 0.5) / source_area)
     blocks = np.floor(1 / np.maximum(zoom, 1e-6))
-    return np.minimum(blocks, sizes.min(axis=1)).clip(1).astype(np.int64)
+    limited: Rows = np.minimum(blocks, sizes.min(axis=1)).clip(1).astype(np.int64)
+    return limited
 
 
 def _to_region(tiles: Tiles, sizes: Floats, blocks: Rows) -> Matrix:
@@ -172,9 +176,11 @@ def _resizes(
 
 def _resize_into(target: ImageArray, image: ImageArray, resize: Sequence[int]) -> None:
     """Fill `target` (h, w, 3) by a row of what `_resizes` returns."""
-    y1, y2, x1, x2, *borders, width, height, top, left = resize
+    y1, y2, x1, x2, above, below, before, after, width, height, top, left = resize
     window = image[y1:y2, x1:x2]
-    if any(borders):
-        window = cv2.copyMakeBorder(window, *borders, cv2.BORDER_REPLICATE)
+    if above or below or before or after:
+        # Only one pixel of a border is read, but the window needs its full size.
+        bordered = cv2.copyMakeBorder(window, above, below, before, after, cv2.BORDER_REPLICATE)
+        window = cast(ImageArray, bordered)
     stretched = cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR)
     target[:] = stretched[top : top + target.shape[0], left : left + target.shape[1]]

@@ -6,6 +6,7 @@ Each value is computed by the same operations in the same order as for one sampl
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -22,6 +23,7 @@ from data.augment.affine import (
 )
 from data.augment.batch.canvas import Canvases
 from data.augment.layout import Matrix
+from data.images.letterbox import fit_sizes
 from data.records.record_table import RecordTable
 from utils.structures.images import FloatArray, LabelArray, MaskArray
 
@@ -52,7 +54,7 @@ class Tiles:
     def __len__(self) -> int:
         return len(self.scene)
 
-    def part(self, rows: "slice | MaskArray") -> "Tiles":
+    def part(self, rows: slice | MaskArray) -> "Tiles":
         """Return some of the tiles."""
         return Tiles(**{name: getattr(self, name)[rows] for name in self.__slots__})
 
@@ -150,7 +152,7 @@ def _matrices(
 def map_all(points: Points, matrices: Matrix) -> Points:
     """Return points (M, P, 2) mapped by their own of the `matrices` (M, 3, 3)."""
     mapped = points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
-    return cast(Points, mapped[..., :2] / mapped[..., 2:])
+    return mapped[..., :2] / mapped[..., 2:]
 
 
 def upright(matrices: Matrix) -> MaskArray:
@@ -166,8 +168,7 @@ def _place_tiles(
     scene, index = table[:, 0], table[:, 1]
     sizes = records.sizes(index).astype(np.float64)
     own_sizes = image_sizes[scene]
-    ratio = own_sizes / sizes.max(axis=1)
-    resized = np.maximum(1.0, np.floor(sizes * ratio[:, None]))
+    resized = fit_sizes(sizes, own_sizes)
     offset = table[:, 2:4] - table[:, 4:6] * resized[:, ::-1]
     region = np.empty((len(table), 4))
     np.maximum(offset, table[:, 6:8], out=region[:, :2])
@@ -185,8 +186,9 @@ def _place_tiles(
         corners=corners,
         bounds=bounds,
     )
-    seen = (region[:, 2:] > region[:, :2]).all(axis=1)
-    seen &= (bounds[:, 2:] > bounds[:, :2]).all(axis=1)
+    left, top, right, bottom = region.T
+    x1, y1, x2, y2 = bounds.T
+    seen: MaskArray = (right > left) & (bottom > top) & (x2 > x1) & (y2 > y1)
     return tiles if seen.all() else tiles.part(seen)
 
 
@@ -226,7 +228,7 @@ def _mapped(boxes: FloatArray, scene: Rows, matrices: Matrix) -> FloatArray:
     return np.concatenate(
         [
             map_boxes(boxes[start:stop], matrix)
-            for matrix, start, stop in zip(matrices, parts, parts[1:], strict=False)
+            for matrix, (start, stop) in zip(matrices, pairwise(parts), strict=True)
         ]
     )
 

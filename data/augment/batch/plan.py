@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.augment.batch.drawing import SceneDrawer
-from data.augment.batch.geometry import Objects, Tiles
+from data.augment.batch.geometry import Floats, Objects, Tiles
 from data.augment.mixup import blend
 from data.augment.operation import SampledOp
 from utils.structures.images import ImageArray, ImageMeta, Sample
@@ -34,8 +34,13 @@ class BatchPlan:
     objects: Objects
     rows: Sequence[SampleRow]
 
-    def render(self, read: Callable[[int], ImageArray]) -> list[Sample]:
-        """Return the samples; `read` gives the pixels of a record by its index.
+    def render(self, read: Callable[[int], ImageArray], sizes: Floats) -> list[Sample]:
+        """Return the samples.
+
+        Args:
+            read: gives the pixels of a record by its index.
+            sizes: (T, 2) height and width that `read` is expected to give for each tile; others
+                take longer.
 
         The images lie one after the other in one array, so that a batch of them needs no copy.
 
@@ -44,7 +49,7 @@ class BatchPlan:
         """
         size = self.image_size
         images = np.empty((len(self.rows), size, size, 3), np.uint8)
-        drawer = SceneDrawer(self.tiles, read)
+        drawer = SceneDrawer(self.tiles, sizes, read)
         return [
             self._sample(row, image, drawer) for row, image in zip(self.rows, images, strict=True)
         ]

@@ -1,6 +1,6 @@
 """Spans of `data/augment/stretch.py` for many axes at once."""
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -66,4 +66,4 @@ def _whole(
 
 def _is_whole(places: Floats) -> MaskArray:
     behind = places - np.floor(places)
-    return cast(MaskArray, (behind >= WHOLE_FROM) & (behind <= WHOLE_TO))
+    return (behind >= WHOLE_FROM) & (behind <= WHOLE_TO)

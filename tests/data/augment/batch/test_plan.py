@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.schema.augment import AugmentSettings
-from data.augment.batch.drawing import TILES_AT_ONCE
 from data.augment.operation import Parameters, PixelOp
 from data.augment.pixel_ops import PIXEL_OPS
-from data.images.pixels import ReadRecord
+from data.images.pixels import ReadRecord, ShrinkingReader, shrunk_size
 from data.loading.dataset import SampleKey, TrainDataset
 from utils.structures.images import FloatArray, ImageArray, Record, Sample
 
@@ -206,12 +205,13 @@ def test_images_of_a_batch_share_one_array() -> None:
     dataset = TrainDataset(RECORDS, augment=AugmentSettings(), seed=3, read=READ)
     first, second, third = (s.image for s in dataset.__getitems__(keys_of([0], 64, 3)))
     assert first.base is second.base is third.base
-    assert first.base is not None and first.base.shape == (3, 64, 64, 3)
+    assert first.base is not None
+    assert first.base.shape == (3, 64, 64, 3)
 
 
-def test_few_images_are_open_at_once() -> None:
-    """Each mapped file of the cache takes a file handle, and a process has about a thousand."""
-    opened: "list[weakref.ref[ImageArray]]" = []
+def test_one_image_is_open_at_a_time() -> None:
+    """They take memory while the cache is filled, and a file handle each once it is."""
+    opened: list[weakref.ref[ImageArray]] = []
     most = 0
 
     def read(record: Record) -> ImageArray:
@@ -228,5 +228,13 @@ def test_few_images_are_open_at_once() -> None:
         dataset.__getitems__([SampleKey(epoch=0, index=i, image_size=64) for i in range(24)])
     finally:
         gc.enable()
-    assert len(opened) > 3 * TILES_AT_ONCE
-    assert most <= TILES_AT_ONCE + 1
+    assert len(opened) > 100
+    assert most <= 2
+
+
+@pytest.mark.parametrize("side", [20, 160, 1000])
+def test_shrunk_images_have_the_expected_size(side: int) -> None:
+    reader = ShrinkingReader(side, exact=False)
+    sizes = np.array([record.size for record in RECORDS], np.float64)
+    want = [shrunk_size(record.size, side) for record in RECORDS]
+    assert reader.sizes(sizes).tolist() == [list(map(float, size)) for size in want]
