@@ -1,6 +1,8 @@
 """Pixels of a batch: each tile by one resize or warp straight into the memory of its image."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import NamedTuple, cast
 
 import cv2
@@ -16,9 +18,15 @@ from data.augment.warp import average_blocks, warp, warp_outlined
 from data.images.letterbox import PAD_COLOUR
 from utils.structures.images import ImageArray, MaskArray
 
+AHEAD_BYTES = 4 << 20
+"""Pixels that are read in one go: half the time of reading between images, which take the place of
+all else in the processor's caches; more would be memory of each worker."""
+MOST_AHEAD = 32
+"""Images that are read in one go: each takes a file handle where it is mapped."""
+
 
 class SceneDrawer:
-    """Draws the scenes of a batch one after the other, reading each image when it is needed.
+    """Draws the scenes of a batch one after the other, reading a few images ahead.
 
     What `data.augment.render.render_scene` does for one scene, with the same pixels.
     """
@@ -36,6 +44,7 @@ class SceneDrawer:
         self._read = read
         self._plans = _plan_tiles(tiles, sizes)
         self._place = 0
+        self._images: deque[ImageArray] = deque()
 
     def draw(self, scene: int, output: ImageArray) -> None:
         """Fill `output` (S, S, 3) uint8 by a scene, grey where no tile is; scenes ascend.
@@ -46,12 +55,22 @@ class SceneDrawer:
         output.fill(PAD_COLOUR)
         while self._place < len(self._plans) and self._plans[self._place].scene == scene:
             plan, row = self._plans[self._place], slice(self._place, self._place + 1)
-            image = self._read(plan.index)
+            image = self._next_image()
             if image.shape[0] != plan.height or image.shape[1] != plan.width:
                 size = np.array([image.shape[:2]], np.float64)
                 plan = _plan_tiles(self._tiles.part(row), size)[0]
             _draw_tile(image, plan, output)
             self._place += 1
+
+    def _next_image(self) -> ImageArray:
+        if not self._images:
+            room = AHEAD_BYTES
+            for plan in islice(self._plans, self._place, self._place + MOST_AHEAD):
+                room -= int(3 * plan.height * plan.width)
+                if self._images and room < 0:
+                    break
+                self._images.append(self._read(plan.index))
+        return self._images.popleft()
 
 
 class _TilePlan(NamedTuple):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.schema.augment import AugmentSettings
+from data.augment.batch import drawing
 from data.augment.operation import Parameters, PixelOp
 from data.augment.pixel_ops import PIXEL_OPS
 from data.images.pixels import ReadRecord, ShrinkingReader, shrunk_size
@@ -209,16 +210,22 @@ def test_images_of_a_batch_share_one_array() -> None:
     assert first.base.shape == (3, 64, 64, 3)
 
 
-def test_one_image_is_open_at_a_time() -> None:
+@pytest.mark.parametrize("limits", [(4 << 20, 4), (1 << 19, 32), (1, 32)])
+def test_few_images_are_open_at_once(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int]
+) -> None:
     """They take memory while the cache is filled, and a file handle each once it is."""
+    num_bytes, most = limits
+    monkeypatch.setattr(drawing, "AHEAD_BYTES", num_bytes)
+    monkeypatch.setattr(drawing, "MOST_AHEAD", most)
     opened: list[weakref.ref[ImageArray]] = []
-    most = 0
+    peaks = []
 
     def read(record: Record) -> ImageArray:
-        nonlocal most
         image = np.zeros((*record.size, 3), np.uint8)
         opened.append(weakref.ref(image))
-        most = max(most, sum(each() is not None for each in opened))
+        alive = [each for each in (each() for each in opened) if each is not None]
+        peaks.append((sum(each.nbytes for each in alive), len(alive)))
         return image
 
     augment = AugmentSettings(mosaic_nine=1.0, mixup=1.0, scale=0.9)
@@ -229,7 +236,10 @@ def test_one_image_is_open_at_a_time() -> None:
     finally:
         gc.enable()
     assert len(opened) > 100
-    assert most <= 2
+    # Beside what is read ahead there is the last image that was drawn.
+    largest = max(3 * height * width for height, width in (each.size for each in RECORDS))
+    assert max(size for size, _ in peaks) <= num_bytes + 2 * largest
+    assert 1 < max(count for _, count in peaks) <= most + 1
 
 
 @pytest.mark.parametrize("side", [20, 160, 1000])
