@@ -33,8 +33,7 @@ from data.augment.rng import SampleStreams
 from data.images.cache import store
 from data.images.pixels import ShrinkingReader
 from data.loading import dataset as datasets
-from data.loading.collate import collate
-from data.loading.dataset import TrainDataset
+from data.loading.dataset import TrainDataset, collate
 from data.records.load import load_split
 from data.records.record_table import RecordTable
 from utils.runtime.machine.memory import reuse_freed_memory

@@ -1,4 +1,4 @@
-"""Datasets: a key to a sample, augmented (training) or letterboxed (evaluation).
+"""Datasets: a key to a sample, augmented (training) or letterboxed (evaluation); collate.
 
 A key contains everything that varies, so a dataset has no state that could differ between workers.
 The keys of an epoch are made in `samplers.py`.
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
 from configs.schema.augment import AugmentSettings
@@ -15,19 +16,18 @@ from data.augment.affine import draw_affine, draw_units
 from data.augment.batch.canvas import Canvases
 from data.augment.batch.geometry import place_scenes
 from data.augment.batch.plan import BatchPlan, SampleRow
-from data.augment.compose import compose
 from data.augment.device.sources import PlannedSample, gather
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
 from data.augment.mixup import draw_share
 from data.augment.operation import PixelOp, SampledOp
 from data.augment.pixel_ops import PIXEL_OPS
-from data.augment.plan import SamplePlan, Scene, build_plan
-from data.augment.render import render
+from data.augment.plan import SamplePlan, Scene, build_plan, compose, render
 from data.augment.rng import SampleStreams
 from data.images.letterbox import Letterbox, evaluation_letterbox
 from data.images.pixels import ReadRecord, ShrinkingReader, read_record
 from data.records.record_table import RecordTable
-from utils.structures.images import ImageMeta, Record, Sample
+from utils.structures.batch import Batch, Targets
+from utils.structures.images import ImageArray, ImageMeta, Record, Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,3 +269,40 @@ class EvalDataset(Dataset[Sample]):
             ignore=record.ignore,
             meta=meta,
         )
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Return one batch of `samples`, whose images (H, W, 3) have one shape.
+
+    Images are stacked as they are in memory, (B, H, W, 3), and only viewed as (B, 3, H, W):
+    channels-last memory, no transposed copy, and none at all of the rows of one array, in their
+    order. Ignored boxes are left out of the targets.
+    """
+    images = torch.from_numpy(_stacked([sample.image for sample in samples]))
+    return Batch(
+        images=images.permute(0, 3, 1, 2),
+        targets=join_targets(samples),
+        metas=tuple(sample.meta for sample in samples),
+    )
+
+
+def _stacked(images: Sequence[ImageArray]) -> ImageArray:
+    whole = images[0].base
+    if isinstance(whole, np.ndarray) and whole.shape == (len(images), *images[0].shape):
+        rows = [image.__array_interface__ for image in images]
+        if rows == [row.__array_interface__ for row in whole]:
+            return whole
+    return np.stack(images)
+
+
+def join_targets(samples: Sequence[Sample | SamplePlan]) -> Targets:
+    """Return the objects of `samples` in one table; ignored ones are left out."""
+    kept = [~sample.ignore for sample in samples]
+    counts = np.array([int(mask.sum()) for mask in kept])
+    boxes = [sample.boxes[mask] for sample, mask in zip(samples, kept, strict=True)]
+    labels = [sample.labels[mask] for sample, mask in zip(samples, kept, strict=True)]
+    return Targets(
+        boxes=torch.from_numpy(np.concatenate(boxes)),
+        labels=torch.from_numpy(np.concatenate(labels)),
+        image_index=torch.from_numpy(np.repeat(np.arange(len(samples)), counts)),
+    )

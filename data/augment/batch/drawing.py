@@ -13,8 +13,7 @@ from data.augment.affine import Points
 from data.augment.batch.geometry import Floats, Rows, Tiles, upright
 from data.augment.batch.spans import find_spans
 from data.augment.layout import Matrix
-from data.augment.stretch import LARGEST_ZOOM
-from data.augment.warp import average_blocks, warp, warp_outlined
+from data.augment.warp import LARGEST_ZOOM, average_blocks, warp, warp_outlined
 from data.images.letterbox import PAD_COLOUR
 from utils.structures.images import ImageArray, MaskArray
 
@@ -28,7 +27,7 @@ MOST_AHEAD = 32
 class SceneDrawer:
     """Draws the scenes of a batch one after the other, reading a few images ahead.
 
-    What `data.augment.render.render_scene` does for one scene, with the same pixels.
+    What `data.augment.plan.render_scene` does for one scene, with the same pixels.
     """
 
     def __init__(self, tiles: Tiles, sizes: Floats, read: Callable[[int], ImageArray]) -> None:
@@ -69,7 +68,7 @@ class SceneDrawer:
                 room -= int(3 * plan.height * plan.width)
                 if self._images and room < 0:
                     break
-                self._images.append(self._read(plan.index))
+                self._images.append(self._read(plan.record))
         return self._images.popleft()
 
 
@@ -81,8 +80,8 @@ class _TilePlan(NamedTuple):
     corners: Points
     """(4, 2) of the region in output pixels."""
     scene: int
-    index: int
-    """Which record."""
+    record: int
+    """Its index."""
     height: float
     width: float
     bounds: tuple[int, int, int, int]

@@ -1,7 +1,7 @@
 """Where the tiles and objects of a batch lie in its images, all scenes at once.
 
 Each value is computed by the same operations in the same order as for one sample
-(`data/augment/affine.py`, `layout.py`, `compose.py`, `warp.py`), so that no bit differs.
+(`data/augment/affine.py`, `layout.py`, `plan.py`, `warp.py`), so that no bit differs.
 """
 
 import math

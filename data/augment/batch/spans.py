@@ -1,11 +1,11 @@
-"""Spans of `data/augment/stretch.py` for many axes at once."""
+"""Spans of `data/augment/warp.py` for many axes at once."""
 
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from data.augment.stretch import MARGIN, WHOLE_FROM, WHOLE_TO
+from data.augment.warp import MARGIN, WHOLE_FROM, WHOLE_TO
 from utils.structures.images import MaskArray
 
 Floats = npt.NDArray[np.float64]

@@ -14,8 +14,7 @@ from configs.schema.data import YoloDataset
 from configs.schema.evaluation import EvalSettings
 from configs.schema.experiment import Experiment
 from configs.schema.train import TrainSettings
-from data.loading.collate import collate
-from data.loading.dataset import TrainDataset
+from data.loading.dataset import TrainDataset, collate
 from data.loading.loader import EvalBatches, TrainBatches, build_eval_batches, build_train_batches
 from data.loading.samplers import TrainPlan, TrainSampler
 from tests.data.synthetic.scene_files import write_scenes

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.augment.batch.spans import find_spans
-from data.augment.stretch import LARGEST_ZOOM, Span, find_span
+from data.augment.warp import LARGEST_ZOOM, Span, find_span
 
 Axis = tuple[float, float, int, int]
 axes = st.tuples(
