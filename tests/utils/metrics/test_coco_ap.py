@@ -227,7 +227,7 @@ def test_a_child_forked_after_an_evaluation_does_not_wait_for_threads_of_its_par
         target=lambda: os._exit(problem.evaluator("hotcoco").compute() != right)
     )
     child.start()
-    child.join(timeout=60)
+    child.join(timeout=200)
     code = child.exitcode
     child.kill()
     assert code == 0
