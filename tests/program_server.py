@@ -18,7 +18,7 @@ import runpy
 import signal
 import sys
 
-for name in ("train", "val", "predict", "convert", "calibrate", "check_data", "compare"):
+for name in ("train", "val", "predict", "export", "convert", "calibrate", "check_data", "compare"):
     for part in ("cli", "run"):
         importlib.import_module(f"commands.{name}.{part}")
 assert "utils.runtime.starting" not in sys.modules, "programs have to import this themselves"
