@@ -146,7 +146,7 @@ def train_until_stopped(
     """Run train.py in a process group that gets a signal after so many batches."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "stop_of_a_test.py").write_text(STOP)
-    stop = {"number": int(number), "batches": batches, "sign": str(folder / "stopped")}
+    stop = {"number": int(number), "batches": batches, "sign": str(folder / "signal_sent")}
     hooks = json.dumps([{"name": "stop_of_a_test.Stop", **stop}])
     command = [sys.executable, "train.py", *map(str, arguments), f"hooks={hooks}"]
     done = subprocess.run(
@@ -159,7 +159,7 @@ def train_until_stopped(
         start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(folder)},
     )
-    assert (folder / "stopped").exists(), done.stderr
+    assert (folder / "signal_sent").is_file(), done.stderr
     return done
 
 
