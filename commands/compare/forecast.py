@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import torch
 
+from commands.build.criterion import unscaled_criterion
 from commands.build.derived_recipe import derive_recipe
-from commands.build.detector import build_training_detector
-from commands.build.loss_scale import unscaled_criterion
+from commands.build.training_start import build_training_detector
 from configs.reading.design import LoadedDesign
 from configs.reading.load import LoadedExperiment
 from configs.schema.comparison import ComparisonSettings
