@@ -18,6 +18,7 @@ import pytest
 from configs.reading.overrides import nested
 from configs.reading.yaml_reader import read_yaml
 from tests.run_programs import ROOT
+from tests.run_programs import run as run_program
 from utils.comparison.summary.run_numbers import METRICS, TIMES
 from utils.runtime.machine.threads import available_cores
 
@@ -31,14 +32,7 @@ TINY = (
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run compare.py to its end; it starts many programs, which take long on a busy machine."""
-    return subprocess.run(
-        [sys.executable, "compare.py", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=1500,
-    )
+    return run_program("compare.py", *arguments, limit_s=1500)
 
 
 def settings(root: Path, *more: str) -> list[str]:
