@@ -9,6 +9,7 @@ from commands.compare.forecast import rounds_left, time_sentence
 from commands.compare.side_by_side import Measured, measure_ways
 from configs.reading.design import LoadedDesign
 from utils.comparison.runs.execution import (
+    Execution,
     Way,
     best_way,
     keep_execution,
@@ -71,18 +72,16 @@ def settle_way(
     left = sum(not run.is_done for run in runs) or sum(not is_judged(path) for path in trials)
     decided = stated if isinstance(stated, int) else kept.threads
     measured: list[Measured] = []
-    if design.settings.jobs != "auto":
-        jobs = design.settings.jobs
-    else:
-        _require_one_number(stated)
-        known = 1 if _computes_on_gpu(design) else kept.jobs_on(_machine())
-        if known is None and left:
-            measured = _try_ways(design, ways_to_try(available_cores(), left, threads=decided))
-            tried = [one.tried for one in measured]
-            best = best_way(tried, left)
-            known, decided = best.way.jobs, best.way.threads
-            kept = kept.with_choice(_machine(), best, tried)
-        jobs = known or 1
+    jobs = _known_jobs(design, kept, stated)
+    if jobs is None and left:
+        ways = ways_to_try(available_cores(), left, threads=decided)
+        logger.info("jobs: auto tries %s", "; ".join(map(str, ways)))
+        measured = measure_ways(*_training(design), ways)
+        tried = [one.tried for one in measured]
+        best = best_way(tried, left)
+        jobs, decided = best.way.jobs, best.way.threads
+        kept = kept.with_choice(_machine(), best, tried)
+    jobs = jobs or 1
     threads = decided or _threads_for(jobs, stated)
     if keeps and stated != "own":
         own = replace(kept, threads=threads)
@@ -117,17 +116,16 @@ def _machine() -> str:
     return f"{cpu_name()}, {available_cores()} cores"
 
 
-def _require_one_number(stated: int | str) -> None:
+def _known_jobs(design: LoadedDesign, kept: Execution, stated: int | str) -> int | None:
+    """Return how many runs at a time are stated, or were chosen here; None where to try it."""
+    if design.settings.jobs != "auto":
+        return design.settings.jobs
     if stated == "own":
         raise UserError(
             "jobs: auto chooses one number of threads for all runs, but the arms differ in "
             "train.threads, or set adaptive; state jobs as a number"
         )
-
-
-def _try_ways(design: LoadedDesign, ways: Sequence[Way]) -> list[Measured]:
-    logger.info("jobs: auto tries %s", "; ".join(map(str, ways)))
-    return measure_ways(*_training(design), ways)
+    return 1 if _computes_on_gpu(design) else kept.jobs_on(_machine())
 
 
 def _training(design: LoadedDesign) -> tuple[Path, tuple[str, ...]]:
