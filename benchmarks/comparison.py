@@ -7,7 +7,7 @@ A design, configs/compare/bccd_small.yaml unless --cfg names another, is reduced
 seeds and three epochs, and carried out by compare.py as a person starts it: trial, runs,
 evaluations and report. Sides in turn; each begins with an empty cache of images, so that what runs
 share is seen. The time on the clock counts, so nothing else should be running. Beside it the time
-that compare.py told before its first run.
+that compare.py told for the runs before the first of them; trial and report come on top.
 """
 
 import argparse
