@@ -28,8 +28,12 @@ from benchmarks.gpu_checks import compilers, run_checks
 from benchmarks.measure import Figure, report
 from benchmarks.training_problem import TrainingProblem, build_learner
 from configs.reading.load import LoadedExperiment, load_experiment
-from data.loading.loader import TrainBatches, build_eval_batches, build_train_batches
-from data.loading.reading import open_training_cache
+from data.loading.loader import (
+    TrainBatches,
+    build_eval_batches,
+    build_train_batches,
+    open_training_cache,
+)
 from data.records.load import load_split
 from models.detector import Detector
 from models.inference.inference import Inference

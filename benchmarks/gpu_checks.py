@@ -15,10 +15,9 @@ from torch import Tensor
 
 from benchmarks.training_problem import TARGETS_PER_IMAGE, TrainingProblem
 from configs.schema.augment import AugmentSettings
-from data.loading.collate import collate
-from data.loading.dataset import SampleKey, TrainDataset
+from data.loading.dataset import SampleKey, TrainDataset, collate
 from data.loading.planned_batch import collate_planned
-from models.inference.postprocess import Postprocess
+from models.inference.nms import Postprocess
 from models.losses import DetectionCriterion
 from utils.engine.compiled import Compiler
 from utils.runtime.seeding import set_deterministic

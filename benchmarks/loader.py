@@ -28,8 +28,8 @@ from configs.reading.load import load_experiment
 from configs.schema import Experiment
 from data.images.cache import ImageCache
 from data.loading.dataset import SampleKey, TrainDataset
+from data.loading.loader import train_reader
 from data.loading.planned_batch import PlannedBatch, collate_planned
-from data.loading.reading import train_reader
 from data.records.load import load_split
 from utils.runtime.machine.memory import reuse_freed_memory
 from utils.structures.images import Record

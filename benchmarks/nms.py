@@ -26,7 +26,7 @@ from torchvision.ops import nms
 
 from benchmarks.measure import Figure, added_mib, alternate, compared, milliseconds, report
 from models.heads.detect import CellDecoder
-from models.inference.postprocess import Postprocess
+from models.inference.nms import Postprocess
 from utils.runtime.machine.memory import reuse_freed_memory
 from utils.structures.predictions import Predictions
 from utils.structures.scored_cells import ScoredCells

@@ -1,6 +1,6 @@
 """Parts of a network's training that are the user's own, by the names that settings give them.
 
-Whoever builds a training imports them (`commands/build/plugins.py`): nothing here imports what a
+Whoever builds a training imports them (`commands/build/criterion.py`): nothing here imports what a
 file names.
 """
 

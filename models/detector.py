@@ -10,10 +10,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from models.graph.anchors import default_anchors, order_anchors
+from configs.errors import ConfigError
 from models.graph.build import build_modules, measure_size_multiple, measure_strides
 from models.graph.rows import IMAGE, Graph, parse_graph
-from models.heads import DetectionHead
+from models.heads import HEADS, DetectionHead
+from models.heads.detection_head import LevelAnchors
+from models.heads.priors import Priors
 from models.limits import MAX_PARAMETERS
 from utils.structures.predictions import Predictions
 from utils.structures.score_calibrator import ScoreCalibrator
@@ -188,3 +190,42 @@ def _last_readers(graph: Graph) -> tuple[tuple[int, ...], ...]:
         tuple(source for source, reader in last.items() if reader == row.index)
         for row in graph.rows
     )
+
+
+def default_anchors(graph: Graph, strides: Sequence[int]) -> tuple[LevelAnchors, ...] | None:
+    """Return (width, height) in pixels for each level and anchor of a graph that counts them, None
+    where the head has none. A start: `model.anchors: auto` fits anchors to the data.
+
+    Raises:
+        ConfigError: the number does not suit the head.
+    """
+    try:
+        return HEADS[graph.rows[-1].block].default_anchors(strides, graph.num_anchors)
+    except ValueError as error:
+        raise ConfigError(f"{graph.source}: anchors: {error}") from error
+
+
+def order_anchors(anchors: tuple[LevelAnchors, ...]) -> tuple[LevelAnchors, ...]:
+    """Return the anchors with their levels reversed if they run from large to small areas."""
+    first, last = (sum(width * height for width, height in anchors[end]) for end in (0, -1))
+    return anchors[::-1] if first > last else anchors
+
+
+def init_weights(detector: Detector, priors: Priors | None = None) -> None:
+    """Set the head's weights by its own rule; every other weight stays as torch drew it.
+
+    convolutions, linear layers: torch's default | batch norm: weight 1, bias 0, eps 1e-3, momentum
+    0.03 (`blocks.conv.batch_norm`), in `ResNet` rows torch's 1e-5 and 0.1 | head: see
+    `init_weights` of its class.
+
+    Because the head is drawn anew, calling twice does not add twice; the generator is torch's
+    default one, so `torch.manual_seed` decides.
+
+    Args:
+        detector: changed in place.
+        priors: what is known of the data; None for published values.
+
+    Raises:
+        ValueError: a count is not positive, or there is not one per class or level.
+    """
+    detector.head.init_weights(priors or Priors(), detector.strides)

@@ -16,8 +16,7 @@ from configs.heads import HEAD_TRAITS, HeadTraits
 from configs.schema import model as settings_of
 from models.assign import build
 from models.heads import HEADS
-from models.heads.decoding import BoxFirst
-from models.heads.detection_head import ClassRows, DetectionHead
+from models.heads.detection_head import BoxFirst, ClassRows, DetectionHead
 from models.heads.priors import Priors, share_biases
 from tests.models.factories import tiny_graph
 from utils.structures.batch import Targets

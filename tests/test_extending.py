@@ -131,7 +131,7 @@ from data.augment.pixel_ops import PIXEL_OPS
 from data.formats.readers import READERS
 from data.records.load import load_split
 from models.detector import build_detector
-from models.init import init_weights
+from models.detector import init_weights
 from models.losses import build_criterion
 from utils.structures.batch import Targets
 from utils.structures.predictions import Predictions

@@ -35,9 +35,7 @@ from data.records.load import load_split
 from models.graph.rows import parse_graph
 from models.limits import MAX_REPEATS
 from models.limits import MAX_ROWS as MOST_GRAPH_ROWS
-from models.weights.checkpoint import checkpoint_metadata
-from models.weights.metadata import current_metadata
-from models.weights.score_map import read_score_calibrator
+from models.weights.checkpoint import checkpoint_metadata, current_metadata, read_score_calibrator
 from tests.commands.tiny_weights import CLASS_NAMES, IMAGE_SIZE, uneven_detector, write_weights
 from tests.data.formats.tiny import coco, voc, voc_object, write_image, yolo
 from tests.data.synthetic.scene_files import write_scenes
@@ -272,7 +270,7 @@ def test_weights_of_another_kind_of_number_are_refused(kind: torch.dtype, tmp_pa
     tensors = dict(detector.state_dict())
     name = next(key for key in tensors if key.endswith("conv.weight"))
     tensors[name] = tensors[name].to(kind)
-    from utils.checkpoint.tensor_file import format_tensor_file
+    from utils.checkpoint.weights import format_tensor_file
 
     metadata = checkpoint_metadata(detector, CLASS_NAMES, IMAGE_SIZE)
     header = {"kind": "weights", "format_version": 1, "content": metadata}

@@ -17,8 +17,7 @@ from commands.train.start import start_training
 from commands.val.cli import parse_val_command
 from commands.val.run import evaluate_weights
 from configs.reading.design import load_design
-from configs.reading.overrides import as_overrides
-from configs.reading.recipe import choose_recipe
+from configs.reading.overrides import as_overrides, choose_recipe
 from utils.checkpoint.state import has_state
 from utils.engine.hook import Hook
 from utils.engine.run import Run as TrainingRun

@@ -7,20 +7,14 @@ from dataclasses import dataclass
 
 import torch
 
-from commands.build.detector import trained_graph
-from commands.build.loss_scale import unscaled_criterion
+from commands.build.noise_steps import NoiseSteps
 from configs.reading.derive import BATCH_KEY, with_batch_size
 from configs.reading.load import LoadedExperiment
 from data.loading.samplers import image_size_range
 from data.records.load import Split
-from models.detector import build_detector
-from utils.engine.learner import Learner
 from utils.runtime.distributed.ranks import Ranks
 from utils.runtime.errors import UserError
 from utils.runtime.machine.memory import GIB, free_memory, is_out_of_memory
-from utils.structures.batch import Batch, Targets
-from utils.structures.exact import move
-from utils.structures.images import ImageMeta
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +26,6 @@ FEWEST_BATCHES = 8
 MOST_WITHOUT_MEASURING = 16
 BYTES_AT_640 = 0.5 * GIB
 """Generous estimate of what an image of 640 x 640 px takes in training on a CPU."""
-MOSAIC_IMAGES = 4
-MEASURED_STEPS = 2
 
 Probe = Callable[[int], int]
 """From images in a batch to the bytes that a training step took at most; raises what torch does
@@ -68,7 +60,11 @@ def choose_batch_size(
     )
     largest = largest_useful(len(split.records))
     if device.type == "cuda":
-        fit = measured_fit(_StepProbe(loaded, split, device, side), free_memory(device), largest)
+        fit = measured_fit(
+            _MemoryProbe(NoiseSteps(loaded, split, device, side), device),
+            free_memory(device),
+            largest,
+        )
     else:
         fit = estimated_fit(side, free_memory(device), largest)
     logger.info("%s = %d: %s", BATCH_KEY, fit.images, fit.reason)
@@ -150,16 +146,11 @@ def _even(images: int) -> int:
     return images - images % 8 if images >= 8 else 1 << (images.bit_length() - 1)
 
 
-class _StepProbe:
-    """Takes training steps on images of noise and tells what they took on a CUDA device."""
+class _MemoryProbe:
+    """Tells what training steps on images of noise take on a CUDA device."""
 
-    def __init__(
-        self, loaded: LoadedExperiment, split: Split, device: torch.device, side: int
-    ) -> None:
-        self._loaded, self._split, self._device, self._side = loaded, split, device, side
-        objects = sum(len(record.boxes) for record in split.records)
-        # As a mosaic of four images shows them.
-        self._objects = math.ceil(MOSAIC_IMAGES * objects / max(len(split.records), 1))
+    def __init__(self, steps: NoiseSteps, device: torch.device) -> None:
+        self._steps, self._device = steps, device
 
     def __call__(self, images: int) -> int:
         """Return the most bytes that the steps had reserved.
@@ -170,51 +161,5 @@ class _StepProbe:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(self._device)
         before = torch.cuda.memory_reserved(self._device)
-        self._train(images)
+        self._steps.seconds(images)
         return torch.cuda.max_memory_reserved(self._device) - before
-
-    def _train(self, images: int) -> None:
-        experiment = self._loaded.experiment
-        detector = build_detector(
-            trained_graph(self._loaded),
-            num_classes=len(self._split.class_names),
-            source=self._loaded.graph_path.name,
-        )
-        criterion = unscaled_criterion(experiment.loss, experiment, detector, self._split)
-        settings = experiment.train.model_copy(
-            update={"batch_size": images, "nominal_batch": images, "non_finite": "skip"}
-        )
-        learner = Learner(
-            detector,
-            move(criterion, self._device),
-            settings,
-            batches_per_epoch=MEASURED_STEPS,
-            device=self._device,
-        )
-        learner.model.train()
-        for iteration in range(MEASURED_STEPS):
-            learner.learn(self._noise(images), iteration)
-
-    def _noise(self, images: int) -> Batch:
-        draw = torch.Generator().manual_seed(images)
-        side, count = self._side, self._objects * images
-        corners = torch.rand(count, 2, 2, generator=draw).sort(dim=1).values.flatten(1) * side
-        corners[:, 2:] += 1
-        classes = len(self._split.class_names)
-        return Batch(
-            images=torch.randint(
-                0, 256, (images, 3, side, side), generator=draw, dtype=torch.uint8
-            ).contiguous(memory_format=torch.channels_last),
-            targets=Targets(
-                boxes=corners,
-                labels=torch.randint(0, classes, (count,), generator=draw),
-                image_index=torch.arange(count) % images,
-            ),
-            metas=tuple(_meta(number, side) for number in range(images)),
-        )
-
-
-def _meta(number: int, side: int) -> ImageMeta:
-    return ImageMeta(
-        path="noise", image_id=number, original_size=(side, side), scale=(1.0, 1.0), pad=(0, 0)
-    )

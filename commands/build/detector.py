@@ -1,7 +1,7 @@
-"""Detectors from files, and the detector a training run starts with."""
+"""Detectors from files: weights of this program and of others, and exported networks."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,31 +9,24 @@ from typing import Any
 import torch
 
 from commands.build.exported import EXPORTED_SUFFIXES, ExportedDetector
-from commands.build.foreign_weights import build_imported, import_checkpoint, import_file
-from commands.build.priors import head_priors
-from commands.build.start_weights import take_weights
-from commands.build.stored_settings import shareable_settings
 from commands.weights_by_name import require_weights
 from configs.errors import ConfigError
-from configs.reading.load import LoadedExperiment
-from configs.schema.train import TrainSettings
-from data.anchors import describe_anchors, fit_anchors
-from data.records.load import Split
+from configs.origins import CONFIGS_FOLDER
+from configs.reading.yaml_reader import read_yaml
 from models.detector import Detector, build_detector
 from models.graph.rows import KEYS
-from models.init import init_weights
-from models.layer_patterns import frozen_names, learning_factors
-from models.weights.checkpoint import detector_from_checkpoint
-from models.weights.importers import ImportedWeights
-from models.weights.metadata import checkpoint_metadata, current_metadata
-from models.weights.transfer import TransferReport, transfer
+from models.weights.checkpoint import current_metadata, detector_from_checkpoint
+from models.weights.importers import ImportedWeights, import_weights
+from models.weights.importers.yolox_folded import convert_folded
+from models.weights.transfer import transfer
 from utils.checkpoint.torch_file import FOREIGN_SUFFIXES, ForeignCheckpoint, read_torch_file
 from utils.checkpoint.weights import load_weights
-from utils.engine.optimization.layer_rules import LayerRules
 from utils.export.description import UndescribedFileError
+from utils.export.onnx_weights import read_convolutions
 from utils.export.trust import require_data
 from utils.runtime.errors import UserError
-from utils.runtime.machine.environment import describe_program
+from utils.runtime.files.download import file_sha256
+from utils.runtime.printable import printable, shortened
 
 logger = logging.getLogger(__name__)
 
@@ -202,128 +195,118 @@ def _from_foreign(checkpoint: ForeignCheckpoint, path: Path) -> LoadedDetector:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingStart:
-    """What a training run starts with."""
-
-    loaded: LoadedExperiment
-    """The experiment, with the anchors the detector really has."""
-    detector: Detector
-    rules: LayerRules
-    """Frozen layers and learning rates by layer."""
-    transfer: TransferReport | None
-    """How `model.weights` were used; None without, and in a resumed run."""
-
-    @property
-    def shares_classes(self) -> bool:
-        """Tell whether the weights know a class of the data, so that the start can find some."""
-        if self.transfer is None:
-            return False
-        head = f"model.{len(self.detector.model) - 1}"
-        rows = {f"{head}.{name}" for name in self.detector.head.class_rows()}
-        return bool(self.transfer.classes) or rows <= set(self.transfer.taken)
-
-
-def build_training_detector(
-    loaded: LoadedExperiment, split: Split, *, resumed: bool = False
-) -> TrainingStart:
-    """Return the detector of an experiment and its settings.
-
-    Weights are initialised by torch's default generator, which has to be seeded before. A resumed
-    run gets its values from its checkpoint: `model.weights` is not read again.
+def import_file(path: Path) -> ImportedWeights | None:
+    """Return the weights of another project's file (.pt, .pth, .ckpt, .onnx) as ours, None where no
+    project that is known here wrote it.
 
     Raises:
-        ConfigError, UserError: graph, anchors, weights or names of layers cannot be used.
+        UserError: the file cannot be read.
+        ConfigError: a project is recognised, but no network of it fits.
     """
-    loaded.require_derived()
-    settings, train = loaded.experiment.model, loaded.experiment.train
-    stated = settings.anchors if isinstance(settings.anchors, tuple) else None
+    if path.suffix in FOREIGN_SUFFIXES:
+        return import_checkpoint(read_torch_file(path), path)
+    convolutions = read_convolutions(path)
+    return _noted(lambda: convert_folded(convolutions, coco_names()), path)
+
+
+def import_checkpoint(checkpoint: ForeignCheckpoint, path: Path) -> ImportedWeights | None:
+    """Return what `import_file` does of a file that was read already."""
+    return _noted(
+        lambda: import_weights(
+            checkpoint.tensors, class_names=checkpoint.class_names, coco_names=coco_names()
+        ),
+        path,
+    )
+
+
+def build_imported(imported: ImportedWeights, path: Path | str) -> Detector:
+    """Return the detector of imported weights, in evaluation mode.
+
+    Raises:
+        ConfigError: the file lacks tensors of the network, or has others.
+    """
     detector = build_detector(
-        trained_graph(loaded),
-        num_classes=len(split.class_names),
-        anchors=stated,
-        source=loaded.graph_path.name,
+        named_graph(imported.graph_name),
+        num_classes=len(imported.class_names),
+        source=imported.graph_name,
+        max_parameters=sum(tensor.numel() for tensor in imported.tensors.values()),
     )
-    if settings.anchors == "auto":
-        loaded = _fit_anchors(loaded, detector, split)
-    init_weights(detector, head_priors(loaded, detector, split))
-    is_filled = settings.weights is not None and not resumed
-    report = take_weights(loaded, detector, split) if is_filled else None
-    if detector.anchors is not None:
-        logger.info(
-            describe_anchors(
-                split.records,
-                split.class_names,
-                detector.anchors.numpy(),
-                image_size=train.image_size,
-                max_ratio=loaded.experiment.loss.assigner.anchor_limit,
-            ).text
+    report = transfer(detector, imported.tensors)
+    if report.missing or report.left:
+        why = dict(report.left)
+        misfits = list(dict.fromkeys((*report.missing, *why)))
+        name = misfits[0]
+        raise ConfigError(
+            f"{path}: named as {imported.graph_name}, but {len(misfits)} tensors do not fit, "
+            f"first {name}: {why.get(name, 'it is not in the file')}"
         )
-    fresh = report.fresh if report else frozenset[str]()
-    return TrainingStart(
-        loaded=loaded,
-        detector=detector,
-        rules=_layer_rules(train, detector, fresh),
-        transfer=report,
-    )
+    return detector.eval()
 
 
-def trained_graph(loaded: LoadedExperiment) -> Mapping[str, Any]:
-    """Return the graph with scores as the class loss trains them: one softmax or many sigmoids."""
-    if not loaded.experiment.loss.classification.over_classes:
-        return loaded.graph
-    return {**loaded.graph, "class_scores": "softmax"}
+def named_graph(name: str) -> Mapping[str, Any]:
+    """Return the content of a graph in configs/models."""
+    return read_yaml(CONFIGS_FOLDER / "models" / f"{name}.yaml").values
 
 
-def _layer_rules(train: TrainSettings, detector: Detector, fresh: frozenset[str]) -> LayerRules:
-    frozen = frozen_names(detector, train.freeze, key="train.freeze")
-    factors = learning_factors(detector, train.layer_lr, frozen, key="train.layer_lr")
-    if frozen:
-        parameters = [parameter for _, parameter in detector.named_parameters()]
-        count = sum(1 for name, _ in detector.named_parameters() if name in frozen)
-        logger.info("frozen: %d of %d parameter tensors", count, len(parameters))
-    return LayerRules(frozen=frozen, lr_factors=factors, fresh=fresh)
+def coco_names() -> tuple[str, ...]:
+    """Return the 80 classes of COCO, which published weights know."""
+    return tuple(read_yaml(CONFIGS_FOLDER / "datasets" / "coco.yaml").values["class_names"])
 
 
-def _fit_anchors(loaded: LoadedExperiment, detector: Detector, split: Split) -> LoadedExperiment:
-    """Fit anchors to the data, put them into `detector` and into the experiment's settings.
+def _noted(read: Callable[[], ImportedWeights | None], path: Path) -> ImportedWeights | None:
+    """Return what is read, with a note of the file it was read from.
 
     Raises:
-        ConfigError: the head has no anchors.
+        ConfigError: a project is recognised, but no network of it fits; names the file.
     """
-    experiment = loaded.experiment
-    if detector.anchors is None:
-        raise ConfigError(f"model.anchors: auto: the head of {loaded.graph_path} has no anchors")
-    fit = fit_anchors(
-        split.records,
-        anchors=detector.anchors.numpy(),
-        image_size=experiment.train.image_size,
-        max_ratio=experiment.loss.assigner.anchor_limit,
-        seed=experiment.train.seed,
-    )
-    logger.info(fit.text)
-    detector.set_anchors(torch.from_numpy(fit.anchors))
-    model = experiment.model.model_copy(update={"anchors": fit.per_level})
-    return replace(
-        loaded,
-        experiment=experiment.model_copy(update={"model": model}),
-        origins={**loaded.origins, "model.anchors": "fitted to the training boxes"},
-    )
+    try:
+        imported = read()
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if imported is None:
+        return None
+    notes = {
+        **imported.notes,
+        "name": imported.graph_name,
+        "file": path.name,
+        "sha256": file_sha256(path),
+    }
+    return replace(imported, notes=notes)
 
 
-def weights_metadata(loaded: LoadedExperiment, detector: Detector, split: Split) -> dict[str, Any]:
-    """Return the metadata for the weights file of a run, the same when the run is resumed."""
-    model = loaded.experiment.model.model_copy(update={"name": loaded.network_name})
-    experiment = loaded.experiment.model_copy(update={"model": model})
-    return checkpoint_metadata(
-        detector,
-        split.class_names,
-        experiment.train.image_size,
-        {
-            "config": shareable_settings(experiment),
-            "config_hash": loaded.hash,
-            "data_fingerprint": split.fingerprint,
-            "category_ids": list(split.category_ids),
-            **describe_program(),
-        },
-    )
+SHOWN_DIGITS = 12
+
+
+def say_origin(metadata: Mapping[str, Any]) -> None:
+    """Log `origin_line`, if there is something to say."""
+    line = origin_line(metadata)
+    if line is not None:
+        logger.info("%s", line)
+
+
+def origin_line(metadata: Mapping[str, Any]) -> str | None:
+    """Return name, file, checksum, licence, origin and input of converted weights.
+
+    Args:
+        metadata: of the file, made by anybody; what it does not say is left out.
+
+    Returns:
+        One line, None where the weights were not converted.
+    """
+    source = metadata.get("converted_from")
+    if not isinstance(source, Mapping):
+        return None
+
+    def said(key: str) -> str:
+        value = source.get(key)
+        return printable(shortened(value, 120)) if isinstance(value, str) and value else ""
+
+    digest = said("sha256")[:SHOWN_DIGITS]
+    parts = [
+        " from ".join(filter(None, (said("name"), said("file")))),
+        digest and f"SHA-256 {digest}...",
+        said("licence") and f"licence {said('licence')}",
+        said("origin"),
+        said("input") and f"its authors feed {said('input')}",
+    ]
+    return f"weights: {', '.join(filter(None, parts))}" if any(parts) else None

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
-from commands.build.truth_picture import truth_and_found
 from configs.schema import Experiment
 from configs.schema.evaluation import EvalSettings
 from data.images.cache import ImageCache
+from data.images.io import read_image
 from data.loading.loader import build_eval_batches
 from data.records.load import Split
 from models.detector import Detector
@@ -17,11 +18,12 @@ from models.inference.inference import Inference, RuntimeDetector
 from utils.engine.evaluation import evaluate
 from utils.metrics.evaluator import DetectionEvaluator
 from utils.metrics.scored import ScoredDetections, scored_detections
-from utils.report.drawing import Picture
+from utils.report.drawing import Picture, draw_boxes, shrink_to, side_by_side
 from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.machine.device import choose_device
 from utils.runtime.machine.threads import loader_workers
-from utils.structures.results import EvalResult
+from utils.structures.images import Record
+from utils.structures.results import Detections, EvalResult
 
 
 class SplitEvaluation:
@@ -158,3 +160,27 @@ def evaluate_once(
         return evaluation(detector.to(device)), evaluation.evaluator
     finally:
         evaluation.close()
+
+
+PICTURE_SIDE = 640
+
+
+def truth_and_found(
+    record: Record, found: Detections, names: tuple[str, ...], threshold: float
+) -> Picture:
+    """Return ground truth on the left, detections of at least `threshold` on the right.
+
+    Raises:
+        ImageError: the image cannot be read any more.
+    """
+    shown = found.scores >= threshold
+    image, scale = shrink_to(read_image(record.path, record.depth), PICTURE_SIDE)
+    truth = draw_boxes(image, record.boxes * scale, record.labels, names)
+    detected = draw_boxes(
+        image,
+        found.boxes[shown].numpy().astype(np.float32) * scale,
+        found.labels[shown].numpy(),
+        names,
+        found.scores[shown].numpy().astype(np.float32),
+    )
+    return side_by_side([truth, detected])

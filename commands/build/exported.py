@@ -13,8 +13,8 @@ from torch import Tensor
 
 from configs.errors import ConfigError
 from configs.schema.evaluation import EvalSettings
-from models.inference.postprocess import Postprocessed
-from models.weights.score_map import read_score_calibrator
+from models.inference.nms import Postprocessed
+from models.weights.checkpoint import read_score_calibrator
 from utils.export.description import Description
 from utils.export.formats import SESSIONS
 from utils.export.sessions import Arrays, Session, open_session, read_file_description

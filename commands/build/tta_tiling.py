@@ -11,11 +11,11 @@ import torch
 from commands.view_options import ViewOptions
 from configs.schema.evaluation import EvalSettings
 from data.images.io import read_image
-from data.loading.collate import collate
+from data.loading.dataset import collate
 from data.loading.framing import Framing
 from data.loading.tta_tiling import View, ViewPlan
 from models.inference.merge_views import merge
-from models.inference.postprocess import Postprocessed
+from models.inference.nms import Postprocessed
 from utils.engine.evaluation import DetectorOutput, in_original_frame
 from utils.metrics.evaluator import DetectionEvaluator
 from utils.runtime.progress import progress_bar

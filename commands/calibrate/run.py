@@ -13,8 +13,7 @@ from commands.val.cli import ValCommand
 from commands.val.run import load_for_evaluation
 from data.records.load import Split
 from models.detector import Detector
-from models.weights.metadata import checkpoint_metadata
-from models.weights.score_map import METADATA_KEY
+from models.weights.checkpoint import METADATA_KEY, checkpoint_metadata
 from utils.checkpoint.weights import save_weights
 from utils.comparison.summary.run_numbers import focal_of
 from utils.metrics.analysis import SCORE_FLOOR

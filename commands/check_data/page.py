@@ -36,7 +36,12 @@ def write_page(path: Path, data: LabelledData, diagnosis: Diagnosis) -> None:
     page = DataPage(
         title=data.name,
         command=command_line(sys.argv),
-        facts=_facts(data, diagnosis),
+        facts={
+            "format": data.settings.format,
+            "folder": data.settings.path,
+            "classes": str(len(data.class_names)),
+            "sizes measured at": f"{diagnosis.subject.image_size} px",
+        },
         split_names=[table.name for table in tables],
         split_rows=_split_rows(tables),
         findings=[
@@ -53,15 +58,6 @@ def write_page(path: Path, data: LabelledData, diagnosis: Diagnosis) -> None:
         write_data_page(path, page)
     except OSError as error:
         raise cannot_write(path, error) from error
-
-
-def _facts(data: LabelledData, diagnosis: Diagnosis) -> dict[str, str]:
-    return {
-        "format": data.settings.format,
-        "folder": data.settings.path,
-        "classes": str(len(data.class_names)),
-        "sizes measured at": f"{diagnosis.subject.image_size} px",
-    }
 
 
 def _split_rows(tables: Sequence[SplitTable]) -> list[tuple[str, list[str]]]:

@@ -85,7 +85,8 @@ def _figure(
         picture = _place_picture(path, place, records, names)
         if place.other and place.other != place.path:
             other = _place_picture(place.other, place, records, names)
-            picture = _beside(picture, other)
+            height = min(picture.shape[0], other.shape[0])
+            picture = side_by_side([_to_height(picture, height), _to_height(other, height)])
             caption += f" and {Path(place.other).name}"
     except ImageError:
         return None
@@ -112,11 +113,6 @@ def _marked(image: Picture, place: Place, scale: float) -> Picture:
         if max(x2 - x1, y2 - y1) < 24:
             cv2.circle(canvas, ((x1 + x2) // 2, (y1 + y2) // 2), 22, MARK, 2, cv2.LINE_AA)
     return canvas
-
-
-def _beside(one: Picture, two: Picture) -> Picture:
-    height = min(one.shape[0], two.shape[0])
-    return side_by_side([_to_height(one, height), _to_height(two, height)])
 
 
 def _to_height(picture: Picture, height: int) -> Picture:

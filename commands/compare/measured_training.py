@@ -11,13 +11,12 @@ from typing import TypeVar
 
 import torch
 
+from commands.build.criterion import unscaled_criterion
 from commands.build.derived_recipe import derive_recipe
-from commands.build.detector import build_training_detector
 from commands.build.evaluation import build_evaluation
-from commands.build.loss_scale import unscaled_criterion
+from commands.build.training_start import build_training_detector
 from configs.reading.load import LoadedExperiment
-from data.loading.loader import build_train_batches
-from data.loading.reading import eval_reader, open_training_cache, train_reader
+from data.loading.loader import build_train_batches, eval_reader, open_training_cache, train_reader
 from data.records.load import Split, SplitName, load_split
 from utils.engine.learner import Learner
 from utils.runtime.errors import UserError

@@ -16,7 +16,7 @@ from configs.reading.yaml_reader import read_yaml
 from configs.schema import Experiment
 from data.anchors import label_statistics
 from data.images.cache import ImageCache
-from data.loading.reading import open_training_cache
+from data.loading.loader import open_training_cache
 from data.records.load import Split, SplitName, load_split
 from models.weights.checkpoint import detector_from_checkpoint
 from utils.checkpoint.state import load_state

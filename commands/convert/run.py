@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from commands.build.detector import load_detector
-from models.weights.metadata import checkpoint_metadata
+from models.weights.checkpoint import checkpoint_metadata
 from utils.checkpoint.torch_file import FOREIGN_SUFFIXES
 from utils.checkpoint.weights import save_weights
 from utils.runtime.errors import UserError

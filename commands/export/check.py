@@ -11,7 +11,7 @@ from torch import Tensor
 
 from commands.build.exported import read_detections
 from models.inference.export_wrapper import ExportWrapper
-from models.inference.postprocess import Postprocess
+from models.inference.nms import Postprocess
 from utils.export.description import Description
 from utils.export.sessions import Arrays, Session
 from utils.runtime.errors import UserError

@@ -26,8 +26,8 @@ from data.images.letterbox import PAD_COLOUR
 from data.loading.framing import Framing
 from data.loading.loader import check_image_size
 from models.inference.export_wrapper import ExportWrapper
-from models.inference.postprocess import Postprocess
-from models.weights.score_map import METADATA_KEY
+from models.inference.nms import Postprocess
+from models.weights.checkpoint import METADATA_KEY
 from utils.export.description import SUPPRESSION_KEYS, Description, Suppression
 from utils.export.formats import FORMATS, load
 from utils.export.nms_graph import append_suppression

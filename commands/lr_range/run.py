@@ -14,13 +14,11 @@ import numpy as np
 from commands.build.batch_size import choose_batch_size
 from commands.build.criterion import build_training_criterion
 from commands.build.derived_recipe import derive_recipe
-from commands.build.detector import build_training_detector
+from commands.build.training_start import build_training_detector
 from configs.reading.load import LoadedExperiment
-from data.loading.loader import TrainBatches, build_train_batches
-from data.loading.reading import open_training_cache
+from data.loading.loader import TrainBatches, build_train_batches, open_training_cache
 from data.records.load import Split, load_split
-from utils.engine.learner import Learner
-from utils.engine.micro_batches import too_little_memory
+from utils.engine.learner import Learner, too_little_memory
 from utils.engine.optimization.lr_range import LrCurve, sweep
 from utils.report.charts.axes import padded, tick_text
 from utils.report.charts.plot_area import PlotArea, css, legend_of_series

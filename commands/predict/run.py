@@ -12,8 +12,7 @@ from time import perf_counter
 
 import torch
 
-from commands.build.detector import load_detector
-from commands.build.origin import say_origin
+from commands.build.detector import load_detector, say_origin
 from commands.build.predictor import Predictor, prediction_settings
 from commands.predict.cli import PredictCommand
 from commands.predict.outputs.output import Output
@@ -127,7 +126,11 @@ def predict(command: PredictCommand) -> PredictionSummary:
     # As many as val.py takes: another number may change the last bit of a score.
     set_threads(experiment.train.threads)
     _require_targets(command, batches)
-    folder = _claim_folder(command.save_dir) if command.save else None
+    folder = (
+        claim_run_folder(command.save_dir.parent, command.save_dir.name).path
+        if command.save
+        else None
+    )
     written = tuple(path for path in (folder, command.save_json) if path is not None)
     summary = PredictionSummary(
         predictor.class_names,
@@ -274,10 +277,6 @@ def _require_targets(command: PredictCommand, batches: SourceBatches) -> None:
     if command.categories is not None:
         inputs.append(command.categories)
     require_target(command.save_json, option="--save-json", inputs=inputs)
-
-
-def _claim_folder(wish: Path) -> Path:
-    return claim_run_folder(wish.parent, wish.name).path
 
 
 def _labels(classes: Sequence[str], class_names: Sequence[str]) -> torch.Tensor | None:

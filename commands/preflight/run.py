@@ -14,10 +14,10 @@ from time import perf_counter
 import torch
 
 from commands.build.batch_size import choose_batch_size
+from commands.build.criterion import unscaled_criterion
 from commands.build.derived_recipe import derive_recipe
-from commands.build.detector import TrainingStart, build_training_detector, weights_metadata
 from commands.build.evaluation import build_evaluation
-from commands.build.loss_scale import unscaled_criterion
+from commands.build.training_start import TrainingStart, build_training_detector, weights_metadata
 from commands.export.cli import parse_export_command
 from commands.export.run import export
 from commands.preflight.findings import Preflight, check_disk, check_folder, judge_speed
@@ -27,13 +27,17 @@ from configs.reading.load import LoadedExperiment
 from configs.schema.train import TrainSettings
 from data.doctor.examine import worst_lines
 from data.images.cache import ImageCache
-from data.loading.loader import TrainBatches, build_train_batches
-from data.loading.reading import eval_reader, open_training_cache, train_reader
+from data.loading.loader import (
+    TrainBatches,
+    build_train_batches,
+    eval_reader,
+    open_training_cache,
+    train_reader,
+)
 from data.records.load import Split, load_split
 from models.detector import Detector
 from utils.engine.hook import Hook
-from utils.engine.learner import Learner
-from utils.engine.micro_batches import too_little_memory
+from utils.engine.learner import Learner, too_little_memory
 from utils.engine.precision import choose_precision
 from utils.engine.run import Run
 from utils.engine.trainer import Trainer

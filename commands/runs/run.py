@@ -52,7 +52,7 @@ def answer(command: RunsCommand) -> str:
         if command.json:
             return json.dumps([asdict(one) for one in found], indent=1)
         return run_table(found, command.folder)
-    folders = [_folder_of(path, command.folder) for path in command.runs]
+    folders = [open_run_folder(named_run(path, command.folder).path) for path in command.runs]
     if command.task == "show":
         return _shown(folders[0], as_json=command.json)
     from commands.runs.compare import compare_runs
@@ -184,10 +184,6 @@ def _class_lines(results: Mapping[str, Any]) -> list[str]:
         for name, ap in classes.items()
     ]
     return ["AP of each class:", *rows]
-
-
-def _folder_of(path: Path, runs: Path) -> RunFolder:
-    return open_run_folder(named_run(path, runs).path)
 
 
 def json_of(path: Path) -> dict[str, Any]:

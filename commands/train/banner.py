@@ -5,16 +5,22 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from commands.build.noise_steps import NoiseSteps
+from configs.reading.load import LoadedExperiment
 from configs.schema.train import TrainSettings
+from data.records.load import Split
 from models.detector import Detector
 from utils.engine.precision import choose_precision
 from utils.runtime.distributed.ranks import Ranks
 from utils.runtime.machine.environment import cpu_name
-from utils.runtime.machine.memory import GIB, free_memory, total_memory
+from utils.runtime.machine.memory import GIB, free_memory, is_out_of_memory, total_memory
 from utils.runtime.machine.threads import loader_workers
+from utils.runtime.progress import format_duration
 
 FLOPS_PER_PRODUCT = 2
 """A product and its addition."""
+WORTH_A_TRIAL = 200
+"""Batches of a training; shorter ones are over soon."""
 
 
 def banner(
@@ -59,6 +65,31 @@ def banner(
     yield (
         f"{processes}{_counted(torch.get_num_threads(), 'compute thread')} and "
         f"{_counted(workers, 'loader worker')}"
+    )
+
+
+def expected_time(
+    loaded: LoadedExperiment, split: Split, device: torch.device, *, batches_per_epoch: int
+) -> str | None:
+    """Return in words how long a training will take by a trial step, None for a short training.
+
+    The step is computed on images of noise by a network of its own: reading images, evaluation and
+    the exchange between processes are not in it.
+    """
+    settings = loaded.experiment.train
+    batches = settings.epochs * batches_per_epoch
+    if batches < WORTH_A_TRIAL:
+        return None
+    steps = NoiseSteps(loaded, split, device, settings.image_size)
+    try:
+        seconds = steps.seconds(settings.batch_size)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None  # the training meets it too, and says what to do
+    return (
+        f"about {format_duration(batches * seconds)} for {settings.epochs} epochs, by a trial "
+        "step; reading images and evaluation not counted"
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from commands.parser import CommandParser
-from configs.reading.recipe import choose_recipe, names_data
+from configs.reading.overrides import choose_recipe, names_data
 
 
 @dataclass(frozen=True)

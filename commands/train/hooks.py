@@ -8,9 +8,10 @@ from configs.schema import Experiment
 from models.losses import DetectionCriterion
 from models.losses.criterion.budget import measure_budget
 from utils.engine.hook import Hook
-from utils.engine.hooks.checkpoints import BestWeights, EarlyStopping, PeriodicCheckpoints
+from utils.engine.hooks.checkpoints import BestWeights, PeriodicCheckpoints
 from utils.engine.hooks.console import Console
 from utils.engine.hooks.csv_history import CsvHistory
+from utils.engine.hooks.early_stopping import EarlyStopping
 from utils.engine.hooks.loss_budget import LossBudgetLog
 from utils.engine.hooks.tensorboard import TensorBoard
 from utils.runtime.files.run_folder import RunFolder

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
-from utils.checkpoint.tensor_file import weights_digest
+from utils.checkpoint.weights import weights_digest
 from utils.engine.protocols import BatchSource
 from utils.runtime.files.atomic import write_json
 from utils.runtime.files.json_file import BrokenJsonError, read_json_object
@@ -88,9 +88,5 @@ def batch_digest(batch: Batch) -> str:
     targets = batch.targets
     for tensor in (batch.images, targets.boxes, targets.labels, targets.image_index):
         digest.update(repr(tuple(tensor.shape)).encode())
-        digest.update(_bytes(tensor))
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().numpy().tobytes()

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from commands.build.criterion import build_training_criterion
-from commands.build.detector import build_training_detector
+from commands.build.training_start import build_training_detector
 from configs.reading.derive import derive
 from configs.reading.load import load_experiment
 from data.records.load import load_split

@@ -15,8 +15,7 @@ import cv2
 import torch
 
 from commands.build.data_figures import center_maps, class_rows, contact_sheet, data_charts
-from commands.build.evaluation import SplitEvaluation
-from commands.build.truth_picture import truth_and_found
+from commands.build.evaluation import SplitEvaluation, truth_and_found
 from configs.reading.load import LoadedExperiment
 from configs.schema.branch_loss import FocalLossSettings
 from configs.schema.loss import LossSettings

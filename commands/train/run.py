@@ -8,19 +8,18 @@ from contextlib import contextmanager
 import torch
 
 from commands.build.batch_size import choose_batch_size
-from commands.build.compilation import choose_compiler
 from commands.build.criterion import build_training_criterion
 from commands.build.derived_recipe import derive_recipe
-from commands.build.detector import (
+from commands.build.detector import load_detector
+from commands.build.evaluation import build_evaluation
+from commands.build.threads import settle_threads, thread_watch
+from commands.build.training_start import (
     TrainingStart,
     build_training_detector,
-    load_detector,
     weights_metadata,
+    write_weights_report,
 )
-from commands.build.evaluation import build_evaluation
-from commands.build.start_weights import write_weights_report
-from commands.build.threads import settle_threads, thread_watch
-from commands.train.banner import banner
+from commands.train.banner import banner, expected_time
 from commands.train.data_witness import require_same_data, write_data
 from commands.train.hooks import budget_log, training_hooks
 from commands.train.pairing import PAIRING_NAME, HashedBatches
@@ -39,13 +38,12 @@ from configs.reading.load import LoadedExperiment
 from configs.schema.train import TrainSettings
 from data.doctor.examine import worst_lines
 from data.loading.device_rendering import require_usable_ops
-from data.loading.loader import build_train_batches
-from data.loading.reading import open_training_cache
+from data.loading.loader import build_train_batches, open_training_cache
 from data.records.load import Split, load_split
 from models.blocks.joint_norm import join_norms
 from models.losses import DetectionCriterion
 from utils.checkpoint.state import has_state
-from utils.engine.compiled import Compiler
+from utils.engine.compiled import Compiler, choose_compiler
 from utils.engine.hook import Hook
 from utils.engine.learner import Learner
 from utils.engine.run import TrainingSummary
@@ -186,6 +184,8 @@ class _Training:
             total=settings.epochs * len(self._batches),
         )
         self._say_banner(start, images=(len(split.records), len(val_records)))
+        if ranks.is_main and not is_begun:
+            self._say_expected_time(split)
         self._trainer = self._build_trainer(start, split, criterion)
         if not is_begun:
             self._witness.write_weights(detector)
@@ -201,6 +201,13 @@ class _Training:
         )
         for line in lines:
             logger.info("%s", line)
+
+    def _say_expected_time(self, split: Split) -> None:
+        text = expected_time(
+            self._loaded, split, self._device, batches_per_epoch=len(self._batches)
+        )
+        if text is not None:
+            logger.info("%s", text)
 
     def _build_trainer(
         self, start: TrainingStart, split: Split, criterion: DetectionCriterion
@@ -260,18 +267,15 @@ class _Training:
         """Train to the end and write the results."""
         logger.info("Saving results to %s", self._folder.path)
         try:
-            self._start_workers()
+            # Workers forked before the first step do not keep memory that the step used.
+            self._batches.start()
+            if self._evaluation is not None:
+                self._evaluation.start()
             self._trainer.run()
         finally:
             self._batches.close()
             if self._evaluation is not None:
                 self._evaluation.close()
-
-    def _start_workers(self) -> None:
-        # Workers forked before the first step do not keep memory that the step used.
-        self._batches.start()
-        if self._evaluation is not None:
-            self._evaluation.start()
 
     def _write_results(self, summary: TrainingSummary) -> None:
         """Evaluate the saved weights once more, as val.py will, and write what they are worth."""

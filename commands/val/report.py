@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from commands.build.truth_picture import truth_and_found
+from commands.build.evaluation import truth_and_found
 from commands.val.run import Evaluation
 from utils.metrics.analysis import Analysis, analyse
 from utils.metrics.worst_images import KINDS

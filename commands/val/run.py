@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from commands.build.detector import LoadedDetector, load_detector
+from commands.build.detector import LoadedDetector, load_detector, say_origin
 from commands.build.evaluation import build_evaluator, evaluate_once
-from commands.build.origin import say_origin
 from commands.build.stored_settings import stored_settings, with_data_found
 from commands.build.tta_tiling import ViewInference, evaluate_views
 from commands.val.cli import ValCommand

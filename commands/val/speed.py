@@ -107,7 +107,7 @@ def measure_speed(command: ValCommand) -> SpeedReport:
     infer = Inference(detector, experiment.eval, fused=experiment.model.fuse)
     read = _reading_ms(records)
     return SpeedReport(
-        device=_device_name(device),
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         threads=torch.get_num_threads(),
         shape=shape,
         score_threshold=experiment.eval.score_threshold,
@@ -191,7 +191,3 @@ def _now(device: torch.device) -> float:
     elif device.type == "mps":
         torch.mps.synchronize()
     return perf_counter()
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -76,7 +76,7 @@ def _stated_rows(table: SplitTable) -> Rows:
         numbers[1:]
         for decision in table.report.decisions
         if decision.action in _CHANGED and decision.location.startswith("line")
-        for numbers in [_numbers(decision.value)]
+        for numbers in [[float(match) for match in _NUMBER.findall(decision.value)]]
         if len(numbers) == 5
     ]
     if not changed:
@@ -85,10 +85,6 @@ def _stated_rows(table: SplitTable) -> Rows:
     shares = shares[(shares[:, :2] > 0).all(axis=1) & (shares[:, 2:] < 1).all(axis=1)]
     used = np.column_stack([(shares[:, :2] + shares[:, 2:]) / 2, shares[:, 2:] - shares[:, :2]])
     return np.concatenate([used, np.array(changed)])
-
-
-def _numbers(text: str) -> list[float]:
-    return [float(match) for match in _NUMBER.findall(text)]
 
 
 def _shares(table: SplitTable) -> Iterator[Finding]:

@@ -91,7 +91,12 @@ def worst_lines(splits: Sequence[Split], *, image_size: int, most: int = 3) -> l
     What the report on labels says anyway is left out. Milliseconds where there are few labels; a
     pass over some arrays where there are many.
     """
-    subject = _of_labels(splits, image_size)
+    subject = Subject(
+        splits={split.name: tabulate(split) for split in splits},
+        class_names=splits[0].class_names,
+        image_size=image_size,
+        scans={},
+    )
     told = {finding.code for finding in check_rows(subject)} - {"ids-from-one"}
     findings = [
         group[0]
@@ -104,15 +109,6 @@ def worst_lines(splits: Sequence[Split], *, image_size: int, most: int = 3) -> l
         more = f"{rest} more; " if rest > 0 else ""
         lines.append(f"data: {more}check_data.py looks at the images, too, and draws what it finds")
     return lines
-
-
-def _of_labels(splits: Sequence[Split], image_size: int) -> Subject:
-    return Subject(
-        splits={split.name: tabulate(split) for split in splits},
-        class_names=splits[0].class_names,
-        image_size=image_size,
-        scans={},
-    )
 
 
 def _run(subject: Subject, costs: Sequence[Cost]) -> list[Finding]:

@@ -20,7 +20,7 @@ from data.formats.tool_reader import label_files
 from data.formats.tools import TOOLS
 from data.formats.tools.parsing import in_order, read_object
 from data.formats.voc import names_in_xml
-from data.formats.yolo.labels import label_folder
+from data.formats.yolo.files import label_folder
 from utils.runtime.errors import UserError
 from utils.runtime.files.regular_file import LARGEST_ANNOTATIONS
 

@@ -40,12 +40,9 @@ class Sources:
                 self.lists.append(path)
                 self.images += self._read_list(Path(path))
             else:
-                self._add_folder(path)
-
-    def _add_folder(self, path: str) -> None:
-        self.folders.append(path)
-        for file in list_files(Path(path)):
-            (self.images if is_image_name(file) else self.others).append(file)
+                self.folders.append(path)
+                for file in list_files(Path(path)):
+                    (self.images if is_image_name(file) else self.others).append(file)
 
     def _read_list(self, path: Path) -> list[str]:
         """Return the images a list names; relative ones are beside the list, else in the root."""

@@ -146,7 +146,17 @@ class ToolReader:
         for path in unlabelled if is_folder else ():
             found[path] = RawImage(path=path, image_id=0, rows=(), label_file="")
         for image_id, (_, raw_image) in enumerate(sorted(found.items())):
-            raw.images.append(_with_id(raw_image, image_id))
+            raw.images.append(
+                RawImage(
+                    path=raw_image.path,
+                    image_id=image_id,
+                    rows=raw_image.rows,
+                    label_file=raw_image.label_file,
+                    is_normalised=raw_image.is_normalised,
+                    stated_size=raw_image.stated_size,
+                    fault=raw_image.fault,
+                )
+            )
         if not raw.images:
             why = "".join(f"; {stray.file}: {stray.value}" for stray in raw.stray_rows[:1])
             raise UserError(f"data.{self._split}: no labelled images{why}")
@@ -227,15 +237,3 @@ def _as_tuple(stated: object) -> tuple[str, ...]:
     if isinstance(stated, str):
         return (stated,)
     return stated if isinstance(stated, tuple) else ()
-
-
-def _with_id(image: RawImage, image_id: int) -> RawImage:
-    return RawImage(
-        path=image.path,
-        image_id=image_id,
-        rows=image.rows,
-        label_file=image.label_file,
-        is_normalised=image.is_normalised,
-        stated_size=image.stated_size,
-        fault=image.fault,
-    )

@@ -15,8 +15,7 @@ import PIL
 from data.images import header as image_header
 from data.images import io as image_io
 from data.images import letterbox, values
-from data.images.cache.entry import KEY_BYTES, entry_bytes
-from data.images.cache.store import ImageCache
+from data.images.cache.store import KEY_BYTES, ImageCache, entry_bytes
 from data.images.facts import stamp_file
 from data.images.io import jpeg_reduction, read_image, read_reduced_image
 from data.images.letterbox import fit_size

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from configs.reading.stated_paths import FileIndex
-from data.intake.candidate import Candidate, by_split
-from data.intake.tree import SplitName, Tree, folder_of, json_keys, split_of
+from data.intake.tree import Candidate, SplitName, Tree, by_split, folder_of, json_keys, split_of
 from utils.runtime.errors import UserError
 from utils.runtime.files.json_file import BrokenJsonError, parse_json
 

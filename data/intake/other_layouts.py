@@ -5,8 +5,16 @@ from typing import Any
 
 from data.formats.tools.csv_table import has_columns
 from data.formats.tools.labelstudio import LABELS
-from data.intake.candidate import Candidate, by_split
-from data.intake.tree import SplitName, Tree, folder_of, json_keys, outermost, split_of
+from data.intake.tree import (
+    Candidate,
+    SplitName,
+    Tree,
+    by_split,
+    folder_of,
+    json_keys,
+    outermost,
+    split_of,
+)
 
 
 def read_labelme(tree: Tree) -> Candidate | None:

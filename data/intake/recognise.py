@@ -15,7 +15,6 @@ from configs.schema.data import AutoDataset, DatasetSettings, VocDataset, settin
 from data.formats.files import to_text
 from data.formats.sources import resolve_sources, stated_sources
 from data.intake.archive import unpack
-from data.intake.candidate import Candidate, Layout
 from data.intake.class_names import with_class_names
 from data.intake.coco import is_coco, read_coco, read_coco_files
 from data.intake.other_layouts import (
@@ -32,7 +31,7 @@ from data.intake.other_layouts import (
     read_visdrone,
     read_widerface,
 )
-from data.intake.tree import Tree, row_kind
+from data.intake.tree import Candidate, Layout, Tree, row_kind
 from data.intake.voc import read_voc
 from data.intake.yolo import ask_for_yaml, read_data_yaml, read_obj_data, read_plain
 from utils.runtime.errors import UserError
@@ -132,7 +131,8 @@ def _of_tree(tree: Tree, layout: str | None) -> Candidate:
     if not names:
         return candidate
     note = f"labels of {' and '.join(names)} lie there, too: data.layout={names[0]} reads them"
-    return _with_note(candidate, note)
+    notes = (*candidate.notes, note)
+    return Candidate(title=candidate.title, settings=candidate.settings, notes=notes)
 
 
 def _readings(tree: Tree, layout: str | None) -> tuple[dict[str, Candidate], list[UserError]]:
@@ -150,11 +150,6 @@ def _readings(tree: Tree, layout: str | None) -> tuple[dict[str, Candidate], lis
         if candidate is not None:
             found[name] = candidate
     return found, problems
-
-
-def _with_note(candidate: Candidate, note: str) -> Candidate:
-    notes = (*candidate.notes, note)
-    return Candidate(title=candidate.title, settings=candidate.settings, notes=notes)
 
 
 def _first(readings: tuple[Layout, ...], tree: Tree) -> Candidate | None:

@@ -3,10 +3,11 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from data.formats.files import is_image_name, list_files, to_text
 from utils.runtime.files.regular_file import UnreadableFileError, open_regular
@@ -92,7 +93,9 @@ class Tree:
         """What the rows of the texts in each folder are; folders without label rows are absent."""
         kinds: dict[str, RowKind] = {}
         texts = [
-            path for path in self.ending(".txt") if not _name(path).lower().startswith(_NO_LABELS)
+            path
+            for path in self.ending(".txt")
+            if not path.rpartition("/")[2].lower().startswith(_NO_LABELS)
         ]
         by_folder: dict[str, list[str]] = defaultdict(list)
         for path in texts:
@@ -165,10 +168,6 @@ def json_keys(text: str) -> set[str]:
     return set(re.findall(r'"(\w+)"\s*:', text))
 
 
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
 def _is_number(text: str) -> bool:
     try:
         float(text)
@@ -192,3 +191,34 @@ def _inner(root: Path) -> Path:
             break
         root = Path(entries[0].path)
     return root
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A reading of a folder: settings of section `data`, in the words of a YAML."""
+
+    title: str
+    """What it was taken for, for a person."""
+    settings: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+Layout = Callable[[Tree], Candidate | None]
+
+
+def by_split(sources: Mapping[SplitName, Sequence[str]]) -> dict[str, Any]:
+    """Return the keys train, val and test; a split without train in its name is train.
+
+    Where only val or test is named, as FiftyOne exports one split, it is trained on.
+    """
+    found = {
+        name: _one_or_list(sources[name]) for name in ("train", "val", "test") if name in sources
+    }
+    if found and "train" not in found:
+        first = next(iter(found))
+        found = {"train": found.pop(first), **found}
+    return found
+
+
+def _one_or_list(sources: Sequence[str]) -> Any:
+    return sources[0] if len(sources) == 1 else list(sources)

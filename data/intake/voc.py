@@ -4,8 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from data.intake.candidate import Candidate, by_split
-from data.intake.tree import SplitName, Tree, folder_of, split_of
+from data.intake.tree import Candidate, SplitName, Tree, by_split, folder_of, split_of
 from utils.runtime.errors import UserError
 
 _VOC_ROOT = re.compile(r"<annotation[\s>]")

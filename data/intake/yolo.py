@@ -8,8 +8,7 @@ from configs.reading.stated_paths import find_stated
 from configs.reading.yaml_reader import read_yaml
 from data.formats.class_names import CLASS_LISTS
 from data.formats.files import read_required, to_text
-from data.intake.candidate import Candidate, by_split
-from data.intake.tree import Tree, folder_of
+from data.intake.tree import Candidate, Tree, by_split, folder_of
 from utils.runtime.errors import UserError
 
 _USUAL_NAMES = ("data.yaml", "dataset.yaml", "data.yml", "dataset.yml")

@@ -1,29 +1,30 @@
-"""Datasets: a key to a sample, augmented (training) or letterboxed (evaluation).
+"""Datasets: a key to a sample, augmented (training) or letterboxed (evaluation); collate.
 
 A key contains everything that varies, so a dataset has no state that could differ between workers.
 The keys of an epoch are made in `samplers.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
+import numpy.typing as npt
+import torch
 from torch.utils.data import Dataset
 
 from configs.schema.augment import AugmentSettings
 from data.augment.affine import draw_affine
-from data.augment.compose import compose
 from data.augment.device.sources import PlannedSample, gather
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
 from data.augment.mixup import draw_share
 from data.augment.operation import PixelOp, SampledOp
 from data.augment.pixel_ops import PIXEL_OPS
-from data.augment.plan import SamplePlan, Scene, build_plan
-from data.augment.render import render
+from data.augment.plan import SamplePlan, Scene, build_plan, compose, render
 from data.augment.rng import SampleStreams
 from data.images.letterbox import Letterbox, evaluation_letterbox
 from data.images.pixels import ReadRecord, read_record
-from data.records.record_table import RecordTable
+from utils.structures.batch import Batch, Targets
 from utils.structures.images import ImageMeta, Record, Sample
 
 
@@ -198,3 +199,94 @@ class EvalDataset(Dataset[Sample]):
             ignore=record.ignore,
             meta=meta,
         )
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Return one batch of `samples`, whose images (H, W, 3) have one shape.
+
+    Images are stacked as they are in memory, (B, H, W, 3), and only viewed as (B, 3, H, W):
+    channels-last memory, no transposed copy. Ignored boxes are left out of the targets.
+    """
+    images = torch.from_numpy(np.stack([sample.image for sample in samples]))
+    return Batch(
+        images=images.permute(0, 3, 1, 2),
+        targets=join_targets(samples),
+        metas=tuple(sample.meta for sample in samples),
+    )
+
+
+def join_targets(samples: Sequence[Sample | SamplePlan]) -> Targets:
+    """Return the objects of `samples` in one table; ignored ones are left out."""
+    kept = [~sample.ignore for sample in samples]
+    counts = np.array([int(mask.sum()) for mask in kept])
+    boxes = [sample.boxes[mask] for sample, mask in zip(samples, kept, strict=True)]
+    labels = [sample.labels[mask] for sample, mask in zip(samples, kept, strict=True)]
+    return Targets(
+        boxes=torch.from_numpy(np.concatenate(boxes)),
+        labels=torch.from_numpy(np.concatenate(labels)),
+        image_index=torch.from_numpy(np.repeat(np.arange(len(samples)), counts)),
+    )
+
+
+class RecordTable(Sequence[Record]):
+    """An immutable sequence of records in a few flat arrays, the form for loader workers.
+
+    A list of Record objects costs each worker its own copy as time goes by (reading an object
+    writes its reference count, which copies its memory page) and is slow to hand over where
+    processes are spawned. Arrays are shared; `table[i]` rebuilds a record of views.
+    """
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        paths = [record.path.encode("utf-8", "surrogateescape") for record in records]
+        self._paths = b"".join(paths)
+        self._path_ends = _ends([len(path) for path in paths])
+        self._row_ends = _ends([len(record.boxes) for record in records])
+        self._image_ids = np.array([record.image_id for record in records], np.int64)
+        self._sizes = np.array([record.size for record in records], np.int64).reshape(-1, 2)
+        self._depths = np.array([record.depth or 0 for record in records], np.uint8)
+        empty = np.zeros(0, np.float32)
+        self._boxes = np.concatenate([empty.reshape(0, 4), *(r.boxes for r in records)])
+        self._labels = np.concatenate([empty.astype(np.int64), *(r.labels for r in records)])
+        self._ignore = np.concatenate([empty.astype(np.bool_), *(r.ignore for r in records)])
+        self._area = np.concatenate([empty, *(r.area for r in records)])
+
+    def __len__(self) -> int:
+        return len(self._image_ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "list[Record]": ...
+
+    def __getitem__(self, index: int | slice) -> "Record | list[Record]":
+        """Return one record, or a list of them for a slice."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"record {index} of {len(self)}")
+        index %= len(self)
+        path = self._paths[self._path_ends[index] : self._path_ends[index + 1]]
+        rows = slice(self._row_ends[index], self._row_ends[index + 1])
+        return Record(
+            path=path.decode("utf-8", "surrogateescape"),
+            image_id=int(self._image_ids[index]),
+            size=self.size(index),
+            boxes=self._boxes[rows],
+            labels=self._labels[rows],
+            ignore=self._ignore[rows],
+            area=self._area[rows],
+            depth=int(self._depths[index]) or None,
+        )
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self[index] for index in range(len(self)))
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return (height, width) of image `index` without building its record."""
+        height, width = self._sizes[index].tolist()
+        return height, width
+
+
+def _ends(lengths: list[int]) -> npt.NDArray[np.int64]:
+    return np.cumsum([0, *lengths], dtype=np.int64)

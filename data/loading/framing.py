@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.images.letterbox import Letterbox, evaluation_letterbox
-from data.loading.collate import collate
+from data.loading.dataset import collate
 from utils.structures.batch import Batch
 from utils.structures.images import ImageArray, Sample
 

@@ -9,15 +9,15 @@ import torch
 
 from configs.schema.evaluation import EvalSettings
 from configs.schema.experiment import Experiment
+from configs.schema.train import TrainSettings
 from data.augment.custom import load_custom_ops
 from data.augment.pixel_ops import PIXEL_OPS
-from data.images.cache import ImageCache
-from data.loading.collate import collate
-from data.loading.dataset import EvalDataset, PlannedDataset, TrainDataset
+from data.images.cache import ImageCache, open_image_cache
+from data.images.pixels import ShrinkingReader
+from data.loading.dataset import EvalDataset, PlannedDataset, TrainDataset, collate
 from data.loading.device_rendering import RenderedBatches, rendering_device
 from data.loading.image_weights import build_draw
 from data.loading.planned_batch import collate_planned
-from data.loading.reading import eval_reader, train_reader
 from data.loading.samplers import TrainPlan, TrainSampler, group_by_shape, image_size_range
 from data.loading.workers import WorkerLoader
 from utils.runtime.distributed.ranks import ALONE, Ranks
@@ -272,3 +272,30 @@ def check_image_size(image_size: int, stride: int) -> None:
             f"train.image_size: {image_size} is not a multiple of the network's largest stride, "
             f"{stride}; take {choices}"
         )
+
+
+def train_reader(train: TrainSettings, stride: int, cache: ImageCache | None) -> ShrinkingReader:
+    """Return the reader of training images, shrunk to the largest image size of the training."""
+    _, largest = image_size_range(train.image_size, stride, train.multi_scale)
+    return ShrinkingReader(largest, exact=False, cache=cache)
+
+
+def eval_reader(image_size: int, cache: ImageCache | None) -> ShrinkingReader:
+    """Return the reader of evaluation images, with exactly the pixels of the letterbox."""
+    return ShrinkingReader(image_size, exact=True, cache=cache)
+
+
+def open_training_cache(
+    train: TrainSettings,
+    train_records: Sequence[Record],
+    val_records: Sequence[Record],
+    *,
+    stride: int,
+) -> ImageCache | None:
+    """Return the cache of `train.cache`, with room for the images of both splits.
+
+    None where it is off or, with `auto`, if not all images fit.
+    """
+    wanted = train_reader(train, stride, None).wanted(train_records)
+    wanted |= eval_reader(train.image_size, None).wanted(val_records)
+    return open_image_cache(wanted, mode=train.cache, limit_gib=train.cache_limit)

@@ -13,7 +13,7 @@ from data.augment.operation import BatchOp, batch_ops
 from data.augment.plan import Scene
 from data.augment.warp import is_upright
 from data.images.letterbox import PAD_COLOUR
-from data.loading.collate import join_targets
+from data.loading.dataset import join_targets
 from utils.structures.batch import Batch, Targets
 from utils.structures.images import ImageMeta
 

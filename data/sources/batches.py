@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from data.images.io import ImageError, read_image, read_image_size
-from data.loading.collate import collate
+from data.loading.dataset import collate
 from data.loading.framing import Framing
 from data.loading.samplers import group_by_shape
 from data.sources.find import Found, Sources

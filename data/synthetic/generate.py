@@ -62,7 +62,17 @@ def ensure_written(dataset: SyntheticDataset, *, may_generate: bool = True) -> Y
         raise UserError(
             f"data.path: cannot write the generated images to {dataset.path}: {error}"
         ) from None
-    return _as_yolo(root, dataset)
+    return YoloDataset(
+        path=str(root.resolve()),
+        class_names=dataset.class_names,
+        max_rejected=dataset.max_rejected,
+        cache=dataset.cache,
+        train="images/train",
+        val="images/val",
+        test="images/test" if dataset.test_images else None,
+        folds=dataset.folds,
+        fold=dataset.fold,
+    )
 
 
 def _folder_for(root: Path, dataset: SyntheticDataset) -> Path:
@@ -139,20 +149,6 @@ def _read_manifest(root: Path) -> dict[str, Any]:
             f"data.path: {root / MANIFEST} cannot be read; "
             f"choose another data.path or delete the folder"
         ) from None
-
-
-def _as_yolo(root: Path, dataset: SyntheticDataset) -> YoloDataset:
-    return YoloDataset(
-        path=str(root.resolve()),
-        class_names=dataset.class_names,
-        max_rejected=dataset.max_rejected,
-        cache=dataset.cache,
-        train="images/train",
-        val="images/val",
-        test="images/test" if dataset.test_images else None,
-        folds=dataset.folds,
-        fold=dataset.fold,
-    )
 
 
 def _generate(root: Path, dataset: SyntheticDataset) -> None:

@@ -83,7 +83,15 @@ def _place(
         placed, whole_area = _throw(rng, label, image_size)
         if placed.visible.sum() < MIN_VISIBLE_RATIO * whole_area:
             continue
-        below = [_hidden_by(placed, thing) for thing in things]
+        below = [
+            Thing(
+                label=thing.label,
+                size_px=thing.size_px,
+                coverage=thing.coverage,
+                visible=thing.visible & ~placed.visible,
+            )
+            for thing in things
+        ]
         if all(_is_in_sight(thing) for thing in below):
             return [*below, placed]
     return things
@@ -126,15 +134,6 @@ def _area(outline: tuple[npt.NDArray[np.float64], ...]) -> float:
         for x, y in (contour.T for contour in outline)
     ]
     return float(areas[0] - sum(areas[1:]))
-
-
-def _hidden_by(above: Thing, thing: Thing) -> Thing:
-    return Thing(
-        label=thing.label,
-        size_px=thing.size_px,
-        coverage=thing.coverage,
-        visible=thing.visible & ~above.visible,
-    )
 
 
 def _is_in_sight(thing: Thing) -> bool:

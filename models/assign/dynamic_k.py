@@ -147,11 +147,6 @@ class ClassCosts:
     logits: Tensor
 
 
-def _logits_by_class(predictions: Predictions) -> Tensor:
-    levels = [predictions.split(raw).classes.float().flatten(1, 3) for raw in predictions.levels]
-    return torch.cat(levels, dim=1).transpose(1, 2).contiguous()
-
-
 class SimOtaAssigner(DynamicKAssigner):
     """SimOTA: sum over classes of BCE(sqrt(class score * objectness), is it the class) - 3 ln IoU.
 
@@ -258,7 +253,10 @@ class SoftLabelAssigner(DynamicKAssigner):
 
     def class_costs(self, predictions: Predictions, cells: Cells) -> ClassCosts:
         """Return the quality focal losses of the scores."""
-        logits = _logits_by_class(predictions)
+        levels = [
+            predictions.split(raw).classes.float().flatten(1, 3) for raw in predictions.levels
+        ]
+        logits = torch.cat(levels, dim=1).transpose(1, 2).contiguous()
         as_background = F.softplus(logits) * logits.sigmoid().square()
         return ClassCosts(background=as_background.sum(dim=1), change=-as_background, logits=logits)
 

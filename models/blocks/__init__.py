@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from torch import nn
 
-from models.blocks.attention import ChannelAttention
 from models.blocks.conv import (
     Add,
     AvgConv,
@@ -25,6 +24,7 @@ from models.blocks.csp import (
     C3SPPF,
     Bottleneck,
     BottleneckCSP,
+    ChannelAttention,
     CSPNeXt,
     SplitConcat,
 )

@@ -6,9 +6,25 @@ Source: CSPNet (arXiv 1911.11929); C3 is its form with three convolutions.
 import torch
 from torch import Tensor, nn
 
-from models.blocks.attention import ChannelAttention
 from models.blocks.conv import Conv, SeparableConv, batch_norm
 from models.blocks.pooling import SPP, SPPF
+
+
+class ChannelAttention(nn.Module):
+    """Hard sigmoid of one linear map of the channels' means, times the features.
+
+    Source: effective squeeze and excitation of Lee and Park 2020, arXiv 1911.06667.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.fc = nn.Conv2d(channels, channels, 1)
+        self.gate = nn.Hardsigmoid()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (B, C, H, W) to the same shape."""
+        factors: Tensor = self.gate(self.fc(features.mean(dim=(2, 3), keepdim=True)))
+        return features * factors
 
 
 class Bottleneck(nn.Module):

@@ -1,18 +1,42 @@
 """Modules from a graph: building the blocks, measuring strides and sizes."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from configs.errors import ConfigError
 from configs.heads import HEAD_TRAITS
 from models.blocks import BLOCKS
 from models.graph.arguments import parse_activation
 from models.graph.rows import IMAGE, IMAGE_CHANNELS, Graph, Row
-from models.graph.skip_init import SkipInit
 from models.heads import HEADS
 from models.limits import MAX_MAP_VALUES
+
+DRAWING = {"uniform_", "normal_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_"}
+"""What torch's constructors fill weights with, by the name of the function."""
+
+
+class SkipInit(TorchFunctionMode):
+    """Modules built inside keep uninitialised weights.
+
+    No random number is drawn, and the system grants memory that is never written only in name.
+    """
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call `function`, unless it draws: then return the tensor it would have filled."""
+        if getattr(function, "__name__", "") in DRAWING:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return function(*args, **(kwargs or {}))
+
 
 PROBE_SIZE = 1024
 """Side in pixels of the image that strides are measured with; a multiple of every sane stride."""

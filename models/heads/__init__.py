@@ -1,8 +1,7 @@
 """The heads a graph may name in its last row."""
 
-from models.heads.anchor_head import AnchorHead
 from models.heads.detect import Detect
-from models.heads.detection_head import DetectionHead
+from models.heads.detection_head import AnchorHead, DetectionHead
 from models.heads.joint import Joint
 from models.heads.retina import Retina
 from models.heads.shared_joint import SharedJoint

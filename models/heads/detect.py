@@ -11,9 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.heads import HEAD_TRAITS
-from models.heads.anchor_head import AnchorHead
-from models.heads.decoding import BoxFirst, needed
-from models.heads.detection_head import ClassRows, LevelAnchors
+from models.heads.detection_head import AnchorHead, BoxFirst, ClassRows, LevelAnchors, needed
 from models.heads.priors import Priors, frequency_biases, objectness_biases
 from utils.structures.decoder import Decoder
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from models.heads.priors import Priors
-from utils.structures.decoder import Decoder
+from utils.structures.decoder import Decoder, RawParts
 
 LevelAnchors = tuple[tuple[float, float], ...]
 """(width, height) in input pixels of each anchor of a level."""
@@ -98,3 +99,54 @@ class DetectionHead(nn.Module, ABC):
         batch, channels, height, width = raw.shape
         per_anchor = raw.view(batch, self.num_anchors, channels // self.num_anchors, height, width)
         return per_anchor.permute(0, 1, 3, 4, 2)
+
+
+class AnchorHead(DetectionHead):
+    """A head whose boxes are coded relative to anchors.
+
+    The buffer `anchors` (L, A, 2) contains width and height in cells of the level (pixels /
+    stride), as published weights do.
+    """
+
+    anchors: Tensor
+
+    def __init__(self, num_levels: int, *, num_classes: int, num_anchors: int) -> None:
+        super().__init__(num_classes=num_classes, num_anchors=num_anchors)
+        self.register_buffer("anchors", torch.ones(num_levels, num_anchors, 2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxFirst:
+    """Splits raw output (..., K) of `box_channels`, then one of objectness if there is one, then C
+    of classes. A decoder adds how the first of them code a box.
+    """
+
+    has_objectness: bool
+    box_channels: int = 4
+
+    @property
+    def _first_class(self) -> int:
+        return self.box_channels + int(self.has_objectness)
+
+    def num_channels(self, num_classes: int) -> int:
+        """Return K for so many classes."""
+        return self._first_class + num_classes
+
+    def split(self, raw: Tensor) -> RawParts:
+        """Return box (..., D), objectness (...) or None and classes (..., C) of raw (..., K)."""
+        return RawParts(
+            box=raw[..., : self.box_channels],
+            objectness=raw[..., self.box_channels] if self.has_objectness else None,
+            classes=raw[..., self._first_class :],
+        )
+
+
+def needed(anchors: Tensor | None) -> Tensor:
+    """Return anchors (..., 2) that a decoder cannot do without.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if anchors is None:
+        raise ValueError("this head codes boxes relative to anchors, and was given none")
+    return anchors

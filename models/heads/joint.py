@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from configs.heads import HEAD_TRAITS
 from models.blocks.conv import Conv, DWConv
-from models.heads.decoding import BoxFirst
-from models.heads.detection_head import ClassRows, DetectionHead
+from models.heads.detection_head import BoxFirst, ClassRows, DetectionHead
 from models.heads.priors import Priors, cell_biases
 from utils.structures.decoder import Decoder
 

@@ -13,9 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.heads import HEAD_TRAITS
-from models.heads.anchor_head import AnchorHead
-from models.heads.decoding import BoxFirst, needed
-from models.heads.detection_head import ClassRows, LevelAnchors
+from models.heads.detection_head import AnchorHead, BoxFirst, ClassRows, LevelAnchors, needed
 from models.heads.priors import Priors, share_biases
 from models.heads.shared_tower import SharedTower
 from utils.structures.decoder import Decoder

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from configs.heads import HEAD_TRAITS
 from models.blocks.conv import Conv, SeparableConv
-from models.heads.decoding import BoxFirst
-from models.heads.detection_head import ClassRows, DetectionHead
+from models.heads.detection_head import BoxFirst, ClassRows, DetectionHead
 from models.heads.joint import LARGEST_LOG, MAX_WIDTH
 from models.heads.priors import CLASS_PRIOR, Priors, frequency_biases, objectness_biases
 from utils.structures.decoder import Decoder

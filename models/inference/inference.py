@@ -10,7 +10,7 @@ from torch import Tensor
 from configs.schema.evaluation import EvalSettings
 from models.detector import Detector
 from models.inference.fusion import fuse
-from models.inference.postprocess import Postprocess, Postprocessed, join
+from models.inference.nms import Postprocess, Postprocessed, join
 from utils.structures.batch import Batch
 from utils.structures.score_calibrator import ScoreCalibrator
 from utils.structures.scored_cells import ScoredCells
@@ -89,17 +89,14 @@ class Inference:
         """Return the detections, the second half of `__call__`: suppression and score map."""
         if not isinstance(outputs, Postprocessed):
             outputs = self._postprocess(outputs)
-        return self._calibrated(outputs)
+        calibrator = self._calibrator
+        if calibrator is None:
+            return outputs
+        detections = (replace(d, scores=calibrator.on_tensor(d.scores)) for d in outputs.detections)
+        return replace(outputs, detections=tuple(detections))
 
     def _num_parts(self, images: Tensor) -> int:
         """Return in how many parts a batch is computed; runtimes other than torch get it whole."""
         if images.device.type != "cpu" or not isinstance(self._detector, Detector):
             return 1
         return max(1, math.ceil(images[:, 0].numel() / PART_PIXELS))
-
-    def _calibrated(self, found: Postprocessed) -> Postprocessed:
-        calibrator = self._calibrator
-        if calibrator is None:
-            return found
-        detections = (replace(d, scores=calibrator.on_tensor(d.scores)) for d in found.detections)
-        return replace(found, detections=tuple(detections))

@@ -16,7 +16,7 @@ from benchmarks.training_problem import TrainingProblem
 from data.augment.plan import SamplePlan
 from data.loading.dataset import SampleKey, TrainDataset
 from data.loading.planned_batch import PlannedBatch
-from models.inference.postprocess import Postprocess
+from models.inference.nms import Postprocess
 from models.losses import DetectionCriterion
 from tests.utils.engine.test_compiled import learner
 from tests.utils.engine.toy import toy_batch

@@ -18,7 +18,7 @@ import torch
 from models.weights.checkpoint import checkpoint_metadata
 from tests.models.factories import tiny_detector
 from tests.utils.checkpoint.test_hostile_torch_file import doubled, name, number, text
-from utils.checkpoint.tensor_file import format_tensor_file
+from utils.checkpoint.weights import format_tensor_file
 
 KINDS = (
     "FloatStorage", "HalfStorage", "LongStorage", "BoolStorage", "ComplexFloatStorage",

@@ -31,8 +31,8 @@ from tests.data.formats.tiny import coco, voc, yolo
 from tests.fuzz.mutation import mutated
 from utils.checkpoint.pickle_machine import Global, PickleMachine
 from utils.checkpoint.state import load_state, save_state
-from utils.checkpoint.tensor_file import format_tensor_file, read_tensor_file
 from utils.checkpoint.torch_file import read_torch_file
+from utils.checkpoint.weights import format_tensor_file, read_tensor_file
 from utils.runtime.errors import UserError
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]

@@ -20,12 +20,10 @@ from data.formats.rows import judge, reject_all
 from data.formats.voc import VocReader
 from data.formats.yolo.reader import parse_rows
 from models.graph.rows import parse_graph
-from models.weights.metadata import current_metadata
-from models.weights.score_map import read_score_calibrator
+from models.weights.checkpoint import current_metadata, read_score_calibrator
 from tests.data.formats.tiny import coco, voc
 from tests.fuzz import strange_values as st
-from utils.checkpoint.tensor_file import format_tensor_file
-from utils.checkpoint.weights import load_weights
+from utils.checkpoint.weights import format_tensor_file, load_weights
 from utils.export.description import read_description
 from utils.runtime.errors import UserError
 from utils.runtime.files.json_file import read_json_object

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.heads.decoding import BoxFirst
+from models.heads.detection_head import BoxFirst
 from models.heads.joint import DistanceDecoder
 from models.heads.yolox import ShiftDecoder
 from tests.conftest import GOLDEN, SHARED

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from models.detector import build_detector
-from models.graph.anchors import order_anchors
+from models.detector import build_detector, order_anchors
 from models.heads import Detect
 from tests.models.factories import tiny_detector, tiny_graph
 

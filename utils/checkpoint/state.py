@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from utils.checkpoint.tensor_file import DamagedFileError, format_tensor_file, read_tensor_file
 from utils.checkpoint.tree import flatten, unflatten
+from utils.checkpoint.weights import DamagedFileError, format_tensor_file, read_tensor_file
 from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import cannot_write, sync_folder, write_durably
 from utils.runtime.files.json_file import parse_json

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.checkpoint.tensor_file import format_tensor_file, read_tensor_file
 from utils.checkpoint.tree import flatten, unflatten
+from utils.checkpoint.weights import format_tensor_file, read_tensor_file
 from utils.engine.compiled import uncompiled
 from utils.engine.guard import name_images
 from utils.engine.learner import Learner

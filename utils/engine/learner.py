@@ -1,6 +1,7 @@
 """One iteration of training: forward, backward and, after accumulation, an optimizer step."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,7 +14,6 @@ from utils.engine.compiled import Compiler
 from utils.engine.ddp import JointForward
 from utils.engine.guard import FiniteGuard, FiniteSteps
 from utils.engine.loss_log import NotFiniteError, require_finite_terms
-from utils.engine.micro_batches import MicroBatches
 from utils.engine.optimization.ema import ModelEma
 from utils.engine.optimization.gradients import Gradients
 from utils.engine.optimization.layer_rules import LayerControl, LayerRules
@@ -27,9 +27,14 @@ from utils.engine.optimization.schedule import Rates, RateSchedule
 from utils.engine.precision import autocast, choose_precision, gradient_scaler
 from utils.engine.protocols import Criterion
 from utils.runtime.distributed.ranks import ALONE, Ranks
+from utils.runtime.errors import UserError
+from utils.runtime.machine.memory import GIB, is_out_of_memory, total_memory, used_memory
 from utils.runtime.seeding import derive_seed, seed_process
 from utils.structures.batch import Batch, Targets
 from utils.structures.loss_terms import LossTerms
+
+logger = logging.getLogger(__name__)
+
 
 Observe = Callable[[Any, Targets, int], None]
 """Receives predictions, targets and iteration; must not change them."""
@@ -267,3 +272,79 @@ class Learner:
         self.guard.left_out = state["left_out"]
         if isinstance(self.criterion, nn.Module):
             self.criterion.load_state_dict(state["criterion"])
+
+
+class MicroBatches:
+    """Splits batches once the device ran out of memory; images per optimizer step stay the same.
+
+    Every part is weighted by its images. Batch statistics, and losses that are means over the
+    matches, are those of each part.
+    """
+
+    def __init__(self, *, may_halve: bool) -> None:
+        self.may_halve = may_halve
+        self.parts = 1
+
+    def run(
+        self,
+        batch: Batch,
+        compute: Callable[[Batch], LossTerms],
+        *,
+        undo: Callable[[], None],
+    ) -> LossTerms:
+        """Return the terms of a batch; `compute` may be called for parts of it, one by one.
+
+        Args:
+            batch: the whole.
+            compute: forward and backward pass of a part.
+            undo: takes back the gradients of parts whose batch is computed again.
+
+        Raises:
+            RuntimeError, MemoryError: out of memory where halving is not allowed or one image is
+                too much; whatever else `compute` raises.
+        """
+        while True:
+            try:
+                return joined([compute(part) for part in batch.split(self.parts)])
+            except (RuntimeError, MemoryError) as error:
+                is_too_much = is_out_of_memory(error)
+                if not is_too_much or not self.may_halve or self.parts >= len(batch):
+                    raise
+            # Outside the handler: its traceback would keep the tensors of the failed pass alive.
+            undo()
+            self.parts *= 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            logger.warning(
+                "out of memory: batches of %d images are computed in %d parts from here on",
+                len(batch),
+                self.parts,
+            )
+
+
+def joined(parts: Sequence[LossTerms]) -> LossTerms:
+    """Return the terms of a whole batch from those of its parts; means are weighted by images."""
+    if len(parts) == 1:
+        return parts[0]
+    size = sum(part.batch_size for part in parts)
+
+    def mean(name: str) -> torch.Tensor:
+        return torch.stack([p[name].detach() * (p.batch_size / size) for p in parts]).sum()
+
+    return LossTerms.of(
+        {name: mean(name) for name in parts[0].names},
+        num_foreground=torch.stack([part.num_foreground for part in parts]).sum(),
+        batch_size=size,
+    )
+
+
+def too_little_memory(device: torch.device, settings: TrainSettings) -> UserError:
+    """Return what to tell the user when a batch does not fit."""
+    half = max(settings.batch_size // 2, 1)
+    has = f"{used_memory(device) / GIB:.1f} of {total_memory(device) / GIB:.1f} GiB in use"
+    ways = f"train.batch_size={half}" if half < settings.batch_size else "a smaller model.graph"
+    return UserError(
+        f"not enough memory on {device} ({has}) for train.batch_size={settings.batch_size} at "
+        f"train.image_size={settings.image_size}: set {ways} (nominal_batch keeps the optimizer "
+        "steps the same), train.batch_size=auto, a smaller train.image_size or train.oom=halve"
+    )

@@ -13,11 +13,9 @@ from typing import Any
 
 from utils.checkpoint.state import save_state
 from utils.engine.diagnosis import Explanation, explain_stop
-from utils.engine.hook import Hook
-from utils.engine.hook_calls import HookCalls
-from utils.engine.learner import Learner
+from utils.engine.hook import Hook, HookCalls
+from utils.engine.learner import Learner, too_little_memory
 from utils.engine.loss_log import LossLog, NotFiniteError, require_finite_state
-from utils.engine.micro_batches import too_little_memory
 from utils.engine.protocols import BatchSource, Evaluate, Evidence
 from utils.engine.restore import in_todays_form, restore
 from utils.engine.run import Best, Run, TrainingStopped, TrainingSummary

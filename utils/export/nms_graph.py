@@ -1,6 +1,6 @@
 """Non-maximum suppression in ONNX operators, put behind a network's boxes and scores.
 
-The rule is that of `models/inference/postprocess.py`: scores above the threshold are candidates,
+The rule is that of `models/inference/nms.py`: scores above the threshold are candidates,
 the best `max_candidates` of them enter suppression per class, the best `max_detections` of what
 survives are given, equal scores in the order of cells, then classes. It compares boxes in float32,
 where ours does in float64: overlaps within rounding of the threshold may be decided differently.

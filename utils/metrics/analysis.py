@@ -12,7 +12,7 @@ from utils.metrics.coco_ap import JUDGES
 from utils.metrics.error_types import ErrorTypes, error_types
 from utils.metrics.rows import DetectionRows, Floats, TruthRows
 from utils.metrics.score_curves import ClassThreshold, ScoreCurve, class_thresholds, score_curve
-from utils.metrics.scored import ScoredDetections, scored_detections
+from utils.metrics.scored import scored_detections
 from utils.metrics.worst_images import KINDS, ImageErrors, image_errors
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,11 @@ def analyse(
         shared_threshold: score to compare each class's own with.
     """
     found = scored_detections(truths, detections)
-    right, wrong = _histograms(found)
+    edges = np.linspace(0.0, 1.0, HISTOGRAM_BINS + 1)
+    right, wrong = (
+        np.histogram(found.scores[found.right == is_right], bins=edges)[0].tolist()
+        for is_right in (True, False)
+    )
     return Analysis(
         threshold=threshold,
         shared_threshold=shared_threshold,
@@ -114,15 +118,6 @@ def analyse(
         error_types=_error_types(truths, detections),
         image_errors=image_errors(truths, detections, threshold=threshold),
     )
-
-
-def _histograms(found: ScoredDetections) -> tuple[list[int], list[int]]:
-    edges = np.linspace(0.0, 1.0, HISTOGRAM_BINS + 1)
-    counts = [
-        np.histogram(found.scores[found.right == is_right], bins=edges)[0].tolist()
-        for is_right in (True, False)
-    ]
-    return counts[0], counts[1]
 
 
 def _error_types(truths: TruthRows, detections: DetectionRows) -> ErrorTypes | None:

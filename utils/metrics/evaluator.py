@@ -10,10 +10,9 @@ import torch
 from utils.metrics.coco_ap import JUDGES, MAX_DETECTIONS, SIZES, CocoNumbers
 from utils.metrics.error_types import confusion_matrix
 from utils.metrics.matching import Matching, match, overlapping_pairs
-from utils.metrics.operating_points import OperatingPoint, best_point, point_at
+from utils.metrics.operating_points import best_point, point_at
 from utils.metrics.rows import (
     DetectionRows,
-    Integers,
     TruthRows,
     batch_rows,
     join_detections,
@@ -268,7 +267,9 @@ class DetectionEvaluator:
         starts = np.searchsorted(detections.labels[by_label], range(len(self._class_names) + 1))
         for label, name in enumerate(self._class_names):
             of_class = by_label[starts[label] : starts[label + 1]]
-            point = _class_point(detections, matching, of_class, num_truths[label])
+            judged = of_class[~matching.neutral[of_class]]
+            right = matching.truth[judged] >= 0
+            point = best_point(detections.scores[judged], right, num_truths=num_truths[label])
             results[name] = ClassResult(
                 ap=_known(coco.class_ap[label]),
                 ap50=_known(coco.class_ap50[label]),
@@ -280,14 +281,6 @@ class DetectionEvaluator:
                 threshold=point.threshold if point else None,
             )
         return results
-
-
-def _class_point(
-    detections: DetectionRows, matching: Matching, of_class: Integers, num_truths: int
-) -> OperatingPoint | None:
-    judged = of_class[~matching.neutral[of_class]]
-    right = matching.truth[judged] >= 0
-    return best_point(detections.scores[judged], right, num_truths=num_truths)
 
 
 def _known(value: float) -> float | None:

@@ -57,10 +57,9 @@ class Record:
         if not self.labels.shape == self.ignore.shape == self.area.shape == rows or (
             self.boxes.shape != (*rows, 4) or self.boxes.dtype != np.float32
         ):
-            self._explain()
-
-    def _explain(self) -> None:
-        _check_rows("Record", self.boxes, labels=self.labels, ignore=self.ignore, area=self.area)
+            _check_rows(
+                "Record", self.boxes, labels=self.labels, ignore=self.ignore, area=self.area
+            )
 
 
 def place_boxes(

@@ -1,7 +1,7 @@
 """Disk cache of decoded images, memory-mapped, so that all loader workers share the same pages.
 
-A file of its own for each image (`entry.py`) in the user's cache folder, addressed by a key made
-from all that determines the pixels (`store.py`). The size limit, and what to evict, is decided once
+A file of its own for each image in the user's cache folder, addressed by a key made from all that
+determines the pixels (`store.py`). The size limit, and what to evict, is decided once
 at the start (`room.py`).
 """
 

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from data.images.cache.entry import TEMPORARY_SUFFIX
-from data.images.cache.store import LAST_KEY, ImageCache, entry_path
+from data.images.cache.store import LAST_KEY, TEMPORARY_SUFFIX, ImageCache, entry_path
 from utils.runtime.files.cache_folder import user_cache_folder
 
 CacheMode = Literal["auto", "off", "disk"]

@@ -1,13 +1,93 @@
-"""Store of images by key, filled on first use and shared by all processes and later runs."""
+"""Store of decoded images by key, filled on first use, shared by all processes and later runs.
 
+Each is a file of 64 bytes of header, then the pixels as in memory. It is written under a temporary
+name and renamed when complete. It is not synchronised to disk, which would cost more than decoding;
+damage by a power failure is detected by the checksum.
+"""
+
+import contextlib
 import logging
+import mmap
 import os
+import struct
+import tempfile
+import zlib
 from collections.abc import Callable
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 
-from data.images.cache.entry import KEY_BYTES, map_entry, write_entry
+import numpy as np
+
 from utils.structures.images import ImageArray
+
+KEY_BYTES = 16
+TEMPORARY_SUFFIX = ".tmp"
+
+_MAGIC = b"FDpixel1"
+_HEADER = struct.Struct(f"<8s{KEY_BYTES}sIII28x")
+"""Magic, key, height, width, CRC-32 of the pixels."""
+
+
+def entry_bytes(size: tuple[int, int]) -> int:
+    """Return the bytes of the file of an image of `size` = (height, width)."""
+    return _HEADER.size + 3 * size[0] * size[1]
+
+
+def map_entry(
+    path: str, key: bytes, size: tuple[int, int], *, check: bool = True
+) -> ImageArray | None:
+    """Return the image (H, W, 3) of a file, read-only and mapped; None for any other file.
+
+    Args:
+        path: the file; it need not exist.
+        key: what it must have been written under.
+        size: (height, width) it must have.
+        check: compare the pixels with their checksum too, which reads all of them.
+    """
+    try:
+        # Not `path.open`: a mosaic opens four files in a millisecond or two.
+        with open(path, "rb", buffering=0) as file:
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):  # ValueError: an empty file
+        return None
+    if len(content) != entry_bytes(size):
+        return None
+    magic, own_key, height, width, checksum = _HEADER.unpack_from(content)
+    if (magic, own_key, (height, width)) != (_MAGIC, key, size):
+        return None
+    pixels = np.frombuffer(content, np.uint8, offset=_HEADER.size)
+    if check and zlib.crc32(pixels.data) != checksum:
+        return None
+    return pixels.reshape(height, width, 3)
+
+
+def write_entry(path: str, key: bytes, image: ImageArray) -> None:
+    """Write `image` (H, W, 3), replacing the file atomically; missing folders are created.
+
+    Raises:
+        OSError: the disk is full or not writable; nothing is left behind.
+    """
+    image = np.ascontiguousarray(image)
+    header = _HEADER.pack(_MAGIC, key, image.shape[0], image.shape[1], zlib.crc32(image.data))
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, suffix=TEMPORARY_SUFFIX)
+    try:
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            for part in (memoryview(header), image.data.cast("B")):
+                _write_all(file.fileno(), part)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _write_all(handle: int, part: memoryview) -> None:
+    # A disk that fills up accepts a part first and fails only at the next call.
+    while part:
+        part = part[os.write(handle, part) :]
+
 
 LAST_KEY = b"\xff" * KEY_BYTES
 

@@ -1,7 +1,7 @@
 """Weights that other projects published, under our names: one file a project.
 
 `import_weights` recognises the project by the names and shapes of a mapping that was read without
-executing anything. Files are read by `commands.build.foreign_weights.import_file(path)`, which adds
+executing anything. Files are read by `commands.build.detector.import_file(path)`, which adds
 the checksum; `convert.py`, `load_detector` and `model.weights` use it.
 """
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from configs.errors import ConfigError
 from models.weights.importers.imported import ImportedWeights
 from models.weights.importers.renaming import as_float, classes_of, only, renamed
-from models.weights.pixel_scale import IMAGENET_STD
+from models.weights.resnet import IMAGENET_STD
 
 ROWS = {
     "backbone.body.conv1": "model.0.conv1",

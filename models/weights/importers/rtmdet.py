@@ -14,7 +14,7 @@ from models.weights.importers.renaming import (
     renamed,
     without_prefix,
 )
-from models.weights.pixel_scale import IMAGENET_STD
+from models.weights.resnet import IMAGENET_STD
 
 STEM = "backbone.stem.0.conv.weight"
 ROWS = {

@@ -11,7 +11,7 @@ from torch import Tensor
 from configs.errors import ConfigError
 from models.weights.importers.imported import ImportedWeights
 from models.weights.importers.renaming import as_float, classes_of, only, renamed
-from models.weights.pixel_scale import IMAGENET_MEAN, IMAGENET_STD
+from models.weights.resnet import IMAGENET_MEAN, IMAGENET_STD
 
 STEM = "backbone.backbone.stem.conv"
 _BACKBONE = {"stem": 0, "dark2": 1, "dark3": 3, "dark4": 5, "dark5": 7}

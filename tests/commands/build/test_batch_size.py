@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from commands.build import batch_size
+from commands.build import batch_size, noise_steps
 from commands.build.batch_size import (
     choose_batch_size,
     estimated_fit,
     largest_useful,
     measured_fit,
 )
+from commands.build.noise_steps import NoiseSteps
 from configs.errors import ConfigError
 from configs.reading.derive import derive
 from configs.reading.load import LoadedExperiment, load_experiment
@@ -127,15 +128,16 @@ def test_a_real_step_is_measured(loaded: LoadedExperiment, monkeypatch: pytest.M
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: next(reserved))
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: next(reserved))
     learned: list[Any] = []
-    real = batch_size.Learner.learn
+    real = noise_steps.Learner.learn
     monkeypatch.setattr(
-        batch_size.Learner,
+        noise_steps.Learner,
         "learn",
         lambda self, batch, iteration: learned.append(batch) or real(self, batch, iteration),
     )
-    step = batch_size._StepProbe(loaded, split, torch.device("cpu"), 64)
+    device = torch.device("cpu")
+    step = batch_size._MemoryProbe(NoiseSteps(loaded, split, device, 64), device)
     assert step(2) == 2 * GIB
-    assert len(learned) == batch_size.MEASURED_STEPS
+    assert len(learned) == noise_steps.MEASURED_STEPS
     mean = np.mean([len(record.boxes) for record in split.records])
     assert learned[0].images.shape == (2, 3, 64, 64)
     assert len(learned[0].targets) >= 2 * 4 * mean - 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from commands.build.loss_scale import unscaled_criterion
+from commands.build.criterion import unscaled_criterion
 from configs.errors import ConfigError
 from configs.reading.derive import derive
 from configs.reading.load import LoadedExperiment, load_experiment

@@ -17,7 +17,7 @@ from commands.val.cli import parse_val_command
 from commands.val.run import evaluate_weights
 from configs.errors import ConfigError
 from data.images.io import read_image
-from models.weights.score_map import read_score_calibrator
+from models.weights.checkpoint import read_score_calibrator
 from tests.commands.tiny_weights import write_data_set, write_weights
 from tests.utils.metrics.scored_rows import random_scored
 from utils.checkpoint.weights import load_weights

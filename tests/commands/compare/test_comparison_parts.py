@@ -15,7 +15,7 @@ from configs.reading.load import LoadedExperiment, load_experiment
 from data.records.load import load_split
 from tests.data.formats.tiny import coco, voc, yolo
 from tests.utils.engine.toy import toy_batch
-from utils.checkpoint.tensor_file import weights_digest
+from utils.checkpoint.weights import weights_digest
 from utils.runtime.errors import UserError
 from utils.structures.batch import Batch
 

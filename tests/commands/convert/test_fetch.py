@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.build.origin import origin_line
+from commands.build.detector import origin_line
 from commands.convert.cli import ConvertCommand, parse_convert_command
 from commands.convert.fetch import fetch_weights
 from commands.weights_by_name import find_weights_file, list_weights, weights_folders

@@ -20,7 +20,7 @@ from commands.val.run import evaluate_weights
 from configs.errors import ConfigError
 from focaldet import load_detector as load_for_python
 from models.inference.export_wrapper import ExportWrapper
-from models.inference.postprocess import Postprocess
+from models.inference.nms import Postprocess
 from tests.commands.tiny_weights import CLASS_NAMES, uneven_detector, write_data_set, write_weights
 from tests.data.synthetic.scene_files import write_scenes
 from tests.utils.export.test_description import DESCRIPTION

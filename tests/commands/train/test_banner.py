@@ -1,13 +1,18 @@
 import re
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from commands.train.banner import banner, forward_flops
+from commands.build.noise_steps import NoiseSteps
+from commands.train.banner import WORTH_A_TRIAL, banner, expected_time, forward_flops
 from configs.origins import CONFIGS_FOLDER
+from configs.reading.derive import derive
+from configs.reading.load import LoadedExperiment, load_experiment
 from configs.reading.yaml_reader import read_yaml
 from configs.schema.train import TrainSettings
+from data.records.load import Split, load_split
 from models.detector import Detector, build_detector
 from utils.runtime.distributed.ranks import ALONE
 
@@ -45,3 +50,46 @@ def test_what_a_person_wants_to_know_first(detector: Detector) -> None:
     assert re.search(network, text)
     assert "data: 200 images to train, none for validation; batches of 8" in text
     assert lines[-1].endswith("3 loader workers")
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> tuple[LoadedExperiment, Split]:
+    path = tmp_path / "x.yaml"
+    path.write_text(
+        "base: presets/scratch.yaml\nmodel: {graph: models/yolov5n.yaml}\n"
+        "train: {batch_size: 4, epochs: 40, image_size: 64, device: cpu}\n"
+        f"data: {{format: synthetic, path: {tmp_path / 'images'}, train_images: 20, val_images: 2, "
+        "test_images: 0, side: 64}\n"
+    )
+    loaded = load_experiment(path)
+    return derive(loaded, num_images=20), load_split(loaded.experiment.data, "train")
+
+
+def test_expected_time_is_that_of_all_steps(
+    trial: tuple[LoadedExperiment, Split], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(NoiseSteps, "seconds", lambda self, images: asked.append(images) or 1.5)
+    text = expected_time(*trial, torch.device("cpu"), batches_per_epoch=100)
+    assert text is not None
+    assert text.startswith("about 1:40:00 for 40 epochs, by a trial step;")  # 4,000 of 1.5 s
+    assert asked == [4]
+    short = (WORTH_A_TRIAL - 1) // 40
+    assert expected_time(*trial, torch.device("cpu"), batches_per_epoch=short) is None
+    assert asked == [4]
+
+
+def test_too_little_memory_for_a_trial_is_left_to_the_training(
+    trial: tuple[LoadedExperiment, Split], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: NoiseSteps, images: int) -> float:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(NoiseSteps, "seconds", full)
+    assert expected_time(*trial, torch.device("cpu"), batches_per_epoch=100) is None
+
+
+def test_a_trial_draws_no_random_number_of_the_run(trial: tuple[LoadedExperiment, Split]) -> None:
+    before = torch.random.get_rng_state()
+    assert expected_time(*trial, torch.device("cpu"), batches_per_epoch=100) is not None
+    assert torch.equal(torch.random.get_rng_state(), before)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from commands.build.detector import TrainingStart
+from commands.build.training_start import TrainingStart
 from commands.train.report import lost_by_training, start_facts
 from models.weights.transfer import transfer
 from tests.models.factories import tiny_detector

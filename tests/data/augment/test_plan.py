@@ -8,8 +8,8 @@ import pytest
 
 from configs.schema.augment import AugmentSettings
 from data.augment.affine import draw_affine, map_boxes, survivors
-from data.augment.compose import canvas_boxes
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
+from data.augment.plan import canvas_boxes
 from data.augment.rng import generator
 from data.augment.warp import place, render_tile
 from data.images.pixels import read_record

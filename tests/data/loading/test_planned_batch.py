@@ -2,12 +2,11 @@ import numpy as np
 import torch
 
 from configs.schema.augment import AugmentSettings
-from data.augment.compose import compose
 from data.augment.device.sources import gather
 from data.augment.flip import FlipHorizontal, FlipVertical
 from data.augment.layout import single
 from data.augment.operation import SampledOp
-from data.augment.plan import build_plan
+from data.augment.plan import build_plan, compose
 from data.loading.planned_batch import PlannedBatch, collate_planned
 from tests.commands.train.test_no_waiting import questions
 from tests.data.augment.device.both_ways import (
@@ -18,7 +17,7 @@ from tests.data.augment.device.both_ways import (
     photograph,
     same_targets,
 )
-from tests.data.augment.test_compose import META, affine, ramp, record
+from tests.data.augment.test_plan_compose import META, affine, ramp, record
 
 CPU = torch.device("cpu")
 

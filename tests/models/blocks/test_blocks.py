@@ -3,7 +3,6 @@ import torch
 from torch import Tensor, nn
 
 from models.blocks import BLOCKS
-from models.blocks.attention import ChannelAttention
 from models.blocks.conv import (
     Add,
     AvgConv,
@@ -21,6 +20,7 @@ from models.blocks.csp import (
     C3SPPF,
     Bottleneck,
     BottleneckCSP,
+    ChannelAttention,
     CSPNeXt,
     SplitConcat,
 )

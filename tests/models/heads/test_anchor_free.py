@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from configs.errors import ConfigError
-from models.detector import Detector, build_detector
-from models.inference.postprocess import Postprocess
-from models.init import init_weights
+from models.detector import Detector, build_detector, init_weights
+from models.inference.nms import Postprocess
 from models.losses import Branch, DetectionCriterion
 from models.losses.box import OverlapLoss, SmoothL1Loss
 from models.losses.criterion.box_term import BoxTerm

@@ -8,11 +8,10 @@ import torch
 
 from configs.errors import ConfigError
 from configs.heads import distribution_bins
-from models.detector import Detector, build_detector
+from models.detector import Detector, build_detector, init_weights
 from models.heads.joint import DistanceDecoder, Joint
 from models.heads.priors import Priors, cell_biases
 from models.heads.yolox import YOLOX, ShiftDecoder
-from models.init import init_weights
 from tests.models.factories import tiny_graph
 from utils.structures.decoder import Encoder
 

@@ -5,11 +5,10 @@ from torchvision.models.detection import retinanet_resnet50_fpn
 
 from configs.errors import ConfigError
 from configs.schema.evaluation import EvalSettings
-from models.detector import Detector, build_detector
+from models.detector import Detector, build_detector, init_weights
 from models.heads import Retina
 from models.inference.fusion import fuse
 from models.inference.inference import Inference
-from models.init import init_weights
 from models.weights.checkpoint import checkpoint_metadata, detector_from_checkpoint
 from tests.models.factories import randomise_norms, read_graph, tiny_graph
 from utils.structures.batch import Batch, Targets

@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from configs.heads import HEAD_TRAITS, head_name, head_traits
-from models.detector import Detector, build_detector
+from models.detector import Detector, build_detector, init_weights
 from models.heads import HEADS
 from models.heads.priors import Priors
-from models.init import init_weights
 from models.weights.transfer import transfer
 from tests.models.factories import tiny_graph
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import models.inference.candidates as module
-import models.inference.postprocess as postprocess
+import models.inference.nms as postprocess
 from models.heads.detect import CellDecoder
 from models.heads.retina import DeltaDecoder
 from models.inference.candidates import RankedCandidates
 from tests.models.factories import random_predictions
-from tests.models.inference.test_postprocess import assert_equals_oracle, slow_candidates
+from tests.models.inference.test_nms_postprocess import assert_equals_oracle, slow_candidates
 from utils.structures.predictions import Predictions
 
 

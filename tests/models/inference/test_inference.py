@@ -8,7 +8,7 @@ from torch import Tensor
 
 from configs.schema.evaluation import EvalSettings
 from models.inference.inference import Inference
-from models.inference.postprocess import Postprocessed
+from models.inference.nms import Postprocessed
 from tests.models.factories import randomise_norms, tiny_detector
 from utils.structures.batch import Batch, Targets
 from utils.structures.images import ImageMeta

@@ -12,7 +12,7 @@ from data.images.io import read_image
 from data.images.letterbox import fit_into
 from models.detector import Detector, build_detector
 from models.inference.fusion import fuse
-from models.inference.postprocess import Postprocess
+from models.inference.nms import Postprocess
 from models.weights.transfer import transfer
 from tests.models.factories import read_graph
 from utils.checkpoint.torch_file import read_torch_file

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.detector import Detector
-from models.init import init_weights
+from models.detector import Detector, init_weights
 from models.weights.transfer import TransferReport, transfer
 from tests.models.factories import tiny_detector
 

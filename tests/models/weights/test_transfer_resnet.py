@@ -6,7 +6,7 @@ from torch import Tensor
 from torchvision.models import resnet18
 
 from models.detector import build_detector
-from models.weights.pixel_scale import IMAGENET_MEAN, IMAGENET_STD, for_plain_pixels
+from models.weights.resnet import IMAGENET_MEAN, IMAGENET_STD, for_plain_pixels
 from models.weights.transfer import transfer
 from tests.models.factories import read_graph
 

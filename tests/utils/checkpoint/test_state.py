@@ -12,7 +12,7 @@ import torch
 
 import utils.checkpoint.state as state_module
 from utils.checkpoint.state import has_state, load_state, save_state
-from utils.checkpoint.tensor_file import format_tensor_file
+from utils.checkpoint.weights import format_tensor_file
 from utils.runtime.errors import UserError
 
 

@@ -9,8 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from utils.checkpoint.tensor_file import DamagedFileError, format_tensor_file, read_tensor_file
-from utils.checkpoint.weights import load_weights, save_weights
+from utils.checkpoint.weights import (
+    DamagedFileError,
+    format_tensor_file,
+    load_weights,
+    read_tensor_file,
+    save_weights,
+)
 from utils.runtime.errors import UserError
 
 METADATA = {"class_names": ["rüben", "b"], "anchors": [[1.5, 2.25]], "epoch": 3, "map": None}

@@ -23,9 +23,8 @@ from tests.utils.engine.toy import (
 from utils.comparison.summary.budget_course import course
 from utils.engine.diagnosis import bad_terms
 from utils.engine.hooks.console import batch_text
-from utils.engine.learner import Learner
+from utils.engine.learner import Learner, joined
 from utils.engine.loss_log import NotFiniteError
-from utils.engine.micro_batches import joined
 from utils.report.comparison.course import course_charts
 from utils.report.pages.run_page import course_charts as run_charts
 from utils.report.pages.run_page import read_history

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from configs.schema.train import EmaSettings, TrainSettings, WarmupSettings
 from utils.engine.hook import Hook
-from utils.engine.hooks.checkpoints import BestWeights, EarlyStopping, PeriodicCheckpoints
+from utils.engine.hooks.checkpoints import BestWeights, PeriodicCheckpoints
 from utils.engine.hooks.console import Console
 from utils.engine.hooks.csv_history import CsvHistory
+from utils.engine.hooks.early_stopping import EarlyStopping
 from utils.engine.hooks.loss_budget import LossBudgetLog, MeasureBudget
 from utils.engine.hooks.tensorboard import TensorBoard
 from utils.engine.learner import Learner

@@ -1,4 +1,4 @@
-"""Suppression inside an ONNX graph finds what `models/inference/postprocess.py` finds."""
+"""Suppression inside an ONNX graph finds what `models/inference/nms.py` finds."""
 
 from dataclasses import asdict, replace
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.inference.postprocess import Postprocess
+from models.inference.nms import Postprocess
 from tests.utils.export.cells import nothing, pass_through, random_cells, tied
 from utils.export.description import Suppression
 from utils.export.nms_graph import NO_LABEL, append_suppression

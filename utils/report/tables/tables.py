@@ -119,7 +119,9 @@ def threshold_table(analysis: Analysis, class_names: Sequence[str]) -> str:
     shared = analysis.shared_threshold
     rows = [[*HEADS, f"F1 at {shared:.3f}"]]
     for name, one in zip(class_names, analysis.thresholds, strict=True):
-        rows.append([shortened(name), *_cells(one), number(_shared(one))])
+        rows.append(
+            [shortened(name), *_cells(one), number(one.f1_at_shared if one.num_truths else None)]
+        )
     own, common = mean_f1(analysis.thresholds)
     return (
         f"{table(rows)}\n\n"
@@ -137,10 +139,6 @@ def _cells(one: ClassThreshold) -> list[str]:
         return [str(one.num_truths), *["-"] * 5]
     values = map(number, (best.f1, best.precision, best.recall))
     return [str(one.num_truths), number(best.threshold), span, *values]
-
-
-def _shared(one: ClassThreshold) -> float | None:
-    return one.f1_at_shared if one.num_truths else None
 
 
 class Row(Protocol):

@@ -10,8 +10,7 @@ from configs.schema.augment import AugmentSettings
 from data.augment.operation import PixelOp
 from data.augment.pixel_ops import PIXEL_OPS
 from data.augment.warp import is_upright
-from data.loading.collate import collate
-from data.loading.dataset import SampleKey, TrainDataset
+from data.loading.dataset import SampleKey, TrainDataset, collate
 from data.loading.planned_batch import collate_planned
 from utils.structures.batch import Batch
 from utils.structures.images import ImageArray, Record

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from configs.schema.augment import AugmentSettings
 from data.augment import warp
 from data.augment.affine import Affine
-from data.augment.compose import compose
 from data.augment.device import scenes
 from data.augment.device.sources import gather
 from data.augment.layout import single
-from data.augment.plan import build_plan
-from data.augment.stretch import TOLERANCE_PX
+from data.augment.plan import build_plan, compose
+from data.augment.warp import TOLERANCE_PX
 from data.loading.planned_batch import collate_planned
 from tests.data.augment.device.both_ways import (
     SIZES,
@@ -30,7 +29,7 @@ from tests.data.augment.device.both_ways import (
     same_targets,
     waves,
 )
-from tests.data.augment.test_compose import (
+from tests.data.augment.test_plan_compose import (
     CHANGES,
     LARGE_SIZES,
     META,

@@ -7,14 +7,13 @@ from hypothesis import strategies as st
 
 from configs.schema.augment import AugmentSettings
 from data.augment.affine import Affine
-from data.augment.compose import compose
 from data.augment.device import sources
 from data.augment.device.sources import gather
 from data.augment.layout import single
-from data.augment.plan import build_plan
+from data.augment.plan import build_plan, compose
 from data.loading.planned_batch import collate_planned
 from tests.data.augment.device.both_ways import dataset_of, differences, keys_of, photograph
-from tests.data.augment.test_compose import META, affine, record
+from tests.data.augment.test_plan_compose import META, affine, record
 from utils.structures.batch import Batch
 from utils.structures.images import ImageArray, Record
 

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from data.formats.files import to_text
 from data.formats.rows import NO_AREA, NOT_FINITE, RawImage, judge
-from data.formats.yolo.columns import SIX_BUT_NO_BOX
 from data.formats.yolo.reader import (
     CLASS_NOT_INTEGER,
     DECIMAL_COMMA,
     NOT_A_NUMBER,
     NOT_NORMALISED,
+    SIX_BUT_NO_BOX,
     WRONG_COLUMNS,
     YoloReader,
     parse_rows,

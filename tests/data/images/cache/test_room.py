@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.images.cache.entry import KEY_BYTES, entry_bytes, write_entry
 from data.images.cache.room import ABANDONED_AFTER_S, FREE_SHARE, GIB, open_image_cache
-from data.images.cache.store import ImageCache, entry_path
+from data.images.cache.store import KEY_BYTES, ImageCache, entry_bytes, entry_path, write_entry
 
 SIZE = (10, 20)
 BYTES = entry_bytes(SIZE)

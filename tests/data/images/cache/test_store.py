@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from data.images.cache import store
-from data.images.cache.entry import KEY_BYTES, write_entry
-from data.images.cache.store import ImageCache, entry_path
+from data.images.cache.store import KEY_BYTES, ImageCache, entry_path, write_entry
 from utils.structures.images import ImageArray
 
 KEY = b"k" * KEY_BYTES

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from commands.build.foreign_weights import build_imported, coco_names, import_file
+from commands.build.detector import build_imported, coco_names, import_file
 from models.weights.importers.renaming import renamed
 from models.weights.importers.yolox import INNER, ROWS
 from models.weights.importers.yolox_folded import DEPTHS, convert_folded, execution_order

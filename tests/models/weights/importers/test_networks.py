@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from commands.build.foreign_weights import build_imported, coco_names, named_graph
+from commands.build.detector import build_imported, coco_names, named_graph
 from models.detector import Detector, build_detector
 from models.inference.fusion import fuse
 from models.weights.importers import ImportedWeights, import_weights, yolox
-from models.weights.pixel_scale import IMAGENET_MEAN, IMAGENET_STD
+from models.weights.resnet import IMAGENET_MEAN, IMAGENET_STD
 from tests.models.filled import SIZES, blank_state, filled_state, golden, layout
 
 ALL = [(project, size) for project, sizes in SIZES.items() for size in sizes]

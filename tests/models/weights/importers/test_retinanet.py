@@ -9,12 +9,12 @@ from torchvision.models.detection import retinanet_resnet50_fpn
 from torchvision.models.detection._utils import overwrite_eps
 from torchvision.models.detection.image_list import ImageList
 
-from commands.build.foreign_weights import build_imported, coco_names, named_graph
+from commands.build.detector import build_imported, coco_names, named_graph
 from configs.errors import ConfigError
 from models.detector import build_detector
 from models.weights.importers import import_weights
 from models.weights.importers.retinanet import COCO_ROWS
-from models.weights.pixel_scale import IMAGENET_MEAN, IMAGENET_STD
+from models.weights.resnet import IMAGENET_MEAN, IMAGENET_STD
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.graph.skip_init import SkipInit
+from models.graph.build import SkipInit
 from tests.run_programs import ROOT
 
 

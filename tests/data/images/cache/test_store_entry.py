@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.images.cache.entry import KEY_BYTES, entry_bytes, map_entry, write_entry
+from data.images.cache.store import KEY_BYTES, entry_bytes, map_entry, write_entry
 from utils.structures.images import ImageArray
 
 KEY = bytes(range(KEY_BYTES))

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from utils.engine.hooks.checkpoints import EarlyStopping
+from utils.engine.hooks.early_stopping import EarlyStopping
 from utils.engine.run import Best
 
 

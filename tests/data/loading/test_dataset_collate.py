@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.loading.collate import collate
+from data.loading.dataset import collate
 from utils.structures.images import ImageMeta, Sample
 
 

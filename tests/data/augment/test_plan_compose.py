@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.augment.affine import Affine
-from data.augment.compose import compose
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
-from data.augment.render import render_scene
+from data.augment.plan import compose, render_scene
 from data.images.pixels import ReadRecord
 from tests.data.augment.test_affine import slow_point
 from utils.structures.images import ImageMeta, Record, Sample

@@ -14,8 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from commands.build.detector import load_detector
-from commands.build.foreign_weights import coco_names, import_file
+from commands.build.detector import coco_names, import_file, load_detector
 from commands.convert.run import convert
 from configs.errors import ConfigError
 from models.weights.importers import import_weights

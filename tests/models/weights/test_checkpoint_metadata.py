@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from configs.errors import ConfigError
-from models.weights.metadata import FORMAT_VERSION, checkpoint_metadata, current_metadata
+from models.weights.checkpoint import FORMAT_VERSION, checkpoint_metadata, current_metadata
 from tests.models.factories import tiny_detector
 
 NAMES = ["cat", "dog", "owl"]

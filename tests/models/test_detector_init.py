@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.detector import Detector, build_detector
+from models.detector import Detector, build_detector, init_weights
 from models.heads import Retina
 from models.heads.priors import Priors
-from models.init import init_weights
 from tests.models.factories import read_graph, tiny_detector
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.heads.detect import CellDecoder
 from models.heads.retina import DeltaDecoder
 from models.inference.candidates import Candidates
-from models.inference.postprocess import Postprocess
+from models.inference.nms import Postprocess
 from tests.models.factories import logit, random_predictions, raw_cells
 from utils.structures.decoder import Decoder
 from utils.structures.predictions import Predictions
@@ -196,7 +196,7 @@ def test_a_second_round_begins_where_the_first_one_ended(
     one_pass: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first eight candidates are one box, so all else is found in the second round."""
-    monkeypatch.setattr("models.inference.postprocess.ONE_PASS", one_pass)
+    monkeypatch.setattr("models.inference.nms.ONE_PASS", one_pass)
     corners = torch.tensor([0.0] * 8 + [20.0, 0.0, 40.0])
     boxes = torch.stack((corners, corners, corners + 9, corners + 9), dim=1)
     scores = torch.linspace(0.9, 0.1, 11)

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from commands.build import loss_scale
-from commands.build.criterion import build_training_criterion
-from commands.build.detector import build_training_detector
-from commands.build.loss_scale import (
+from commands.build import criterion as loss_scale
+from commands.build.criterion import (
+    build_training_criterion,
     match_scales,
     matched_branches,
     scales_from_json,
     scales_to_json,
 )
+from commands.build.training_start import build_training_detector
 from configs.reading.load import LoadedExperiment, load_experiment
 from data.loading.loader import build_train_batches
 from data.records.load import Split, load_split

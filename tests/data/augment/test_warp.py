@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from data.augment.affine import Affine
 from data.augment.layout import single
-from data.augment.stretch import MARGIN, TOLERANCE_PX, Span, find_span, stretch
-from data.augment.warp import place, render_tile
+from data.augment.warp import MARGIN, TOLERANCE_PX, Span, find_span, place, render_tile, stretch
 from utils.structures.images import ImageArray
 
 ZOOMS = st.floats(0.4, 4.0)

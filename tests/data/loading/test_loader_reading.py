@@ -10,8 +10,7 @@ import pytest
 from configs.schema.evaluation import EvalSettings
 from configs.schema.experiment import Experiment
 from data.images.cache import ImageCache
-from data.loading.loader import build_eval_batches, build_train_batches
-from data.loading.reading import open_training_cache
+from data.loading.loader import build_eval_batches, build_train_batches, open_training_cache
 from tests.data.loading.test_loader import experiment, identical
 from tests.data.synthetic.scene_files import write_scenes
 from utils.structures.batch import Batch
