@@ -289,3 +289,27 @@ def test_folds_train_each_arm_once_without_each_fold(tmp_path: Path) -> None:
     assert sum(map(len, kept[0])) == 18
     assert min(map(len, kept[0])) >= 6  # images of one name in train and val stay together
     assert not set(kept[0][0]) & set(kept[0][1])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1600)
+def test_an_interrupted_comparison_goes_on_with_the_threads_it_has_chosen(tmp_path: Path) -> None:
+    folder = tmp_path / "compare/tiny"
+    # The design states no threads, so that jobs: auto chooses them.
+    unstated = [text for text in TINY if text != "train.threads=1"]
+    more = (f"data.path={tmp_path / 'data'}", f"folder={tmp_path / 'compare'}", "jobs=auto")
+    arguments = [*SMOKE, *unstated, *more]
+    kill_when_there_is(folder / "runs/bce/seed0/last", arguments)
+    kept = json.loads((folder / "execution.json").read_text())
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "jobs: auto tries" not in done.stderr
+    assert "all that is left" in done.stderr
+    assert json.loads((folder / "execution.json").read_text()) == kept
+    configs = sorted(folder.glob("runs/*/*/config.yaml"))
+    assert len(configs) == 4
+    assert {read_yaml(path).values["train"]["threads"] for path in configs} == {kept["threads"]}
+    (entry,) = kept["machines"].values()
+    tried = [(one["jobs"], one["threads"]) for one in entry["tried"]]
+    assert (entry["jobs"], kept["threads"]) in tried
+    assert tried[0] == (1, available_cores())

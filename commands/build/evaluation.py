@@ -161,9 +161,15 @@ def build_evaluation(
 
 
 def evaluate_once(
-    detector: Detector | RuntimeDetector, split: Split, experiment: Experiment
+    detector: Detector | RuntimeDetector,
+    split: Split,
+    experiment: Experiment,
+    *,
+    cache: ImageCache | None = None,
 ) -> tuple[EvalResult, DetectionEvaluator]:
     """Evaluate a detector on a split with the settings of an experiment, on its device.
+
+    `cache` only saves time.
 
     Returns:
         The metrics, and the evaluator with ground truth and detections.
@@ -172,7 +178,7 @@ def evaluate_once(
         UserError: an image cannot be read, or the device is not there.
     """
     device = choose_device(experiment.train.device)
-    evaluation = build_evaluation(detector, split, experiment, device=device)
+    evaluation = build_evaluation(detector, split, experiment, device=device, cache=cache)
     try:
         return evaluation(detector.to(device)), evaluation.evaluator
     finally:

@@ -12,6 +12,7 @@ from commands.build.criterion import build_training_criterion
 from commands.build.derived_recipe import derive_recipe
 from commands.build.detector import load_detector
 from commands.build.evaluation import SplitEvaluation, build_evaluation
+from commands.build.threads import settle_threads, thread_watch
 from commands.build.training_start import (
     TrainingStart,
     build_training_detector,
@@ -56,7 +57,7 @@ from utils.runtime.files.run_folder import RunFolder
 from utils.runtime.machine.device import choose_device
 from utils.runtime.machine.environment import write_environment
 from utils.runtime.machine.thread_trials import FixedThreads, ThreadTrials, thread_choices
-from utils.runtime.machine.threads import available_cores, set_threads
+from utils.runtime.machine.threads import available_cores
 from utils.runtime.seeding import seed_process, set_deterministic
 from utils.structures.results import EvalResult, results_json
 
@@ -87,10 +88,10 @@ def train(
     own_hooks = (*user_hooks(loaded.experiment.hooks, is_main=ranks.is_main), *hooks)
     device = choose_device(settings.device, ranks.local_rank)
     require_usable_ops(loaded.experiment.augment, device)
-    set_threads(settings.threads, processes=ranks.local_size)
     set_deterministic(settings.deterministic)
     with ranks.main_first("reading labels"):
         splits = _load_splits(loaded)
+    loaded = settle_threads(loaded, device, ranks)
     loaded = choose_batch_size(loaded, splits[0], device, ranks)
     loaded = derive_recipe(loaded, splits[0], processes=ranks.size)
     settings = loaded.experiment.train
@@ -252,6 +253,7 @@ class _Training:
                 budget=budget,
                 own=self._own_hooks,
                 page=self._page,
+                watch=thread_watch(start.loaded, self._ranks),
             ),
             eval_interval=experiment.eval.interval,
             evaluates_start=start.shares_classes if at_start == "auto" else at_start,
@@ -362,7 +364,7 @@ def _require_joinable(settings: TrainSettings, ranks: Ranks) -> None:
 
 def _threads(settings: TrainSettings, device: torch.device, ranks: Ranks) -> FixedThreads:
     """Return the trials that choose the number of compute threads."""
-    if settings.threads != "auto" or device.type != "cpu":
+    if settings.threads != "adaptive" or device.type != "cpu":
         return FixedThreads()
     cores = available_cores() // ranks.local_size
     return ThreadTrials(thread_choices(cores), torch.set_num_threads)
