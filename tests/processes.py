@@ -11,7 +11,7 @@ import torch
 
 from utils.runtime.distributed.ranks import Ranks, join_ranks
 
-TIMEOUT_S = 60
+TIMEOUT_S = 200
 
 
 def in_processes(

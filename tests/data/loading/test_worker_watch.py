@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+import psutil
 import pytest
 from torch.utils.data import Dataset
 
@@ -76,7 +77,9 @@ def test_workers_that_cannot_start_cost_workers_only(
     loader = WorkerLoader(Numbers(), BATCHES, collate, workers=3, pin_memory=False)
     assert list(loader) == BATCHES
     assert "does not grant 3 loader workers" in caplog.text
-    time.sleep(0.1)
+    deadline = time.monotonic() + 60
+    while psutil.pid_exists(begun[0]) and time.monotonic() < deadline:
+        time.sleep(0.02)
     with pytest.raises(ProcessLookupError):
         os.kill(begun[0], 0)
 

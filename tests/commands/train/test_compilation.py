@@ -6,15 +6,14 @@ from typing import Any
 import pytest
 import torch
 
-import commands.build.compilation as compilation
 import commands.train.run as training
-from commands.build.compilation import choose_compiler
+import utils.engine.compiled as compilation
 from configs.reading.load import load_experiment
 from configs.schema.train import TrainSettings
 from tests.processes import in_processes
 from tests.run_programs import TINY
 from tests.utils.engine.test_compiled import CountingBackend
-from utils.engine.compiled import Compiler
+from utils.engine.compiled import Compiler, choose_compiler
 from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.runtime.errors import UserError
 
