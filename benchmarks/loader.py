@@ -2,9 +2,10 @@
 
     python benchmarks/loader.py [--peer ultralytics] [--sizes 640 320] [--json FILE]
 
-Ours is measured from the cache of decoded images, in the first epoch that fills it, and from the
-files; and both halves of the work where the training device draws, here by the same core. The
-peer runs in a process of its own, on the same images at the same strength.
+Ours is measured in batches as they are trained on, from the cache of decoded images, in the first
+epoch that fills it, and from the files; from the cache also sample by sample; and both halves of
+the work where the training device draws, here by the same core. The peer's samples are not put
+together to batches; it runs in a process of its own, on the same images at the same strength.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from benchmarks.measure import Figure, alternate, compared, milliseconds, report
 from configs.reading.load import load_experiment
 from configs.schema import Experiment
 from data.images.cache import ImageCache
-from data.loading.dataset import SampleKey, TrainDataset
+from data.loading.dataset import SampleKey, TrainDataset, collate
 from data.loading.loader import train_reader
 from data.loading.planned_batch import PlannedBatch, collate_planned
 from data.records.load import load_split
@@ -36,7 +37,7 @@ from utils.structures.images import Record
 
 STRIDE = 32
 BATCH = 16
-"""Samples that are packed and drawn together, where the training device draws."""
+"""Samples that are planned and drawn together."""
 GOAL = 2.0
 """Of a sample from the cache, against the peer."""
 FIRST_EPOCH_GOAL = 1.0
@@ -59,6 +60,11 @@ class Samples:
     def cached_ms(self) -> float:
         """Return the time of a sample from the cache."""
         return self._epoch_ms(self._cached)
+
+    def alone_ms(self) -> float:
+        """Return the time of a sample from the cache that is planned and drawn alone."""
+        keys = self._keys()
+        return milliseconds(lambda: self._cached[keys.pop()], len(keys))
 
     def file_ms(self) -> float:
         """Return the time of a sample without a cache."""
@@ -85,7 +91,10 @@ class Samples:
 
     def _epoch_ms(self, dataset: TrainDataset) -> float:
         keys = self._keys()
-        return milliseconds(lambda: dataset[keys.pop()], len(keys))
+        batches = [keys[start : start + BATCH] for start in range(0, len(keys), BATCH)]
+        num_batches = len(batches)
+        batch_ms = milliseconds(lambda: collate(dataset.__getitems__(batches.pop())), num_batches)
+        return batch_ms * num_batches / len(keys)
 
     def _keys(self) -> list[SampleKey]:
         epoch, size = next(self._epochs), self._train.image_size
@@ -142,6 +151,7 @@ def measure(arguments: argparse.Namespace, experiment: Experiment, image_size: i
     samples = Samples(records, experiment, image_size)
     sides = {
         "cached": samples.cached_ms,
+        "alone": samples.alone_ms,
         "first": samples.first_epoch_ms,
         "files": samples.file_ms,
         "sent": samples.sent_ms,
@@ -162,6 +172,13 @@ def measure(arguments: argparse.Namespace, experiment: Experiment, image_size: i
             peer,
             goal=GOAL if has_peer else None,
             limit=limit,
+        ),
+        compared(
+            f"sample {image_size} px from the cache, ms (peer: sample by sample)",
+            found["cached"],
+            found["alone"],
+            goal=None,
+            limit=None,
         ),
         compared(
             f"sample {image_size} px in the first epoch, ms (peer: {beside})",

@@ -84,9 +84,15 @@ class Affine:
         return replace(self, shift=(self.shift[0] + x, self.shift[1] + y))
 
 
+def draw_units(rng: np.random.Generator) -> list[float]:
+    """Sample the eight numbers from -1 to 1 from which the parameters of an affine are made."""
+    units: list[float] = rng.uniform(-1, 1, 8).tolist()
+    return units
+
+
 def draw_affine(settings: AugmentSettings, rng: np.random.Generator) -> Affine:
     """Sample the parameters, each uniform within its setting."""
-    units = rng.uniform(-1, 1, 8).tolist()
+    units = draw_units(rng)
     return Affine(
         degrees=units[0] * settings.degrees,
         zoom=1 + units[1] * settings.scale,

@@ -24,7 +24,7 @@ TOLERANCE_PX = 1 / 16
 1/32."""
 MARGIN = 64
 """How many windows are tried at either end, in source pixels. One in eight fits by chance."""
-_WHOLE_FROM, _WHOLE_TO = 0.5 - TOLERANCE_PX, 0.5 + TOLERANCE_PX
+WHOLE_FROM, WHOLE_TO = 0.5 - TOLERANCE_PX, 0.5 + TOLERANCE_PX
 """What half a pixel more than a whole place leaves behind the point."""
 LARGEST_ZOOM = 4.0
 """Above it the margin of the window would cost more than the resize saves."""
@@ -67,7 +67,7 @@ def _whole(zoom: float, shift: float, candidates: Iterable[int]) -> tuple[int, i
     shift += 0.5
     for edge in candidates:
         place = zoom * edge + shift
-        if _WHOLE_FROM <= place % 1.0 <= _WHOLE_TO:
+        if WHOLE_FROM <= place % 1.0 <= WHOLE_TO:
             return edge, math.floor(place)
     return None
 
@@ -151,11 +151,9 @@ def render_tile(output: ImageArray, image: ImageArray, placement: Placement) -> 
     image, to_canvas = shrink(image, placement.tile, placement.corners)
     to_region = translation(-x1, -y1) @ placement.matrix @ to_canvas
     if not is_upright(placement.matrix):
-        patch = np.empty_like(region)
-        _warp(image, to_region, patch)
-        cv2.copyTo(patch, _mask(placement.corners - (x1, y1), region.shape[:2]), region)
+        warp_outlined(image, to_region, region, placement.corners - (x1, y1))
     elif not _stretch(image, to_region, region):
-        _warp(image, to_region, region)
+        warp(image, to_region, region)
 
 
 def shrink(image: ImageArray, tile: Tile, corners: Points) -> tuple[ImageArray, Matrix]:
@@ -181,10 +179,14 @@ def shrink(image: ImageArray, tile: Tile, corners: Points) -> tuple[ImageArray, 
     block = min(int(1 / max(zoom, 1e-6)), height, width)
     if block < 2:
         return image, to_canvas
-    rows, columns = height // block, width // block
+    return average_blocks(image, block), to_canvas @ np.diag([block, block, 1.0])
+
+
+def average_blocks(image: ImageArray, block: int) -> ImageArray:
+    """Return the averages (h, w, 3) of whole blocks of `block` x `block` pixels."""
+    rows, columns = image.shape[0] // block, image.shape[1] // block
     blocks = image[: rows * block, : columns * block]
-    shrunk = cv2.resize(blocks, (columns, rows), interpolation=cv2.INTER_AREA)
-    return cast(ImageArray, shrunk), to_canvas @ np.diag([block, block, 1.0])
+    return cast(ImageArray, cv2.resize(blocks, (columns, rows), interpolation=cv2.INTER_AREA))
 
 
 def _stretch(image: ImageArray, matrix: Matrix, target: ImageArray) -> bool:
@@ -216,7 +218,7 @@ def is_upright(matrix: Matrix) -> bool:
     return not (down or across or depth_x or depth_y)
 
 
-def _warp(image: ImageArray, matrix: Matrix, target: ImageArray) -> None:
+def warp(image: ImageArray, matrix: Matrix, target: ImageArray) -> None:
     """Fill `target` (h, w, 3) in place; `matrix` maps pixels of `image` to its own."""
     matrix = _to_centres(matrix)
     size_wh = (target.shape[1], target.shape[0])
@@ -225,6 +227,13 @@ def _warp(image: ImageArray, matrix: Matrix, target: ImageArray) -> None:
         cv2.warpPerspective(image, matrix, size_wh, dst=target, **how)
     else:
         cv2.warpAffine(image, matrix[:2], size_wh, dst=target, **how)
+
+
+def warp_outlined(image: ImageArray, matrix: Matrix, target: ImageArray, outline: Points) -> None:
+    """Fill the part of `target` (h, w, 3) inside the convex `outline` (4, 2), as `warp` does."""
+    patch = np.empty_like(target)
+    warp(image, matrix, patch)
+    cv2.copyTo(patch, _mask(outline, target.shape[:2]), target)
 
 
 def _mask(corners: Points, shape: tuple[int, int]) -> ImageArray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from utils.structures.images import ImageArray, ImageMeta
 
@@ -66,6 +67,15 @@ def fit_size(size: tuple[int, int], image_size: int) -> tuple[int, int]:
     """
     ratio = image_size / max(size)
     return max(1, int(size[0] * ratio)), max(1, int(size[1] * ratio))
+
+
+def fit_sizes(
+    sizes: npt.NDArray[np.float64], image_sizes: npt.NDArray[np.float64] | float
+) -> npt.NDArray[np.float64]:
+    """Return what `fit_size` returns for each of `sizes` (M, 2); `image_sizes` (M,) or one."""
+    ratios = image_sizes / sizes.max(axis=1)
+    fitted: npt.NDArray[np.float64] = np.maximum(1.0, np.floor(sizes * ratios[:, None]))
+    return fitted
 
 
 def snug_shape(size: tuple[int, int], image_size: int, stride: int) -> tuple[int, int]:

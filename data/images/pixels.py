@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import cast
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 import PIL
 
 from data.images import header as image_header
@@ -18,7 +20,7 @@ from data.images import letterbox, values
 from data.images.cache.store import KEY_BYTES, ImageCache, entry_bytes
 from data.images.facts import stamp_file
 from data.images.io import jpeg_reduction, read_image, read_reduced_image
-from data.images.letterbox import fit_size
+from data.images.letterbox import fit_size, fit_sizes
 from data.index_cache import hash_files, hash_parts
 from utils.runtime.errors import UserError
 from utils.structures.images import ImageArray, Record
@@ -74,6 +76,11 @@ class ShrinkingReader:
         if self._cache is None:
             return self._read(record, size)
         return self._cache.get(self._key(record, size), size, lambda: self._read(record, size))
+
+    def sizes(self, sizes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the (height, width) that records of `sizes` (M, 2) are shrunk to, (M, 2)."""
+        is_large = sizes.max(axis=1, keepdims=True) > self._side
+        return np.where(is_large, fit_sizes(sizes, self._side), sizes)
 
     def wanted(self, records: Iterable[Record]) -> dict[bytes, int]:
         """Return the bytes that each record takes in a cache, by key."""

@@ -4,17 +4,18 @@ A key contains everything that varies, so a dataset has no state that could diff
 The keys of an epoch are made in `samplers.py`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
 from configs.schema.augment import AugmentSettings
-from data.augment.affine import draw_affine
+from data.augment.affine import draw_affine, draw_units
+from data.augment.batch.canvas import Canvases
+from data.augment.batch.geometry import place_scenes
+from data.augment.batch.plan import BatchPlan, SampleRow
 from data.augment.device.sources import PlannedSample, gather
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
 from data.augment.mixup import draw_share
@@ -23,9 +24,10 @@ from data.augment.pixel_ops import PIXEL_OPS
 from data.augment.plan import SamplePlan, Scene, build_plan, compose, render
 from data.augment.rng import SampleStreams
 from data.images.letterbox import Letterbox, evaluation_letterbox
-from data.images.pixels import ReadRecord, read_record
+from data.images.pixels import ReadRecord, ShrinkingReader, read_record
+from data.records.record_table import RecordTable
 from utils.structures.batch import Batch, Targets
-from utils.structures.images import ImageMeta, Record, Sample
+from utils.structures.images import ImageArray, ImageMeta, Record, Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,20 @@ class TrainDataset(Dataset[Sample]):
         """
         return render(self.plan(key), self._read)
 
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[Sample]:
+        """Return the samples of `keys`, planned together: the same ones in less time.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        if len({key.image_size for key in keys}) != 1:
+            return [self[key] for key in keys]
+        plan = self.plan_batch(keys)
+        sizes = self._records.sizes(plan.tiles.index).astype(np.float64)
+        if isinstance(self._read, ShrinkingReader):
+            sizes = self._read.sizes(sizes)
+        return plan.render(lambda index: self._read(self._records[index]), sizes)
+
     def planned(self, key: SampleKey) -> PlannedSample:
         """Return the sample of `key` for the device to render.
 
@@ -80,15 +96,68 @@ class TrainDataset(Dataset[Sample]):
         """
         return gather(self.plan(key), self._read)
 
+    def plan_batch(self, keys: Sequence[SampleKey]) -> BatchPlan:
+        """Sample the augmentation parameters of `keys`, of one image size; no pixels are read."""
+        canvases, rows = Canvases(), []
+        for key in keys:
+            first = len(canvases)
+            share = self._lay_out(key, canvases)
+            rows.append(
+                SampleRow(
+                    scenes=(first, len(canvases)),
+                    share=share,
+                    ops=self._sampled_ops(key),
+                    meta=self._meta(key.index),
+                )
+            )
+        tiles, objects = place_scenes(canvases, self._records, self._augment)
+        return BatchPlan(image_size=keys[0].image_size, tiles=tiles, objects=objects, rows=rows)
+
+    def _lay_out(self, key: SampleKey, canvases: Canvases) -> float:
+        """Add the scenes of a sample to `canvases`; the same draws as of `_scenes`.
+
+        Returns:
+            the mixup share of the first.
+        """
+        mosaic, affine = self._stream("mosaic", key), self._stream("affine", key)
+        if not key.mosaic or mosaic.random() >= self._augment.mosaic:
+            size = self._records.size(key.index)
+            canvases.add_single(key.index, size, key.image_size)
+            canvases.units.append(draw_units(affine))
+            return 1.0
+        self._lay_out_mosaic(key.index, key.image_size, mosaic, canvases)
+        canvases.units.append(draw_units(affine))
+        mixup = self._stream("mixup", key)
+        if mixup.random() >= self._augment.mixup:
+            return 1.0
+        self._lay_out_mosaic(int(mixup.integers(len(self))), key.image_size, mosaic, canvases)
+        canvases.units.append(draw_units(affine))
+        return draw_share(mixup)
+
+    def _lay_out_mosaic(
+        self, index: int, image_size: int, rng: np.random.Generator, canvases: Canvases
+    ) -> None:
+        indices, is_nine = self._mosaic_indices(index, rng)
+        if is_nine:
+            canvases.add_nine(indices, self._records.size(index), image_size, rng)
+        else:
+            canvases.add_four(indices, image_size, rng)
+
     def plan(self, key: SampleKey) -> SamplePlan:
         """Sample the augmentation parameters of `key`; no pixels are read."""
         scenes, share = self._scenes(key)
-        ops = tuple(
+        ops, meta = self._sampled_ops(key), self._meta(key.index)
+        return build_plan(scenes, share=share, ops=ops, meta=meta)
+
+    def _sampled_ops(self, key: SampleKey) -> tuple[SampledOp, ...]:
+        return tuple(
             SampledOp(op=op, parameters=op.sample(self._stream(op.name, key), self._augment))
             for op in self._ops
         )
-        record = self._records[key.index]
-        meta = ImageMeta(
+
+    def _meta(self, index: int) -> ImageMeta:
+        record = self._records[index]
+        return ImageMeta(
             path=record.path,
             image_id=record.image_id,
             original_size=record.size,
@@ -96,7 +165,6 @@ class TrainDataset(Dataset[Sample]):
             scale=(1.0, 1.0),
             pad=(0, 0),
         )
-        return build_plan(scenes, share=share, ops=ops, meta=meta)
 
     def _stream(self, name: str, key: SampleKey) -> np.random.Generator:
         return self._streams(name, key.epoch, key.index, key.copy)
@@ -120,14 +188,16 @@ class TrainDataset(Dataset[Sample]):
 
     def _mosaic(self, index: int, image_size: int, rng: np.random.Generator) -> Layout:
         """Return a mosaic of image `index` and random others; of nine it is the middle one."""
+        indices, is_nine = self._mosaic_indices(index, rng)
+        lay = mosaic_nine if is_nine else mosaic_four
+        return lay(indices, [self._records.size(i) for i in indices], image_size, rng)
+
+    def _mosaic_indices(self, index: int, rng: np.random.Generator) -> tuple[list[int], bool]:
+        """Return the images of a mosaic row by row, and whether they are nine instead of four."""
         if rng.random() < self._augment.mosaic_nine:
             others = rng.integers(len(self), size=8).tolist()
-            indices = [*others[:4], index, *others[4:]]
-            lay = mosaic_nine
-        else:
-            indices = rng.permutation([index, *rng.integers(len(self), size=3)]).tolist()
-            lay = mosaic_four
-        return lay(indices, [self._records.size(i) for i in indices], image_size, rng)
+            return [*others[:4], index, *others[4:]], True
+        return rng.permutation([index, *rng.integers(len(self), size=3)]).tolist(), False
 
     def _scene(self, layout: Layout, key: SampleKey, rng: np.random.Generator) -> Scene:
         affine = draw_affine(self._augment, rng)
@@ -205,14 +275,24 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Return one batch of `samples`, whose images (H, W, 3) have one shape.
 
     Images are stacked as they are in memory, (B, H, W, 3), and only viewed as (B, 3, H, W):
-    channels-last memory, no transposed copy. Ignored boxes are left out of the targets.
+    channels-last memory, no transposed copy, and none at all of the rows of one array, in their
+    order. Ignored boxes are left out of the targets.
     """
-    images = torch.from_numpy(np.stack([sample.image for sample in samples]))
+    images = torch.from_numpy(_stacked([sample.image for sample in samples]))
     return Batch(
         images=images.permute(0, 3, 1, 2),
         targets=join_targets(samples),
         metas=tuple(sample.meta for sample in samples),
     )
+
+
+def _stacked(images: Sequence[ImageArray]) -> ImageArray:
+    whole = images[0].base
+    if isinstance(whole, np.ndarray) and whole.shape == (len(images), *images[0].shape):
+        rows = [image.__array_interface__ for image in images]
+        if rows == [row.__array_interface__ for row in whole]:
+            return whole
+    return np.stack(images)
 
 
 def join_targets(samples: Sequence[Sample | SamplePlan]) -> Targets:
@@ -226,67 +306,3 @@ def join_targets(samples: Sequence[Sample | SamplePlan]) -> Targets:
         labels=torch.from_numpy(np.concatenate(labels)),
         image_index=torch.from_numpy(np.repeat(np.arange(len(samples)), counts)),
     )
-
-
-class RecordTable(Sequence[Record]):
-    """An immutable sequence of records in a few flat arrays, the form for loader workers.
-
-    A list of Record objects costs each worker its own copy as time goes by (reading an object
-    writes its reference count, which copies its memory page) and is slow to hand over where
-    processes are spawned. Arrays are shared; `table[i]` rebuilds a record of views.
-    """
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        paths = [record.path.encode("utf-8", "surrogateescape") for record in records]
-        self._paths = b"".join(paths)
-        self._path_ends = _ends([len(path) for path in paths])
-        self._row_ends = _ends([len(record.boxes) for record in records])
-        self._image_ids = np.array([record.image_id for record in records], np.int64)
-        self._sizes = np.array([record.size for record in records], np.int64).reshape(-1, 2)
-        self._depths = np.array([record.depth or 0 for record in records], np.uint8)
-        empty = np.zeros(0, np.float32)
-        self._boxes = np.concatenate([empty.reshape(0, 4), *(r.boxes for r in records)])
-        self._labels = np.concatenate([empty.astype(np.int64), *(r.labels for r in records)])
-        self._ignore = np.concatenate([empty.astype(np.bool_), *(r.ignore for r in records)])
-        self._area = np.concatenate([empty, *(r.area for r in records)])
-
-    def __len__(self) -> int:
-        return len(self._image_ids)
-
-    @overload
-    def __getitem__(self, index: int) -> Record: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> "list[Record]": ...
-
-    def __getitem__(self, index: int | slice) -> "Record | list[Record]":
-        """Return one record, or a list of them for a slice."""
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"record {index} of {len(self)}")
-        index %= len(self)
-        path = self._paths[self._path_ends[index] : self._path_ends[index + 1]]
-        rows = slice(self._row_ends[index], self._row_ends[index + 1])
-        return Record(
-            path=path.decode("utf-8", "surrogateescape"),
-            image_id=int(self._image_ids[index]),
-            size=self.size(index),
-            boxes=self._boxes[rows],
-            labels=self._labels[rows],
-            ignore=self._ignore[rows],
-            area=self._area[rows],
-            depth=int(self._depths[index]) or None,
-        )
-
-    def __iter__(self) -> Iterator[Record]:
-        return (self[index] for index in range(len(self)))
-
-    def size(self, index: int) -> tuple[int, int]:
-        """Return (height, width) of image `index` without building its record."""
-        height, width = self._sizes[index].tolist()
-        return height, width
-
-
-def _ends(lengths: list[int]) -> npt.NDArray[np.int64]:
-    return np.cumsum([0, *lengths], dtype=np.int64)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +43,37 @@ def test_images_are_channels_last_views() -> None:
     assert images.is_contiguous(memory_format=torch.channels_last)
     for index, one in enumerate(samples):
         assert np.array_equal(images[index].permute(1, 2, 0), one.image)
+
+
+def rows_of_one_array(count: int) -> tuple[np.ndarray, list[Sample]]:
+    """Return (B, 8, 10, 3) of different pixels and samples whose images are its rows."""
+    samples = [sample(index, []) for index in range(count)]
+    whole = np.stack([each.image for each in samples])
+    return whole, [replace(each, image=image) for each, image in zip(samples, whole, strict=True)]
+
+
+def test_rows_of_one_array_are_not_copied() -> None:
+    whole, samples = rows_of_one_array(3)
+    images = collate(samples).images
+    assert images.data_ptr() == whole.__array_interface__["data"][0]
+    assert np.array_equal(images.permute(0, 2, 3, 1), whole)
+
+
+@pytest.mark.parametrize("order", [[1, 0, 2], [0, 1], [1, 2], [0, 0, 2], [2]])
+def test_other_rows_are_stacked(order: list[int]) -> None:
+    whole, samples = rows_of_one_array(3)
+    images = collate([samples[place] for place in order]).images
+    assert np.array_equal(images.permute(0, 2, 3, 1), whole[order])
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_views_of_other_shape_are_stacked() -> None:
+    """Rows of a larger array cut in half, and a mirrored one."""
+    whole, samples = rows_of_one_array(2)
+    mirrored = [replace(each, image=each.image[:, ::-1]) for each in samples]
+    assert np.array_equal(collate(mirrored).images.permute(0, 2, 3, 1), whole[:, :, ::-1])
+    halves = [replace(each, image=each.image[:4]) for each in samples]
+    assert np.array_equal(collate(halves).images.permute(0, 2, 3, 1), whole[:, :4])
 
 
 def test_background_batch() -> None:

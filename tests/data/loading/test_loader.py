@@ -14,8 +14,13 @@ from configs.schema.data import YoloDataset
 from configs.schema.evaluation import EvalSettings
 from configs.schema.experiment import Experiment
 from configs.schema.train import TrainSettings
+from data.loading import workers as module
+from data.loading.dataset import TrainDataset, collate
 from data.loading.loader import EvalBatches, TrainBatches, build_eval_batches, build_train_batches
+from data.loading.samplers import TrainPlan, TrainSampler
+from data.loading.worker_watch import WorkerPlan
 from tests.data.synthetic.scene_files import write_scenes
+from utils.runtime.distributed.ranks import Ranks
 from utils.runtime.errors import UserError
 from utils.structures.batch import Batch
 from utils.structures.images import Record
@@ -88,6 +93,33 @@ def test_batches_do_not_depend_on_workers(
             assert identical(batches.epoch(epoch), reference[epoch])
         assert identical(batches.epoch(1, start=2), reference[1][2:])
         assert list(batches.epoch(1, start=4)) == []
+    finally:
+        batches.close()
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_batches_are_their_samples_one_by_one(records: list[Record], workers: int) -> None:
+    """Planned together or alone, before and after the end of mosaic, resumed within an epoch."""
+    settings = experiment()
+    plan = TrainPlan(
+        num_images=len(records),
+        batch_size=4,
+        image_size=64,
+        seed=3,
+        epochs=4,
+        stride=32,
+        multi_scale=0.5,
+        close_mosaic=1,
+    )
+    dataset = TrainDataset(records, augment=settings.augment, seed=3)
+    sampler = TrainSampler(plan)
+    batches = TrainBatches(dataset, plan, workers=workers)
+    try:
+        for epoch, start in ((0, 0), (2, 1), (3, 2)):
+            sampler.select(epoch, start)
+            alone = [collate([dataset[key] for key in keys]) for keys in sampler]
+            assert len(alone) == len(batches) - start
+            assert identical(batches.epoch(epoch, start=start), alone)
     finally:
         batches.close()
 
@@ -331,3 +363,23 @@ def test_image_size_must_fit_the_stride(records: list[Record]) -> None:
         build_train_batches(records, experiment(image_size=96), stride=64)
     with pytest.raises(UserError, match=r"32 is not .*; take 64$"):
         build_eval_batches(records, image_size=32, stride=64, settings=EvalSettings(), workers=0)
+
+
+@pytest.mark.parametrize("draws", ["cpu", "train"])
+def test_every_loader_knows_who_shares_the_memory(
+    records: list[Record], monkeypatch: pytest.MonkeyPatch, draws: Literal["cpu", "train"]
+) -> None:
+    seen = []
+
+    def fitting(workers: int, batch_bytes: int, *, processes: int) -> WorkerPlan:
+        seen.append(processes)
+        return WorkerPlan(workers=workers)
+
+    monkeypatch.setattr(module, "fitting_workers", fitting)
+    ranks = Ranks(rank=1, size=16, local_size=8)
+    build_train_batches(records, experiment(draws=draws), stride=32, ranks=ranks).close()
+    settings = EvalSettings(batch_size=4)
+    build_eval_batches(
+        records, image_size=64, stride=32, settings=settings, workers=0, ranks=ranks
+    ).close()
+    assert seen == [8, 8]

@@ -1,0 +1,245 @@
+"""Where the tiles and objects of a batch lie in its images, all scenes at once.
+
+Each value is computed by the same operations in the same order as for one sample
+(`data/augment/affine.py`, `layout.py`, `plan.py`, `warp.py`), so that no bit differs.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from configs.schema.augment import AugmentSettings
+from data.augment.affine import (
+    MAX_ASPECT,
+    MAX_PERSPECTIVE_DEPTH,
+    MIN_AREA_RATIO,
+    MIN_SIDE,
+    Points,
+    map_boxes,
+)
+from data.augment.batch.canvas import Canvases
+from data.augment.layout import Matrix
+from data.images.letterbox import fit_sizes
+from data.records.record_table import RecordTable
+from utils.structures.images import FloatArray, LabelArray, MaskArray
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tiles:
+    """T visible tiles of all scenes, scene by scene."""
+
+    scene: Rows
+    index: Rows
+    """Which record."""
+    resized: Floats
+    """(T, 2): height and width of the whole image on its canvas."""
+    offset: Floats
+    """(T, 2): x and y of the image's corner on its canvas."""
+    region: Floats
+    """(T, 4): the part of the canvas that it fills, x1, y1, x2, y2."""
+    matrix: Matrix
+    """(T, 3, 3) canvas to output."""
+    corners: Points
+    """(T, 4, 2) of the region in output pixels, in order around it."""
+    bounds: Rows
+    """(T, 4): x1, y1, x2, y2 (end exclusive) of the output pixels that show it."""
+
+    def __len__(self) -> int:
+        return len(self.scene)
+
+    def part(self, rows: slice | MaskArray) -> "Tiles":
+        """Return some of the tiles."""
+        return Tiles(**{name: getattr(self, name)[rows] for name in self.__slots__})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objects:
+    """Objects of all scenes, those of scene i at rows `ends[i]` to `ends[i + 1]`."""
+
+    boxes: FloatArray
+    labels: LabelArray
+    ignore: MaskArray
+    ends: Rows
+
+
+def place_scenes(
+    canvases: Canvases, records: RecordTable, settings: AugmentSettings
+) -> tuple[Tiles, Objects]:
+    """Return the visible tiles of the scenes and the objects that are left.
+
+    Args:
+        canvases: the layouts and draws of the scenes, at least one.
+        records: all records.
+        settings: strengths of the affine.
+    """
+    image_sizes = np.array(canvases.image_sizes, np.float64)
+    matrices, zooms = affine_matrices(canvases, image_sizes, settings)
+    tiles = _place_tiles(canvases, records, matrices, image_sizes)
+    return tiles, _place_objects(tiles, records, matrices, zooms, image_sizes)
+
+
+def affine_matrices(
+    canvases: Canvases, image_sizes: Floats, settings: AugmentSettings
+) -> tuple[Matrix, Floats]:
+    """Return the maps (S, 3, 3) from canvas to output, corners on whole pixels, and zooms (S,)."""
+    strengths = (
+        settings.degrees,
+        settings.scale,
+        *(settings.shear,) * 2,
+        *(settings.perspective,) * 2,
+        *(settings.translate,) * 2,
+    )
+    values = np.array(canvases.units) * strengths
+    sides = np.array(canvases.sides, np.float64)
+    zooms = 1 + values[:, 1]
+    depth = (np.abs(values[:, 4]) + np.abs(values[:, 5])) * sides / 2
+    limit = np.ones(len(depth))
+    np.divide(MAX_PERSPECTIVE_DEPTH, depth, out=limit, where=depth > MAX_PERSPECTIVE_DEPTH)
+    linear = _linear(values, zooms)
+    perspective = values[:, 4:6] * limit[:, None]
+    shift = values[:, 6:8]
+    matrices = _matrices(linear, perspective, shift, sides, image_sizes)
+    points = np.array(canvases.corners, np.float64)[:, None]
+    landing = map_all(points, matrices)[:, 0]
+    shift = shift + (np.round(landing) - landing) / image_sizes[:, None]
+    return _matrices(linear, perspective, shift, sides, image_sizes), zooms
+
+
+def _linear(values: Floats, zooms: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return rotation and shear: cosine and sine with the zoom, tangents of the shears.
+
+    Numpy's own functions differ from those of `math` in the last bit.
+    """
+    angles = [math.radians(each) for each in values[:, 0].tolist()]
+    shears = values[:, 2:4].tolist()
+    across = zooms * [math.cos(angle) for angle in angles]
+    along = zooms * [math.sin(angle) for angle in angles]
+    shear_x, shear_y = (
+        np.array([math.tan(math.radians(pair[axis])) for pair in shears]) for axis in (0, 1)
+    )
+    return across, along, shear_x, shear_y
+
+
+def _matrices(
+    linear: tuple[Floats, Floats, Floats, Floats],
+    perspective: Floats,
+    shift: Floats,
+    sides: Floats,
+    image_sizes: Floats,
+) -> Matrix:
+    across, along, shear_x, shear_y = linear
+    depth_x, depth_y = perspective.T
+    move_x, move_y = ((0.5 + shift) * image_sizes[:, None]).T
+    matrices = np.empty((len(sides), 3, 3))
+    matrices[:, 0, 0] = across - shear_x * along + move_x * depth_x
+    matrices[:, 0, 1] = along + shear_x * across + move_x * depth_y
+    matrices[:, 1, 0] = shear_y * across - along + move_y * depth_x
+    matrices[:, 1, 1] = shear_y * along + across + move_y * depth_y
+    matrices[:, 2, 0], matrices[:, 2, 1] = depth_x, depth_y
+    constants = np.stack((move_x, move_y, np.ones(len(sides))), axis=1)
+    middle = (sides / 2)[:, None]
+    matrices[:, :, 2] = constants - middle * (matrices[:, :, 0] + matrices[:, :, 1])
+    return matrices
+
+
+def map_all(points: Points, matrices: Matrix) -> Points:
+    """Return points (M, P, 2) mapped by their own of the `matrices` (M, 3, 3)."""
+    mapped = points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
+    return mapped[..., :2] / mapped[..., 2:]
+
+
+def upright(matrices: Matrix) -> MaskArray:
+    """Tell which of the matrices (M, 3, 3) keep rectangles rectangles."""
+    moving = matrices[:, [0, 1, 2, 2], [1, 0, 0, 1]]
+    return cast(MaskArray, ~moving.any(axis=1))
+
+
+def _place_tiles(
+    canvases: Canvases, records: RecordTable, matrices: Matrix, image_sizes: Floats
+) -> Tiles:
+    table = np.array(canvases.tiles, np.int64)
+    scene, index = table[:, 0], table[:, 1]
+    sizes = records.sizes(index).astype(np.float64)
+    own_sizes = image_sizes[scene]
+    resized = fit_sizes(sizes, own_sizes)
+    offset = table[:, 2:4] - table[:, 4:6] * resized[:, ::-1]
+    region = np.empty((len(table), 4))
+    np.maximum(offset, table[:, 6:8], out=region[:, :2])
+    np.minimum(offset + resized[:, ::-1], table[:, 8:10], out=region[:, 2:])
+    corners = map_all(region[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2), matrices[scene])
+    ends = np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)
+    bounds = np.ceil(ends - 0.5).clip(0, own_sizes[:, None]).astype(np.int64)
+    tiles = Tiles(
+        scene=scene,
+        index=index,
+        resized=resized,
+        offset=offset,
+        region=region,
+        matrix=matrices[scene],
+        corners=corners,
+        bounds=bounds,
+    )
+    left, top, right, bottom = region.T
+    x1, y1, x2, y2 = bounds.T
+    seen: MaskArray = (right > left) & (bottom > top) & (x2 > x1) & (y2 > y1)
+    return tiles if seen.all() else tiles.part(seen)
+
+
+def _place_objects(
+    tiles: Tiles, records: RecordTable, matrices: Matrix, zooms: Floats, image_sizes: Floats
+) -> Objects:
+    rows, counts = records.rows(tiles.index)
+    boxes, labels, ignore = records.objects(rows)
+    scale = tiles.resized / records.sizes(tiles.index)
+    factors = scale[:, [1, 0, 1, 0]].astype(np.float32).repeat(counts, axis=0)
+    offsets = tiles.offset[:, [0, 1, 0, 1]].astype(np.float32).repeat(counts, axis=0)
+    limits = tiles.region.astype(np.float32).repeat(counts, axis=0)
+    before = (boxes * factors + offsets).clip(limits[:, [0, 1, 0, 1]], limits[:, [2, 3, 2, 3]])
+    scene = tiles.scene.repeat(counts)
+    after = _mapped(before, scene, matrices).clip(0, image_sizes[scene, None].astype(np.float32))
+    squares = np.array([zoom**2 for zoom in zooms.tolist()], np.float32)
+    keep = _survivors(before, after, squares[scene])
+    ends = np.zeros(len(zooms) + 1, np.int64)
+    np.cumsum(np.bincount(scene[keep], minlength=len(zooms)), out=ends[1:])
+    return Objects(boxes=after[keep], labels=labels[keep], ignore=ignore[keep], ends=ends)
+
+
+def _mapped(boxes: FloatArray, scene: Rows, matrices: Matrix) -> FloatArray:
+    """Return the smallest upright boxes (N, 4) around the mapped corners of `boxes` (N, 4).
+
+    `scene` (N,), ascending, counts in `matrices`. Where all are upright, two products a side are
+    the same numbers as a matrix product.
+    """
+    straight = upright(matrices)
+    if straight.all():
+        zoom = matrices[:, [0, 1, 0, 1], [0, 1, 0, 1]][scene]
+        ends = boxes * zoom + matrices[:, [0, 1, 0, 1], 2][scene]
+        low, high = ends[:, :2], ends[:, 2:]
+        sides = (np.minimum(low, high), np.maximum(low, high))
+        return cast(FloatArray, np.concatenate(sides, axis=1).astype(np.float32))
+    parts = np.searchsorted(scene, np.arange(len(matrices) + 1)).tolist()
+    return np.concatenate(
+        [
+            map_boxes(boxes[start:stop], matrix)
+            for matrix, (start, stop) in zip(matrices, pairwise(parts), strict=True)
+        ]
+    )
+
+
+def _survivors(before: FloatArray, after: FloatArray, zoom_squares: FloatArray) -> MaskArray:
+    """Return which boxes (N,) to keep, by the rule of `data.augment.affine.survivors`."""
+    size_before, size_after = before[:, 2:] - before[:, :2], after[:, 2:] - after[:, :2]
+    area_before = size_before[:, 0] * size_before[:, 1] * zoom_squares
+    width, height = size_after.T
+    shortest = np.minimum(width, height)
+    keep: MaskArray = shortest > MIN_SIDE
+    keep &= width * height > MIN_AREA_RATIO * area_before
+    keep &= np.maximum(width, height) < MAX_ASPECT * shortest
+    return keep
