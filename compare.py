@@ -26,6 +26,7 @@ def main() -> None:
             ResumeRun,
             RunComparison,
             TrainRun,
+            TryTraining,
             TuneExperiment,
             parse_compare_command,
         )
@@ -57,6 +58,10 @@ def main() -> None:
         with starting.importing():
             from commands.compare.one_run import evaluate_run
         evaluate_run(command.folder)
+    elif isinstance(command, TryTraining):
+        with starting.importing():
+            from commands.compare.side_by_side import answer_questions
+        answer_questions(command.cfg, command.overrides)
     else:
         print_power(command)
 

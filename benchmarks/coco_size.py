@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,9 @@ def main() -> None:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
-def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, dict[str, Any]]:
+def measure(
+    arguments: argparse.Namespace, folder: Path, stages: Sequence[str] = ("read", "start", "loader")
+) -> dict[str, dict[str, Any]]:
     """Return what every stage measured, by format and stage, printing it as it comes."""
     started = time.perf_counter()
     generate(folder / "data", arguments.images, arguments.boxes)
@@ -84,7 +86,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, dict[str, 
     for name in arguments.format:
         cache = folder / f"cache-{name}"
         figures[name] = {}
-        for stage in _STAGES:
+        for stage in stages:
             if stage == "loader" and name != arguments.format[-1]:
                 continue  # records are the same, whatever format they come from
             data = folder / "data" / f"{name}.yaml"
@@ -143,13 +145,13 @@ def read(arguments: argparse.Namespace) -> dict[str, Any]:
         "images": len(split.records),
         "boxes": sum(len(record.boxes) for record in split.records),
         "seconds": round(seconds, 1),
-        "cpu_s": round(cpu, 1),
+        "cpu_s": round(cpu, 3),
         "process_cpu_s": round(time.process_time(), 1),
         "checks_s": round(time.perf_counter() - started - seconds, 1),
         "findings": len(lines),
-        "before_mib": round(before),
-        "resident_mib": round(resident),
-        "peak_mib": round(_mib_of("self/status", "VmHWM:")),
+        "before_mib": round(before, 1),
+        "resident_mib": round(resident, 1),
+        "peak_mib": round(_mib_of("self/status", "VmHWM:"), 1),
         "index_mib": round(_folder_mib(Path(os.environ["FOCALDET_CACHE"])), 1),
     }
 
@@ -171,7 +173,7 @@ def load_epochs(arguments: argparse.Namespace) -> dict[str, Any]:
                 pass
             seconds.append(round(time.perf_counter() - started, 1))
             workers_mib.append([round(mib, 1) for mib in _workers_mib()])
-            main_mib.append(round(_resident_mib()))
+            main_mib.append(round(_resident_mib(), 1))
     finally:
         batches.close()
     return {"epoch_s": seconds, "workers_own_mib": workers_mib, "main_mib": main_mib}

@@ -9,6 +9,7 @@ from configs.reading.load import LoadedExperiment, load_experiment
 from models.detector import build_detector
 from models.losses import build_criterion
 from utils.engine.learner import Learner
+from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.structures.batch import Batch, Targets
 from utils.structures.images import ImageMeta
 
@@ -24,7 +25,7 @@ class TrainingProblem:
     batch_size: int
     device: torch.device
 
-    def learner(self, *overrides: str) -> Learner:
+    def learner(self, *overrides: str, ranks: Ranks = ALONE) -> Learner:
         """Return a new learner that takes an optimizer step at every batch."""
         loaded = load_experiment(
             "configs/coco128.yaml",
@@ -33,11 +34,11 @@ class TrainingProblem:
                 f"model.graph=models/{self.graph}.yaml",
                 f"train.image_size={self.image_size}",
                 f"train.batch_size={self.batch_size}",
-                f"train.nominal_batch={self.batch_size}",
+                f"train.nominal_batch={self.batch_size * ranks.size}",
                 *overrides,
             ),
         )
-        return build_learner(loaded, self.device)
+        return build_learner(loaded, self.device, ranks)
 
     def batch(self, seed: int = 0) -> Batch:
         """Return uint8 noise with boxes of a tenth to a half of the side, on the CPU."""
@@ -60,7 +61,7 @@ class TrainingProblem:
         )
 
 
-def build_learner(loaded: LoadedExperiment, device: torch.device) -> Learner:
+def build_learner(loaded: LoadedExperiment, device: torch.device, ranks: Ranks = ALONE) -> Learner:
     """Return a learner of an experiment with new weights, ready to train."""
     experiment = loaded.experiment
     torch.manual_seed(0)
@@ -79,6 +80,7 @@ def build_learner(loaded: LoadedExperiment, device: torch.device) -> Learner:
         experiment.train,
         batches_per_epoch=1000,
         device=device,
+        ranks=ranks,
     )
     learner.model.train()
     return learner

@@ -24,8 +24,9 @@ class ViewOptions:
 
 
 TRUST_HELP = (
-    "run a file that is a program: .torchscript, and OpenVINO with operations of its own; only for "
-    "files of people you trust. Data, which needs none of this: .safetensors, .pt, .onnx"
+    "run a file that is a program: .torchscript, OpenVINO with operations of its own, and weights "
+    "whose network has blocks of a module of yours; only for files of people you trust. Data, "
+    "which needs none of this: .safetensors, .pt, .onnx"
 )
 
 AS_IT_IS = ViewOptions()

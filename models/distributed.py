@@ -1,12 +1,29 @@
 """Sums over the processes of one training; in a single process nothing happens."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch.distributed as dist
 from torch import Tensor
+
+_is_alone = ContextVar("_is_alone", default=False)
+
+
+@contextmanager
+def without_other_ranks() -> Iterator[None]:
+    """Count this process alone: its batches are not those that the others have at this moment."""
+    before = _is_alone.set(True)
+    try:
+        yield
+    finally:
+        _is_alone.reset(before)
 
 
 def num_ranks() -> int:
     """Return the number of processes of the training, 1 where there is only this one."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    has_others = dist.is_available() and dist.is_initialized() and not _is_alone.get()
+    return dist.get_world_size() if has_others else 1
 
 
 def sum_over_ranks(values: Tensor, *, average: bool = False) -> Tensor:

@@ -1,14 +1,16 @@
-"""Fixtures shared by all tests: where reference numbers and data lie, one compute thread."""
+"""Fixtures shared by all tests: where reference numbers and data lie, one compute thread.
+
+torch is imported inside: the process that hands tests to others needs none.
+"""
 
 import os
 import signal
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import settings
-
-from tests.run_programs import write_dataset
 
 # A busy machine is slow, not wrong: time limits of single examples would fail tests by chance.
 settings.register_profile("unhurried", deadline=None)
@@ -36,18 +38,31 @@ def _interruptible() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
+    import torch
+
     torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _autograd_before_compiling() -> None:
     """Autograd that begins after torch's compiler has run cannot be used in forked processes."""
+    import torch
+
     torch.zeros(1, requires_grad=True).sum().backward()
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["FOCALDET_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _private_temporary_files(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let killed programs and libraries leave theirs in pytest's folder, which it clears."""
+    if sys.platform == "linux":  # elsewhere its path is too long for the name of a socket
+        os.environ.setdefault("RAY_TMPDIR", tempfile.gettempdir())  # as it is for those of Ray
+        os.environ["TMPDIR"] = str(tmp_path_factory.mktemp("t", numbered=False))
+        tempfile.tempdir = None
 
 
 @pytest.fixture(scope="session")
@@ -61,4 +76,6 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The generated data that trainings of seconds use; a test that changes them takes a copy."""
+    from tests.run_programs import write_dataset
+
     return write_dataset(tmp_path_factory.mktemp("data") / "scenes")

@@ -11,10 +11,12 @@ import torch
 
 from utils.runtime.distributed.ranks import Ranks, join_ranks
 
-TIMEOUT_S = 60
+TIMEOUT_S = 200
 
 
-def in_processes(count: int, work: Callable[[Ranks], Any]) -> list[Any]:
+def in_processes(
+    count: int, work: Callable[[Ranks], Any], *, timeout_s: float = TIMEOUT_S
+) -> list[Any]:
     """Return what `work` returns in each of `count` processes that have joined, by rank.
 
     Results have to be picklable; tensors should be plain lists.
@@ -31,7 +33,7 @@ def in_processes(count: int, work: Callable[[Ranks], Any]) -> list[Any]:
     for _, writing in pipes:
         writing.close()
     try:
-        results = [_received(reading) for reading, _ in pipes]
+        results = [_received(reading, timeout_s) for reading, _ in pipes]
     finally:
         for process in processes:
             process.join(timeout=5)
@@ -41,8 +43,8 @@ def in_processes(count: int, work: Callable[[Ranks], Any]) -> list[Any]:
     return [value for _, value in results]
 
 
-def _received(reading: Any) -> tuple[bool, Any]:
-    if not reading.poll(TIMEOUT_S):
+def _received(reading: Any, timeout_s: float) -> tuple[bool, Any]:
+    if not reading.poll(timeout_s):
         return False, "no answer"
     try:
         answer: tuple[bool, Any] = reading.recv()

@@ -36,7 +36,7 @@ def test_numbers_and_words_are_kept_and_more_epochs_give_others(tmp_path: Path) 
     for number in range(2):
         folder = tmp_path / f"copy{number}"
         shutil.copytree(finished, folder)
-        done = run("train.py", "--resume", folder, "train.epochs=4")
+        done = run("train.py", "--resume", folder, "train.epochs=4", fresh=number == 0)
         assert done.returncode == 0, done.stderr
         assert "augment.close_mosaic = 2: 50% of 4 epochs" in done.stderr
         assert settings_of(folder)["augment"]["close_mosaic"] == 2

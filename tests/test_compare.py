@@ -18,6 +18,7 @@ import pytest
 from configs.reading.overrides import nested
 from configs.reading.yaml_reader import read_yaml
 from tests.run_programs import ROOT
+from tests.run_programs import run as run_program
 from utils.comparison.summary.run_numbers import METRICS, TIMES
 from utils.runtime.machine.threads import available_cores
 
@@ -31,14 +32,7 @@ TINY = (
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run compare.py to its end; it starts many programs, which take long on a busy machine."""
-    return subprocess.run(
-        [sys.executable, "compare.py", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=1500,
-    )
+    return run_program("compare.py", *arguments, limit_s=1500)
 
 
 def settings(root: Path, *more: str) -> list[str]:
@@ -295,3 +289,27 @@ def test_folds_train_each_arm_once_without_each_fold(tmp_path: Path) -> None:
     assert sum(map(len, kept[0])) == 18
     assert min(map(len, kept[0])) >= 6  # images of one name in train and val stay together
     assert not set(kept[0][0]) & set(kept[0][1])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1600)
+def test_an_interrupted_comparison_goes_on_with_the_threads_it_has_chosen(tmp_path: Path) -> None:
+    folder = tmp_path / "compare/tiny"
+    # The design states no threads, so that jobs: auto chooses them.
+    unstated = [text for text in TINY if text != "train.threads=1"]
+    more = (f"data.path={tmp_path / 'data'}", f"folder={tmp_path / 'compare'}", "jobs=auto")
+    arguments = [*SMOKE, *unstated, *more]
+    kill_when_there_is(folder / "runs/bce/seed0/last", arguments)
+    kept = json.loads((folder / "execution.json").read_text())
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "jobs: auto tries" not in done.stderr
+    assert "all that is left" in done.stderr
+    assert json.loads((folder / "execution.json").read_text()) == kept
+    configs = sorted(folder.glob("runs/*/*/config.yaml"))
+    assert len(configs) == 4
+    assert {read_yaml(path).values["train"]["threads"] for path in configs} == {kept["threads"]}
+    (entry,) = kept["machines"].values()
+    tried = [(one["jobs"], one["threads"]) for one in entry["tried"]]
+    assert (entry["jobs"], kept["threads"]) in tried
+    assert tried[0] == (1, available_cores())

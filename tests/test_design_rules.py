@@ -1,6 +1,7 @@
 """The rules of the architecture, checked on the source itself."""
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,6 +64,11 @@ def sources() -> list[Path]:
     return sorted(path for package in packages for path in (ROOT / package).rglob("*.py"))
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -99,7 +105,7 @@ def import_violations(module: str, tree: ast.AST) -> list[str]:
 def test_import_direction() -> None:
     violations = []
     for path in sources():
-        violations += import_violations(module_name(path), ast.parse(path.read_text()))
+        violations += import_violations(module_name(path), tree_of(path))
     assert violations == []
 
 
@@ -113,7 +119,7 @@ def test_utils_holds_only_subpackages_with_a_charter() -> None:
     loose = [path.name for path in (ROOT / "utils").glob("*.py") if path.name != "__init__.py"]
     assert loose == []
     for package in (path for path in (ROOT / "utils").iterdir() if (path / "__init__.py").exists()):
-        charter = ast.get_docstring(ast.parse((package / "__init__.py").read_text()))
+        charter = ast.get_docstring(tree_of(package / "__init__.py"))
         assert charter, f"{package.name} has no charter"
         assert f"utils.{package.name}" in LAYERS, f"{package.name} is not in the architecture"
 
@@ -128,7 +134,7 @@ def test_files_and_functions_are_short() -> None:
         text = path.read_text()
         if len(text.splitlines()) > MAX_FILE_LINES:
             long.append(f"{module_name(path)}: {len(text.splitlines())} lines")
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 if length > MAX_FUNCTION_LINES:
@@ -138,14 +144,12 @@ def test_files_and_functions_are_short() -> None:
 
 def test_configs_does_not_import_torch() -> None:
     for path in (ROOT / "configs").rglob("*.py"):
-        assert "torch" not in {
-            name.split(".")[0] for name in imported_modules(ast.parse(path.read_text()))
-        }, path
+        assert "torch" not in {name.split(".")[0] for name in imported_modules(tree_of(path))}, path
 
 
 def test_pickle_is_imported_nowhere() -> None:
     for path in sources():
-        names = set(imported_modules(ast.parse(path.read_text())))
+        names = set(imported_modules(tree_of(path)))
         assert not names & {"pickle", "_pickle", "dill", "joblib", "marshal", "shelve"}, path
 
 
@@ -181,7 +185,7 @@ def test_docstrings_of_functions_on_tensors_state_shapes() -> None:
     """A public function with a Tensor argument says the shape of something, in parentheses."""
     silent = []
     for path in sources():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
                 continue
             annotations = [ast.unparse(a.annotation) for a in node.args.args if a.annotation]
@@ -203,7 +207,7 @@ def test_command_lines_do_not_import_torch() -> None:
     assert len(command_lines) > 15
     command_lines += [ROOT / f"{name.replace('.', '/')}.py" for name in TABLES_WITHOUT_TORCH]
     for path in command_lines:
-        for name in imported_modules(ast.parse(path.read_text())):
+        for name in imported_modules(tree_of(path)):
             if name in TABLES_WITHOUT_TORCH:
                 continue
             assert name.split(".")[0] not in {"torch", "data", "models", "utils"}, path
@@ -228,7 +232,7 @@ def room_arrows() -> dict[str, set[str]]:
             continue
         module = module_name(path)
         room = room_of(module, is_package=False)
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if not isinstance(node, ast.ImportFrom) or node.module not in modules:
                 continue
             for name in (f"{node.module}.{alias.name}" for alias in node.names):

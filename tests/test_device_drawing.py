@@ -22,7 +22,7 @@ def witnessed(folder: Path) -> dict[str, object]:
 @pytest.mark.slow
 def test_a_training_does_not_depend_on_workers(dataset: Path, tmp_path: Path) -> None:
     runs = {
-        name: train(dataset, tmp_path / name, *SETTINGS, *settings)
+        name: train(dataset, tmp_path / name, *SETTINGS, *settings, fresh=name == "here")
         for name, settings in {
             "here": ("augment.device=train",),
             "workers": ("augment.device=train", "train.workers=2"),

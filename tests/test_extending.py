@@ -28,6 +28,7 @@ ALLOWED = {
     "a pixel augmentation": 3,
     "a hook": 1,
     "a shipped hook": 2,
+    "parts of your own": 1,
     "an export format": 2,
 }
 NAMES = ("disc", "ring", "box", "cross", "triangle", "star")

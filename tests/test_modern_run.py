@@ -3,9 +3,6 @@
 import csv
 import json
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,7 @@ import yaml
 from benchmarks.agreement import agreement
 from commands.export.cli import DataSplit
 from tests.models.factories import tiny_graph
-from tests.run_programs import ROOT, TINY, run, train, weights_digest
+from tests.run_programs import ROOT, TINY, run, train, train_until_stopped, weights_digest
 from tests.test_agreement import assert_agreement
 from tests.test_torchrun import ended, rows, torchrun
 from utils.checkpoint.weights import load_weights
@@ -105,7 +102,9 @@ def test_views_and_tiles_find_objects(finished: Path, dataset: Path, tmp_path: P
 def test_calibrated_scores_keep_ap_and_are_frequencies(finished: Path, tmp_path: Path) -> None:
     """A map that never falls keeps the ranking but for ties; the squared error becomes smaller."""
     calibrated = finished / "calibrated.safetensors"  # in the run, which says where its data are
-    done = run("calibrate.py", "--weights", finished / "best.safetensors", "--out", calibrated)
+    done = run(
+        "calibrate.py", "--weights", finished / "best.safetensors", "--out", calibrated, fresh=True
+    )
     assert done.returncode == 0, done.stderr
     ap, brier = {}, {}
     for name, weights in (("before", finished / "best.safetensors"), ("after", calibrated)):
@@ -155,25 +154,19 @@ def test_the_terms_are_columns_of_the_history(finished: Path, head: str) -> None
 
 
 def test_stopped_training_resumes_to_the_same_network(
-    head: str, dataset: Path, tmp_path: Path
+    head: str, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = (*settings(head, tmp_path), "train.epochs=6", "train.workers=2")
     straight = train(dataset, tmp_path / "straight", *own)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     folder = tmp_path / "stopped" / "x"
-    process = subprocess.Popen(
-        [sys.executable, "train.py", *TINY, f"data.path={dataset}", *own,
-         f"run.folder={folder.parent}", "run.name=x"],
-        cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    done = train_until_stopped(
+        tmp_path, signal.SIGINT, *TINY, f"data.path={dataset}", *own,
+        f"run.folder={folder.parent}", "run.name=x",
     )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not (folder / "metrics.csv").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode in (0, 130), errors
-    if process.returncode:
-        resumed = run("train.py", "--resume", folder)
-        assert resumed.returncode == 0, resumed.stderr
+    assert done.returncode == 130, done.stderr
+    resumed = run("train.py", "--resume", folder)
+    assert resumed.returncode == 0, resumed.stderr
     assert weights_digest(folder) == weights_digest(straight)
 
 

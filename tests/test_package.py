@@ -2,11 +2,13 @@
 
 import ast
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -88,6 +90,18 @@ def test_the_version_is_stated_once() -> None:
     assert f'version = "{focaldet.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
 
 
+def fresh_environment(folder: Path) -> Path:
+    """Return the Python of a virtual environment without a package of ours; it finds the others
+    where they are installed, as copies of torch would take minutes.
+    """
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    specs = [find_spec(name) for name in ("torch", "yaml")]
+    places = {Path(spec.origin).parents[1] for spec in specs if spec and spec.origin}
+    (site / "others.pth").write_text("".join(f"{place}\n" for place in places))
+    return folder / "bin" / "python"
+
+
 @pytest.mark.slow
 def test_a_wheel_trains_beside_packages_of_the_same_names(tmp_path: Path) -> None:
     source = tmp_path / "source"
@@ -108,16 +122,17 @@ def test_a_wheel_trains_beside_packages_of_the_same_names(tmp_path: Path) -> Non
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"focaldet"}
-    installed = tmp_path / "installed"
-    subprocess.run([*pip, "install", *quiet, "--target", str(installed), str(wheel)], check=True)
+    fresh = fresh_environment(tmp_path / "fresh")
+    subprocess.run([*pip, "--python", str(fresh), "install", *quiet, str(wheel)], check=True)
     here = tmp_path / "here"
-    for name in ("utils", "models", "data", "configs"):
+    for name in ("models", "data", "configs"):
         (here / name).mkdir(parents=True)
         (here / name / "__init__.py").write_text("raise SystemExit('the wrong package')\n")
-    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    (here / "utils.py").write_text("raise SystemExit('the wrong module')\n")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(installed / "bin" / "focaldet"), *arguments]
+    def run(*arguments: str, python: bool = False) -> subprocess.CompletedProcess[str]:
+        command = [str(fresh if python else fresh.with_name("focaldet")), *arguments]
         return subprocess.run(
             command, cwd=here, env=environment, capture_output=True, text=True, check=False
         )
@@ -136,3 +151,10 @@ def test_a_wheel_trains_beside_packages_of_the_same_names(tmp_path: Path) -> Non
     judged = run("val", "--weights", "runs/tiny")
     assert judged.returncode == 0, judged.stderr
     assert "AP50" in judged.stdout
+    script = "import focaldet; run = focaldet.Run('runs/tiny'); print(focaldet.__file__); "
+    scripted = run("-c", f"{script}print(focaldet.val(run).map50_95)", python=True)
+    assert scripted.returncode == 0, scripted.stderr
+    place, ap = scripted.stdout.split()[-2:]
+    assert Path(place).is_relative_to(fresh.parents[1])
+    results = json.loads((here / "runs" / "tiny" / "results.json").read_text())
+    assert float(ap) == results["map50_95"]

@@ -9,6 +9,7 @@ import pytest
 from commands.predict.cli import PredictCommand, parse_predict_command
 from tests.commands.tiny_weights import write_weights
 from tests.data.synthetic.scene_files import write_scenes
+from tests.run_programs import run
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -109,7 +110,7 @@ def test_program_reads_a_list_and_writes_pictures(tmp_path: Path) -> None:
 
 def test_program_names_what_is_missing_in_one_line(tmp_path: Path) -> None:
     write_weights(tmp_path / "w.safetensors")
-    done = predict("--weights", "w.safetensors", "--source", "a.jpg", cwd=tmp_path)
+    done = run("predict.py", "--weights", "w.safetensors", "--source", "a.jpg", folder=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "error: --source a.jpg: no such file, folder or camera\n"
     assert not (tmp_path / "runs").exists()

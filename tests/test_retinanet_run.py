@@ -25,7 +25,8 @@ RETINA = (
 @pytest.fixture(scope="module")
 def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished training of two epochs."""
-    return train(dataset, tmp_path_factory.mktemp("finished"), *RETINA, "model.anchors=auto")
+    folder = tmp_path_factory.mktemp("finished")
+    return train(dataset, folder, *RETINA, "model.anchors=auto", fresh=True)
 
 
 def test_val_repeats_the_numbers_of_training(finished: Path, tmp_path: Path) -> None:

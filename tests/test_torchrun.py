@@ -79,7 +79,7 @@ def test_a_killed_process_leads_to_a_restart_that_finishes(dataset: Path, tmp_pa
 
 def kill_one_child_once(parent: int, sign: Path) -> None:
     """Kill the second training process as soon as there is a checkpoint."""
-    end = time.monotonic() + 200
+    end = time.monotonic() + 400
     while not sign.is_dir():
         assert time.monotonic() < end, "no checkpoint came"
         time.sleep(0.02)
@@ -99,7 +99,7 @@ def process_rank(process: int) -> str:
 
 def test_a_mistake_is_said_once(dataset: Path, tmp_path: Path) -> None:
     process = torchrun(dataset, tmp_path, "train.epoch=3")
-    text, _ = process.communicate(timeout=200)
+    text, _ = process.communicate(timeout=400)
     assert process.returncode != 0
     assert text.count("error: unknown key 'train.epoch'") == 1
 
@@ -117,13 +117,13 @@ def test_a_stopped_process_is_named_and_an_interrupt_ends_all(
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
     try:
-        wait_for(lambda: (tmp_path / "x" / "last").is_dir(), 200)
+        wait_for(lambda: (tmp_path / "x" / "last").is_dir(), 400)
         time.sleep(5)  # signs of life are exchanged by now
         (victim,) = [pid for pid in children_of(process.pid) if process_rank(pid) == rank]
         os.kill(victim, signal.SIGSTOP)
-        wait_for(lambda: f"process {rank} is stopped" in log.read_text(), 60)
+        wait_for(lambda: f"process {rank} is stopped" in log.read_text(), 200)
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(timeout=60)
+        process.wait(timeout=200)
         assert "stopped on request while process" in log.read_text()
     finally:
         with suppress(ProcessLookupError):

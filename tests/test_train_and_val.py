@@ -1,12 +1,8 @@
 """train.py and val.py as a person runs them, on generated data, in processes of their own."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
+from commands.train.cli import parse_train_command
+from commands.train.start import start_training
 from configs.schema.data import SyntheticDataset
 from data.synthetic.generate import ensure_written
 from tests.commands.predict.test_run import pycocotools_numbers
-from tests.run_programs import ROOT, TINY, run, train, weights_digest
+from tests.run_programs import ROOT, TINY, run, train, train_until_stopped, weights_digest
 from utils.checkpoint.weights import load_weights
+from utils.engine.hooks.checkpoints import PeriodicCheckpoints
+from utils.engine.run import Run
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished training of two epochs."""
-    return train(dataset, tmp_path_factory.mktemp("finished"), "train.epochs=2")
+    return train(dataset, tmp_path_factory.mktemp("finished"), "train.epochs=2", fresh=True)
 
 
 def test_a_run_leaves_everything_that_is_promised(finished: Path) -> None:
@@ -49,7 +49,8 @@ def test_val_repeats_the_numbers_of_training(finished: Path, tmp_path: Path) -> 
     trained = json.loads((finished / "results.json").read_text())
     for options in ([], ["model.fuse=false"], ["eval.batch_size=1"], ["eval.judge=pycocotools"]):
         target = tmp_path / "val.json"
-        done = run("val.py", "--weights", finished / "best.safetensors", "--json", target, *options)
+        weights = finished / "best.safetensors"
+        done = run("val.py", "--weights", weights, "--json", target, *options, fresh=not options)
         assert done.returncode == 0, done.stderr
         judged = json.loads(target.read_text())
         assert judged.keys() <= trained.keys()
@@ -130,34 +131,50 @@ def test_one_seed_gives_one_network_for_any_number_of_workers(
     assert weights_digest(other) != weights_digest(finished)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.fixture(scope="module")
+def ten_epochs(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished training of ten epochs."""
+    folder = tmp_path_factory.mktemp("straight")
+    return train(dataset, folder, "train.epochs=10", "train.workers=2")
+
+
+@pytest.mark.parametrize(
+    ("stop", "batches"), [(signal.SIGINT, 4), (signal.SIGTERM, 6)], ids=["within", "at the end"]
+)
 def test_stopped_training_resumes_to_the_same_network(
-    dataset: Path, tmp_path: Path, stop: signal.Signals
+    dataset: Path,
+    ten_epochs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: signal.Signals,
+    batches: int,
 ) -> None:
-    straight = train(dataset, tmp_path / "straight", "train.epochs=10", "train.workers=2")
-    process = subprocess.Popen(
-        [sys.executable, "train.py", *TINY, f"data.path={dataset}", "train.epochs=10",
-         "train.workers=2", f"run.folder={tmp_path / 'stopped'}", "run.name=x"],
-        cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+    """It is stopped within its second epoch, of three batches, or at the end of it."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     folder = tmp_path / "stopped" / "x"
-    deadline = time.monotonic() + 120
-    while not (folder / "metrics.csv").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(process.pid, stop)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors
-    assert "stopped at epoch" in errors
-    assert "Traceback" not in errors
-    assert f"--resume {folder}" in errors
+    done = train_until_stopped(
+        tmp_path, stop, *TINY, f"data.path={dataset}", "train.epochs=10", "train.workers=2",
+        f"run.folder={folder.parent}", "run.name=x", batches=batches,
+    )  # fmt: skip
+    assert done.returncode == 130, done.stderr
+    assert "stopped at epoch" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"--resume {folder}" in done.stderr
     resumed = run("train.py", "--resume", folder)
     assert resumed.returncode == 0, resumed.stderr
-    assert weights_digest(folder) == weights_digest(straight)
+    assert weights_digest(folder) == weights_digest(ten_epochs)
     lines = (folder / "metrics.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines[1:]] == [str(epoch) for epoch in range(1, 11)]
 
 
-def test_four_images_are_learned_by_heart(tmp_path: Path) -> None:
+def test_four_images_are_learned_by_heart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = PeriodicCheckpoints.after_epoch
+
+    def save_rarely(self: PeriodicCheckpoints, run: Run) -> None:
+        if run.epoch % 100 == 0:  # each of 400 epochs has one step, which takes less than saving
+            save(self, run)
+
+    monkeypatch.setattr(PeriodicCheckpoints, "after_epoch", save_rarely)
     folder = tmp_path / "four"
     ensure_written(
         SyntheticDataset(
@@ -179,9 +196,9 @@ eval: {{interval: 100}}
 run: {{folder: {tmp_path / "runs"}, name: four}}
 """
     )
-    done = run("train.py", "--cfg", config)
-    assert done.returncode == 0, done.stderr
-    results = json.loads((tmp_path / "runs" / "four" / "results.json").read_text())
+    finished = start_training(parse_train_command(["--cfg", str(config)]))
+    assert finished is not None
+    results = json.loads(finished.results.read_text())
     assert results["map50"] > 0.95
 
 

@@ -150,27 +150,37 @@ def val(
 
 def export(
     weights: str | Path | Run,
-    formats: str | Sequence[str] = "onnx",
+    format: str | Sequence[str] = "onnx",  # the name that export.py has for it
     *,
     nms: bool = False,
     int8: bool = False,
+    like_val: bool = False,
+    output: str | Path | None = None,
+    trust: bool = False,
     **settings: Any,
 ) -> tuple[Path, ...]:
     """Write weights for other programs, each checked against PyTorch; return the files.
 
+    Arguments are called as the options of export.py.
+
     Args:
-        weights: a run or a weights file.
-        formats: one or several of onnx, openvino, torchscript, tensorrt.
-        nms: make non-maximum suppression part of the file.
-        int8: write a second file with int8 convolutions.
+        weights: a run's folder, its .safetensors, or a released .pt.
+        format: one or some of onnx, openvino, torchscript, tensorrt.
+        nms: include NMS and its thresholds in the file; onnx and openvino.
+        int8: write a second file with int8 convolutions, for CPUs and NPUs; onnx and openvino.
+        like_val: use the eval section of the training, so that `nms` gives the results of val.py.
+        output: a folder; beside the weights if not given.
+        trust: import the module that weights name for blocks of their own; only for weights of
+            people you trust.
         settings: of sections eval, train and model, as in `train`.
 
     Raises:
         UserError, ConfigError: something that you can fix, in one line each.
     """
-    names = formats if isinstance(formats, str) else ",".join(formats)
+    names = format if isinstance(format, str) else ",".join(format)
     arguments = ["--weights", _weights(weights), "--format", names, *as_overrides(settings)]
-    arguments += ["--nms"] * nms + ["--int8"] * int8
+    arguments += ["--nms"] * nms + ["--int8"] * int8 + ["--like-val"] * like_val
+    arguments += ["--trust"] * trust + ([] if output is None else ["--output", str(output)])
     _show_log()
     with wrong_usage_raises():
         command = parse_export_command(arguments)

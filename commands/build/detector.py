@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from commands.build.exported import EXPORTED_SUFFIXES, ExportedDetector
+from commands.build.plugins import import_parts_of
 from commands.weights_by_name import require_weights
 from configs.errors import ConfigError
 from configs.origins import CONFIGS_FOLDER
@@ -72,8 +73,9 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
 
     Args:
         path: the file, or a name of published weights that were fetched.
-        trusted: run it even if it is a program: a .torchscript, or an .xml with operations of its
-            own. All others are data; nothing in them is executed.
+        trusted: run it even if it is a program: a .torchscript, an .xml with operations of its own,
+            or weights whose network has blocks of the user's own, whose module is then imported.
+            All others are data; nothing in them is executed.
 
     Raises:
         UserError: the file cannot be read, does not say which network it belongs to, or is a
@@ -103,6 +105,8 @@ def load_detector(path: Path, *, trusted: bool = False) -> LoadedDetector:
         )
     tensors, stored = load_weights(path)
     metadata = current_metadata(stored, source=str(path))
+    if trusted and isinstance(metadata["graph"], Mapping):
+        import_parts_of(metadata["graph"], str(path))
     loaded = LoadedDetector(
         detector=detector_from_checkpoint(tensors, metadata, source=str(path)),
         class_names=tuple(metadata["class_names"]),

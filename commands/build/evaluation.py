@@ -1,12 +1,14 @@
 """The evaluation of one split, the same object in training and in val.py."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from commands.build.validation_loss import ValidationLoss
 from configs.schema import Experiment
 from configs.schema.evaluation import EvalSettings
 from data.images.cache import ImageCache
@@ -15,6 +17,7 @@ from data.loading.loader import build_eval_batches
 from data.records.load import Split
 from models.detector import Detector
 from models.inference.inference import Inference, RuntimeDetector
+from models.losses import DetectionCriterion
 from utils.engine.evaluation import evaluate
 from utils.metrics.evaluator import DetectionEvaluator
 from utils.metrics.scored import ScoredDetections, scored_detections
@@ -38,6 +41,7 @@ class SplitEvaluation:
         device: torch.device,
         cache: ImageCache | None = None,
         ranks: Ranks = ALONE,
+        criterion: DetectionCriterion | None = None,
     ) -> None:
         """Create loader and evaluator.
 
@@ -48,6 +52,8 @@ class SplitEvaluation:
             device: where the detector runs.
             cache: where decoded images are kept between evaluations.
             ranks: this process among those that share the images.
+            criterion: the loss of the training, computed on these images, too, unless `eval.loss`
+                is off; None for weights alone.
         """
         self.split = split
         self.evaluator = build_evaluator(split, experiment.eval)
@@ -55,6 +61,11 @@ class SplitEvaluation:
         self._device = device
         self._fused = experiment.model.fuse
         self._ranks = ranks
+        self._loss = (
+            None
+            if criterion is None or not experiment.eval.loss
+            else ValidationLoss(criterion, ranks)
+        )
         self._batches = build_eval_batches(
             split.records,
             image_size=experiment.train.image_size,
@@ -72,8 +83,12 @@ class SplitEvaluation:
         """Evaluate a `Detector`, on the device, or an exported one on the split."""
         if isinstance(detector, nn.Module) and not isinstance(detector, Detector):
             raise TypeError(f"expected a Detector, got {type(detector).__name__}")
-        return evaluate(
-            Inference(detector, self._settings, fused=self._fused),
+        loss = self._loss
+        if loss is not None:
+            loss.reset()
+        observe = None if loss is None else loss.add
+        result = evaluate(
+            Inference(detector, self._settings, fused=self._fused, observe=observe),
             self._batches,
             self.evaluator,
             device=self._device,
@@ -81,6 +96,7 @@ class SplitEvaluation:
             description=self.split.name,
             ranks=self._ranks,
         )
+        return result if loss is None else replace(result, losses=loss.means())
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -128,19 +144,32 @@ def build_evaluation(
     device: torch.device,
     cache: ImageCache | None = None,
     ranks: Ranks = ALONE,
+    criterion: DetectionCriterion | None = None,
 ) -> SplitEvaluation:
     """Return the evaluation of an experiment's detectors on a split, shared by `ranks`; `cache`
-    only saves time.
+    only saves time, `criterion` is the loss where it is wanted, too.
     """
     return SplitEvaluation(
-        split, experiment, stride=detector.size_multiple, device=device, cache=cache, ranks=ranks
+        split,
+        experiment,
+        stride=detector.size_multiple,
+        device=device,
+        cache=cache,
+        ranks=ranks,
+        criterion=criterion,
     )
 
 
 def evaluate_once(
-    detector: Detector | RuntimeDetector, split: Split, experiment: Experiment
+    detector: Detector | RuntimeDetector,
+    split: Split,
+    experiment: Experiment,
+    *,
+    cache: ImageCache | None = None,
 ) -> tuple[EvalResult, DetectionEvaluator]:
     """Evaluate a detector on a split with the settings of an experiment, on its device.
+
+    `cache` only saves time.
 
     Returns:
         The metrics, and the evaluator with ground truth and detections.
@@ -149,7 +178,7 @@ def evaluate_once(
         UserError: an image cannot be read, or the device is not there.
     """
     device = choose_device(experiment.train.device)
-    evaluation = build_evaluation(detector, split, experiment, device=device)
+    evaluation = build_evaluation(detector, split, experiment, device=device, cache=cache)
     try:
         return evaluation(detector.to(device)), evaluation.evaluator
     finally:

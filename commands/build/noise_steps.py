@@ -6,6 +6,7 @@ from time import perf_counter
 import torch
 
 from commands.build.criterion import unscaled_criterion
+from commands.build.plugins import import_network_parts
 from commands.build.training_start import trained_graph
 from configs.reading.load import LoadedExperiment
 from data.records.load import Split
@@ -58,6 +59,7 @@ class NoiseSteps:
 
     def _learner(self, images: int) -> Learner:
         experiment = self._loaded.experiment
+        import_network_parts(self._loaded)
         detector = build_detector(
             trained_graph(self._loaded),
             num_classes=len(self._split.class_names),

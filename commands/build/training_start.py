@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from commands.build.detector import import_checkpoint, import_file
+from commands.build.plugins import import_network_parts
 from commands.build.priors import head_priors
 from commands.build.stored_settings import shareable_settings
 from commands.weights_by_name import find_weights_file
@@ -71,6 +72,7 @@ def build_training_detector(
         ConfigError, UserError: graph, anchors, weights or names of layers cannot be used.
     """
     loaded.require_derived()
+    import_network_parts(loaded)
     settings, train = loaded.experiment.model, loaded.experiment.train
     stated = settings.anchors if isinstance(settings.anchors, tuple) else None
     detector = build_detector(

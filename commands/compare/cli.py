@@ -83,6 +83,14 @@ class EvaluateRun:
 
 
 @dataclass(frozen=True)
+class TryTraining:
+    """Measure a training when asked to, line by line; called by compare.py itself."""
+
+    cfg: Path
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class PowerQuestion:
     """Power analysis: detectable differences by number of seeds."""
 
@@ -99,6 +107,7 @@ CompareCommand = (
     | TrainRun
     | ResumeRun
     | EvaluateRun
+    | TryTraining
     | PowerQuestion
 )
 
@@ -135,6 +144,8 @@ def parse_compare_command(arguments: Sequence[str] | None = None) -> CompareComm
         return _train(words[1:])
     if words[:1] == ["tune"]:
         return _tune(words[1:])
+    if words[:1] == ["try"]:
+        return _try(words[1:])
     if words[:1] in (["report"], ["judge"]):
         return _folder(words)
     parser = _Parser("compare.py", "Compare losses, or anything else, as an experiment.")
@@ -167,6 +178,13 @@ def _tune(words: Sequence[str]) -> TuneExperiment:
     parser.add_argument("--cfg", metavar="DESIGN", type=Path, required=True, help="design YAML")
     command = parser.parse(words)
     return TuneExperiment(command.cfg, tuple(command.overrides))
+
+
+def _try(words: Sequence[str]) -> TryTraining:
+    parser = CommandParser("compare.py try", "Measure a training as the lines on stdin ask to.")
+    parser.add_argument("--cfg", metavar="FILE", type=Path, required=True, help="experiment")
+    command = parser.parse(words)
+    return TryTraining(command.cfg, tuple(command.overrides))
 
 
 def _train(words: Sequence[str]) -> TrainRun | ResumeRun:

@@ -1,7 +1,7 @@
 """One run of a comparison: trained, then evaluated on validation and test split, in one process."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,12 @@ from commands.build.weights_size import with_size_of_weights
 from commands.train.run import train
 from configs.checks.resume_changes import changes_between, require_changeable
 from configs.reading.load import experiment_from_mapping, load_experiment
+from configs.reading.yaml_reader import read_yaml
 from configs.schema import Experiment
 from data.anchors import label_statistics
-from data.records.load import SplitName, load_split
+from data.images.cache import ImageCache
+from data.loading.loader import open_training_cache
+from data.records.load import Split, SplitName, load_split
 from models.weights.checkpoint import detector_from_checkpoint
 from utils.checkpoint.state import load_state
 from utils.checkpoint.weights import load_weights
@@ -37,15 +40,23 @@ def evaluate_run(path: Path) -> None:
     Raises:
         UserError, ConfigError: the folder contains no finished run, or its data are gone.
     """
-    loaded = load_last(path)
-    weights = open_run_folder(path).best
-    experiment = experiment_from_mapping(with_data_found(loaded.metadata["config"], weights))
-    set_threads(experiment.train.threads)
+    loaded, folder = load_last(path), open_run_folder(path)
+    experiment = experiment_from_mapping(with_data_found(loaded.metadata["config"], folder.best))
+    set_threads(read_yaml(folder.config).values["train"]["threads"])
     set_deterministic(experiment.train.deterministic)
     (path / FOLDER).mkdir(exist_ok=True)
-    write_json(path / FOLDER / FACTS, _facts(experiment))
-    for split in SPLITS:
-        write_judged(path, split, _judged(loaded, experiment, split))
+    names: tuple[SplitName, ...] = ("train", *SPLITS)
+    splits = {name: load_split(experiment.data, name) for name in names}
+    write_json(path / FOLDER / FACTS, _facts(splits))
+    # The runs of a comparison share what is decoded once.
+    cache = open_training_cache(
+        experiment.train,
+        splits["train"].records,
+        [record for name in SPLITS for record in splits[name].records],
+        stride=loaded.detector.size_multiple,
+    )
+    for name in SPLITS:
+        write_judged(path, name, _judged(loaded, experiment, splits[name], cache))
 
 
 def load_last(path: Path) -> LoadedDetector:
@@ -61,21 +72,21 @@ def load_last(path: Path) -> LoadedDetector:
     )
 
 
-def _facts(experiment: Experiment) -> dict[str, Any]:
+def _facts(splits: Mapping[SplitName, Split]) -> dict[str, Any]:
     """Return the facts on the training data for the report."""
-    train = load_split(experiment.data, "train")
+    train = splits["train"]
     statistics = label_statistics(train.records, len(train.class_names))
-    fingerprints = {name: load_split(experiment.data, name).fingerprint[:12] for name in SPLITS}
     return {
         "train_images": len(train.records),
         "train_objects": [int(count) for count in statistics.class_counts],
-        "fingerprints": {"train": train.fingerprint[:12], **fingerprints},
+        "fingerprints": {name: split.fingerprint[:12] for name, split in splits.items()},
     }
 
 
-def _judged(loaded: LoadedDetector, experiment: Experiment, name: SplitName) -> JudgedSplit:
-    split = load_split(experiment.data, name)
-    result, evaluator = evaluate_once(loaded.detector, split, experiment)
+def _judged(
+    loaded: LoadedDetector, experiment: Experiment, split: Split, cache: ImageCache | None
+) -> JudgedSplit:
+    result, evaluator = evaluate_once(loaded.detector, split, experiment, cache=cache)
     return JudgedSplit(
         truths=evaluator.truths,
         detections=evaluator.detections,

@@ -12,6 +12,7 @@ from commands.compare.forecast import forecast
 from commands.compare.report import write_comparison_report
 from commands.compare.split_cut import cut_folds, cut_test_split
 from commands.compare.tuning import TUNING_NAME, chosen_settings, trial_folders
+from commands.compare.way import Settled, settle_way
 from configs.reading.design import LoadedDesign
 from configs.reading.overrides import nested
 from configs.schema.comparison import ComparisonSettings
@@ -40,7 +41,7 @@ REPORT_NAME = "report.html"
 def plan(design: LoadedDesign) -> None:
     """Log power and cost of a comparison; no folder is created."""
     folder = Path(design.settings.folder) / design.name
-    _say_forecast(design, planned_runs(design, folder, (), {}), folder)
+    _settled(design, planned_runs(design, folder, (), {}), folder, keeps=False)
 
 
 def compare(design: LoadedDesign) -> Path:
@@ -56,10 +57,13 @@ def compare(design: LoadedDesign) -> Path:
     _write_design(design, folder)
     cut = _cut(design, folder / "data")
     runs = planned_runs(design, folder, cut, {})
-    _say_forecast(design, runs, folder)
-    tuned = chosen_settings(design, folder, cut, lambda trials: carry_out(design, folder, trials))
-    runs = planned_runs(design, folder, cut, tuned)
-    carry_out(design, folder, runs)
+    way = _settled(design, runs, folder, keeps=True)
+
+    def execute(runs: Sequence[PlannedRun]) -> list[Failure]:
+        return carry_out(design, folder, runs, way)
+
+    runs = planned_runs(design, folder, cut, chosen_settings(design, folder, cut, execute))
+    execute(runs)
     require_pairing(runs, design.settings.pairing)
     report(folder)
     return folder
@@ -77,8 +81,14 @@ def tune(design: LoadedDesign) -> Path:
     folder = Path(design.settings.folder) / design.name
     _write_design(design, folder)
     cut = cut_test_split(_any_arm(design), folder / "data", design.settings.test.cut_share)
-    logger.info("%d trainings of trials", len(trial_folders(design, folder)))
-    chosen = chosen_settings(design, folder, cut, lambda trials: carry_out(design, folder, trials))
+    trials = trial_folders(design, folder)
+    logger.info("%d trainings of trials", len(trials))
+    way = settle_way(design, folder, (), trials, keeps=True)
+
+    def execute(runs: Sequence[PlannedRun]) -> list[Failure]:
+        return carry_out(design, folder, runs, way)
+
+    chosen = chosen_settings(design, folder, cut, execute)
     arm = design.settings.baseline
     entry = _json(folder / TUNING_NAME)[arm]
     best = entry["trials"][entry["best"]]
@@ -115,9 +125,14 @@ def _cut(design: LoadedDesign, folder: Path) -> tuple[str, ...]:
     return cut_test_split(_any_arm(design), folder, design.settings.test.cut_share)
 
 
-def _say_forecast(design: LoadedDesign, runs: Sequence[PlannedRun], folder: Path) -> None:
-    for line in forecast(design, runs, trial_folders(design, folder)):
+def _settled(
+    design: LoadedDesign, runs: Sequence[PlannedRun], folder: Path, *, keeps: bool
+) -> Settled:
+    """Log the plan and return how it is executed here."""
+    trials = trial_folders(design, folder)
+    for line in forecast(design, runs, trials):
         logger.info("%s", line)
+    return settle_way(design, folder, runs, trials, keeps=keeps)
 
 
 def planned_runs(
@@ -153,12 +168,11 @@ def run_folder(folder: Path, arm: str, seed: int) -> Path:
     return folder / "runs" / arm / f"seed{seed}"
 
 
-def carry_out(design: LoadedDesign, folder: Path, runs: Sequence[PlannedRun]) -> list[Failure]:
+def carry_out(
+    design: LoadedDesign, folder: Path, runs: Sequence[PlannedRun], way: Settled
+) -> list[Failure]:
     """Execute the runs on the engine of the design; return those that failed."""
     settings = design.settings
-    cores = max(1, available_cores() // settings.jobs)
-    shares_cores = settings.jobs > 1 and _any_arm(design).experiment.train.threads == 0
-    extra = (f"train.threads={cores}",) if shares_cores else ()
 
     def check() -> None:
         _check(runs, settings)
@@ -167,12 +181,21 @@ def carry_out(design: LoadedDesign, folder: Path, runs: Sequence[PlannedRun]) ->
         return run_on_ray(
             runs,
             folder=folder,
-            cpus_per_run=cores,
-            gpus_per_run=1.0 / settings.jobs if _wants_gpu(design) else 0.0,
+            cpus_per_run=max(1, available_cores() // way.jobs),
+            gpus_per_run=1.0 / way.jobs if _wants_gpu(design) else 0.0,
             check=check,
-            extra=extra,
+            extra=way.settings,
         )
-    return LocalEngine(folder=folder, jobs=settings.jobs, check=check, extra=extra).run(runs)
+    are_trials = settings.tuning is not None and any(run.trial is not None for run in runs)
+    share = settings.tuning.epochs_share if settings.tuning is not None and are_trials else 1.0
+    engine = LocalEngine(
+        folder=folder,
+        jobs=way.jobs,
+        check=check,
+        extra=way.settings,
+        expected_s=None if way.run_s is None else share * way.run_s,
+    )
+    return engine.run(runs)
 
 
 def _check(runs: Sequence[PlannedRun], settings: ComparisonSettings) -> None:

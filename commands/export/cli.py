@@ -36,6 +36,7 @@ class ExportCommand:
     output: Path | None = None
     """Folder; that of the weights where None."""
     like_val: bool = False
+    trust: bool = False
     overrides: tuple[str, ...] = ()
 
 
@@ -70,6 +71,7 @@ def parse_export_command(arguments: Sequence[str] | None = None) -> ExportComman
         check_images=tuple(command.check_images),
         output=command.output,
         like_val=command.like_val,
+        trust=command.trust,
         overrides=tuple(command.overrides),
     )
 
@@ -103,6 +105,12 @@ def _add_what(parser: CommandParser) -> None:
         "--like-val",
         action="store_true",
         help="use the eval section of the training, so that --nms gives the results of val.py",
+    )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="import the module that weights name for blocks of their own; only for weights of "
+        "people you trust",
     )
     parser.add_argument(
         "--output", metavar="FOLDER", type=Path, help="where; beside the weights if not given"

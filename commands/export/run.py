@@ -56,7 +56,7 @@ def export(command: ExportCommand) -> tuple[Path, ...]:
     for override in command.overrides:
         if override.partition("=")[0] in UNUSED_KEYS:
             raise ConfigError(f"{override.partition('=')[0]}: has no effect on an export")
-    loaded = load_detector(command.weights)
+    loaded = load_detector(command.weights, trusted=command.trust)
     experiment = prediction_settings(loaded, command.overrides, like_val=command.like_val)
     set_threads(experiment.train.threads)
     exporter = Exporter(command, loaded, experiment)

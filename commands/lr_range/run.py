@@ -23,6 +23,7 @@ from utils.engine.optimization.lr_range import LrCurve, sweep
 from utils.report.charts.axes import padded, tick_text
 from utils.report.charts.plot_area import PlotArea, css, legend_of_series
 from utils.report.charts.svg_file import svg_file
+from utils.report.pages.lr_range_page import LrRangePage, lr_range_text
 from utils.runtime.distributed.ranks import ALONE
 from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import cannot_write, write_text
@@ -40,14 +41,16 @@ AROUND = 100.0
 """The default range goes from the present rate divided by this to it times this."""
 FEWEST_STEPS, MOST_STEPS = 80, 300
 """Optimizer steps of a test; between them, those of an epoch."""
+SHOWN_POINTS = 25
+"""About as many points of the curve are a table on the page."""
 _KEY = "train.optimizer.lr"
 
 
 def lr_range(loaded: LoadedExperiment, ends: Sequence[float] | None = None) -> str:
-    """Try rising learning rates on `loaded`, write a CSV and an SVG, return the result in words.
+    """Try rising learning rates on `loaded`, write the curve, return the result in words.
 
-    Both files are in `lr_range` below `run.folder`, named after the run; those of an earlier test
-    of that name are replaced. No run begins, and none is changed.
+    Page, CSV and SVG are in `lr_range` below `run.folder`, named after the run; those of an earlier
+    test of that name are replaced. No run begins, and none is changed.
 
     Args:
         loaded: the experiment.
@@ -73,7 +76,12 @@ def lr_range(loaded: LoadedExperiment, ends: Sequence[float] | None = None) -> s
         raise cannot_write(place, error) from error
     write_text(place / f"{name}.csv", curve_csv(curve))
     write_text(place / f"{name}.svg", curve_svg(curve))
-    return "\n".join([*sentences(curve, present), f"curve: {place / name}.csv, {name}.svg"])
+    said = sentences(curve, present)
+    page = place / f"{name}.html"
+    write_text(page, curve_page(curve, said, name))
+    return "\n".join(
+        [*said, f"curve: {place / name}.csv, {name}.svg", f"page: {page.resolve().as_uri()}"]
+    )
 
 
 def _measured(
@@ -177,6 +185,30 @@ def curve_csv(curve: LrCurve) -> str:
 
 def curve_svg(curve: LrCurve) -> str:
     """Return the curve as an SVG file, with a rule at the suggested rate."""
+    title = "Learning-rate range test"
+    if curve.suggestion is not None:
+        title += f": falls fastest at {curve.suggestion:.2g}"
+    return svg_file(title, [_curve_area(curve)])
+
+
+def curve_page(curve: LrCurve, said: Sequence[str], name: str) -> str:
+    """Return the page of a curve, `said` being what it says; files beside it are called `name`."""
+    every = max(len(curve.lrs) // SHOWN_POINTS, 1)
+    points = list(zip(curve.lrs, curve.losses, curve.smoothed, strict=True))[::every]
+    suggestion = curve.suggestion
+    return lr_range_text(
+        LrRangePage(
+            title=f"{name}: learning-rate range test",
+            sentences=said,
+            chart=_curve_area(curve).figure(),
+            points=[(float(lr), float(loss), float(smooth)) for lr, loss, smooth in points],
+            files=[(f"{name}.csv", "every step"), (f"{name}.svg", "the curve as a picture")],
+            command="" if suggestion is None else f"train.py ... {_KEY}={suggestion:.2g}",
+        )
+    )
+
+
+def _curve_area(curve: LrCurve) -> PlotArea:
     smooth = curve.smoothed
     powers = [math.log10(lr) for lr in curve.lrs]
     least, most = min(powers), max(powers)
@@ -197,8 +229,6 @@ def curve_svg(curve: LrCurve) -> str:
         area.line(powers, values, css(number), style="faint" if number == 0 else "")
     for power in range(math.ceil(least), math.floor(most) + 1):
         area.x_name(power, tick_text(10.0**power))
-    title = "Learning-rate range test"
     if curve.suggestion is not None:
         area.upright(math.log10(curve.suggestion))
-        title += f": falls fastest at {curve.suggestion:.2g}"
-    return svg_file(title, [area])
+    return area

@@ -13,7 +13,14 @@ from configs.reading.yaml_reader import read_yaml
 from utils.comparison.runs.run_locks import is_claimed
 from utils.runtime.errors import UserError
 from utils.runtime.files.json_file import read_json_object
-from utils.runtime.files.run_folder import FILES, GRAPH_NAME, RunFolder, named_run, open_run_folder
+from utils.runtime.files.run_folder import (
+    FILES,
+    GRAPH_NAME,
+    RunFolder,
+    data_name,
+    named_run,
+    open_run_folder,
+)
 from utils.runtime.program import command_line
 from utils.runtime.progress import format_duration
 
@@ -92,7 +99,7 @@ def know(folder: RunFolder) -> KnownRun:
         name=name,
         folder=path,
         state=_state(folder, is_done=bool(results) or (is_unvalidated and done == wanted)),
-        data=Path(str(data["path"])).name if "path" in data else None,
+        data=data_name(str(data["path"])) if "path" in data else None,
         model=_network(model) + (f" < {_stem(weights)}" if weights else ""),
         map50_95=number(numbers.get("map50_95")),
         map50=number(numbers.get("map50")),

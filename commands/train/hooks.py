@@ -25,12 +25,14 @@ def training_hooks(
     budget: LossBudgetLog | None,
     own: Sequence[Hook],
     page: Hook | None,
+    watch: Hook | None = None,
 ) -> tuple[Hook, ...]:
     """Return the hooks of a training run in the order in which they are called.
 
     Early stopping comes before the hook that logs the remaining time, the user's `own` hooks before
     the loggers that write what they add to `run.extras`, the page (None: no page) after the table
-    that it reads. `metadata` is that of the weights.
+    that it reads. `metadata` is that of the weights; `watch` looks at the machine (None: nothing
+    does).
     """
     settings = experiment.train
     return (
@@ -41,6 +43,7 @@ def training_hooks(
         CsvHistory(folder.metrics),
         *([TensorBoard(folder.events)] if settings.tensorboard else []),
         Console(),
+        *([watch] if watch is not None else []),
         *([page] if page is not None else []),
         PeriodicCheckpoints(experiment.run.checkpoint_minutes),
     )

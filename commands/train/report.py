@@ -34,7 +34,7 @@ from utils.report.tables.tables import format_result
 from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import write_text
 from utils.runtime.files.json_file import read_json_object
-from utils.runtime.files.run_folder import FILES, RunFolder
+from utils.runtime.files.run_folder import FILES, RunFolder, data_name
 from utils.runtime.printable import shortened
 from utils.runtime.program import command_line
 from utils.runtime.progress import format_duration
@@ -139,8 +139,7 @@ class ReportPage(Hook):
 
     @cached_property
     def _data_name(self) -> str:
-        parts = self._loaded.experiment.data.path.rstrip("/\\").replace("\\", "/").split("/")
-        return parts[-1] or "its data"
+        return data_name(self._loaded.experiment.data.path)
 
     @cached_property
     def _environment(self) -> Mapping[str, Any]:

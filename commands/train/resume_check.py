@@ -19,10 +19,12 @@ from typing import Protocol
 import psutil
 
 from configs.origins import CONFIGS_FOLDER
+from configs.reading.load import load_experiment
 from utils.checkpoint.weights import load_weights
 from utils.runtime.errors import UserError
 from utils.runtime.files.download import file_sha256
 from utils.runtime.files.run_folder import RunFolder
+from utils.runtime.machine.load import choose_threads
 from utils.runtime.program import program_file
 
 logger = logging.getLogger(__name__)
@@ -197,6 +199,9 @@ def verify_resume(cfg: Path | None, overrides: Sequence[str], *, kills: int = 3)
     if cfg is None:
         arguments += [*TINY, f"data.path={folder / 'images'}"]
     arguments += overrides
+    if load_experiment(cfg or QUICKSTART, arguments[2:]).experiment.train.threads == "auto":
+        # Chosen twice it could differ, and with it the last digits of sums.
+        arguments.append(f"train.threads={choose_threads().threads}")
     logger.info("training straight, then with up to %d kills, in %s", kills, folder)
     straight = KillableTraining(arguments, folder / "straight").finish()
     killed = KillableTraining(arguments, folder / "killed").finish(

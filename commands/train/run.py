@@ -11,7 +11,8 @@ from commands.build.batch_size import choose_batch_size
 from commands.build.criterion import build_training_criterion
 from commands.build.derived_recipe import derive_recipe
 from commands.build.detector import load_detector
-from commands.build.evaluation import build_evaluation
+from commands.build.evaluation import SplitEvaluation, build_evaluation
+from commands.build.threads import settle_threads, thread_watch
 from commands.build.training_start import (
     TrainingStart,
     build_training_detector,
@@ -36,10 +37,12 @@ from configs.errors import ConfigError
 from configs.reading.load import LoadedExperiment
 from configs.schema.train import TrainSettings
 from data.doctor.examine import worst_lines
+from data.images.cache import ImageCache
 from data.loading.device_rendering import require_usable_ops
 from data.loading.loader import build_train_batches, open_training_cache
 from data.records.load import Split, load_split
 from models.blocks.joint_norm import join_norms
+from models.detector import Detector
 from models.losses import DetectionCriterion
 from utils.checkpoint.state import has_state
 from utils.engine.compiled import Compiler, choose_compiler
@@ -54,7 +57,7 @@ from utils.runtime.files.run_folder import RunFolder
 from utils.runtime.machine.device import choose_device
 from utils.runtime.machine.environment import write_environment
 from utils.runtime.machine.thread_trials import FixedThreads, ThreadTrials, thread_choices
-from utils.runtime.machine.threads import available_cores, set_threads
+from utils.runtime.machine.threads import available_cores
 from utils.runtime.seeding import seed_process, set_deterministic
 from utils.structures.results import EvalResult, results_json
 
@@ -85,10 +88,10 @@ def train(
     own_hooks = (*user_hooks(loaded.experiment.hooks, is_main=ranks.is_main), *hooks)
     device = choose_device(settings.device, ranks.local_rank)
     require_usable_ops(loaded.experiment.augment, device)
-    set_threads(settings.threads, processes=ranks.local_size)
     set_deterministic(settings.deterministic)
     with ranks.main_first("reading labels"):
         splits = _load_splits(loaded)
+    loaded = settle_threads(loaded, device, ranks)
     loaded = choose_batch_size(loaded, splits[0], device, ranks)
     loaded = derive_recipe(loaded, splits[0], processes=ranks.size)
     settings = loaded.experiment.train
@@ -166,17 +169,11 @@ class _Training:
             cache=cache,
             ranks=ranks,
         )
-        self._evaluation = (
-            build_evaluation(
-                detector, val_split, loaded.experiment, device=device, cache=cache, ranks=ranks
-            )
-            if val_split
-            else None
-        )
-        self._page = ReportPage(start.loaded, folder, [each for each in splits if each])
         criterion = build_training_criterion(
             start.loaded, detector, split, folder, device=device, cache=cache, ranks=ranks
         )
+        self._evaluation = self._build_evaluation(detector, val_split, cache, criterion)
+        self._page = ReportPage(start.loaded, folder, [each for each in splits if each])
         self._witness = HashedBatches(
             source=self._batches,
             path=folder.path / PAIRING_NAME,
@@ -188,6 +185,25 @@ class _Training:
         self._trainer = self._build_trainer(start, split, criterion)
         if not is_begun:
             self._witness.write_weights(detector)
+
+    def _build_evaluation(
+        self,
+        detector: Detector,
+        split: Split | None,
+        cache: ImageCache | None,
+        criterion: DetectionCriterion,
+    ) -> SplitEvaluation | None:
+        if split is None:
+            return None
+        return build_evaluation(
+            detector,
+            split,
+            self._loaded.experiment,
+            device=self._device,
+            cache=cache,
+            ranks=self._ranks,
+            criterion=criterion,
+        )
 
     def _say_banner(self, start: TrainingStart, *, images: tuple[int, int]) -> None:
         lines = banner(
@@ -237,6 +253,7 @@ class _Training:
                 budget=budget,
                 own=self._own_hooks,
                 page=self._page,
+                watch=thread_watch(start.loaded, self._ranks),
             ),
             eval_interval=experiment.eval.interval,
             evaluates_start=start.shares_classes if at_start == "auto" else at_start,
@@ -347,7 +364,7 @@ def _require_joinable(settings: TrainSettings, ranks: Ranks) -> None:
 
 def _threads(settings: TrainSettings, device: torch.device, ranks: Ranks) -> FixedThreads:
     """Return the trials that choose the number of compute threads."""
-    if settings.threads != "auto" or device.type != "cpu":
+    if settings.threads != "adaptive" or device.type != "cpu":
         return FixedThreads()
     cores = available_cores() // ranks.local_size
     return ThreadTrials(thread_choices(cores), torch.set_num_threads)

@@ -1,7 +1,6 @@
 """The files a training run keeps besides weights and states, and the folder they are in."""
 
 import logging
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from utils.runtime.files.run_folder import (
     GRAPH_NAME,
     RunFolder,
     claim_run_folder,
+    data_name,
     newest_run,
     run_name,
 )
@@ -36,9 +36,6 @@ MOST_KEPT = 500_000
 RECIPES = ("from_scratch", "finetune")
 """Shipped experiments that name no data set."""
 CUT: tuple[SplitName, ...] = ("val", "test")
-_TELLS_NOTHING = ("data", "dataset", "datasets", "images", "train", "export", "exports", "..", ".")
-_UNPACKED = re.compile(r"-[0-9a-f]{16}$")
-_UNSAFE = re.compile(r"[^\w.-]+")
 
 
 def interrupted_run(loaded: LoadedExperiment, ranks: Ranks) -> RunFolder | None:
@@ -56,17 +53,10 @@ def _run_name(loaded: LoadedExperiment) -> str:
     experiment = loaded.experiment
     path = loaded.path
     if path.stem in RECIPES:  # a recipe for any data: the data tell runs apart
-        path = Path(f"{_data_name(Path(experiment.data.path))}.yaml")
+        path = Path(f"{data_name(experiment.data.path)}.yaml")
     return experiment.run.name or run_name(
         path, config_hash=loaded.hash, seed=experiment.train.seed
     )
-
-
-def _data_name(folder: Path) -> str:
-    """Return the name of a data set: its folder, or the archive that it was unpacked from."""
-    named = (part for part in reversed(folder.parts) if part.lower() not in _TELLS_NOTHING)
-    name = _UNPACKED.sub("", next(named, folder.name))
-    return _UNSAFE.sub("_", name).strip("._") or "data"
 
 
 def _claim_folder(loaded: LoadedExperiment) -> RunFolder:

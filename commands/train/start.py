@@ -22,6 +22,7 @@ from utils.runtime.command import USER_ERROR_CODE
 from utils.runtime.errors import UserError
 from utils.runtime.files.run_folder import CONFIG_NAME, named_run, open_run_folder
 from utils.runtime.machine.device_names import require_one_process_a_device
+from utils.runtime.machine.load import begin_measuring_load
 from utils.runtime.machine.threads import prepare_environment
 from utils.runtime.progress import is_silent_process
 from utils.runtime.starting import importing
@@ -79,6 +80,7 @@ def _prepared(loaded: LoadedExperiment, command: TrainCommand) -> LoadedExperime
     for note in loaded.notes:
         logging.info(note)
     prepare_environment()
+    begin_measuring_load()
     require_one_process_a_device(loaded.experiment.train.device)
     _require_device(loaded.experiment.train.device)
     return look_at_data(loaded, command)

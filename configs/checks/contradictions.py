@@ -26,10 +26,10 @@ def _problems(settings: TrainSettings) -> Iterator[str]:
         )
     if settings.oom == "halve":
         yield "which is for whole batches, but train.oom=halve divides them; set train.oom=stop"
-    if settings.threads == "auto":
+    if settings.threads == "adaptive":
         yield (
-            "and compiled code has a number of threads built in, but train.threads=auto changes "
-            "it; set a number"
+            "and compiled code has a number of threads built in, but train.threads=adaptive "
+            "changes it; set auto, a number"
         )
     batches = round(settings.nominal_batch / settings.batch_size)
     if settings.compile == "graphs" and batches > 1:
@@ -140,6 +140,14 @@ def contradictions(
     ]
 
 
+def head_contradictions(experiment: Experiment, graph: Mapping[str, object]) -> list[str]:
+    """Return one sentence for each setting that contradicts the head of a graph: for heads whose
+    traits are known only when a module of the user was imported.
+    """
+    found = (*_head(experiment, graph), *_coding(experiment, graph))
+    return [f"{key} {problem}" for key, problem in found]
+
+
 def num_levels(graph: Mapping[str, object]) -> int | None:
     """Return how many feature maps the last row of a graph reads, None where it does not say."""
     rows = graph.get("head")
@@ -197,11 +205,11 @@ def _coding(experiment: Experiment, graph: Mapping[str, object]) -> Iterator[tup
 
 
 def _threads(experiment: Experiment) -> Iterator[tuple[str, str]]:
-    if experiment.train.threads == "auto" and experiment.train.deterministic:
+    if experiment.train.threads == "adaptive" and experiment.train.deterministic:
         yield (
             "train.threads",
-            "auto changes the number of threads on the way, and with it the last digits of sums; "
-            "set train.deterministic=false as well, or a number",
+            "adaptive changes the number of threads on the way, and with it the last digits of "
+            "sums; set train.deterministic=false as well, or auto, or a number",
         )
 
 

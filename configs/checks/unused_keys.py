@@ -192,7 +192,7 @@ RULES = (
         harmless=0,
     ),
     Rule(
-        keys=("train.patience", "eval.interval", "eval.before_training"),
+        keys=("train.patience", "eval.interval", "eval.before_training", "eval.loss"),
         applies=_never_validated,
         because="the data set has no val split",
         causes=("data.val",),

@@ -22,6 +22,7 @@ WITHOUT_INFLUENCE = (
     "data.cache",
     "eval.batch_size",
     "eval.before_training",
+    "eval.loss",
     "model.graph",
     "model.name",
 )

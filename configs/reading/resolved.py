@@ -42,11 +42,11 @@ def _words(words: Mapping[str, str]) -> str:
 def _lines(settings: Mapping[str, Any], prefix: str, origins: Mapping[str, str]) -> Iterator[str]:
     indent = "  " * prefix.count(".")
     for name, value in settings.items():
-        if isinstance(value, dict):
-            yield f"{indent}{name}:"
+        if isinstance(value, dict) and value:
+            yield f"{indent}{_value(name)}:"
             yield from _lines(value, f"{prefix}{name}.", origins)
         else:
-            stated = f"{indent}{name}: {_value(value)}"
+            stated = f"{indent}{_value(name)}: {_value(value)}"
             yield f"{stated:<{_COMMENT_COLUMN}}  # {origins.get(prefix + name, 'default')}"
 
 

@@ -4,15 +4,23 @@ What an arm changes is checked against the experiment's own schema by `configs/r
 """
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from configs.schema.settings import Settings
 from configs.schema.tuning import EVERY_ARM, ListedTrials, Overrides, SearchedTrials, TuningSettings
 
 MOST_FOLDS = 100
+MOST_JOBS = 1024
 _ARM_NAME = r"^[A-Za-z0-9][\w.-]*$"
+
+
+def _number_or_auto(value: object) -> object:
+    """Give the two kinds of `jobs` one message."""
+    if value == "auto" or (type(value) is int and 1 <= value <= MOST_JOBS):
+        return value
+    raise ValueError(f"must be auto or a whole number from 1 to {MOST_JOBS}")
 
 
 class VerdictSettings(Settings):
@@ -97,8 +105,11 @@ class ComparisonSettings(Settings):
     pairing: PairingSettings = PairingSettings()
     """What has to be equal across the arms of a seed."""
 
-    jobs: int = Field(default=1, ge=1, le=1024)
-    """Runs at the same time on this machine; they share its cores."""
+    jobs: Annotated[int | Literal["auto"], BeforeValidator(_number_or_auto)] = 1
+    """Runs at the same time on this machine, up to 1024; they share its cores: each computes with
+    as many threads as its share has cores, unless train.threads is a number. auto tries in a minute
+    or so with how many runs and threads all is done soonest (one run at a time where a GPU
+    computes). The comparison keeps the threads, on which last digits depend, for all its runs."""
 
     engine: Literal["local", "ray"] = "local"
     """local starts processes here, and any number of machines may work on one shared folder; ray
@@ -111,6 +122,15 @@ class ComparisonSettings(Settings):
     name: str | None = Field(default=None, pattern=r"^[\w.-]+$")
     """Name of the comparison's folder; null names it after this file and a hash of the design. An
     existing comparison is continued."""
+
+    @model_validator(mode="after")
+    def _engine_that_can_try(self) -> "ComparisonSettings":
+        if self.jobs == "auto" and self.engine == "ray":
+            raise ValueError(
+                "jobs: auto tries this machine alone; with engine: ray set how many runs share a "
+                "node as a number"
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_and_seeds(self) -> "ComparisonSettings":

@@ -41,6 +41,11 @@ class EvalSettings(Settings):
     report_threshold: float = Field(default=0.25, ge=0, lt=1)
     """Score at which precision, recall and the confusion matrix are also reported, 0 to 1."""
 
+    loss: bool = True
+    """Compute the terms of the training loss on the validation images, too, with the weights that
+    are evaluated: val_... in metrics.csv and a curve of the report. Changes no number of the
+    training."""
+
     interval: int = Field(default=1, ge=1)
     """Validate every this many epochs, and after the last."""
 

@@ -297,11 +297,13 @@ class TrainSettings(Settings):
     """Largest size of the cache of decoded images, GiB (1000 images of 640 x 480 take 0.86); the
     longest unused are removed when a training run starts."""
 
-    threads: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = 0
-    """Compute threads, 0 to 1024; 0 takes all cores (or $OMP_NUM_THREADS), which is fastest unless
-    another program keeps a core busy: then 1 is. auto tries all cores, half of them and one on a
-    few batches of every 100 and keeps the fastest, as other programs come and go; needs
-    deterministic: false, because the number of threads changes the last digits of a sum."""
+    threads: Annotated[int, Field(ge=0, le=1024)] | Literal["auto", "adaptive"] = "auto"
+    """Compute threads, 0 to 1024; 0 takes all cores (or $OMP_NUM_THREADS). auto leaves out cores
+    that other programs keep busy when the run begins, because threads wait for the slowest; the run
+    keeps the number, also when it is resumed, and says so once if it no longer suits the machine.
+    To repeat a run bit for bit, state its number: last digits of sums depend on it. adaptive tries
+    all cores, half of them and one on a few batches of every 100 and keeps the fastest, as other
+    programs come and go; for that reason it needs deterministic: false."""
 
     deterministic: bool = True
     """Use deterministic algorithms where there is a choice (matters on CUDA)."""

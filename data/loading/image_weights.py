@@ -1,6 +1,7 @@
 """Sampling of images in an epoch, for imbalanced classes."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -17,6 +18,7 @@ from utils.runtime.named_object import load_named_object, user_code_error
 from utils.structures.images import Record
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 Draw = Callable[[int, np.random.Generator], list[tuple[int, int]]]
 """Maps a number of images and a generator to as many (index, copy) in the order of an epoch; copy
@@ -76,7 +78,24 @@ def _custom_weights(name: str, records: Sequence[Record]) -> Floats:
     return weights
 
 
-def repeat_factors(presence: Floats, threshold: float) -> Floats:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """Which classes each image shows, as pairs: a table of images times classes takes gigabytes.
+
+    image, label (P,) int64, each pair once; num_images: with those that show nothing.
+    """
+
+    image: Integers
+    label: Integers
+    num_images: int
+
+    @property
+    def per_class(self) -> Integers:
+        """(classes,) images that show each class."""
+        return np.bincount(self.label)
+
+
+def repeat_factors(presence: Presence, threshold: float) -> Floats:
     """Return the repeat factor of each image, (images,), at least 1.
 
     max over its classes of sqrt(threshold / f), f the share of images that show the class. Gupta et
@@ -84,38 +103,40 @@ def repeat_factors(presence: Floats, threshold: float) -> Floats:
     less often instead of rare ones making it longer.
 
     Args:
-        presence: (images, classes), 1 where an image shows a class, else 0.
+        presence: classes that the images show.
         threshold: share of images, 0 to 1, below which a class counts as rare.
     """
-    share = presence.mean(axis=0)
+    share = presence.per_class / presence.num_images
     factors = np.sqrt(threshold / np.where(share > 0, share, 1.0)).clip(min=1.0)
-    largest: Floats = np.where(presence > 0, factors, 1.0).max(axis=1, initial=1.0)
+    largest: Floats = np.ones(presence.num_images)
+    np.maximum.at(largest, presence.image, factors[presence.label])
     return largest
 
 
-def balanced_weights(presence: Floats) -> Floats:
+def balanced_weights(presence: Presence) -> Floats:
     """Return weights (images,) by which every class is as likely as any other.
 
     A class that occurs is sampled, then an image with it: Shen et al. 2016 (arXiv:1512.05830),
     section 3.3. Ours: images without objects keep the share of draws that they have among images.
-
-    Args:
-        presence: (images, classes), 1 where an image shows a class, else 0.
     """
-    per_class = presence.sum(axis=0)
-    occurs = per_class > 0
-    is_empty = presence.sum(axis=1) == 0
-    if not occurs.any():
-        return np.ones(len(presence))
-    weights = (presence[:, occurs] / per_class[occurs]).sum(axis=1) / occurs.sum()
+    num_images, per_class = presence.num_images, presence.per_class
+    is_empty = np.bincount(presence.image, minlength=num_images) == 0
+    if is_empty.all():
+        return np.ones(num_images)
+    shares = 1.0 / per_class[presence.label]
+    sums = np.bincount(presence.image, weights=shares, minlength=num_images)
+    weights = np.asarray(sums, np.float64)
+    weights /= np.count_nonzero(per_class)
     weights *= 1 - is_empty.mean()
-    return np.where(is_empty, 1 / len(presence), weights)
+    return np.where(is_empty, 1 / num_images, weights)
 
 
-def _presence(records: Sequence[Record]) -> Floats:
+def _presence(records: Sequence[Record]) -> Presence:
+    nothing = np.zeros(0, np.int64)
     shown = [np.unique(record.labels[~record.ignore]) for record in records]
-    num_classes = max((int(labels.max()) + 1 for labels in shown if len(labels)), default=0)
-    presence = np.zeros((len(records), num_classes))
-    for row, labels in enumerate(shown):
-        presence[row, labels] = 1.0
-    return presence
+    counts = [len(labels) for labels in shown]
+    return Presence(
+        image=np.repeat(np.arange(len(shown)), counts),
+        label=np.concatenate([nothing, *shown]),
+        num_images=len(shown),
+    )

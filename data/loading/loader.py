@@ -35,7 +35,7 @@ class TrainBatches:
     """The batches of every epoch of a training run; `close` ends the workers.
 
     The workers render them, or the device `render_on` does: then workers send the source pixels,
-    and batches are on that device.
+    and batches are on that device. `processes` train on this machine and share its memory.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class TrainBatches:
         workers: int,
         pin_memory: bool = False,
         render_on: torch.device | None = None,
+        processes: int = 1,
     ) -> None:
         self._plan = plan
         self._sampler = TrainSampler(plan)
@@ -58,6 +59,7 @@ class TrainBatches:
                 workers=workers,
                 pin_memory=pin_memory,
                 batch_bytes=largest_batch_bytes(plan),
+                processes=processes,
             )
         else:
             planned = PlannedDataset(dataset)
@@ -68,6 +70,7 @@ class TrainBatches:
                 workers=workers,
                 pin_memory=pin_memory,
                 batch_bytes=MOST_SOURCES * largest_batch_bytes(plan),
+                processes=processes,
             )
             self._loader = RenderedBatches(loader, render_on)
 
@@ -132,6 +135,7 @@ class EvalBatches:
                 ),
                 default=0,
             ),
+            processes=ranks.local_size,
         )
 
     @property
@@ -217,6 +221,7 @@ def build_train_batches(
         # Page-locked memory only speeds up copies to CUDA.
         pin_memory=device.type == "cuda",
         render_on=rendering_device(augment.device, device, ops),
+        processes=ranks.local_size,
     )
 
 
@@ -296,6 +301,8 @@ def open_training_cache(
 
     None where it is off or, with `auto`, if not all images fit.
     """
+    if train.cache == "off":  # keys need the time of change of every image
+        return None
     wanted = train_reader(train, stride, None).wanted(train_records)
     wanted |= eval_reader(train.image_size, None).wanted(val_records)
     return open_image_cache(wanted, mode=train.cache, limit_gib=train.cache_limit)

@@ -60,17 +60,21 @@ class WorkerPlan:
     note: str = ""
 
 
-def fitting_workers(workers: int, batch_bytes: int, *, free: int | None = None) -> WorkerPlan:
+def fitting_workers(
+    workers: int, batch_bytes: int, *, free: int | None = None, processes: int = 1
+) -> WorkerPlan:
     """Return how many workers, with how many batches each, fit into shared memory.
 
     Args:
         workers: requested.
         batch_bytes: of one batch on its way; 0 where that is not known.
         free: bytes of free shared memory; looked up where None.
+        processes: that train on this machine, each with workers of its own, and share it equally.
     """
     free = free_shared_memory() if free is None else free
     if not workers or not batch_bytes or free is None:
         return WorkerPlan(workers=workers)
+    free //= processes
 
     def need(number: int, prefetch: int) -> float:
         return (number * prefetch + _SPARE_BATCHES) * batch_bytes * _MARGIN
@@ -79,12 +83,13 @@ def fitting_workers(workers: int, batch_bytes: int, *, free: int | None = None) 
         return WorkerPlan(workers=workers)
     choices = [(number, 1) for number in range(workers, 0, -1)]
     fitting = next((choice for choice in choices if need(*choice) <= free), (0, 1))
+    each = "" if processes == 1 else f" for each of {processes} processes"
     says = f"{fitting[0]} workers with one batch each" if fitting[0] else "this process alone"
     return WorkerPlan(
         workers=fitting[0],
         prefetch=1,
         note=(
-            f"{SHARED_MEMORY} has {free / MIB:.0f} MiB free, {workers} workers need "
+            f"{SHARED_MEMORY} has {free / MIB:.0f} MiB free{each}, {workers} workers need "
             f"{need(workers, USUAL_PREFETCH) / MIB:.0f}: images are loaded by {says}; "
             "in a container raise it with --shm-size=1g or --ipc=host"
         ),

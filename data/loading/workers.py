@@ -35,6 +35,7 @@ from data.loading.worker_watch import (
 )
 from utils.runtime.errors import UserError
 from utils.runtime.interrupt import SIGNALS
+from utils.runtime.machine.handles import raise_handle_limit
 from utils.runtime.machine.memory import reuse_freed_memory
 from utils.runtime.printable import shortened
 
@@ -59,6 +60,7 @@ class WorkerLoader(Generic[BatchT]):
         workers: int,
         pin_memory: bool,
         batch_bytes: int = 0,
+        processes: int = 1,
     ) -> None:
         """Initialise; no worker is started.
 
@@ -69,12 +71,14 @@ class WorkerLoader(Generic[BatchT]):
             workers: processes that load.
             pin_memory: hand out page-locked batches.
             batch_bytes: approximate memory of a batch passed by a worker, 0 if unknown.
+            processes: that train on this machine, each with such a loader.
         """
         reuse_freed_memory()  # this process computes on a CPU with maps as large as images
+        raise_handle_limit()  # workers inherit it
         self._batch_loader = _BatchLoader(dataset, collate)
         self._plan = _Plan(batch_sampler)
         self._pin_memory = pin_memory
-        plan = fitting_workers(min(workers, len(batch_sampler)), batch_bytes)
+        plan = fitting_workers(min(workers, len(batch_sampler)), batch_bytes, processes=processes)
         if plan.note:
             _logger.warning("%s", plan.note)
         self._failures = 0

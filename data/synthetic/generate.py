@@ -11,7 +11,8 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from data.synthetic import CLASS_NAMES, Scene, render_scene
 from utils.runtime.errors import UserError
 from utils.runtime.files.json_file import read_json_object
 from utils.runtime.files.regular_file import UnreadableFileError
+from utils.runtime.machine.threads import available_cores
 from utils.runtime.printable import shortened
 from utils.runtime.progress import progress_bar
 
@@ -34,6 +36,8 @@ GENERATOR_VERSION = 9
 SPLITS = ("train", "val", "test")
 MANIFEST = "generator.json"
 ABANDONED_AFTER_S = 3600.0
+AT_ONCE = 32
+"""Scenes that are asked for together: numpy and OpenCV leave Python to other threads."""
 ROUNDING = 2e-9
 """Taken from normalised sides of nine decimals, the least that outweighs rounding of the centre."""
 
@@ -156,15 +160,15 @@ def _generate(root: Path, dataset: SyntheticDataset) -> None:
     root = root.resolve()
     root.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(root)
-    partial = root.with_name(f"{root.name}.partial-{uuid.uuid4().hex}")
-    partial.mkdir()
+    unfinished = root.with_name(f"{root.name}.partial-{uuid.uuid4().hex}")
+    unfinished.mkdir()
     try:
-        content = _write_splits(partial, dataset)
+        content = _write_splits(unfinished, dataset)
         manifest = {"settings": _settings(dataset), "content_sha256": content}
-        (partial / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        _rename_unless_written(partial, root, dataset)
+        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        _rename_unless_written(unfinished, root, dataset)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _remove_abandoned(root: Path) -> None:
@@ -175,11 +179,11 @@ def _remove_abandoned(root: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _rename_unless_written(partial: Path, root: Path, dataset: SyntheticDataset) -> None:
+def _rename_unless_written(unfinished: Path, root: Path, dataset: SyntheticDataset) -> None:
     try:
         if root.is_dir():
             root.rmdir()
-        partial.rename(root)
+        unfinished.rename(root)
     except OSError:
         if not _is_written(root, dataset):
             raise
@@ -189,22 +193,27 @@ def _write_splits(folder: Path, dataset: SyntheticDataset) -> str:
     """Write every image and label; return the SHA-256 over their names and bytes, in order."""
     digest = hashlib.sha256()
     counts = (dataset.train_images, dataset.val_images, dataset.test_images)
-    with progress_bar("generating scenes", total=sum(counts), unit="image") as progress:
+    with (
+        progress_bar("generating scenes", total=sum(counts), unit="image") as progress,
+        ThreadPoolExecutor(available_cores()) as pool,
+    ):
         for split, count in zip(SPLITS, counts, strict=True):
             if count:
                 (folder / "images" / split).mkdir(parents=True)
                 (folder / "labels" / split).mkdir(parents=True)
-            for index in range(count):
-                for name, content in _encoded(dataset, split, index):
-                    (folder / name).write_bytes(content)
-                    digest.update(name.encode() + b"\0" + content)
-                os.utime(folder)
-                progress.update()
+            for start in range(0, count, AT_ONCE):
+                block = range(start, min(start + AT_ONCE, count))
+                for files in pool.map(partial(_encoded, dataset, split), block):
+                    for name, content in files:
+                        (folder / name).write_bytes(content)
+                        digest.update(name.encode() + b"\0" + content)
+                    os.utime(folder)
+                    progress.update()
     return digest.hexdigest()
 
 
-def _encoded(dataset: SyntheticDataset, split: str, index: int) -> Iterator[tuple[str, bytes]]:
-    """Yield relative path and content of an image and of its labels.
+def _encoded(dataset: SyntheticDataset, split: str, index: int) -> list[tuple[str, bytes]]:
+    """Return relative path and content of an image and of its labels.
 
     All randomness is keyed by (data_seed, split, index), so an image does not depend on how many
     others there are.
@@ -214,8 +223,10 @@ def _encoded(dataset: SyntheticDataset, split: str, index: int) -> Iterator[tupl
     quality = int(rng.integers(55, 96))
     bgr = np.ascontiguousarray(scene.image[..., ::-1])
     _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    yield f"images/{split}/{index:06d}.jpg", jpeg.tobytes()
-    yield f"labels/{split}/{index:06d}.txt", _label_text(scene).encode()
+    return [
+        (f"images/{split}/{index:06d}.jpg", jpeg.tobytes()),
+        (f"labels/{split}/{index:06d}.txt", _label_text(scene).encode()),
+    ]
 
 
 def _label_text(scene: Scene) -> str:

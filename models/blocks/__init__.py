@@ -1,6 +1,6 @@
 """The blocks a graph may name, each with how a row's arguments become its constructor's."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,7 +34,9 @@ from models.blocks.pooling import SPP, SPPF
 from models.blocks.resnet import BasicStage, BottleneckStage, ResNetStem
 from models.blocks.transformer import C3TR
 
-__all__ = ["BLOCKS", "Block"]
+__all__ = ["BLOCKS", "Block", "Channels"]
+
+Channels = Literal["scaled", "same", "counted", "sum", "equal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ class Block:
     """
 
     build: Callable[..., nn.Module]
-    channels: Literal["scaled", "same", "counted", "sum", "equal"] = "scaled"
+    channels: Channels = "scaled"
     has_repeats: bool = False
 
     @property
@@ -68,7 +70,7 @@ class Block:
         return (in_channels, stated[0], *inner, *stated[1:])
 
 
-BLOCKS: Mapping[str, Block] = {
+BLOCKS: dict[str, Block] = {
     "Conv": Block(build=Conv),
     "DWConv": Block(build=DWConv),
     "Focus": Block(build=Focus),

@@ -12,6 +12,7 @@ from typing import Any, TypeGuard, cast, get_args
 from configs.errors import ConfigError
 from configs.heads import HEAD_TRAITS, head_name, head_traits
 from models.blocks import BLOCKS
+from models.custom import own_names
 from models.graph.arguments import nearest_name, resolve
 from models.heads import HEADS
 from models.heads.detection_head import LevelAnchors
@@ -40,6 +41,10 @@ KEYS = (
     "input_mean",
     "backbone",
     "head",
+)
+OF_A_USER = (
+    "a block of a module of your own is imported by a training, and by the other programs with "
+    "--trust"
 )
 IMAGE = -1
 """Source index of the image itself."""
@@ -204,7 +209,8 @@ class _Reader:
         where = _where(self.source, index, block)
         if not isinstance(block, str) or block not in {**BLOCKS, **HEADS}:
             known = {**BLOCKS, **HEADS}
-            raise ConfigError(f"{where}: unknown block; {nearest_name(str(block), known)}")
+            hint = f"; {OF_A_USER}" if block in own_names(self.mapping) else ""
+            raise ConfigError(f"{where}: unknown block; {nearest_name(str(block), known)}{hint}")
         if not _is_int(repeats) or repeats < 1:
             raise ConfigError(f"{where}: repeats must be a whole number from 1, got {repeats!r}")
         if not isinstance(arguments, list | tuple):

@@ -1,6 +1,7 @@
 """From a batch to detections: the one path shared by validation during training and every tool."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -11,9 +12,12 @@ from configs.schema.evaluation import EvalSettings
 from models.detector import Detector
 from models.inference.fusion import fuse
 from models.inference.nms import Postprocess, Postprocessed, join
-from utils.structures.batch import Batch
+from utils.structures.batch import Batch, Targets
+from utils.structures.predictions import Predictions, join_predictions
 from utils.structures.score_calibrator import ScoreCalibrator
 from utils.structures.scored_cells import ScoredCells
+
+Observe = Callable[[Predictions, Targets], None]
 
 PART_PIXELS = 1 << 20
 """Pixels that a CPU computes at once: with more, the output of a layer has left the caches before
@@ -55,9 +59,19 @@ class Inference:
     """
 
     def __init__(
-        self, detector: Detector | RuntimeDetector, settings: EvalSettings, *, fused: bool
+        self,
+        detector: Detector | RuntimeDetector,
+        settings: EvalSettings,
+        *,
+        fused: bool,
+        observe: Observe | None = None,
     ) -> None:
-        """Prepare `detector`, which is not changed by fusing and stays in evaluation mode."""
+        """Prepare `detector`, which is not changed by fusing and stays in evaluation mode.
+
+        `observe` receives the raw predictions of each batch given to `__call__`, where the network
+        returns such, and its targets.
+        """
+        self._observe = observe
         self._calibrator = detector.score_calibrator
         self._detector: Detector | RuntimeDetector
         if isinstance(detector, Detector):
@@ -77,8 +91,16 @@ class Inference:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Postprocessed:
         """Return the detections of a batch on the detector's device, boxes in the network frame."""
-        parts = batch.split(self._num_parts(batch.images))
-        return join([self.detections(self.outputs(part)) for part in parts])
+        found: list[Postprocessed] = []
+        seen: list[Predictions] = []
+        for part in batch.split(self._num_parts(batch.images)):
+            outputs = self.outputs(part)
+            found.append(self.detections(outputs))
+            if self._observe is not None and isinstance(outputs, Predictions):
+                seen.append(outputs)
+        if self._observe is not None and seen:
+            self._observe(join_predictions(seen), batch.targets)
+        return join(found)
 
     @torch.no_grad()
     def outputs(self, batch: Batch) -> ScoredCells | Postprocessed:

@@ -183,7 +183,7 @@ def test_a_folder_that_holds_something_is_refused_before_anything_is_read(
 
 @pytest.mark.slow
 def test_exit_codes_of_the_program(data: Planted, tmp_path: Path) -> None:
-    sound = run("check_data.py", data.root / "data.yaml")
+    sound = run("check_data.py", data.root / "data.yaml", fresh=True)
     assert (sound.returncode, sound.stdout.splitlines()[-1]) == (0, "set is sound")
     plant_local(data)
     assert run("check_data.py", data.root / "data.yaml").returncode == 1
@@ -192,9 +192,10 @@ def test_exit_codes_of_the_program(data: Planted, tmp_path: Path) -> None:
     assert missing.stderr.startswith("error: ")
     assert "Traceback" not in missing.stderr
     out = tmp_path / "converted"
-    converted = run("convert.py", "--data", data.root / "data.yaml", "--to", "coco", "--out", out)
+    conversion = ("--data", data.root / "data.yaml", "--to", "coco", "--out", out)
+    converted = run("convert.py", *conversion, fresh=True)
     assert converted.returncode == 0, converted.stderr
-    again = run("convert.py", "--data", data.root / "data.yaml", "--to", "coco", "--out", out)
+    again = run("convert.py", *conversion)
     assert again.returncode == 2
     assert "not empty" in again.stderr
     assert run("check_data.py", "--list").stdout.count("\n") == 4

@@ -58,12 +58,12 @@ def _hung(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def watchdog() -> Iterator[None]:
-    before = signal.signal(signal.SIGALRM, _hung)
+    before = signal.signal(signal.SIGPROF, _hung)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def fuzz(target: Target) -> tuple[int, int]:
@@ -73,7 +73,7 @@ def fuzz(target: Target) -> tuple[int, int]:
     for number in range(target.count):
         draw = random.Random(number)
         data = mutated(target.seeds[number % len(target.seeds)], draw, target.words)
-        signal.alarm(LONGEST_S)
+        signal.setitimer(signal.ITIMER_PROF, LONGEST_S)
         try:
             target.read(data)
             taken += 1

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from utils.checkpoint.tree import flatten
 from utils.engine.run import Run
 from utils.runtime.errors import UserError
+from utils.runtime.program import own_module
 from utils.structures.loss_terms import LossTerms
 
 
@@ -54,6 +55,10 @@ class Hook(Protocol):
 logger = logging.getLogger(__name__)
 
 
+_OURS = (own_module("utils."), own_module("commands."))
+"""How the modules of our own hooks begin."""
+
+
 class HookError(UserError):
     """A hook raised an exception; the message names the hook."""
 
@@ -75,8 +80,9 @@ class HookCalls:
         self.failure: UserError | None = None
 
     @contextmanager
-    def around(self, run: Run) -> Iterator[None]:
-        """Call `before_training`, and `after_training` however the training ends.
+    def around(self, run: Run, addition: str = "") -> Iterator[None]:
+        """Call `before_training`, and `after_training` however the training ends; `addition` goes
+        into the message of the former.
 
         Raises:
             UserError: a hook failed before; a later error is only logged, as training is complete
@@ -84,7 +90,7 @@ class HookCalls:
         """
         try:
             self._call_all("before_training", run)
-            self.raise_failure()
+            self.raise_failure(addition)
             yield
         finally:
             before, self.failure = self.failure, None
@@ -102,11 +108,13 @@ class HookCalls:
         self._call_all("after_epoch", run)
 
     def raise_failure(self, addition: str = "") -> None:
-        """Raise the error of a hook, if there was one; `addition` is appended to the message."""
-        if isinstance(self.failure, HookError):
-            raise HookError(f"{self.failure}{addition}") from self.failure.__cause__
-        if self.failure is not None:
-            raise self.failure
+        """Raise the error of a hook, if there was one; `addition` is appended to its message."""
+        failure = self.failure
+        if failure is None:
+            return
+        if addition and type(failure) in (HookError, UserError):
+            raise type(failure)(f"{failure}{addition}") from failure.__cause__
+        raise failure
 
     def state(self) -> dict[str, Any]:
         """Return the states of the hooks that have one, by name of the hook."""
@@ -137,13 +145,16 @@ class HookCalls:
     def _call(self, name: str, moment: str, call: Callable[[], object]) -> None:
         try:
             call()
-        except UserError as error:
-            self.failure = self.failure or error
         except Exception as error:
-            if self.failure is None:
-                own = f"{type(self._hooks[name]).__module__}.{name}"
-                self.failure = HookError(f"hook {own} failed in {moment}: {_said(error)}")
-                self.failure.__cause__ = error
+            if self.failure is not None:
+                return
+            module = type(self._hooks[name]).__module__
+            if isinstance(error, UserError) and module.startswith(_OURS):
+                self.failure = error  # it says what to do; which hook is no help
+                return
+            text = f"hook {module}.{name} failed in {moment}: {_said(error)}"
+            self.failure = HookError(text)
+            self.failure.__cause__ = error
 
 
 def _keep_state(states: dict[str, Any], name: str, hook: Any) -> None:
@@ -154,7 +165,8 @@ def _keep_state(states: dict[str, Any], name: str, hook: Any) -> None:
 
 def _said(error: Exception) -> str:
     """Return kind, message and place of an exception in one line."""
-    text = " ".join([f"{type(error).__name__}:", *str(error).split()])
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}:"
+    text = " ".join([kind, *str(error).split()]).strip()
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first one is the call above
     own = [frame for frame in frames if frame.filename == frames[0].filename]
     place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""

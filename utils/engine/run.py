@@ -84,7 +84,8 @@ class Run:
     """The epoch that has just ended is the best one so far."""
     metrics: Row = field(default_factory=dict)
     """The last epoch's row of metrics.csv by column; `map50_95` and the like are None where it was
-    not evaluated. Before the first epoch that of epoch 0, the evaluation of the weights that the
+    not evaluated, the loss on the validation images (`val_box` and so on) is there only where it
+    was computed. Before the first epoch that of epoch 0, the evaluation of the weights that the
     training starts from, empty where they were not evaluated."""
     extras: dict[str, float | None] = field(default_factory=dict)
     """Further values of the epoch that hooks add for later loggers, such as TensorBoard; cleared

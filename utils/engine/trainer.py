@@ -5,6 +5,7 @@ function, and logging and saving are hooks (`hooks/`).
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from utils.runtime.files.run_folder import RunFolder
 from utils.runtime.interrupt import StopRequest, StopWaiting
 from utils.runtime.machine.memory import is_out_of_memory
 from utils.runtime.machine.thread_trials import FixedThreads
-from utils.structures.metrics_columns import FROM_EVALUATION
+from utils.structures.metrics_columns import FROM_EVALUATION, VALIDATION
 from utils.structures.results import EvalResult
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,8 @@ class Trainer:
                 self._evaluate_start()
             # Several processes stop at the same batch, so one that waits cannot leave alone.
             asked = StopRequest(while_waiting=self.ranks.size == 1)
-            with self._calls.around(run):
+            is_resumed = run.epochs_done or run.batch
+            with self._calls.around(run, self._resumable if is_resumed else ""):
                 with asked as interrupt, self._left_while_waiting():
                     self._train_epochs(interrupt)
                 if self.finish is not None:
@@ -204,9 +206,11 @@ class Trainer:
         failure = self._calls.failure
         if self.current.wants_checkpoint or failure is not None:
             self._save()
-        self._calls.raise_failure(
-            f"; the state is saved, continue with --resume {self.folder.path}"
-        )
+        self._calls.raise_failure(self._resumable)
+
+    @property
+    def _resumable(self) -> str:
+        return f"; the state is saved, continue with --resume {self.folder.path}"
 
     def _ends_early(self, interrupt: StopRequest) -> bool:
         """Tell whether a hook of the first process ends the epoch; stop if a signal came."""
@@ -300,9 +304,15 @@ class Trainer:
 
 
 def _result_columns(result: EvalResult | None) -> dict[str, float | None]:
-    """Return the columns of metrics.csv that come from an evaluation, empty ones without it."""
+    """Return the columns of metrics.csv that come from an evaluation, empty ones without it and
+    where a number is not finite.
+    """
     if result is None:
         return dict.fromkeys(FROM_EVALUATION)
+    losses = {
+        f"{VALIDATION}{name}": value if math.isfinite(value) else None
+        for name, value in result.losses.items()
+    }
     best = result.operating_points.get("best_f1", {}) if result.is_defined else {}
     numbers = result.to_json()
     values = (
@@ -310,4 +320,4 @@ def _result_columns(result: EvalResult | None) -> dict[str, float | None]:
         best.get("precision"),
         best.get("recall"),
     )
-    return dict(zip(FROM_EVALUATION, values, strict=True))
+    return {**losses, **dict(zip(FROM_EVALUATION, values, strict=True))}

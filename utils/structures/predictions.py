@@ -4,7 +4,8 @@ Legend: B images, A predictions per cell (one an anchor), H W cells of a level, 
 of a prediction, C classes, P cells of all levels, M matches of a level.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -131,6 +132,16 @@ class Predictions:
         if parts.objectness is None:
             return boxes, torch.ones_like(scores[..., 0]), scores
         return boxes, parts.objectness.contiguous().sigmoid(), scores
+
+
+def join_predictions(parts: Sequence[Predictions]) -> Predictions:
+    """Return the predictions of the images of all parts, in their order; all of one network and of
+    one image size.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    levels = zip(*(part.levels for part in parts), strict=True)
+    return replace(parts[0], levels=tuple(torch.cat(level) for level in levels))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,6 +84,9 @@ class EvalResult:
     images_cut, those of the latter that may have lost detections above a score of 0.05."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time per stage, in seconds."""
+    losses: Mapping[str, float] = field(default_factory=dict)
+    """Terms of the training loss on these images, mean over images; empty where it was not
+    computed. Not part of `to_json`: weights alone, as in val.py, have no loss."""
 
     @property
     def is_defined(self) -> bool:
@@ -93,6 +96,7 @@ class EvalResult:
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries, lists and numbers."""
         content = asdict(self)
+        del content["losses"]
         if not self.is_defined:
             content |= dict.fromkeys(("map50_95", "map50", "map75"))
             content["average_recall"] = dict.fromkeys(self.average_recall)

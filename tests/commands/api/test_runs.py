@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import focaldet
+from tests.commands.tiny_weights import write_weights
 
 ROOT = Path(__file__).parents[3]
 TINY: dict[str, Any] = {
@@ -58,6 +59,26 @@ def test_exports_are_files_beside_the_weights(run: focaldet.Run) -> None:
     assert path == run.folder / "best.torchscript"
     with pytest.raises(focaldet.ConfigError, match="--format onx: choose some of"):
         focaldet.export(run, "onx")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"format": "onx"}, "--format onx: choose some of onnx, openvino"),
+        ({"format": ["onnx", "onx"]}, "--format onx: choose some of"),
+        ({"format": "torchscript", "nms": True}, "--nms"),
+        ({"formats": "onnx"}, "formats"),
+        ({"imgsz": 64}, "train.image_size"),
+    ],
+)
+def test_wrong_exports_are_refused_in_the_words_of_the_program(
+    arguments: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    weights = write_weights(tmp_path / "x.safetensors")
+    with pytest.raises(focaldet.ConfigError) as caught:
+        focaldet.export(weights, **arguments)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.slow

@@ -30,6 +30,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def single_view(folder: Path) -> Evaluation:
+    return validate(folder)
+
+
 def validate(folder: Path, *arguments: str) -> Evaluation:
     command = ["--weights", str(folder / "best.safetensors"), "--data"]
     return evaluate_weights(
@@ -55,12 +60,12 @@ def predicted(folder: Path, target: Path, *arguments: str) -> list[object]:
     "options", [("--tta",), ("--tile", "40"), ("--tile", "48", "--overlap", "0.5", "--tta")]
 )
 def test_prediction_and_validation_see_the_same(
-    options: tuple[str, ...], folder: Path, tmp_path: Path
+    options: tuple[str, ...], folder: Path, single_view: Evaluation, tmp_path: Path
 ) -> None:
     judged = validate(folder, *options)
     rows = predicted(folder, tmp_path / "r.json", "--like-val", *options)
     assert rows == judged.detections
-    assert judged.detections != validate(folder).detections
+    assert judged.detections != single_view.detections
     counts = judged.result.counts
     assert (counts["images"], counts["detections"]) == (5, len(rows))
     assert judged.result.seconds["inference"] > 0

@@ -43,7 +43,7 @@ def test_a_run_goes_on_with_what_may_change_alone(tmp_path: Path, calls: list[An
     (settings, rest), judged = calls
     assert settings.threads == 1
     assert rest["resume"].path == judged == tmp_path / "run"
-    assert [str(change) for change in rest["changes"]] == ["train.threads: 0 -> 1"]
+    assert [str(change) for change in rest["changes"]] == ['train.threads: "auto" -> 1']
     with pytest.raises(ConfigError, match="cannot be changed on resume"):
         resume_and_judge(tmp_path / "run", ["data.class_names=[a, b]"])
     assert len(calls) == 2

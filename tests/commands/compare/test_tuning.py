@@ -13,6 +13,7 @@ from commands.compare.cli import TuneExperiment, parse_compare_command
 from commands.compare.forecast import trials_at_once
 from commands.compare.run import compare
 from commands.compare.tuning import chosen_settings, trial_folders
+from commands.compare.way import Settled
 from configs.errors import ConfigError
 from configs.reading.design import LoadedDesign, load_design
 from configs.reading.load import load_experiment
@@ -152,8 +153,8 @@ def test_random_trials_run_together_and_those_of_tpe_in_turn(
     assert engines["tpe"].rounds[1] == [
         f"{arm}-trial1-seed{seed}" for arm in ("bce", "focal") for seed in (8, 9)
     ]
-    settings = {kind: design(kind).settings.model_copy(update={"jobs": 10}) for kind in KINDS}
-    assert {kind: trials_at_once(one) for kind, one in settings.items()} == {
+    settings = {kind: design(kind).settings for kind in KINDS}
+    assert {kind: trials_at_once(one, 10) for kind, one in settings.items()} == {
         "random": 10,
         "tpe": 4,
         "listed": 10,
@@ -255,7 +256,8 @@ def test_one_experiment_is_tuned_and_its_best_is_an_experiment(
     path.write_text(ALONE.replace("{folder}", str(tmp_path)) + arms)
     engine = FakeEngine()
     monkeypatch.setattr(comparison, "cut_test_split", lambda *_: ("cut=1",))
-    monkeypatch.setattr(comparison, "carry_out", lambda design, folder, runs: engine(runs))
+    monkeypatch.setattr(comparison, "settle_way", lambda *_, **__: Settled(jobs=1))
+    monkeypatch.setattr(comparison, "carry_out", lambda design, folder, runs, way: engine(runs))
     loaded = load_design(path, is_search=True)
     best = comparison.tune(loaded)
     tuning = json.loads((best.parent / "tuning.json").read_text())

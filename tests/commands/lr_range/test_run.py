@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from commands.lr_range.run import curve_csv, curve_svg, lr_range, sentences
+from commands.lr_range.run import curve_csv, curve_page, curve_svg, lr_range, sentences
 from commands.train.cli import parse_train_command
 from configs.reading.load import load_experiment
 from utils.engine.optimization.lr_range import LrCurve
@@ -79,8 +79,22 @@ def test_files_hold_the_curve() -> None:
 one = {"lrs": np.array([0.1]), "losses": np.array([2.0]), "diverged_at": 0.2, "steps": 9}
 
 
+def test_the_page_has_the_curve_its_points_and_what_to_type() -> None:
+    found = curve(FALLING)
+    text = curve_page(found, sentences(found, 0.02), "a & <b>")
+    assert "a &amp; &lt;b&gt;: learning-rate range test" in text
+    assert text.count("<polyline") == 2
+    assert f"train.py ... train.optimizer.lr={found.suggestion:.2g}" in text
+    assert "(now 0.02)" in text
+    assert 20 <= text.count('<tr><th scope="row">') <= 50
+    assert 'href="a%20%26%20%3Cb%3E.csv"' in text
+    assert not re.search(r'(src|href)="(https?:)?//', text)
+    flat = curve(np.full(100, 3.0))
+    assert "train.py ..." not in curve_page(flat, sentences(flat, 0.02), "x")
+
+
 @pytest.mark.slow
-def test_a_range_test_leaves_its_two_files_alone(dataset: Path, tmp_path: Path) -> None:
+def test_a_range_test_leaves_its_three_files_alone(dataset: Path, tmp_path: Path) -> None:
     stated = (
         "data.train_images=12", "data.val_images=6", "data.test_images=3", "data.side=96",
         "train.image_size=64", "train.batch_size=4", "train.nominal_batch=4", "train.workers=0",
@@ -91,5 +105,6 @@ def test_a_range_test_leaves_its_two_files_alone(dataset: Path, tmp_path: Path) 
     assert "the loss diverges at" in text
     assert "train.optimizer.lr=" in text
     names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*"))
-    assert names == ["lr_range/tiny.csv", "lr_range/tiny.svg"]
+    assert names == ["lr_range/tiny.csv", "lr_range/tiny.html", "lr_range/tiny.svg"]
+    assert (tmp_path / "lr_range/tiny.html").resolve().as_uri() in text.splitlines()[-1]
     assert len((tmp_path / "lr_range/tiny.csv").read_text().splitlines()) > 20

@@ -159,15 +159,18 @@ def test_an_unreadable_image(kept: float, dataset: Path, tmp_path: Path) -> None
 
 
 class Sleepy:
-    """A pixel operation that takes longer than learning from its image."""
+    """A pixel operation that takes longer than learning from its image, by the clock of a test."""
+
+    slept_s = 0.0
 
     def __call__(self, image: Any) -> Any:
-        time.sleep(0.4)
+        Sleepy.slept_s += 100
         return image
 
 
 @pytest.mark.usefixtures("no_export")
-def test_a_slow_loader(dataset: Path, tmp_path: Path) -> None:
+def test_a_slow_loader(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "perf_counter", lambda: time.perf_counter() + Sleepy.slept_s)
     loaded = experiment(dataset, tmp_path / "runs", f"augment.custom=['{__name__}.Sleepy']")
     result = preflight(loaded)
     assert "loader-bound" in result.text()

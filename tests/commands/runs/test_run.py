@@ -53,6 +53,13 @@ def test_a_row_says_what_the_files_say(tmp_path: Path) -> None:
     assert lines[1:] == [expected]
 
 
+def test_data_of_a_coco_file_are_called_by_the_folder_above_its_split(tmp_path: Path) -> None:
+    config = make(tmp_path, "b") / "config.yaml"
+    coco = "/data/cells/train, format: coco, train: {images: ., annotations: _annotations.json}"
+    config.write_text(config.read_text().replace("/data/cells", coco))
+    assert list_runs(tmp_path)[0].data == "cells"
+
+
 def test_a_run_without_validation_is_done_after_its_last_epoch(tmp_path: Path) -> None:
     folder = make(tmp_path, "a")
     (folder / "results.json").unlink()

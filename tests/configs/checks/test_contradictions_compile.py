@@ -13,7 +13,7 @@ Load = Callable[..., LoadedExperiment]
     [
         ("compile: network, multi_scale: 0.5", "set train.multi_scale=0 or train.compile=off"),
         ("compile: network, oom: halve", "set train.oom=stop or train.compile=off"),
-        ("compile: network, threads: auto, deterministic: false", "set a number or"),
+        ("compile: network, threads: adaptive, deterministic: false", "set auto, a number or"),
         ("compile: graphs, batch_size: 16, nominal_batch: 64", "takes 4 batches"),
     ],
 )

@@ -185,7 +185,10 @@ def test_dotted_and_nested_keys_mean_the_same() -> None:
             ("gamma: 1.5", "gama: 1.5"),
             "unknown key 'loss.objectness.gama' (arm focal of design.",
         ),
-        (("seeds: [0, 1]", "jobs: 0"), "jobs (design.yaml:8): input should be greater"),
+        (("seeds: [0, 1]", "jobs: 0"), "jobs (design.yaml:8): must be auto or a whole number"),
+        (("seeds: [0, 1]", "jobs: many"), "jobs (design.yaml:8): must be auto or a whole number"),
+        (("seeds: [0, 1]", "jobs: true"), "jobs (design.yaml:8): must be auto or a whole number"),
+        (("seeds: [0, 1]", "jobs: auto\nengine: ray"), "jobs: auto tries this machine alone"),
         (("experiment.yaml", "other.yaml"), "experiment 'other.yaml' (design.yaml:1) not found"),
         (("seeds: [0, 1]", "test: {margn: 1}"), "unknown key 'test.margn' (design.yaml:8)"),
         (("  bce: {}\n", ""), "arms"),
@@ -212,7 +215,7 @@ def test_tuning_wants_equal_effort_and_fresh_seeds(design: Callable[..., Path]) 
 def test_what_is_compared_names_the_comparison(design: Callable[..., Path]) -> None:
     first = load_design(design())
     assert first.name == f"design-{first.hash[:8]}"
-    same = load_design(design(), ["seeds=[0,1,2]", "jobs=3", "folder=x", "train.workers=0"])
+    same = load_design(design(), ["seeds=[0,1,2]", "jobs=auto", "folder=x", "train.workers=0"])
     assert same.hash == first.hash
     for other in ("test.margin=1", "train.epochs=8", "arms.focal.loss.objectness.gamma=2"):
         assert load_design(design(), [other]).hash != first.hash

@@ -200,6 +200,20 @@ def test_the_resolved_yaml_gives_the_same_experiment(write: Write, load: Load) -
     assert again.graph == loaded.graph
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    ["{}", "{a: {}}", "{a: {b: 1}, c: []}", "{'on': 1, 'null': {'1e3': x}}", "{'a b': null}"],
+)
+def test_arguments_of_the_users_objects_are_read_back(
+    arguments: str, write: Write, load: Load
+) -> None:
+    stated = f"{{name: custom, object: my_losses.Mine, arguments: {arguments}}}"
+    loaded = load(f"loss: {{box: {stated}, classification: {stated}}}")
+    again = load_experiment(write("elsewhere/config.yaml", loaded.to_yaml()))
+    assert again.experiment == loaded.experiment
+    assert again.experiment.loss.box.arguments == parse_value(arguments)  # type: ignore[union-attr]
+
+
 def test_the_resolved_yaml_shows_every_origin(load: Load) -> None:
     lines = load("train: {image_size: 320}", ["train.seed=5"]).to_yaml().splitlines()
     comments = {line.split(":")[0].strip(): line.rpartition("# ")[2] for line in lines}

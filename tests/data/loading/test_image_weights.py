@@ -1,5 +1,6 @@
 """Samplers for imbalance: each image as often as its weight says, whatever the epoch."""
 
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from configs.schema.train import ClassBalancedSampler, RepeatFactorSampler, UniformSampler
 from data.loading.image_weights import (
+    Presence,
     balanced_weights,
     build_draw,
     draw_uniformly,
@@ -51,6 +53,11 @@ def test_uniform_is_a_permutation() -> None:
     assert drawn != sorted(drawn)
 
 
+def pairs(table: list[list[int]]) -> Presence:
+    image, label = np.array(table, np.int64).reshape(len(table), -1).nonzero()
+    return Presence(image=image, label=label, num_images=len(table))
+
+
 def slow_repeat_factors(presence: list[list[int]], threshold: float) -> list[float]:
     factors = []
     for row in presence:
@@ -72,20 +79,19 @@ def slow_repeat_factors(presence: list[list[int]], threshold: float) -> list[flo
     st.sampled_from([0.05, 0.3, 1.0]),
 )
 def test_repeat_factors_are_those_of_the_paper(presence: list[list[int]], threshold: float) -> None:
-    table = np.array(presence, float).reshape(len(presence), -1)
-    found = repeat_factors(table, threshold)
+    found = repeat_factors(pairs(presence), threshold)
     np.testing.assert_allclose(found, slow_repeat_factors(presence, threshold))
 
 
 def test_balanced_weights_make_classes_equally_likely() -> None:
     # Class 0 on six images, class 1 on one that shows both, class 2 nowhere, one image empty.
-    presence = np.array([[1, 0, 0]] * 6 + [[1, 1, 0]] + [[0, 0, 0]], float)
-    weights = balanced_weights(presence)
+    presence = [[1, 0, 0]] * 6 + [[1, 1, 0]] + [[0, 0, 0]]
+    weights = balanced_weights(pairs(presence))
     assert weights.sum() == pytest.approx(1.0)
     assert weights[-1] == pytest.approx(1 / 8)
     # Drawn for class 1 is only the image that shows it; for class 0 any of seven.
     assert weights[6] == pytest.approx(7 / 8 * (1 / 2 + 1 / 2 / 7))
-    np.testing.assert_array_equal(balanced_weights(np.zeros((3, 2))), np.ones(3))
+    np.testing.assert_array_equal(balanced_weights(pairs([[0, 0]] * 3)), np.ones(3))
 
 
 def test_rare_classes_come_oftener_and_ignored_boxes_do_not_count() -> None:
@@ -98,3 +104,21 @@ def test_rare_classes_come_oftener_and_ignored_boxes_do_not_count() -> None:
         assert counts[30] > 2 * 200
         assert counts[31] < 1.3 * 200
     assert build_draw(UniformSampler(), common) is draw_uniformly
+
+
+@pytest.mark.parametrize("name", ["repeat_factor", "class_balanced"])
+def test_memory_of_a_sampler_does_not_grow_with_classes(name: str) -> None:
+    images, classes = 200, 1000
+    records = [record(i, [BOX], [label]) for i, label in enumerate(range(classes))][-images:]
+    sampler = (
+        RepeatFactorSampler(name="repeat_factor")
+        if name == "repeat_factor"
+        else ClassBalancedSampler(name="class_balanced")
+    )
+    tracemalloc.start()
+    try:
+        build_draw(sampler, records)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < images * classes  # a table with one byte a pair would be larger

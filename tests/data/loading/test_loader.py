@@ -14,10 +14,13 @@ from configs.schema.data import YoloDataset
 from configs.schema.evaluation import EvalSettings
 from configs.schema.experiment import Experiment
 from configs.schema.train import TrainSettings
+from data.loading import workers as module
 from data.loading.dataset import TrainDataset, collate
 from data.loading.loader import EvalBatches, TrainBatches, build_eval_batches, build_train_batches
 from data.loading.samplers import TrainPlan, TrainSampler
+from data.loading.worker_watch import WorkerPlan
 from tests.data.synthetic.scene_files import write_scenes
+from utils.runtime.distributed.ranks import Ranks
 from utils.runtime.errors import UserError
 from utils.structures.batch import Batch
 from utils.structures.images import Record
@@ -360,3 +363,23 @@ def test_image_size_must_fit_the_stride(records: list[Record]) -> None:
         build_train_batches(records, experiment(image_size=96), stride=64)
     with pytest.raises(UserError, match=r"32 is not .*; take 64$"):
         build_eval_batches(records, image_size=32, stride=64, settings=EvalSettings(), workers=0)
+
+
+@pytest.mark.parametrize("draws", ["cpu", "train"])
+def test_every_loader_knows_who_shares_the_memory(
+    records: list[Record], monkeypatch: pytest.MonkeyPatch, draws: Literal["cpu", "train"]
+) -> None:
+    seen = []
+
+    def fitting(workers: int, batch_bytes: int, *, processes: int) -> WorkerPlan:
+        seen.append(processes)
+        return WorkerPlan(workers=workers)
+
+    monkeypatch.setattr(module, "fitting_workers", fitting)
+    ranks = Ranks(rank=1, size=16, local_size=8)
+    build_train_batches(records, experiment(draws=draws), stride=32, ranks=ranks).close()
+    settings = EvalSettings(batch_size=4)
+    build_eval_batches(
+        records, image_size=64, stride=32, settings=settings, workers=0, ranks=ranks
+    ).close()
+    assert seen == [8, 8]

@@ -9,6 +9,7 @@ import pytest
 
 from configs.schema.evaluation import EvalSettings
 from configs.schema.experiment import Experiment
+from data.images import pixels as module
 from data.images.cache import ImageCache
 from data.loading.loader import build_eval_batches, build_train_batches, open_training_cache
 from tests.data.loading.test_loader import experiment, identical
@@ -114,6 +115,7 @@ def test_the_cache_holds_both_splits_and_no_more(
     tight = train.model_copy(update={"cache_limit": (taken - 1) / 2**30})
     assert open_training_cache(tight, records[:8], records[4:], stride=32) is None
     off = train.model_copy(update={"cache": "off"})
+    monkeypatch.setattr(module, "stamp_file", lambda _: pytest.fail("looked at an image"))
     assert open_training_cache(off, records[:8], records[4:], stride=32) is None
 
 

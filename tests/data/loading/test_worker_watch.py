@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+import psutil
 import pytest
 from torch.utils.data import Dataset
 
@@ -15,6 +16,7 @@ from data.loading.worker_watch import (
     END_S,
     MIB,
     POLL_S,
+    WorkerPlan,
     describe_loss,
     end_processes,
     fitting_workers,
@@ -75,7 +77,9 @@ def test_workers_that_cannot_start_cost_workers_only(
     loader = WorkerLoader(Numbers(), BATCHES, collate, workers=3, pin_memory=False)
     assert list(loader) == BATCHES
     assert "does not grant 3 loader workers" in caplog.text
-    time.sleep(0.1)
+    deadline = time.monotonic() + 60
+    while psutil.pid_exists(begun[0]) and time.monotonic() < deadline:
+        time.sleep(0.02)
     with pytest.raises(ProcessLookupError):
         os.kill(begun[0], 0)
 
@@ -88,6 +92,14 @@ def test_room_by_hand() -> None:
     assert fitting_workers(4, 10 * MIB, free=MIB).workers == 0
     assert fitting_workers(4, 0, free=0).workers == 4
     assert fitting_workers(0, 10, free=0).note == ""
+
+
+def test_processes_of_a_machine_share_its_memory() -> None:
+    batch = 10 * MIB  # 2 workers with 2 batches each and 2 spare ones: 63 MiB
+    assert fitting_workers(2, batch, free=252 * MIB, processes=4) == WorkerPlan(workers=2)
+    few = fitting_workers(2, batch, free=251 * MIB, processes=4)
+    assert (few.workers, few.prefetch) == (2, 1)
+    assert "for each of 4 processes" in few.note
 
 
 def test_nobody_is_lost_where_nobody_works() -> None:

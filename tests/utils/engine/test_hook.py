@@ -182,8 +182,23 @@ def test_a_broken_hook_ends_the_training_with_its_state_saved(
 
 def test_the_first_of_several_failures_is_told(tmp_path: Path) -> None:
     first = Broken("after_epoch", error=UserError("disk full"))
-    with pytest.raises(UserError, match=r"^disk full$"):
+    with pytest.raises(
+        HookError, match=r"hook \S+\.Broken failed in after_epoch: disk full \(.*--resume"
+    ):
         toy_trainer(tmp_path, hooks=[first, Broken("after_epoch")]).run()
+    assert load_state(tmp_path / "last")["epoch"] == 1
+
+
+def test_what_a_hook_of_ours_says_stands_as_it_is(tmp_path: Path) -> None:
+    own = Broken("after_epoch", error=UserError("the disk is full"))
+    type(own).__module__, before = "utils.engine.hooks.any", type(own).__module__
+    try:
+        with pytest.raises(UserError) as caught:
+            toy_trainer(tmp_path, hooks=[own]).run()
+    finally:
+        type(own).__module__ = before
+    said = f"the disk is full; the state is saved, continue with --resume {tmp_path}"
+    assert str(caught.value) == said
     assert load_state(tmp_path / "last")["epoch"] == 1
 
 
@@ -192,6 +207,15 @@ def test_a_hook_broken_from_the_start_trains_nothing(tmp_path: Path) -> None:
     with pytest.raises(HookError, match=r"Broken failed in before_training: Zero.*line \d+\)$"):
         toy_trainer(tmp_path, hooks=[Broken("before_training"), diary]).run()
     assert diary.calls == [("before", 0, 0), ("after", 0, False)]
+
+
+def test_a_hook_broken_when_a_run_goes_on_names_the_run(tmp_path: Path) -> None:
+    with pytest.raises(HookError):
+        toy_trainer(tmp_path, hooks=[Broken("after_epoch")]).run()
+    resumed = toy_trainer(tmp_path, hooks=[Broken("before_training")])
+    resumed.resume()
+    with pytest.raises(HookError, match=r"failed in before_training: .*--resume \S+$"):
+        resumed.run()
 
 
 def test_a_hook_broken_at_the_end_is_only_a_warning(

@@ -3,6 +3,7 @@
 import csv
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,11 +16,13 @@ from tests.utils.engine.test_resume import KilledError, dies_before, outcome
 from tests.utils.engine.toy import (
     CPU,
     ToyModel,
+    eval_result,
     toy_batch,
     toy_criterion,
     toy_settings,
     toy_trainer,
 )
+from utils.checkpoint.state import load_state
 from utils.comparison.summary.budget_course import course
 from utils.engine.diagnosis import bad_terms
 from utils.engine.hooks.console import batch_text
@@ -30,7 +33,7 @@ from utils.report.pages.run_page import course_charts as run_charts
 from utils.report.pages.run_page import read_history
 from utils.structures.batch import Targets
 from utils.structures.loss_terms import LossTerms
-from utils.structures.metrics_columns import joined_columns, term_columns
+from utils.structures.metrics_columns import joined_columns, term_columns, validation_columns
 
 NAMES = ("box", "objectness", "classification", "distribution")
 
@@ -173,3 +176,23 @@ def test_columns_of_earlier_runs_are_read() -> None:
     )
     assert term_columns(old.split(",")) == NAMES[:3]
     assert term_columns(()) == ()
+
+
+def test_terms_on_validation_images_are_columns_of_their_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    losses = [{"box": 0.5, "l1": 0.25}, {"box": math.nan, "l1": 0.5}]
+    evaluated = iter([replace(eval_result(0.1), losses=own) for own in losses])
+    with caplog.at_level(logging.INFO):
+        toy_trainer(tmp_path, epochs=2, evaluate=lambda model: next(evaluated)).run()
+    first, second = rows(tmp_path)
+    assert term_columns(first) == NAMES[:3]
+    assert validation_columns(first) == ("val_box", "val_l1")
+    assert list(first).index("val_l1") == list(first).index("map50_95") - 1
+    assert (first["val_box"], first["val_l1"]) == ("0.5", "0.25")
+    assert (second["val_box"], second["val_l1"]) == ("", "0.5")  # not a number
+    said = [text for text in caplog.messages if "mAP50-95" in text]
+    assert "  val loss 0.7500  mAP50-95 0.1000" in said[0]
+    assert "val loss" not in said[1]
+    state = load_state(tmp_path / "last")
+    assert "losses" not in state["best"]["result"]

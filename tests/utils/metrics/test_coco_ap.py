@@ -24,6 +24,7 @@ from utils.metrics.rows import DetectionRows, TruthRows
 from utils.structures.results import EvalResult
 
 BOX = (10.0, 10.0, 42.0, 42.0)
+DETECTIONS = "golden/coco128_yolov5n_v7_detections.json.gz"
 
 
 def headline(result: EvalResult) -> list[float | None]:
@@ -52,11 +53,16 @@ def assert_equals_pycocotools(problem: Problem) -> None:
             assert quality.ap50 == class_ap(expected, label, slice(1)), judge
 
 
-def test_golden_coco128(shared: Path) -> None:
-    problem, category_ids = read_coco(
-        shared / "data/coco128/annotations/instances_train2017.json",
-        shared / "golden/coco128_yolov5n_v7_detections.json.gz",
+@pytest.fixture(scope="module")
+def coco128(shared: Path) -> tuple[Problem, list[int]]:
+    """Ground truth and detections of photographs, and the ids of their categories."""
+    return read_coco(
+        shared / "data/coco128/annotations/instances_train2017.json", shared / DETECTIONS
     )
+
+
+def test_golden_coco128(coco128: tuple[Problem, list[int]]) -> None:
+    problem, category_ids = coco128
     results = {judge: problem.evaluator(judge).compute() for judge in JUDGES}
     assert results["hotcoco"] == results["pycocotools"]
     result = results["hotcoco"]
@@ -75,16 +81,15 @@ def test_golden_coco128(shared: Path) -> None:
     assert headline(result) == expected.stats.tolist()
 
 
-def test_rounding_gives_a_json_its_decimals_back(shared: Path) -> None:
+def test_rounding_gives_a_json_its_decimals_back(
+    shared: Path, coco128: tuple[Problem, list[int]]
+) -> None:
     """float32 corners and back: boxes and scores equal the file's as written."""
     import gzip
     import json
 
-    path = shared / "golden/coco128_yolov5n_v7_detections.json.gz"
-    problem, category_ids = read_coco(
-        shared / "data/coco128/annotations/instances_train2017.json", path
-    )
-    given_rows = json.loads(gzip.decompress(path.read_bytes()))
+    problem, category_ids = coco128
+    given_rows = json.loads(gzip.decompress((shared / DETECTIONS).read_bytes()))
     as_given = sorted((r["image_id"], r["score"], *r["bbox"]) for r in given_rows)
     saved = problem.evaluator().to_coco_results(category_ids)
     assert sorted((r["image_id"], r["score"], *r["bbox"]) for r in saved) == as_given
@@ -227,7 +232,7 @@ def test_a_child_forked_after_an_evaluation_does_not_wait_for_threads_of_its_par
         target=lambda: os._exit(problem.evaluator("hotcoco").compute() != right)
     )
     child.start()
-    child.join(timeout=60)
+    child.join(timeout=200)
     code = child.exitcode
     child.kill()
     assert code == 0

@@ -47,7 +47,7 @@ def interrupted(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=250,
         env={**os.environ, **environment, "INTERRUPT_AT": module, "PYTHONPATH": str(folder)},
     )
 
@@ -109,7 +109,7 @@ def program(body: str, folder: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=250,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
 
@@ -187,7 +187,7 @@ def test_who_imports_a_program_keeps_its_own_signals() -> None:
         "try: starting.end_program(7)\n"
         "except SystemExit as leaving: assert leaving.code == 7\n"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=250)
 
 
 def test_who_imports_the_package_keeps_its_own_signals() -> None:
@@ -197,7 +197,7 @@ def test_who_imports_the_package_keeps_its_own_signals() -> None:
         "import utils.runtime.command, commands.train.start\n"
         "assert signal.getsignal(signal.SIGINT) is before\n"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=250)
 
 
 def test_an_ignored_interrupt_stays_ignored(tmp_path: Path) -> None:

@@ -12,6 +12,12 @@ from typing import IO
 
 from utils.comparison.runs.plan import PlannedRun
 from utils.comparison.runs.run_locks import Claim, take_claim
+from utils.comparison.runs.time_left import (
+    Progress,
+    read_progress,
+    run_seconds_left,
+    time_left,
+)
 from utils.runtime.die_with_parent import die_with_parent
 from utils.runtime.errors import UserError
 from utils.runtime.files.atomic import write_json
@@ -22,6 +28,8 @@ from utils.runtime.progress import format_duration
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.2
+SAY_EVERY_S = 600.0
+"""Seconds between two lines on what is left while no run ends."""
 RENEW_S = 20.0
 OTHERS_S = 5.0
 """Seconds between two checks of runs that others work on."""
@@ -45,6 +53,8 @@ class _Worker:
     process: subprocess.Popen[bytes]
     log: IO[bytes]
     started: float
+    before: Progress | None
+    """How far the run was at this start; None for a fresh one."""
     renewed: float = field(default_factory=time.monotonic)
 
 
@@ -52,8 +62,8 @@ class _Worker:
 class LocalEngine:
     """Executes every run once, also if others work on `folder`.
 
-    `check` is called repeatedly and may raise to end everything. `extra` settings, such as threads,
-    must have no influence on results.
+    `check` is called repeatedly and may raise to end everything. `extra` settings have no influence
+    on results, but for the number of threads and its last digits.
     """
 
     folder: Path
@@ -61,12 +71,15 @@ class LocalEngine:
     jobs: int
     check: Callable[[], None] = lambda: None
     extra: tuple[str, ...] = ()
+    expected_s: float | None = None
+    """Seconds of a whole run by a forecast, until runs have ended; None without one."""
 
     def __post_init__(self) -> None:
         self._workers: list[_Worker] = []
         self._failures: dict[str, Failure] = {}
         self._durations: list[float] = []
         self._total = self._done = 0
+        self._said = time.monotonic()
 
     def run(self, runs: Sequence[PlannedRun]) -> list[Failure]:
         """Execute the runs; return those that failed.
@@ -77,7 +90,7 @@ class LocalEngine:
         self._forget_failures(runs)
         pending = [run for run in runs if not run.is_done]
         self._total, self._done = len(runs), len(runs) - len(pending)
-        looked_at = -OTHERS_S
+        looked_at, self._said = -OTHERS_S, time.monotonic()
         try:
             with StopRequest() as stop:
                 while pending or self._workers:
@@ -86,6 +99,7 @@ class LocalEngine:
                     if self._end_finished() or time.monotonic() - looked_at >= OTHERS_S:
                         pending = self._start_what_is_free(pending)
                         looked_at = time.monotonic()
+                    self._say_what_is_left()
                     self._renew()
                     self.check()
                     time.sleep(POLL_S)
@@ -108,10 +122,16 @@ class LocalEngine:
         claim = take_claim(self.folder / "claims", run.key)
         if claim is None:
             return False
-        self._start(run, claim)
+        self._start(run, claim, before=read_progress(run.folder))
         return True
 
-    def _start(self, run: PlannedRun, claim: Claim, began: float | None = None) -> None:
+    def _start(
+        self,
+        run: PlannedRun,
+        claim: Claim,
+        began: float | None = None,
+        before: Progress | None = None,
+    ) -> None:
         """Start the next program of a run; without one the run is done."""
         command = run.next_command(self.extra)
         if command is None:
@@ -128,7 +148,7 @@ class LocalEngine:
             stderr=subprocess.STDOUT,
         )
         claim.renew(process.pid)
-        self._workers.append(_Worker(run, claim, process, log, began or time.monotonic()))
+        self._workers.append(_Worker(run, claim, process, log, began or time.monotonic(), before))
 
     def log_of(self, key: str) -> Path:
         """Return the log file of a run."""
@@ -145,17 +165,22 @@ class LocalEngine:
             elif worker.run.is_done:
                 self._finish(worker)
             else:
-                self._start(worker.run, worker.claim, worker.started)
+                self._start(worker.run, worker.claim, worker.started, worker.before)
         return bool(ended)
 
     def _finish(self, worker: _Worker) -> None:
         worker.claim.release()
-        self._durations.append(time.monotonic() - worker.started)
+        if worker.before is None:
+            self._durations.append(time.monotonic() - worker.started)
         self._done += 1
-        remaining = self._remaining_text(self._total - self._done)
         logger.info(
-            "%d of %d runs done: %s%s", self._done, self._total, worker.run.title, remaining
+            "%d of %d runs done: %s%s",
+            self._done,
+            self._total,
+            worker.run.title,
+            self._remaining_text(),
         )
+        self._said = time.monotonic()
 
     def _fail(self, worker: _Worker) -> None:
         run, path = worker.run, self.log_of(worker.run.key)
@@ -207,12 +232,33 @@ class LocalEngine:
             worker.claim.release()
         self._workers.clear()
 
-    def _remaining_text(self, left: int) -> str:
-        """Return how long `left` runs will take, estimated from those done here."""
-        if not left:
+    def _say_what_is_left(self) -> None:
+        """Log what is left where no run has ended for a while."""
+        if time.monotonic() - self._said < SAY_EVERY_S:
+            return
+        self._said = time.monotonic()
+        logger.info("%d of %d runs done%s", self._done, self._total, self._remaining_text())
+
+    def _remaining_text(self) -> str:
+        """Return how long all that is left will take, by runs that ended, else by the forecast."""
+        typical = self.expected_s
+        if self._durations:
+            typical = sum(self._durations) / len(self._durations)
+        running = [
+            run_seconds_left(
+                time.monotonic() - worker.started,
+                typical,
+                worker.before,
+                read_progress(worker.run.folder),
+            )
+            for worker in self._workers
+        ]
+        known = [seconds for seconds in running if seconds is not None]
+        waiting = self._total - self._done - len(self._failures) - len(running)
+        if typical is None or waiting + len(running) <= 0:
             return ""
-        seconds = sum(self._durations) / len(self._durations) * left / self.jobs
-        return f"; about {format_duration(seconds)} left"
+        seconds = time_left(known, waiting, self.jobs, typical)
+        return f"; about {format_duration(seconds)} left" if seconds >= 1 else ""
 
 
 def _ask_to_end(worker: _Worker) -> None:

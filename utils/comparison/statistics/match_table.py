@@ -5,6 +5,7 @@ no new matching: `weighted_ap.py` reads these tables with other weights.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -59,8 +60,10 @@ def match_table(truths: TruthRows, detections: DetectionRows) -> MatchTable:
             truths, ranked, pairs.select(pairs.overlap >= threshold), across_classes=False
         )
         hit[row], neutral[row] = matching.truth >= 0, matching.neutral
-    by_score = np.argsort(-ranked.scores, kind="stable")
-    rows_of_class = [by_score[ranked.labels[by_score] == c] for c in range(truths.num_classes)]
+    # Sorted once: a mask over all detections for every class would be classes times detections.
+    by_class = np.lexsort((-ranked.scores, ranked.labels))
+    starts = np.searchsorted(ranked.labels[by_class], range(truths.num_classes + 1))
+    rows_of_class = [by_class[first:last] for first, last in pairwise(starts.tolist())]
     return MatchTable(
         num_images=truths.num_images,
         classes=tuple(

@@ -15,7 +15,7 @@ from utils.engine.run import Run
 from utils.runtime.machine.memory import GIB, used_memory
 from utils.runtime.progress import format_duration, progress_bar
 from utils.structures.loss_terms import LossTerms
-from utils.structures.metrics_columns import term_columns
+from utils.structures.metrics_columns import term_columns, validation_columns
 
 ESTIMATED_AFTER = 5
 """Batches after which the length of the run is estimated; the first, a slow one, is left out."""
@@ -129,6 +129,10 @@ def epoch_text(row: Row, *, epochs: int, is_best: bool, remaining_s: float) -> s
     ]
     if row["map50_95"] is not None:
         best = " (best)" if is_best else ""
+        losses = [row[name] for name in validation_columns(row)]
+        known = [loss for loss in losses if loss is not None]
+        if losses and len(known) == len(losses):
+            parts.append(f"val loss {sum(known):.4f}")
         parts += [f"mAP50-95 {row['map50_95']:.4f}{best}", f"mAP50 {row['map50']:.4f}"]
     if remaining_s > 0:
         parts.append(f"remaining {format_duration(remaining_s)}")

@@ -83,7 +83,7 @@ def heat_map(title: str, centers: Values) -> str:
     area = PlotArea(
         title=title,
         description=f"{len(centers)} centres in {HEAT_CELLS} x {HEAT_CELLS} cells",
-        caption=f"edges: of the whole image; darkest: {most:.0f} objects",
+        caption=f"edges: of the whole image; fullest cell: {most:.0f} objects",
         x_range=(-0.5, HEAT_CELLS - 0.5),
         y_range=(HEAT_CELLS - 0.5, -0.5),
         width=_FIGURE,

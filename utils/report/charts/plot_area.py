@@ -18,6 +18,12 @@ HINTS = 60
 """Most points of a line that say their value where a pointer rests on them."""
 _LETTER = 8.0
 """About what a letter is wide, pixels."""
+_NARROWEST_LETTER, _WIDEST_LETTER = 6.6, 11.0
+"""On a wide page, and on a phone, where the letters are larger in proportion."""
+LEAST_ROOM, MOST_ROOM = 62, 240
+"""Beside the y axis, pixels."""
+LONGEST_NAME = 24
+"""Letters of a name beside the y axis; a longer one is cut, and whole where a pointer rests."""
 HALF_A_NUMBER = 18
 """Half of what a number below the chart is wide, at most."""
 
@@ -33,6 +39,12 @@ def css(index: int) -> str:
 def legend_of_series(names: Iterable[str]) -> Legend:
     """Return the legend of series in the order of their colours."""
     return [(css(index), name) for index, name in enumerate(names)]
+
+
+def room_for(names: Iterable[str]) -> int:
+    """Return `left` of an area with these names beside its y axis; the longest ones are cut."""
+    longest = max(map(len, names), default=0)
+    return min(max(math.ceil(_WIDEST_LETTER * longest) + 8, LEAST_ROOM), MOST_ROOM)
 
 
 @dataclass(kw_only=True)
@@ -203,7 +215,11 @@ class PlotArea:
     def y_name(self, y: float, text: str) -> None:
         """Write a name left of the y axis."""
         at = f'x="{self.left - 8}" y="{self.y.pixel(y) + 4:.1f}"'
-        self._marks.append(f'<text {at} text-anchor="end">{escape(text)}</text>')
+        most = max(min(int((self.left - 8) / _NARROWEST_LETTER), LONGEST_NAME), 2)
+        shown, whole = escape(text), ""
+        if len(text) > most:
+            shown, whole = f"{escape(text[: most - 1])}&#8230;", f"<title>{escape(text)}</title>"
+        self._marks.append(f'<text {at} text-anchor="end">{whole}{shown}</text>')
 
     def svg(self) -> str:
         """Return grid, numbers and marks, without what points say and the SVG element around."""

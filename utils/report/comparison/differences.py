@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from utils.report.charts.axes import padded
-from utils.report.charts.plot_area import PlotArea, css
+from utils.report.charts.plot_area import PlotArea, css, room_for
 from utils.report.comparison.arms import ROW, Arms, color_of
 
 
@@ -23,7 +23,7 @@ def difference_chart(arms: Arms, *, margin: float, baseline: str) -> str:
         y_range=(len(rows) - 0.5, -0.5),
         x_label=f"points; shaded: equivalent within {margin:g}",
         height=ROW * 2 + ROW * len(rows) + 40,
-        left=150,
+        left=room_for(name for name, _ in rows),
         is_y_numeric=False,
     )
     area.zone(-margin, margin, f"differences within {margin:g} points do not matter")
@@ -59,6 +59,10 @@ def _chart(
     name: str, stated: list[Mapping[str, Any]], color: str, x_range: tuple[float, float]
 ) -> str:
     classes = sorted(stated, key=lambda one: -(one["train_objects"] or one["test_objects"]))
+    names = [
+        one["name"] if one["train_objects"] is None else f"{one['name']} ({one['train_objects']})"
+        for one in classes
+    ]
     area = PlotArea(
         title=f"{name}: difference by class, frequent ones first",
         description="; ".join(f"{one['name']} {one['delta']:+.1f}" for one in classes[:MOST_SAID]),
@@ -66,13 +70,12 @@ def _chart(
         y_range=(len(classes) - 0.5, -0.5),
         x_label="points; coloured: different after Benjamini-Hochberg",
         height=ROW * 2 + CLASS_ROW * len(classes) + 30,
-        left=170,
+        left=room_for(names),
         is_y_numeric=False,
     )
     area.upright(0.0)
     for row, one in enumerate(classes):
-        objects = "" if one["train_objects"] is None else f" ({one['train_objects']})"
-        area.y_name(row, f"{one['name']}{objects}")
+        area.y_name(row, names[row])
         mark = color if one["is_discovery"] else "plain"
         hint = f"{one['name']}: {one['delta']:+.2f}, {one['low']:+.2f} to {one['high']:+.2f}"
         area.across(row, one["low"], one["high"], mark, hint)

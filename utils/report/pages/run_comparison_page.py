@@ -7,7 +7,7 @@ from typing import Any
 from utils.report.charts.series_charts import line_chart
 from utils.report.comparison.differences import class_charts
 from utils.report.pages.page_template import page_environment
-from utils.structures.metrics_columns import term_columns
+from utils.structures.metrics_columns import VALIDATION, term_columns, validation_columns
 
 Row = Mapping[str, float | None]
 
@@ -42,6 +42,10 @@ def _over_each_other(page: RunComparisonPage) -> list[str]:
     first = page.histories[0][0] if page.histories[0] else {}
     columns = {"AP50-95": "map50_95", "AP50": "map50", "Learning rate": "lr"}
     columns |= {f"Training loss: {name}": name for name in term_columns(first)}
+    columns |= {
+        f"Validation loss: {name.removeprefix(VALIDATION)}": name
+        for name in validation_columns(first)
+    }
     epochs = sorted({row["epoch"] or 0.0 for rows in page.histories for row in rows})
     charts = []
     for title, key in columns.items():

@@ -1,6 +1,7 @@
 """The page of a run, while it is trained and afterwards: one file that needs no network."""
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from utils.report.pages.budget_section import BudgetSection
 from utils.report.pages.data_page import ClassRow
 from utils.report.pages.page_template import Figure, confusion_view, page_environment
 from utils.report.tables.budget_text import percent
-from utils.structures.metrics_columns import term_columns
+from utils.structures.metrics_columns import VALIDATION, term_columns, validation_columns
 from utils.structures.results import EvalResult
 
 REFRESH_S = 20
@@ -94,17 +95,28 @@ def course_charts(history: Sequence[Row]) -> list[str]:
     terms = term_columns(history[0] if history else ())
     accuracy = {"AP50": column("map50"), "AP50-95": column("map50_95")}
     loss = {name: column(name) for name in terms}
-    losses = line_chart("Training loss", epochs, loss)
+    losses = [line_chart("Training loss", epochs, loss)]
+    validation = {
+        name.removeprefix(VALIDATION): column(name)
+        for name in validation_columns(history[0] if history else ())
+    }
+    if any(value is not None for line in validation.values() for value in line):
+        both = {"training": _sum(loss), "validation": _sum(validation)}
+        losses = [
+            line_chart("Loss, sum of its terms", epochs, both),
+            *losses,
+            line_chart("Validation loss", epochs, validation),
+        ]
     pace = [
         line_chart(title, epochs, {title: column(key)})
         for title, key in (("Learning rate", "lr"), ("Images per second", "images_per_second"))
     ]
     if all(value is None for value in accuracy["AP50"]):
-        return [losses, *pace]
+        return [*losses, *pace]
     operating = {"precision": column("precision"), "recall": column("recall")}
     return [
         line_chart("Validation AP", epochs, accuracy, y_range=(0.0, 1.0)),
-        losses,
+        *losses,
         _overlay(epochs, loss, accuracy["AP50-95"]),
         line_chart("At the best F1", epochs, operating, y_range=(0.0, 1.0)),
         *pace,
@@ -124,6 +136,14 @@ def _overlay(
         {"AP50-95": _of_highest(ap), **shares},
         y_range=(0.0, 1.02),
     )
+
+
+def _sum(terms: Mapping[str, Sequence[float | None]]) -> list[float | None]:
+    """Return the sum of the terms of each epoch, None where one is missing."""
+    return [
+        None if None in values else math.fsum(value for value in values if value is not None)
+        for values in zip(*terms.values(), strict=True)
+    ]
 
 
 def _of_highest(values: Sequence[float | None]) -> list[float | None]:

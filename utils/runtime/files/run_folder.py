@@ -1,6 +1,7 @@
 """The folder of one run: created by one process only, never overwritten."""
 
 import os
+import re
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -114,6 +115,25 @@ class RunFolder:
     def events(self) -> Path:
         """Folder of TensorBoard events."""
         return self.path / "tensorboard"
+
+
+_TELLS_NOTHING = (
+    *("data", "dataset", "datasets", "images", "annotations", "labels", "export", "exports"),
+    *("train", "training", "val", "valid", "validation", "test", "..", ".", ""),
+)
+_UNPACKED = re.compile(r"-[0-9a-f]{16}$")
+_UNSAFE = re.compile(r"[^\w.-]+")
+
+
+def data_name(path: str) -> str:
+    """Return the name of a data set: that of its folder, or of the archive it was unpacked from.
+
+    Folders that tell nothing, such as train, are passed over: a COCO file lies in one of them.
+    """
+    parts = path.replace("\\", "/").split("/")
+    named = (part for part in reversed(parts) if part.lower() not in _TELLS_NOTHING)
+    name = _UNPACKED.sub("", next(named, parts[-1]))
+    return _UNSAFE.sub("_", name).strip("._") or "data"
 
 
 def run_name(config: Path, *, config_hash: str, seed: int) -> str:

@@ -49,17 +49,17 @@ def _container_quota() -> int:
         return 1 << 16
 
 
-def set_threads(threads: int | Literal["auto"], *, processes: int = 1) -> int:
+def set_threads(threads: int | Literal["auto", "adaptive"], *, processes: int = 1) -> int:
     """Set torch's compute threads and return their number.
 
-    `threads` 0 takes all cores, or $OMP_NUM_THREADS of them; auto begins with these. Loader
+    `threads` 0 takes all cores, or $OMP_NUM_THREADS of them; the words begin with these. Loader
     workers get no core of their own: from the cache of decoded images an image takes them a tenth
     of the time that the network takes on a CPU. Of several training `processes` on this machine
     each has its share of the cores.
     """
     import torch
 
-    is_stated = threads != "auto" and threads > 0
+    is_stated = isinstance(threads, int) and threads > 0
     chosen = int(threads) if is_stated else _fair_share(processes)
     torch.set_num_threads(chosen)
     return chosen
@@ -103,8 +103,13 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+def stated_threads() -> int | None:
+    """Return the number of threads in $OMP_NUM_THREADS, None where the user states none."""
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return int(stated) if stated.isdecimal() and int(stated) > 0 else None
+
+
 def _fair_share(processes: int) -> int:
     if processes > 1:  # torchrun sets the variable to 1 by default, not the user
         return max(1, available_cores() // processes)
-    stated = os.environ.get("OMP_NUM_THREADS", "")
-    return int(stated) if stated.isdecimal() and int(stated) > 0 else available_cores()
+    return stated_threads() or available_cores()

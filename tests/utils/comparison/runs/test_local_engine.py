@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from utils.comparison.runs import local_engine
 from utils.comparison.runs.local_engine import LocalEngine
 from utils.comparison.runs.plan import PlannedRun
 from utils.comparison.runs.run_locks import take_claim
@@ -60,11 +63,19 @@ def test_every_run_is_done_once_and_never_again(tmp_path: Path) -> None:
     assert list((tmp_path / "claims").glob("*.claim")) == []
 
 
+MEET = FINISH.replace("time.sleep(float(sys.argv[2]))", """
+ends = time.monotonic() + 60
+while len(list(folder.parents[1].glob("*/*/starts"))) < 2:
+    assert time.monotonic() < ends, "nobody else is running"
+    time.sleep(0.02)
+""")  # fmt: skip
+"""Waits for another program to be there."""
+
+
 def test_jobs_run_at_the_same_time(tmp_path: Path) -> None:
-    runs = [run_of(tmp_path, arm, seconds=1.0) for arm in ("a", "b")]
-    LocalEngine(folder=tmp_path, jobs=2).run(runs)
-    began = [float((run.folder / "starts").read_text()) for run in runs]
-    assert abs(began[0] - began[1]) < 1.0
+    runs = [run_of(tmp_path, arm, program=MEET) for arm in ("a", "b")]
+    assert LocalEngine(folder=tmp_path, jobs=2).run(runs) == []
+    assert all(run.is_done for run in runs)
 
 
 def test_a_failing_run_does_not_lose_the_others(tmp_path: Path) -> None:
@@ -119,6 +130,7 @@ PARENT = """
 import sys
 from pathlib import Path
 from tests.utils.comparison.runs.test_local_engine import run_of
+from utils.comparison.runs import local_engine
 from utils.comparison.runs.local_engine import LocalEngine
 folder = Path(sys.argv[1])
 LocalEngine(folder=folder, jobs=1).run([run_of(folder, "a", seconds=float(sys.argv[2]))])
@@ -136,9 +148,8 @@ def test_killed_without_mercy_it_leaves_no_orphan_and_the_run_free(tmp_path: Pat
     child = owner["processes"][1][0]
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    for _ in range(200):
-        if not Path(f"/proc/{child}").exists():
-            break
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{child}").exists()
     assert LocalEngine(folder=tmp_path, jobs=1).run([run]) == []
@@ -191,3 +202,54 @@ def test_what_is_started_next_depends_on_what_is_there(tmp_path: Path) -> None:
     (run.folder / "judged").mkdir()
     (run.folder / "judged" / "test.json").touch()
     assert run.next_command() is None
+
+
+def test_what_is_left_is_said_by_the_forecast_then_by_runs_that_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs = [run_of(tmp_path, arm, seconds=0.2) for arm in ("a", "b", "c")]
+    engine = LocalEngine(folder=tmp_path, jobs=1, expected_s=7200.0)
+    engine._total = 3
+    assert engine._remaining_text() == "; about 6:00:00 left"
+    engine.jobs = 2
+    assert engine._remaining_text() == "; about 4:00:00 left"
+    engine.jobs = 1
+    with caplog.at_level(logging.INFO):
+        engine.run(runs)
+    (first, second, last) = caplog.messages
+    assert first.startswith("1 of 3 runs done: a seed 0")
+    assert "; about 2:" not in first + second  # the forecast was far too long
+    assert re.search(r"2 of 3 runs done: b seed 0(; about 0:\d\d left)?$", second)
+    assert last == "3 of 3 runs done: c seed 0"
+
+
+def test_without_a_forecast_nothing_is_said_before_a_run_ended(tmp_path: Path) -> None:
+    engine = LocalEngine(folder=tmp_path, jobs=1)
+    engine._total = 3
+    assert engine._remaining_text() == ""
+
+
+def test_a_long_run_says_what_is_left_while_it_runs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_engine, "SAY_EVERY_S", 0.5)
+    engine = LocalEngine(folder=tmp_path, jobs=1, expected_s=3600.0)
+    with caplog.at_level(logging.INFO):
+        engine.run([run_of(tmp_path, "a", seconds=2.0)])
+    *said, last = caplog.messages
+    assert len(said) >= 2
+    assert said[0].startswith("0 of 1 runs done; about ")
+    assert said[-1].startswith("0 of 1 runs done; about 59:")
+    assert last == "1 of 1 runs done: a seed 0"
+
+
+def test_a_resumed_run_does_not_tell_how_long_a_whole_one_takes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    resumed, fresh = run_of(tmp_path, "a"), run_of(tmp_path, "b")
+    resumed.folder.mkdir(parents=True)
+    (resumed.folder / "config.yaml").write_text("train: {epochs: 4}\n")
+    (resumed.folder / "metrics.csv").write_text("epoch\n1\n2\n3\n")
+    with caplog.at_level(logging.INFO):
+        LocalEngine(folder=tmp_path, jobs=1, expected_s=3600.0).run([resumed, fresh])
+    assert caplog.messages[0] == "1 of 2 runs done: a seed 0; about 1:00:00 left"

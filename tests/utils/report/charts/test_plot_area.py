@@ -5,7 +5,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from utils.report.charts.plot_area import HINTS, PlotArea, css
+from utils.report.charts.plot_area import (
+    HINTS,
+    LEAST_ROOM,
+    LONGEST_NAME,
+    MOST_ROOM,
+    PlotArea,
+    css,
+    room_for,
+)
 
 
 def area(**changes: object) -> PlotArea:
@@ -92,3 +100,15 @@ def test_figures_are_well_formed_and_escape_what_people_write() -> None:
 def test_colours_that_come_again_are_told_apart() -> None:
     assert css(1) == "series-1"
     assert css(9) == "series-1 again"
+
+
+def test_names_beside_the_axis_have_room_and_long_ones_are_cut() -> None:
+    assert room_for([]) == room_for(["a"]) == LEAST_ROOM
+    assert room_for(["focal_matched", "bce"]) == 13 * 11 + 8
+    assert room_for(["x" * 90]) == MOST_ROOM
+    one = area(left=room_for(["n" * 40]))
+    one.y_name(0.5, "n" * LONGEST_NAME)
+    one.y_name(0.6, "<" * 40)
+    text = one.svg()
+    assert f">{'n' * LONGEST_NAME}</text>" in text
+    assert f"<title>{'&lt;' * 40}</title>{'&lt;' * (LONGEST_NAME - 1)}&#8230;</text>" in text

@@ -93,3 +93,20 @@ def test_charts_pass_over_epochs_without_evaluation() -> None:
     assert [re.findall(r"<figcaption>([^<]*)", chart)[0] for chart in without] == [
         titles[1], titles[4], titles[5],
     ]  # fmt: skip
+
+
+def test_the_loss_on_validation_images_stands_beside_that_of_training() -> None:
+    history = [
+        {**row, "val_box": box, "val_objectness": 0.25}
+        for row, box in zip(PAGE.history, (0.5, None, 0.75), strict=True)
+    ]
+    charts = course_charts(history)
+    titles = [re.findall(r"<figcaption>([^<]*)", chart)[0] for chart in charts]
+    assert titles[1:4] == ["Loss, sum of its terms", "Training loss", "Validation loss"]
+    assert "training from 0.9 to 0.9; validation from 0.75 to 1" in charts[1]
+    assert "box from 0.5 to 0.75; objectness from 0.25 to 0.25" in charts[3]
+    assert "val_" not in "".join(charts)
+    unmeasured = [{**row, "val_box": None} for row in PAGE.history]
+    assert len(course_charts(unmeasured)) == len(course_charts(PAGE.history))
+    unvalidated = course_charts([{**row, **EMPTY} for row in history])
+    assert len(unvalidated) == 5

@@ -4,12 +4,39 @@ from pathlib import Path
 import pytest
 
 from utils.runtime.errors import UserError
-from utils.runtime.files.run_folder import RunFolder, claim_run_folder, open_run_folder, run_name
+from utils.runtime.files.run_folder import (
+    RunFolder,
+    claim_run_folder,
+    data_name,
+    open_run_folder,
+    run_name,
+)
 
 
 def test_name_tells_configuration_hash_and_seed() -> None:
     name = run_name(Path("configs/bccd.yaml"), config_hash="0123456789abcdef", seed=3)
     assert name == "bccd-01234567-seed3"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/home/me/helmets", "helmets"),
+        ("/home/me/helmets/", "helmets"),
+        ("/home/me/helmets/train", "helmets"),  # the folder of a COCO file
+        ("helmets/Valid/images", "helmets"),
+        ("helmets/annotations", "helmets"),
+        ("C:\\data\\helmets\\train", "helmets"),
+        ("/cache/unpacked/helmets-0123456789abcdef/train", "helmets"),
+        ("Helmets (v2.1) größe", "Helmets_v2.1_größe"),
+        ("bccd/BCCD", "BCCD"),
+        ("train", "train"),
+        ("/", "data"),
+        ("", "data"),
+    ],
+)
+def test_data_are_called_by_the_folder_that_tells_something(path: str, name: str) -> None:
+    assert data_name(path) == name
 
 
 def test_taken_names_get_a_number(tmp_path: Path) -> None:

@@ -32,7 +32,15 @@ def set_machine(
 
 @pytest.mark.parametrize(
     ("cores", "threads", "processes", "expected"),
-    [(8, 0, 1, 8), (2, "auto", 1, 2), (8, 0, 3, 2), (2, 0, 4, 1), (8, 3, 1, 3), (2, 5, 2, 5)],
+    [
+        (8, 0, 1, 8),
+        (2, "auto", 1, 2),
+        (4, "adaptive", 1, 4),
+        (8, 0, 3, 2),
+        (2, 0, 4, 1),
+        (8, 3, 1, 3),
+        (2, 5, 2, 5),
+    ],
 )
 def test_threads_take_all_cores_or_a_share(
     cores: int,

@@ -1,8 +1,9 @@
 from collections.abc import Sequence
+from itertools import islice
 
 import pytest
 
-from commands.compare.forecast import (
+from commands.compare.measured_training import (
     FEWEST_STEPS,
     LONG_ENOUGH_S,
     MOST_STEPS,
@@ -28,7 +29,8 @@ def measured(waits: Sequence[float], learns: Sequence[float]) -> tuple[StepTimes
         now[0] += learns[iteration]
         learned.append(batch)
 
-    return measure_steps(batches(), learn, clock=lambda: now[0]), len(learned)  # type: ignore[arg-type]
+    times = measure_steps(batches(), learn, clock=lambda: now[0])  # type: ignore[arg-type]
+    return StepTimes.of(times), len(learned)
 
 
 def test_what_happens_once_is_left_out_and_waiting_counts() -> None:
@@ -65,4 +67,9 @@ def test_uneven_steps_give_a_range() -> None:
 
 
 def test_a_data_set_of_one_batch_is_measured_over_its_epochs() -> None:
-    assert list(over_epochs(lambda epoch: [10 * epoch], 4)) == [0, 10, 20, 30]
+    assert list(islice(over_epochs(lambda epoch: [10 * epoch]), 4)) == [0, 10, 20, 30]
+
+
+def test_what_comes_besides_steps_counts_once() -> None:
+    assert StepTimes.of([1.0, 1.1, 1.15]).duration(60, besides=30) == "1:36"
+    assert StepTimes.of([1.0, 1.0, 2.0, 2.0]).duration(60, besides=30) == "1:30 to 2:30"
