@@ -95,6 +95,11 @@ def test_the_default_recipe_fits_200_images() -> None:
     assert (train.ema.ramp_steps, recipe.augment.close_mosaic) == (65.0, 15)
 
 
+def test_the_anchor_free_recipe_keeps_mosaic_to_the_end() -> None:
+    loaded = load_experiment(CONFIGS / "bccd_modern.yaml")
+    assert derive(loaded, num_images=205).experiment.augment.close_mosaic == 0
+
+
 def test_fine_tuning_takes_half_the_rate_and_a_longer_end() -> None:
     stated = ("data=bccd", "model.weights=start.safetensors", "train.epochs=30")
     loaded = load_experiment(CONFIGS / "finetune.yaml", stated)
