@@ -22,7 +22,7 @@ def in_processes(
     Results have to be picklable; tensors should be plain lists.
     """
     context = multiprocessing.get_context("fork")
-    port = _free_port()
+    port = free_port()
     pipes = [context.Pipe(duplex=False) for _ in range(count)]
     processes = [
         context.Process(target=_enter, args=(work, rank, count, port, writing))
@@ -71,7 +71,7 @@ def _enter(work: Callable[[Ranks], Any], rank: int, count: int, port: int, writi
         writing.send((False, traceback.format_exc()))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

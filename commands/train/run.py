@@ -12,7 +12,6 @@ from commands.build.criterion import build_training_criterion
 from commands.build.derived_recipe import derive_recipe
 from commands.build.detector import load_detector
 from commands.build.evaluation import SplitEvaluation, build_evaluation
-from commands.build.threads import settle_threads, thread_watch
 from commands.build.training_start import (
     TrainingStart,
     build_training_detector,
@@ -31,6 +30,7 @@ from commands.train.run_files import (
     write_configuration,
     write_cut_lists,
 )
+from commands.train.threads import settle_threads, thread_watch
 from commands.train.user_hooks import user_hooks
 from configs.checks.resume_changes import Change, gives_other_batches
 from configs.errors import ConfigError

@@ -1,6 +1,13 @@
 """Loggers of other makers, read back by their own clients."""
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.processes import free_port
 from tests.utils.engine.toy import toy_trainer
 from utils.engine.hook import Hook
 from utils.engine.hooks.remote_log import RemoteLog, flat_settings, require_logger
@@ -122,14 +130,52 @@ def test_a_server_that_was_never_there_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_mlflow_reads_the_run_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mlflow = pytest.importorskip("mlflow")
+    pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
+    monkeypatch.chdir(tmp_path)
+    require_read_back(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path)
+
+
+@pytest.mark.slow
+def test_a_tracking_server_reads_the_run_back(tmp_path: Path) -> None:
+    for package in ("mlflow", "flask", "sqlalchemy"):  # mlflow-skinny has no server
+        pytest.importorskip(package)
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
+        *("--backend-store-uri", f"sqlite:///{tmp_path / 'mlflow.db'}", "--workers", "1"),
+        *("--artifacts-destination", str(tmp_path / "artifacts")),
+    ]
+    uri = f"http://127.0.0.1:{port}"
+    with (
+        (tmp_path / "server.log").open("w") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True) as server,
+    ):
+        try:
+            wait_for_server(f"{uri}/health", server)
+            require_read_back(uri, tmp_path)
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+
+
+def wait_for_server(address: str, server: subprocess.Popen[bytes]) -> None:
+    ends = time.monotonic() + 240
+    while time.monotonic() < ends and server.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
+            assert answer.status == 200
+            return
+        time.sleep(0.5)
+    pytest.fail("the tracking server did not start")
+
+
+def require_read_back(uri: str, folder: Path) -> None:
+    """Train, stop, resume with the run logged at `uri`, and read all of it with MLflow's client."""
+    import mlflow
+
     from utils.engine.hooks.mlflow_log import MlflowLog
 
-    monkeypatch.chdir(tmp_path)
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     settings = {"tracking_uri": uri, "experiment": "toys", "register": "toy-detector"}
-    run = tmp_path / "run"
+    run = folder / "run"
     with pytest.raises((TrainingStopped, UserError)):
         train_toy(run, MlflowLog(**settings), StopsInEpoch2())  # type: ignore[arg-type]
     client = mlflow.MlflowClient(tracking_uri=uri)
@@ -154,7 +200,7 @@ def test_mlflow_reads_the_run_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert {"config.yaml", "metrics.csv", "model"} <= files
     (version,) = client.search_model_versions("name='toy-detector'")
     assert version.run_id == found.info.run_id
-    kept = client.download_artifacts(found.info.run_id, "model/best.safetensors", str(tmp_path))
+    kept = client.download_artifacts(found.info.run_id, "model/best.safetensors", str(folder))
     assert Path(kept).read_bytes() == (run / "best.safetensors").read_bytes()
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from commands.build import threads as build_threads
-from commands.build.threads import settle_threads, thread_watch
+from commands.train import threads as build_threads
+from commands.train.threads import settle_threads, thread_watch
 from configs.reading.load import LoadedExperiment, load_experiment
 from tests.commands.compare.test_comparison_parts import experiment, yolo_data
 from utils.runtime.distributed.ranks import ALONE
