@@ -180,7 +180,8 @@ class _Training:
             total=settings.epochs * len(self._batches),
         )
         self._say_banner(start, images=(len(split.records), len(val_records)))
-        if ranks.is_main and not is_begun:
+        # Of several processes none may compute alone: losses are divided by sums over all of them.
+        if ranks.size == 1 and not is_begun:
             self._say_expected_time(split)
         self._trainer = self._build_trainer(start, split, criterion)
         if not is_begun:
