@@ -31,7 +31,7 @@ from utils.structures.results import EvalResult
 Value = float | str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Run:
     """A run: the folder written by training, and its contents.
 
@@ -39,6 +39,9 @@ class Run:
     """
 
     folder: Path
+
+    def __init__(self, folder: Path | str) -> None:
+        object.__setattr__(self, "folder", Path(folder))
 
     def __fspath__(self) -> str:
         return str(self.best)

@@ -45,6 +45,12 @@ def test_a_run_is_what_its_folder_holds(run: focaldet.Run) -> None:
     assert {len(column) for column in run.metrics.values()} == {2}
 
 
+def test_a_run_is_named_by_a_path_or_its_text() -> None:
+    named = focaldet.Run("runs/tiny")
+    assert named == focaldet.Run(Path("runs/tiny"))
+    assert named.best == Path("runs/tiny/best.safetensors")
+
+
 @pytest.mark.slow
 def test_a_run_stands_for_its_weights(run: focaldet.Run) -> None:
     by_run, by_file = focaldet.val(run), focaldet.val(str(run.best))
