@@ -35,7 +35,7 @@ from data.images.pixels import ShrinkingReader
 from data.loading import dataset as datasets
 from data.loading.dataset import TrainDataset, collate
 from data.records.load import load_split
-from data.records.record_table import RecordTable
+from data.records.split import RecordTable
 from utils.runtime.machine.memory import reuse_freed_memory
 from utils.structures.batch import Batch
 

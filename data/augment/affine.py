@@ -1,4 +1,4 @@
-"""Random rotation, scale, shear, translation and perspective, and what it does to boxes.
+"""Random rotation, scale, shear, translation and perspective of one image.
 
 Matrices are (3, 3) and act on continuous pixel coordinates as columns (x, y, 1); the pixels
 themselves are moved in `warp.py`.
@@ -8,22 +8,9 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from configs.schema.augment import AugmentSettings
-from data.augment.layout import Matrix
-from utils.structures.images import FloatArray, MaskArray
-
-Points = npt.NDArray[np.float64]
-
-MIN_SIDE = 2.0
-"""A box whose width or height is not above this many pixels after the change is dropped."""
-MIN_AREA_RATIO = 0.1
-"""A box that keeps no more than this share of its area is dropped."""
-MAX_ASPECT = 100.0
-"""A box this much longer than wide is dropped."""
-MAX_PERSPECTIVE_DEPTH = 0.8
-"""Largest change of the projective divisor over the canvas; at 1 the horizon enters the image."""
+from data.augment.batch.geometry import MAX_PERSPECTIVE_DEPTH, Matrix, draw_units, map_points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +71,6 @@ class Affine:
         return replace(self, shift=(self.shift[0] + x, self.shift[1] + y))
 
 
-def draw_units(rng: np.random.Generator) -> list[float]:
-    """Sample the eight numbers from -1 to 1 from which the parameters of an affine are made."""
-    units: list[float] = rng.uniform(-1, 1, 8).tolist()
-    return units
-
-
 def draw_affine(settings: AugmentSettings, rng: np.random.Generator) -> Affine:
     """Sample the parameters, each uniform within its setting."""
     units = draw_units(rng)
@@ -105,29 +86,3 @@ def draw_affine(settings: AugmentSettings, rng: np.random.Generator) -> Affine:
 def translation(x: float, y: float) -> Matrix:
     """Return the matrix (3, 3) that moves points by (x, y)."""
     return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
-
-
-def map_points(points: npt.NDArray[np.floating], matrix: Matrix) -> Points:
-    """Return points (..., 2) mapped by `matrix`, in front of its horizon."""
-    mapped = points @ matrix[:, :2].T + matrix[:, 2]
-    return mapped[..., :2] / mapped[..., 2:]
-
-
-def map_boxes(boxes: FloatArray, matrix: Matrix) -> FloatArray:
-    """Return the smallest upright boxes (N, 4) around the mapped corners of `boxes` (N, 4)."""
-    corners = map_points(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2), matrix)
-    return np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1).astype(np.float32)
-
-
-def survivors(before: FloatArray, after: FloatArray, zoom: float) -> MaskArray:
-    """Return which boxes (N,) to keep after the affine and clipping.
-
-    `before` (N, 4) in canvas pixels, `after` (N, 4) in output pixels, row by row the same boxes.
-    """
-    size_before, size_after = before[:, 2:] - before[:, :2], after[:, 2:] - after[:, :2]
-    area_before = size_before.prod(axis=1) * zoom**2
-    shortest, longest = size_after.min(axis=1), size_after.max(axis=1)
-    keep: MaskArray = shortest > MIN_SIDE
-    keep &= size_after.prod(axis=1) > MIN_AREA_RATIO * area_before
-    keep &= longest < MAX_ASPECT * shortest
-    return keep

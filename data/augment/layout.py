@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from data.augment.batch.geometry import Matrix
 from data.images.letterbox import fit_into, fit_size
 
-Matrix = npt.NDArray[np.float64]
 Region = tuple[float, float, float, float]
 """x1, y1, x2, y2."""
 

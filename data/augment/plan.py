@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.augment.affine import Affine, map_boxes, survivors
+from data.augment.affine import Affine
+from data.augment.batch.geometry import map_boxes, survivors
 from data.augment.layout import Layout, Tile
 from data.augment.mixup import blend
 from data.augment.operation import SampledOp
@@ -103,7 +104,7 @@ def compose(layout: Layout, records: Sequence[Record], affine: Affine, image_siz
     boxes = (canvas_boxes(each.tile, record) for record, each in seen)
     before = np.concatenate([np.zeros((0, 4), np.float32), *boxes])
     after = map_boxes(before, matrix).clip(0, image_size)
-    keep = survivors(before, after, affine.zoom)
+    keep = survivors(before, after, affine.zoom**2)
     labels = [record.labels for record, _ in seen]
     ignore = [record.ignore for record, _ in seen]
     return Scene(

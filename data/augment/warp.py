@@ -10,14 +10,15 @@ little larger than the visible part, chosen so that both ends fall nearly on who
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
 
-from data.augment.affine import Points, map_points, translation
-from data.augment.layout import Matrix, Tile
-from utils.structures.images import ImageArray
+from data.augment.affine import translation
+from data.augment.batch.geometry import Floats, Matrix, Points, map_points
+from data.augment.layout import Tile
+from utils.structures.images import ImageArray, MaskArray
 
 TOLERANCE_PX = 1 / 16
 """Farthest that a pixel may be from its exact place, in output pixels; OpenCV 4's warps round to
@@ -70,6 +71,66 @@ def _whole(zoom: float, shift: float, candidates: Iterable[int]) -> tuple[int, i
         if WHOLE_FROM <= place % 1.0 <= WHOLE_TO:
             return edge, math.floor(place)
     return None
+
+
+_FIRST_TRIED = 8
+"""Windows that are tried for all axes before the rest is tried for those that need it: one in eight
+fits by chance."""
+
+
+class Spans(NamedTuple):
+    """Source pixels `first` to `last` become output pixels `start` to `stop`, each (M,), whole."""
+
+    first: Floats
+    last: Floats
+    start: Floats
+    stop: Floats
+    found: MaskArray
+    """Whether there are such pixels; else the numbers have no meaning."""
+
+
+def find_spans(zoom: Floats, shift: Floats, length: Floats, stop: Floats) -> Spans:
+    """Return what `find_span` returns for each row of the arguments (M,)."""
+    lowest = np.floor_divide(-shift, zoom) - 1
+    highest = 1 - np.floor_divide(shift - stop, zoom)
+    inside_low = (lowest < 0) & (np.rint(shift) <= 0)
+    inside_high = (highest > length) & (np.rint(zoom * length + shift) >= stop)
+    first, start, has_first = _whole_edges(zoom, shift, np.zeros(len(zoom)), inside_low, lowest, -1)
+    last, end, has_last = _whole_edges(zoom, shift, length, inside_high, highest, 1)
+    return Spans(first, last, start, end, has_first & has_last)
+
+
+def _whole_edges(
+    zoom: Floats, shift: Floats, inside: Floats, is_inside: MaskArray, edge: Floats, step: int
+) -> tuple[Floats, Floats, MaskArray]:
+    """Return the first edges that land on whole pixels, these pixels, and whether there are any.
+
+    Tried are `inside` where `is_inside`, then `edge` and what follows it by `step`.
+    """
+    shift = shift + 0.5
+    tried = np.where(is_inside, inside, edge)
+    places = zoom * tried + shift
+    found = _is_whole(places)
+    rest = np.flatnonzero(~found)
+    for offsets in np.split(np.arange(MARGIN) * step, [_FIRST_TRIED]):
+        if not len(rest):
+            break
+        edges = edge[rest, None] + offsets
+        reached = zoom[rest, None] * edges + shift[rest, None]
+        fits = _is_whole(reached)
+        chosen = fits.argmax(axis=1)
+        rows = np.arange(len(rest))
+        has_one = fits[rows, chosen]
+        at = rest[has_one]
+        tried[at], places[at] = edges[rows, chosen][has_one], reached[rows, chosen][has_one]
+        found[at] = True
+        rest = rest[~has_one]
+    return tried, np.floor(places), found
+
+
+def _is_whole(places: Floats) -> MaskArray:
+    behind = places - np.floor(places)
+    return (behind >= WHOLE_FROM) & (behind <= WHOLE_TO)
 
 
 def stretch(image: ImageArray, columns: Span, rows: Span) -> ImageArray:

@@ -12,10 +12,9 @@ import torch
 from torch.utils.data import Dataset
 
 from configs.schema.augment import AugmentSettings
-from data.augment.affine import draw_affine, draw_units
-from data.augment.batch.canvas import Canvases
-from data.augment.batch.geometry import place_scenes
-from data.augment.batch.plan import BatchPlan, SampleRow
+from data.augment.affine import draw_affine
+from data.augment.batch.drawing import BatchPlan, SampleRow
+from data.augment.batch.geometry import Canvases, draw_units, place_scenes
 from data.augment.device.sources import PlannedSample, gather
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
 from data.augment.mixup import draw_share
@@ -25,7 +24,7 @@ from data.augment.plan import SamplePlan, Scene, build_plan, compose, render
 from data.augment.rng import SampleStreams
 from data.images.letterbox import Letterbox, evaluation_letterbox
 from data.images.pixels import ReadRecord, ShrinkingReader, read_record
-from data.records.record_table import RecordTable
+from data.records.split import RecordTable
 from utils.structures.batch import Batch, Targets
 from utils.structures.images import ImageArray, ImageMeta, Record, Sample
 

@@ -1,11 +1,13 @@
-"""Where the tiles and objects of a batch lie in its images, all scenes at once.
+"""Layouts of a batch, and where its tiles and objects lie in its images, all scenes at once.
 
-Each value is computed by the same operations in the same order as for one sample
-(`data/augment/affine.py`, `layout.py`, `plan.py`, `warp.py`), so that no bit differs.
+A layout says which image touches which point of its canvas. Each value is computed by the same
+operations, after the same draws, as for one sample (`data/augment/affine.py`, `layout.py`,
+`plan.py`, `warp.py`), so that no bit differs.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import cast
 
@@ -13,22 +15,85 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.schema.augment import AugmentSettings
-from data.augment.affine import (
-    MAX_ASPECT,
-    MAX_PERSPECTIVE_DEPTH,
-    MIN_AREA_RATIO,
-    MIN_SIDE,
-    Points,
-    map_boxes,
-)
-from data.augment.batch.canvas import Canvases
-from data.augment.layout import Matrix
-from data.images.letterbox import fit_sizes
-from data.records.record_table import RecordTable
+from data.images.letterbox import fit_into, fit_size, fit_sizes
+from data.records.split import RecordTable
 from utils.structures.images import FloatArray, LabelArray, MaskArray
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Points = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float64]
+
+MIN_SIDE = 2.0
+"""A box whose width or height is not above this many pixels after the change is dropped."""
+MIN_AREA_RATIO = 0.1
+"""A box that keeps no more than this share of its area is dropped."""
+MAX_ASPECT = 100.0
+"""A box this much longer than wide is dropped."""
+MAX_PERSPECTIVE_DEPTH = 0.8
+"""Largest change of the projective divisor over the canvas; at 1 the horizon enters the image."""
+
+
+@dataclass(slots=True)
+class Canvases:
+    """Scenes of a batch and their tiles, row by row."""
+
+    image_sizes: list[int] = field(default_factory=list)
+    sides: list[int] = field(default_factory=list)
+    corners: list[tuple[int, int]] = field(default_factory=list)
+    """(x, y) of each scene, drawn on whole pixels."""
+    units: list[list[float]] = field(default_factory=list)
+    """Eight draws from -1 to 1 for the affine of each scene."""
+    tiles: list[tuple[int, ...]] = field(default_factory=list)
+    """Scene; index of the record; anchor x, y; whether the image ends at its anchor instead of
+    starting there, along x, y; the cell x1, y1, x2, y2 that it may fill."""
+
+    def __len__(self) -> int:
+        return len(self.sides)
+
+    def _start(self, image_size: int, side: int, corner: tuple[int, int]) -> int:
+        self.image_sizes.append(image_size)
+        self.sides.append(side)
+        self.corners.append(corner)
+        return len(self.sides) - 1
+
+    def add_single(self, index: int, size: tuple[int, int], image_size: int) -> None:
+        """Add one letterboxed image of `size` = (height, width)."""
+        top, left = fit_into(size, image_size, (image_size, image_size)).pad
+        scene = self._start(image_size, image_size, (left, top))
+        self.tiles.append((scene, index, left, top, 0, 0, 0, 0, image_size, image_size))
+
+    def add_four(self, indices: Sequence[int], image_size: int, rng: np.random.Generator) -> None:
+        """Add a mosaic of four images, row by row."""
+        side = 2 * image_size
+        x, y = map(int, rng.uniform(image_size / 2, 3 * image_size / 2, size=2).tolist())
+        scene = self._start(image_size, side, (x, y))
+        first, second, third, fourth = indices
+        self.tiles += (
+            (scene, first, x, y, 1, 1, 0, 0, x, y),
+            (scene, second, x, y, 0, 1, x, 0, side, y),
+            (scene, third, x, y, 1, 0, 0, y, x, side),
+            (scene, fourth, x, y, 0, 0, x, y, side, side),
+        )
+
+    def add_nine(
+        self,
+        indices: Sequence[int],
+        middle: tuple[int, int],
+        image_size: int,
+        rng: np.random.Generator,
+    ) -> None:
+        """Add a mosaic of nine images, row by row; the fifth has the size `middle`."""
+        side = 2 * image_size
+        height, width = fit_size(middle, image_size)
+        x, y = map(int, rng.uniform(0, image_size, size=2).tolist())
+        scene = self._start(image_size, side, (x, y))
+        edges_x, edges_y = (0, x, x + width, side), (0, y, y + height, side)
+        for position, index in enumerate(indices):
+            row, column = divmod(position, 3)
+            anchor = (edges_x[column] if column else x, edges_y[row] if row else y)
+            cell = (edges_x[column], edges_y[row], edges_x[column + 1], edges_y[row + 1])
+            self.tiles.append((scene, index, *anchor, int(not column), int(not row), *cell))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +214,24 @@ def _matrices(
     return matrices
 
 
+def draw_units(rng: np.random.Generator) -> list[float]:
+    """Sample the eight numbers from -1 to 1 from which the parameters of an affine are made."""
+    units: list[float] = rng.uniform(-1, 1, 8).tolist()
+    return units
+
+
+def map_points(points: npt.NDArray[np.floating], matrix: Matrix) -> Points:
+    """Return points (..., 2) mapped by `matrix`, in front of its horizon."""
+    mapped = points @ matrix[:, :2].T + matrix[:, 2]
+    return mapped[..., :2] / mapped[..., 2:]
+
+
+def map_boxes(boxes: FloatArray, matrix: Matrix) -> FloatArray:
+    """Return the smallest upright boxes (N, 4) around the mapped corners of `boxes` (N, 4)."""
+    corners = map_points(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2), matrix)
+    return np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1).astype(np.float32)
+
+
 def map_all(points: Points, matrices: Matrix) -> Points:
     """Return points (M, P, 2) mapped by their own of the `matrices` (M, 3, 3)."""
     mapped = points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
@@ -205,7 +288,7 @@ def _place_objects(
     scene = tiles.scene.repeat(counts)
     after = _mapped(before, scene, matrices).clip(0, image_sizes[scene, None].astype(np.float32))
     squares = np.array([zoom**2 for zoom in zooms.tolist()], np.float32)
-    keep = _survivors(before, after, squares[scene])
+    keep = survivors(before, after, squares[scene])
     ends = np.zeros(len(zooms) + 1, np.int64)
     np.cumsum(np.bincount(scene[keep], minlength=len(zooms)), out=ends[1:])
     return Objects(boxes=after[keep], labels=labels[keep], ignore=ignore[keep], ends=ends)
@@ -233,8 +316,12 @@ def _mapped(boxes: FloatArray, scene: Rows, matrices: Matrix) -> FloatArray:
     )
 
 
-def _survivors(before: FloatArray, after: FloatArray, zoom_squares: FloatArray) -> MaskArray:
-    """Return which boxes (N,) to keep, by the rule of `data.augment.affine.survivors`."""
+def survivors(before: FloatArray, after: FloatArray, zoom_squares: FloatArray | float) -> MaskArray:
+    """Return which boxes (N,) to keep after the affine and clipping.
+
+    `before` (N, 4) in canvas pixels, `after` (N, 4) in output pixels, row by row the same boxes;
+    zoom_squares (N,) or one for all.
+    """
     size_before, size_after = before[:, 2:] - before[:, :2], after[:, 2:] - after[:, :2]
     area_before = size_before[:, 0] * size_before[:, 1] * zoom_squares
     width, height = size_after.T

@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from data.augment.layout import Matrix
+from data.augment.batch.geometry import Matrix
 from data.augment.plan import SamplePlan
 from data.augment.warp import Placement, shrink
 from data.images.pixels import ReadRecord

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.schema.augment import AugmentSettings
-from data.augment.affine import Affine, draw_affine, map_boxes, map_points, survivors, translation
+from data.augment.affine import Affine, draw_affine, translation
+from data.augment.batch.geometry import map_boxes, map_points, survivors
 
 Pair = tuple[float, float]
 
@@ -126,7 +127,7 @@ def test_boxes_are_the_bounds_of_their_corners(seed: int, n: int) -> None:
 )
 def test_rule_for_keeping_boxes(after: tuple[float, ...], zoom: float, kept: bool) -> None:
     before = np.array([[0, 0, 20, 10]], np.float32)
-    assert survivors(before, np.array([after], np.float32), zoom).tolist() == [kept]
+    assert survivors(before, np.array([after], np.float32), zoom**2).tolist() == [kept]
 
 
 def test_no_boxes_survive_of_none() -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from configs.schema.augment import AugmentSettings
-from data.augment.affine import draw_affine, map_boxes, survivors
+from data.augment.affine import draw_affine
+from data.augment.batch.geometry import map_boxes, survivors
 from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
 from data.augment.plan import canvas_boxes
 from data.augment.rng import generator
@@ -87,7 +88,7 @@ class InTurn:
                 rows.append((canvas_boxes(tile, record), record.labels, record.ignore))
         before, labels, ignore = (np.concatenate(column) for column in zip(*rows, strict=True))
         after = map_boxes(before, matrix).clip(0, key.image_size)
-        keep = survivors(before, after, affine.zoom)
+        keep = survivors(before, after, affine.zoom**2)
         return image, after[keep], labels[keep], ignore[keep]
 
 

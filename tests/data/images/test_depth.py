@@ -14,7 +14,7 @@ from configs.reading.load import load_dataset
 from configs.schema.data import YoloDataset
 from data.images.pixels import ShrinkingReader, read_record
 from data.records.load import load_split
-from data.records.record_table import RecordTable
+from data.records.split import RecordTable
 from data.sources import SourceBatches, find_sources
 from tests.commands.tiny_weights import write_weights
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data.records.record_table import RecordTable
+from data.records.split import RecordTable
 from utils.structures.images import Record
 
 

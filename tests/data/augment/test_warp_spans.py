@@ -4,8 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.augment.batch.spans import find_spans
-from data.augment.warp import LARGEST_ZOOM, Span, find_span
+from data.augment.warp import LARGEST_ZOOM, Span, find_span, find_spans
 
 Axis = tuple[float, float, int, int]
 axes = st.tuples(
