@@ -146,21 +146,19 @@ def planned_runs(
         cut: settings that give the data a test split, or folds.
         tuned: arm -> settings that its trials found best.
     """
+    has_folds = design.settings.folds is not None
+    folds = {seed: [f"data.fold={seed}"] if has_folds else [] for seed in design.settings.seeds}
     return [
         PlannedRun(
             arm=arm,
             seed=seed,
             experiment=design.experiment_path,
-            overrides=(*design.overrides(arm, tuned.get(arm)), *cut, *_own_fold(design, seed)),
+            overrides=(*design.overrides(arm, tuned.get(arm)), *cut, *folds[seed]),
             folder=run_folder(folder, arm, seed),
         )
         for seed in design.settings.seeds
         for arm in design.settings.arms
     ]
-
-
-def _own_fold(design: LoadedDesign, seed: int) -> tuple[str, ...]:
-    return () if design.settings.folds is None else (f"data.fold={seed}",)
 
 
 def run_folder(folder: Path, arm: str, seed: int) -> Path:

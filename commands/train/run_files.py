@@ -59,17 +59,14 @@ def _run_name(loaded: LoadedExperiment) -> str:
     )
 
 
-def _claim_folder(loaded: LoadedExperiment) -> RunFolder:
-    return claim_run_folder(Path(loaded.experiment.run.folder), _run_name(loaded))
-
-
 @contextmanager
 def own_folder(
     loaded: LoadedExperiment, resume: RunFolder | None, ranks: Ranks
 ) -> Iterator[RunFolder]:
     """Yield the folder of this process: the run for the first one, else a temporary folder."""
     if ranks.is_main:
-        folder = resume or _claim_folder(loaded)
+        runs = Path(loaded.experiment.run.folder)
+        folder = resume or claim_run_folder(runs, _run_name(loaded))
         with run_lock(folder.path):
             yield folder
         return

@@ -163,7 +163,8 @@ def kmeans(rng: np.random.Generator, sizes_wh: AnchorArray, num_centers: int) ->
     points = sizes_wh / spread
     centers = _spread_out(rng, points, num_centers)
     for _ in range(KMEANS_ROUNDS):
-        nearest = _squared_distances(points, centers).argmin(axis=1)
+        squared_distances = ((points[:, None] - centers) ** 2).sum(axis=2)
+        nearest = squared_distances.argmin(axis=1)
         counts = np.bincount(nearest, minlength=num_centers)
         sums = np.stack(
             [np.bincount(nearest, weights=side, minlength=num_centers) for side in points.T], axis=1
@@ -186,10 +187,6 @@ def _spread_out(rng: np.random.Generator, points: AnchorArray, num_centers: int)
         probs = nearest / total if total > 0 else None
         centers.append(points[rng.choice(len(points), p=probs)])
     return np.stack(centers)
-
-
-def _squared_distances(points: AnchorArray, centers: AnchorArray) -> AnchorArray:
-    return np.asarray(((points[:, None] - centers) ** 2).sum(axis=2))
 
 
 def refined(

@@ -182,7 +182,8 @@ def _judge_geometry(
         boxes = boxes * limits
     overshoot = np.maximum(-boxes, boxes - limits).max(axis=1)
     clipped = boxes.clip(0, limits).astype(np.float32)
-    if np.isfinite(boxes).all() and overshoot.max() <= 0 and _has_area(clipped):
+    has_area = (clipped[:, 2:] > clipped[:, :2]).all()
+    if np.isfinite(boxes).all() and overshoot.max() <= 0 and has_area:
         # As nearly all images have it; the choice below would cost most of the reading time.
         return [""] * len(boxes), clipped, overshoot, np.zeros(len(boxes), np.bool_)
     is_out = overshoot > REPAIRABLE_PX
@@ -201,10 +202,6 @@ def _judge_geometry(
         "",
     )
     return faults.tolist(), clipped, overshoot, is_mostly_out
-
-
-def _has_area(boxes: FloatArray) -> bool:
-    return bool((boxes[:, 2:] > boxes[:, :2]).all())
 
 
 def _areas(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

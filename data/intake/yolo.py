@@ -50,7 +50,8 @@ def ask_for_yaml(tree: Tree) -> Candidate | None:
 def _data_yamls(tree: Tree) -> list[str]:
     """Return the data YAMLs nearest to the top."""
     found = [path for path in tree.ending(".yaml", ".yml") if _is_dataset(tree, path)]
-    return [path for path in found if path.count("/") == min(map(_depth, found))]
+    top = min((path.count("/") for path in found), default=0)
+    return [path for path in found if path.count("/") == top]
 
 
 def _fits(tree: Tree, path: str) -> bool:
@@ -137,10 +138,6 @@ def _is_dataset(tree: Tree, path: str) -> bool:
     keys = {str(key).lower() for key in values}
     has_images = keys & {"train", "val", "valid", "validation", "test"}
     return bool(has_images and keys & {"names", "nc", "class_names", "path", "format"})
-
-
-def _depth(path: str) -> int:
-    return path.count("/")
 
 
 def _class_list(tree: Tree) -> str:

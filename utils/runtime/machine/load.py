@@ -90,7 +90,7 @@ def threads_beside(taken: float) -> int:
     A core that is taken for half of the time or more is left out: the thread on it would hold the
     others up by more than it adds.
     """
-    free = _num_own_cores() - taken
+    free = len(_own_cores(psutil.cpu_count() or 1)) - taken
     return max(1, min(available_cores(), math.ceil(free - 0.5)))
 
 
@@ -113,10 +113,6 @@ def choose_threads() -> ThreadChoice:
     return ThreadChoice(
         threads_beside(taken), f"other programs keep {taken:.1f} of {cores} cores busy"
     )
-
-
-def _num_own_cores() -> int:
-    return len(_own_cores(psutil.cpu_count() or 1))
 
 
 def _own_cores(number: int) -> list[int]:
