@@ -139,8 +139,9 @@ def test_lines_of_a_stated_width() -> None:
 
 def test_names_and_scores_can_be_left_out() -> None:
     box = [100.0, 150, 300, 350]
+    # Letters are white on a tag of a strong colour; OpenCV 4 smooths thin ones to nearly white.
     ink = {
-        name: int((styled(style, [box], [0.9]) == 255).all(axis=2).sum())
+        name: int((styled(style, [box], [0.9]) > 170).all(axis=2).sum())
         for name, style in (
             ("all", Style()),
             ("names", Style(has_scores=False)),

@@ -54,7 +54,10 @@ def test_a_torch_whose_code_varies_is_refused_where_exactness_is_wanted(
 def test_torch_knows_the_options_by_these_names() -> None:
     import torch._inductor
 
-    assert {EXACT_OPTION, GRAPHS_OPTION} <= set(torch._inductor.list_options())
+    options = set(torch._inductor.list_options())
+    assert GRAPHS_OPTION in options
+    # Older versions have no such option, and are refused where it is needed.
+    assert EXACT_OPTION in options or torch.__version__ < "2.10"
 
 
 def test_of_a_long_message_the_compilers_complaint_is_told() -> None:
