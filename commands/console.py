@@ -24,7 +24,7 @@ PROGRAMS = {
     "convert": ("convert", "rewrite weights or data in another format"),
     "migrate": ("migrate", "write an experiment from a YOLOv5 or Ultralytics run"),
     "runs": ("list_runs", "list runs, show one, compare two"),
-    "calibrate": ("calibrate", "calibrate scores so that they equal precision"),
+    "calibrate": ("calibrate", "calibrate scores to match precision"),
 }
 """Word -> module of the program and what it does."""
 

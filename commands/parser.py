@@ -22,8 +22,8 @@ from configs.reading.locate import best_weights
 
 _SETTINGS = """\
 settings, in the YAML or as section.key=value:
-  base: names one YAML or several whose settings the file changes; what a file sets overrides
-  its bases, the command line before all files. Unknown keys and keys without effect are errors."""
+  base: one YAML or several to start from. A file overrides its bases, and the command line
+  overrides all files. Unknown keys and keys without effect are errors."""
 _MORE = """\
 --help train.optimizer shows the keys of a section or group with meaning, range and default, --help
 all shows every key."""
@@ -101,7 +101,7 @@ class CommandParser(OneLineParser):
             "overrides",
             nargs="*",
             metavar="section.key=value",
-            help="settings that override the file's; the value is YAML",
+            help="settings that override those of the file, with values as in YAML",
         )
 
     def format_help(self) -> str:

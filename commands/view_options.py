@@ -24,9 +24,9 @@ class ViewOptions:
 
 
 TRUST_HELP = (
-    "run a file that is a program: .torchscript, OpenVINO with operations of its own, and weights "
-    "whose network has blocks of a module of yours; only for files of people you trust. Data, "
-    "which needs none of this: .safetensors, .pt, .onnx"
+    "run a file that is a program: .torchscript, OpenVINO with custom operations, and weights "
+    "whose network uses blocks of your own module; only for files from people you trust. Not "
+    "needed for .safetensors, .pt and .onnx, which are read as data"
 )
 
 AS_IT_IS = ViewOptions()

@@ -32,7 +32,7 @@ def parse_calibrate_command(arguments: Sequence[str] | None = None) -> Calibrate
     """
     parser = CommandParser(
         "calibrate.py",
-        "Calibrate scores, so that they equal precision, and write weights that include it.",
+        "Calibrate scores to match precision, and write weights that include the calibration.",
         sections=("eval", "train"),
     )
     parser.add_argument(
@@ -49,7 +49,7 @@ def parse_calibrate_command(arguments: Sequence[str] | None = None) -> Calibrate
         help="new file, must not exist; default NAME-calibrated.safetensors",
     )
     parser.add_argument(
-        "--data", metavar="D", help="data set YAML or its name; the training's own where not given"
+        "--data", metavar="D", help="data set YAML or its name; default: the one it was trained on"
     )
     parser.add_argument(
         "--split",
@@ -61,8 +61,8 @@ def parse_calibrate_command(arguments: Sequence[str] | None = None) -> Calibrate
         "--method",
         choices=("isotonic", "focal"),
         default="isotonic",
-        help="isotonic: fit to the split; focal: undo what the focal loss of the training does to "
-        "probabilities, which needs no data but is exact for one branch alone",
+        help="isotonic: fit to the split; focal: invert the effect of focal loss on probabilities, "
+        "which needs no data but is exact only for a single branch",
     )
     command = parser.parse(sys.argv[1:] if arguments is None else arguments)
     default = command.weights.with_name(f"{command.weights.stem}-calibrated.safetensors")

@@ -111,7 +111,7 @@ def _add_outputs(parser: OneLineParser) -> None:
         "--page",
         metavar="FILE",
         type=Path,
-        help="write one HTML page, which needs no network: pictures of each finding, classes, "
+        help="write an offline HTML page: pictures of each finding, classes, "
         "sizes, where objects lie, labelled samples",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all findings as JSON")

@@ -21,9 +21,9 @@ compare.py --cfg DESIGN.yaml [key=value ...]   run the comparison, or continue i
 compare.py --cfg DESIGN.yaml --plan-only       only say what it can detect and how long it takes
 compare.py --cfg DESIGN.yaml --folds K         cross-validate: K folds in place of seeds
 compare.py tune --cfg DESIGN.yaml              search settings for one experiment, write the best
-compare.py report FOLDER                       compute every number again from the run folders
+compare.py report FOLDER                       recompute every number from the run folders
 compare.py power --sd S [--margin M] [--arms K] [--correction C]
-                                               what so many seeds can find, before any training"""
+                                               what a number of seeds can detect, before any run"""
 _GROUPS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("", ComparisonSettings),
     ("test.", VerdictSettings),

@@ -112,8 +112,8 @@ def _add_options(parser: OneLineParser) -> None:
         "--out",
         metavar="PATH",
         type=Path,
-        help="the new file (beside the old one where not given), or the new folder of --data; "
-        "nothing that exists is written over",
+        help="the new file (default: beside the old one), or the new folder of --data; "
+        "existing files are never overwritten",
     )
     parser.add_argument(
         "overrides", nargs="*", metavar="data.key=value", help="with --data: settings of the data"

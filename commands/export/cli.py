@@ -51,7 +51,7 @@ def parse_export_command(arguments: Sequence[str] | None = None) -> ExportComman
     """
     parser = CommandParser(
         "export.py",
-        "Write weights as files that other programs run, and check each against PyTorch. "
+        "Export weights for other runtimes, and check each file against PyTorch. "
         "Thresholds have the defaults of prediction: eval.score_threshold=0.25, "
         "eval.iou_threshold=0.45, eval.multi_label=false.",
         sections=("eval", "train", "model"),
@@ -109,11 +109,11 @@ def _add_what(parser: CommandParser) -> None:
     parser.add_argument(
         "--trust",
         action="store_true",
-        help="import the module that weights name for blocks of their own; only for weights of "
+        help="import the module that the weights name for custom blocks; only for weights from "
         "people you trust",
     )
     parser.add_argument(
-        "--output", metavar="FOLDER", type=Path, help="where; beside the weights if not given"
+        "--output", metavar="FOLDER", type=Path, help="output folder; default: beside the weights"
     )
 
 

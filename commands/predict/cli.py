@@ -118,7 +118,7 @@ def _add_predict_options(parser: CommandParser) -> None:
         metavar="KINDS",
         default="images,video",
         help=f"what to write, some of {','.join(SAVED_KINDS)}, or none; coco, yolo, labelstudio "
-        "and cvat are labels to be imported and corrected there; default images,video",
+        "and cvat are pre-labels to import and correct in a labelling tool; default images,video",
     )
     parser.add_argument(
         "--save-dir",

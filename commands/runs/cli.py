@@ -41,8 +41,8 @@ def parse_runs_command(arguments: Sequence[str] | None = None) -> RunsCommand:
     parser = OneLineParser(
         prog=sys.argv[0] if by_command else "list_runs.py",
         description="List runs (name, state, data, model, AP, epochs, when), show one, or compare "
-        "two: the settings that differ, the curves, and whether the difference is more than the "
-        "choice of validation images.",
+        "two: the settings that differ, the curves, and whether the difference is larger than "
+        "chance in the choice of validation images.",
         allow_abbrev=False,
     )
     parser.add_argument("task", nargs="?", choices=_TASKS, default="list", help="default: list")

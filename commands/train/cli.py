@@ -123,20 +123,20 @@ def _make_parser() -> CommandParser:
     parser.add_argument(
         "--accept-data",
         action="store_true",
-        help="with --resume: continue although the data are not those the training began with",
+        help="with --resume: continue although the data have changed since the run began",
     )
     parser.add_argument(
         "--preflight",
         action="store_true",
-        help="read all data, try steps, evaluation, saving, resuming and export; say time, memory, "
-        "disk and what is wrong; nothing is trained",
+        help="rehearse the run: read all data, try steps, evaluation, saving, resuming and export; "
+        "report time, memory, disk space and problems; no run is started",
     )
     parser.add_argument(
         _LR_RANGE,
         metavar="[LOW HIGH]",
         type=_learning_rates,
         help="raise the learning rate from LOW to HIGH (default: the present one / 100 to x 100) "
-        "until the loss diverges, and say where it falls fastest; no run begins",
+        "until the loss diverges, and say where it falls fastest; no run is started",
     )
     parser.add_argument(
         "--open-report", action="store_true", help="show the report in a browser at the end"
@@ -157,6 +157,6 @@ def _make_parser() -> CommandParser:
         "--write-yaml",
         metavar="FILE",
         type=Path,
-        help="write the data YAML that says what data=FOLDER is taken for, and stop",
+        help="write what data=FOLDER was recognised as in a data YAML, and stop",
     )
     return parser

@@ -88,7 +88,7 @@ def _add_data(parser: CommandParser) -> None:
         help="a run's folder, its .safetensors, a released .pt, or a file written by export.py",
     )
     parser.add_argument(
-        "--data", metavar="D", help="data set YAML or its name; the training's own where not given"
+        "--data", metavar="D", help="data set YAML or its name; default: the one it was trained on"
     )
     parser.add_argument(
         "--split", choices=("train", "val", "test"), default="val", help="split to evaluate on"
@@ -124,8 +124,8 @@ def _add_results(parser: CommandParser) -> None:
         "--plots",
         metavar="FOLDER",
         type=Path,
-        help="write index.html, an offline page, and its plots as PNG: precision and recall, F1, "
-        "confusion, scores, calibration, kinds of errors, worst images",
+        help="write index.html, an offline page, and its charts as SVG: precision and recall, F1, "
+        "confusion, scores, calibration, kinds of errors; the page shows the worst images, too",
     )
 
 

@@ -44,9 +44,9 @@ class VerdictSettings(Settings):
     """Which of the two intervals decides; both are reported."""
 
     correction: Literal["holm", "max", "none"] = "holm"
-    """What testing several arms costs: holm multiplies p-values by up to the number of arms (five
-    arms need eight seeds); max flips the seeds of all arms together and compares with the largest
-    difference, for which six seeds can be enough; none corrects nothing."""
+    """Correction for testing several arms: holm multiplies p-values by up to the number of arms
+    (five arms need eight seeds); max flips the seeds of all arms together and compares with the
+    largest difference, for which six seeds can be enough; none corrects nothing."""
 
     discovery_rate: float = Field(default=0.05, gt=0, lt=1)
     """False discovery rate of the differences between classes (Benjamini-Hochberg)."""
@@ -106,10 +106,11 @@ class ComparisonSettings(Settings):
     """What has to be equal across the arms of a seed."""
 
     jobs: Annotated[int | Literal["auto"], BeforeValidator(_number_or_auto)] = 1
-    """Runs at the same time on this machine, up to 1024; they share its cores: each computes with
-    as many threads as its share has cores, unless train.threads is a number. auto tries in a minute
-    or so with how many runs and threads all is done soonest (one run at a time where a GPU
-    computes). The comparison keeps the threads, on which last digits depend, for all its runs."""
+    """Runs at the same time on this machine, up to 1024. They share its cores: each uses as many
+    threads as its share has cores, unless train.threads is a number. auto measures for about a
+    minute which numbers of runs and threads finish all runs soonest (on a GPU: one run at a time).
+    All runs of a comparison use the same number of threads, because the last digits depend on
+    it."""
 
     engine: Literal["local", "ray"] = "local"
     """local starts processes here, and any number of machines may work on one shared folder; ray

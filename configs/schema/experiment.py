@@ -65,9 +65,9 @@ class Experiment(Settings):
     """Where results go."""
 
     hooks: tuple[str | dict[str, Any], ...] = ()
-    """What is called beside the training: loggers by name ([mlflow], [wandb], [tensorboard]) and
-    classes of your own, [my_package.MyHook] or [{name: my_package.MyHook, key: value}] with
-    arguments; imported from the working directory or what is installed."""
+    """What is called during training: loggers by name ([mlflow], [wandb], [tensorboard]) and your
+    own classes, [my_package.MyHook] or, with arguments, [{name: my_package.MyHook, key: value}];
+    imported from the working directory or from installed packages."""
 
     @field_validator("hooks")
     @classmethod
