@@ -59,7 +59,7 @@ class IndexCache:
             return CacheEntry(arrays=arrays, facts=dict(meta["facts"]))
         except (UserError, LookupError, TypeError, ValueError) as error:
             if not (isinstance(error, UnreadableFileError) and error.is_missing):
-                _logger.info("%s is damaged and made anew: %s", self._path(name), error)
+                _logger.info("%s is damaged and is rebuilt: %s", self._path(name), error)
             return None
 
     def save(self, name: str, key: str, entry: CacheEntry) -> None:
@@ -77,7 +77,7 @@ class IndexCache:
                 np.savez(file, **arrays)
             os.replace(temporary, self._path(name))
         except OSError as error:
-            _logger.warning("the index of labels is not kept: %s", error)
+            _logger.warning("the index of labels cannot be saved: %s", error)
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
 

@@ -193,7 +193,7 @@ def test_links_of_a_yolo_set_to_its_own_folders_are_left_out_aloud(
     split = load_split(dataset, "train")
     assert len(split.records) == 4
     assert all(len(record.boxes) == 1 for record in split.records)
-    assert "links lead to folders that are read already and are left out" in caplog.text
+    assert "links to folders that are read anyway are left out" in caplog.text
 
 
 def test_targets_are_looked_at_before_the_work(tmp_path: Path) -> None:

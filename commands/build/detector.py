@@ -136,8 +136,8 @@ def _answering(loaded: LoadedDetector, path: Path) -> LoadedDetector:
         torch.set_num_threads(threads)
     if not all(bool(torch.isfinite(level).all()) for level in levels):
         logger.warning(
-            "%s: the network gives NaN or infinity for a grey image, it will detect little or "
-            "nothing; its weights are damaged, or of a run that diverged",
+            "%s: the network gives NaN or infinity for a grey image, so it detects little or "
+            "nothing: the weights are damaged, or from a run that diverged",
             path,
         )
     return loaded

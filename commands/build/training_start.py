@@ -249,7 +249,9 @@ def _measure_norms(loaded: LoadedExperiment, detector: Detector, split: Split) -
         )
     finally:
         batches.close()
-    logger.info("norms that were folded into convolutions: measured again on %d images", images)
+    logger.info(
+        "norms that were folded into convolutions: statistics measured on %d images", images
+    )
 
 
 def write_weights_report(path: Path, report: TransferReport) -> None:

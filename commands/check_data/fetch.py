@@ -60,7 +60,7 @@ def datasets_folder() -> Path:
 
 def _fetch_file(file: PublicFile, root: Path) -> None:
     if (root / file.gives).exists():
-        _logger.info("there already: %s", root / file.gives)
+        _logger.info("already present: %s", root / file.gives)
         return
     name = PurePosixPath(urlsplit(file.urls[0]).path).name
     folder = root / file.into

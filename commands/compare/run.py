@@ -82,7 +82,7 @@ def tune(design: LoadedDesign) -> Path:
     _write_design(design, folder)
     cut = cut_test_split(_any_arm(design), folder / "data", design.settings.test.cut_share)
     trials = trial_folders(design, folder)
-    logger.info("%d trainings of trials", len(trials))
+    logger.info("%d trial runs", len(trials))
     way = settle_way(design, folder, (), trials, keeps=True)
 
     def execute(runs: Sequence[PlannedRun]) -> list[Failure]:

@@ -33,7 +33,7 @@ def fetch_weights(command: ConvertCommand) -> list[str]:
     _logger.info("%s: licence %s; %s", entry.title, entry.licence, entry.source)
     _logger.info("trained on %s", entry.trained_on)
     if target.exists():
-        return [f"there already: {target}", *_closing_lines(name, folder)]
+        return [f"already present: {target}", *_closing_lines(name, folder)]
     published, is_ours = _published_file(entry, folder, command.mirror)
     digest = file_sha256(published)
     if entry.sha256 is None:

@@ -212,7 +212,7 @@ def _try_training(result: Preflight, parts: _Parts) -> None:
         epochs = parts.settings.epochs
         result.say(
             f"an epoch: about {format_duration(epoch_s)}, {epochs} of them "
-            f"{format_duration(epoch_s * epochs)}, evaluation not counted"
+            f"{format_duration(epoch_s * epochs)}, evaluation not included"
         )
     if not result.is_clear:
         return

@@ -89,7 +89,7 @@ def expected_time(
         return None  # the training meets it too, and says what to do
     return (
         f"about {format_duration(batches * seconds)} for {settings.epochs} epochs, by a trial "
-        "step; reading images and evaluation not counted"
+        "step; reading images and evaluation not included"
     )
 
 

@@ -78,7 +78,7 @@ class HashedBatches:
         try:
             return read_json_object(self.path)
         except BrokenJsonError as error:  # hashes alone are lost; the training continues
-            logger.warning("%s; it is written anew", error)
+            logger.warning("%s; it is written again", error)
             return {}
 
 

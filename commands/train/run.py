@@ -335,7 +335,7 @@ def _load_splits(loaded: LoadedExperiment) -> tuple[Split, Split | None]:
     if val_split is not None and _num_objects(val_split) == 0:
         logger.warning(
             "val: not one object in %d images, so AP is undefined: the weights of the last epoch "
-            "are kept and train.patience ends nothing",
+            "are kept, and train.patience has no effect",
             len(val_split.records),
         )
     return train_split, val_split

@@ -103,7 +103,7 @@ def list_files(folder: Path) -> Iterator[str]:
                 yield f"{root}{os.sep}{name}"
     if skipped:
         _logger.warning(
-            "%s: %d links lead to folders that are read already and are left out, e.g. %s",
+            "%s: %d links to folders that are read anyway are left out, e.g. %s",
             shortened(folder),
             len(skipped),
             shortened(skipped[0]),

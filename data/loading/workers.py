@@ -175,8 +175,8 @@ class WorkerLoader(Generic[BatchT]):
         except (OSError, RuntimeError) as error:
             end_processes(set(multiprocessing.active_children()) - before)
             _logger.warning(
-                "the machine does not grant %d loader workers (%s); images are loaded without "
-                "them, lower train.workers or raise the limit (ulimit -u, ulimit -n, pids.max)",
+                "cannot start %d loader workers (%s); images are loaded without them: lower "
+                "train.workers or raise the limit (ulimit -u, ulimit -n, pids.max)",
                 self._loader.num_workers,
                 shortened(error),
             )

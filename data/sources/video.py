@@ -199,7 +199,7 @@ class LiveStream:
         if self._is_recording:
             return False
         for attempt in range(1, RECONNECTS + 1):
-            logger.warning("%s: silent; connecting anew (%d/%d)", self.shown, attempt, RECONNECTS)
+            logger.warning("%s: no data; reconnecting (%d/%d)", self.shown, attempt, RECONNECTS)
             self._capture.release()
             self._wait(FIRST_WAIT_S * 2 ** (attempt - 1))
             self._capture = self._open_with(self._location)

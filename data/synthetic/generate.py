@@ -88,7 +88,9 @@ def _folder_for(root: Path, dataset: SyntheticDataset) -> Path:
         return root
     text = json.dumps(_settings(dataset), sort_keys=True)
     own = root.with_name(f"{root.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
-    logger.info("%s holds scenes of other settings: those of this run are in %s", root, own)
+    logger.info(
+        "%s contains scenes made with other settings; those of this run are in %s", root, own
+    )
     return own
 
 

@@ -124,7 +124,7 @@ class _WholeBatches:
         if self._has_graphs:
             torch.compiler.cudagraph_mark_step_begin()
         if self._is_new:
-            logger.info("compiling the network: minutes, or seconds where that was done before")
+            logger.info("compiling the network: takes minutes, or seconds if it was done before")
             self._is_new = False
         with compiling("the network"):
             return self._compiled(pixels)

@@ -63,9 +63,9 @@ class FiniteGuard:
         self.left_out += 1
         if self.explain is not None and self.left_out <= MOST_SAVED:
             with torch.enable_grad():
-                logger.warning("left out: %s", self.explain(batch, iteration, str(error)))
+                logger.warning("skipped: %s", self.explain(batch, iteration, str(error)))
         else:
-            logger.warning("left out: %s; %d batches so far", error, self.left_out)
+            logger.warning("skipped: %s; %d batches so far", error, self.left_out)
 
 
 def name_images(batch: Batch) -> str:

@@ -316,7 +316,7 @@ class MicroBatches:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             logger.warning(
-                "out of memory: batches of %d images are computed in %d parts from here on",
+                "out of memory: batches of %d images are computed in %d parts from now on",
                 len(batch),
                 self.parts,
             )

@@ -59,8 +59,8 @@ def open_image_cache(
     num_bytes = sum(wanted.values())
     if mode == "auto" and last_key != LAST_KEY:
         _logger.info(
-            "images are decoded in every epoch: kept decoded they need %.1f GiB, %.1f GiB may be "
-            "used (train.cache_limit, free disk); train.cache=disk keeps a part of them",
+            "images are decoded in every epoch: a cache of them needs %.1f GiB, and %.1f GiB may be "
+            "used (train.cache_limit, free disk); train.cache=disk caches a part of them",
             num_bytes / GIB,
             room / GIB,
         )

@@ -152,5 +152,5 @@ class ImageCache:
             already_said, self._is_closed.value = self._is_closed.value, 1
             if not already_said:
                 _logger.warning(
-                    "no further images are kept decoded, loading stays slower: %s", error
+                    "no more decoded images are cached, so loading stays slower: %s", error
                 )

@@ -54,7 +54,7 @@ def test_a_broken_download_goes_on_and_ends_as_our_file_with_its_origin(
         ]
         assert find_weights_file(NAME) == site / f"{NAME}.safetensors"
         asked = len(server.behaviour.seen)
-        assert "there already" in fetch_weights(GET)[0]
+        assert "already present" in fetch_weights(GET)[0]
         assert len(server.behaviour.seen) == asked
     assert sorted(path.name for path in site.iterdir()) == [
         "catalogue.yaml",

@@ -76,7 +76,7 @@ def test_workers_that_cannot_start_cost_workers_only(
     monkeypatch.setattr(os, "fork", fork)
     loader = WorkerLoader(Numbers(), BATCHES, collate, workers=3, pin_memory=False)
     assert list(loader) == BATCHES
-    assert "does not grant 3 loader workers" in caplog.text
+    assert "cannot start 3 loader workers" in caplog.text
     deadline = time.monotonic() + 60
     while psutil.pid_exists(begun[0]) and time.monotonic() < deadline:
         time.sleep(0.02)

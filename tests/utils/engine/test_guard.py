@@ -116,7 +116,7 @@ def test_skip_goes_on_as_if_the_batch_had_not_been(
     assert first.pop("left_out") == 1
     assert second.pop("left_out") == 0
     assert first == second
-    assert "left out: " in caplog.text
+    assert "skipped: " in caplog.text
 
 
 def test_skipping_trainings_resume_exactly_and_say_where(

@@ -90,7 +90,7 @@ class Console(Hook):
         seconds = (perf_counter() - self._began) / (ESTIMATED_AFTER - 1)
         left = (run.settings.epochs - run.position) * run.batches_per_epoch
         logger.info(
-            "about %s left for %d %s, by the first %d batches; evaluation not counted",
+            "about %s left for %d %s, estimated from the first %d batches; evaluation not included",
             format_duration(seconds * left),
             run.settings.epochs,
             "epoch" if run.settings.epochs == 1 else "epochs",

@@ -87,7 +87,7 @@ class RemoteLog(Hook):
         except Exception as error:  # whatever a foreign library raises
             self._is_lost = True
             logger.warning(
-                "%s failed and gets nothing more of this run, the training goes on: %s",
+                "%s failed and gets no more data of this run, which goes on: %s",
                 self.name,
                 _said(error),
             )

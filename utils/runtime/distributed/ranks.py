@@ -164,8 +164,8 @@ def join_ranks(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
         if not _is_loss_of_a_peer(error):
             raise
         raise UserError(
-            f"process {rank} of {size} lost another one ({_first_line(error)}); what that one said "
-            "tells why, and the last checkpoint is whole"
+            f"process {rank} of {size} lost another one ({_first_line(error)}); its own output "
+            "says why, and the last checkpoint is complete"
         ) from error
     finally:
         guard.stop()

@@ -95,7 +95,7 @@ class PeerGuard(threading.Thread):
         if began is not None and now - began >= SILENT_S and not self._said:
             self._said.add(-1)
             logger.warning(
-                "process 0 does not answer for %.0f s: was it stopped, or its machine lost? end "
+                "no answer from process 0 for %.0f s: is it stopped, or its machine lost? end "
                 "all with Ctrl-C and resume from the last checkpoint",
                 now - began,
             )
@@ -109,7 +109,7 @@ class PeerGuard(threading.Thread):
         if not (is_lost and waits):
             return
         logger.warning(
-            "stopped on request while process %s does not answer; the last checkpoint is whole",
+            "stopped on request while process %s does not answer; the last checkpoint is complete",
             ", ".join(map(str, stopped)) or "0",
         )
         for pid in stopped.values():

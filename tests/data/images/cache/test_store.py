@@ -90,7 +90,7 @@ def test_a_full_disk_is_said_once_and_never_an_error(
             assert np.array_equal(cache.get(OTHER, (4, 6), Maker()), Maker()())
     assert len(attempts) == 1
     assert [record.getMessage() for record in caplog.records] == [
-        "no further images are kept decoded, loading stays slower: "
+        "no more decoded images are cached, so loading stays slower: "
         "[Errno 28] No space left on device"
     ]
     make = Maker()

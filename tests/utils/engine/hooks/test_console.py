@@ -29,8 +29,8 @@ def test_the_length_of_the_run_is_estimated_once(
     # perf_counter is read at the first batch and at the last of those measured: 2 s between them.
     found = lines_after(9, monkeypatch, caplog)
     assert found == [
-        f"about 0:12 left for 3 epochs, by the first {ESTIMATED_AFTER} batches; "
-        "evaluation not counted"
+        f"about 0:12 left for 3 epochs, estimated from the first {ESTIMATED_AFTER} batches; "
+        "evaluation not included"
     ]  # 25 of 30 batches of 0.5 s
 
 

@@ -117,7 +117,7 @@ def test_a_server_that_goes_away_costs_the_log_only(
     train_toy(tmp_path, hook)
     assert hook.calls == ["open", "log"]
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
-        "Nowhere failed and gets nothing more of this run, the training goes on: ConnectionError: "
+        "Nowhere failed and gets no more data of this run, which goes on: ConnectionError: "
         "refused by server"
     ]
 
