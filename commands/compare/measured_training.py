@@ -46,7 +46,7 @@ MEASURED_IMAGES = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTimes:
-    """Seconds of a step: the quicker quarter, the middle and the slower quarter of those measured.
+    """Seconds of a step: lower quartile, median and upper quartile of those measured.
 
     What the rest of a machine does, and images that are read for the first time, lie between them.
     """
@@ -69,7 +69,7 @@ class StepTimes:
         )
 
     def duration(self, steps: float, *, besides: float = 0.0) -> str:
-        """Return what so many steps take: one time, or a range where steps differ much.
+        """Return the time of a number of steps: one value, or a range if steps differ much.
 
         `besides` are seconds of other work.
         """
@@ -80,7 +80,7 @@ class StepTimes:
 
 
 class MeasuredTraining:
-    """A training with all its parts but those that write.
+    """A training with all its parts except those that write files.
 
     The network learns as it will in a run, so that the loss and the suppression have their work.
     """
@@ -137,11 +137,11 @@ class MeasuredTraining:
                     pass
 
     def measure_steps(self) -> list[float]:
-        """Return the seconds of some steps on real batches, steps at the start left out."""
+        """Return the seconds of some steps on real batches, without the first ones."""
         return measure_steps(self._stream, self._learn)
 
     def measure_evaluations(self) -> float:
-        """Return the seconds of all evaluations of a run together, by one of a part of its images.
+        """Return the seconds of all evaluations of a run, extrapolated from one on a few images.
 
         They are those on validation every few epochs, one more of the best weights, and, after the
         run, one of the last weights on validation and on test.

@@ -1,7 +1,7 @@
-"""Trials of trainings side by side: how long steps take with so many runs and threads each.
+"""Timed trials: how long a step takes with a number of simultaneous runs and threads in each.
 
-Each training is a process of its own, as in the comparison, is built once, and measures when it is
-asked to; those of one trial are asked at the same moment.
+Each training is a process, as in the comparison. It is built once and measures on request; all
+trainings of one trial are asked at the same moment.
 """
 
 import json
@@ -38,7 +38,7 @@ _PATIENCE_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What a trial of a way has measured."""
+    """The measurements of one trial."""
 
     way: Way
     times: StepTimes
@@ -56,7 +56,7 @@ class Measured:
 
 
 def measure_ways(experiment: Path, overrides: Sequence[str], ways: Sequence[Way]) -> list[Measured]:
-    """Try ways one after the other; those whose runs do not fit into memory are left out.
+    """Try ways one after the other; skip those whose runs do not fit into memory.
 
     Args:
         experiment: YAML of the training that is tried.
@@ -136,13 +136,13 @@ def answer_questions(cfg: Path, overrides: Sequence[str]) -> None:
 
 
 class _Training:
-    """A training in a process of its own, as seen from here."""
+    """A training in another process."""
 
     def __init__(self, process: "subprocess.Popen[str]", log: IO[bytes]) -> None:
         self._process, self._log = process, log
 
     def send(self, question: Mapping[str, object]) -> None:
-        """Ask a question; one that has ended will not answer."""
+        """Send a question; a training that has ended will not answer."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(question) + "\n")
@@ -197,7 +197,7 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 
 class _Pool:
-    """As many trainings as were asked at once so far; they end with `stack`."""
+    """The trainings started so far, reused by later trials; they end with `stack`."""
 
     def __init__(self, stack: ExitStack, experiment: Path, overrides: Sequence[str]) -> None:
         program = str(program_file("compare"))
@@ -206,7 +206,7 @@ class _Pool:
         self._trainings: list[_Training] = []
 
     def ask(self, way: Way, do: str) -> list[dict[str, Any]]:
-        """Ask as many trainings as a way has, at the same moment; return their answers.
+        """Ask the trainings of a way at the same moment; return their answers.
 
         Raises:
             UserError: one of them failed.
@@ -229,7 +229,7 @@ def _mean(times: Sequence[float]) -> float:
 
 
 def _memory() -> int:
-    """Return the bytes that this process and its workers have for themselves."""
+    """Return the bytes of memory that this process and its workers do not share with others."""
     own = psutil.Process()
     total = own.memory_info().rss
     for child in own.children(recursive=True):

@@ -1,4 +1,4 @@
-"""The way in which a comparison runs: `jobs`, and the threads that all its runs have in common."""
+"""The way a comparison runs: simultaneous runs (`jobs`), and the threads that all runs use."""
 
 import logging
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def settle_way(
     *,
     keeps: bool,
 ) -> Settled:
-    """Decide how to run what is left, and log how long that takes.
+    """Decide how the remaining runs are executed, and log how long they take.
 
     What `jobs: auto` chose on this machine, and the threads of all runs, are taken from the folder
     when a comparison is continued; numbers that the user states go before.
@@ -103,7 +103,7 @@ def settle_way(
 def _of_way(
     design: LoadedDesign, measured: Sequence[Measured], way: Way, left: int
 ) -> list[Measured]:
-    """Return what is known of the way that is taken, measured now where it was not tried."""
+    """Return the measurement of the chosen way; measured now if it was not tried."""
     if not left:
         return []
     if design.settings.engine == "ray":  # this machine need not be one that trains
@@ -117,7 +117,7 @@ def _machine() -> str:
 
 
 def _known_jobs(design: LoadedDesign, kept: Execution, stated: int | str) -> int | None:
-    """Return how many runs at a time are stated, or were chosen here; None where to try it."""
+    """Return the number of simultaneous runs if set or chosen here before; None if to be tried."""
     if design.settings.jobs != "auto":
         return design.settings.jobs
     if stated == "own":
@@ -129,12 +129,12 @@ def _known_jobs(design: LoadedDesign, kept: Execution, stated: int | str) -> int
 
 
 def _training(design: LoadedDesign) -> tuple[Path, tuple[str, ...]]:
-    """Return experiment and settings of the training that stands for all."""
+    """Return experiment and settings of the run that represents all others."""
     return design.experiment_path, design.overrides(design.settings.baseline)
 
 
 def _stated_threads(design: LoadedDesign) -> int | str:
-    """Return the number of threads that the user states for all arms.
+    """Return the number of threads that the user sets for all arms.
 
     `own` where arms differ in theirs or change them on the way, `all` for 0, which means all cores,
     `auto` where nothing is stated.

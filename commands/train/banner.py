@@ -1,4 +1,4 @@
-"""What a training says of itself before its first step: device, network, data, processes."""
+"""The first lines of a training's log: device, network, data, processes."""
 
 from collections.abc import Iterator
 
@@ -71,10 +71,10 @@ def banner(
 def expected_time(
     loaded: LoadedExperiment, split: Split, device: torch.device, *, batches_per_epoch: int
 ) -> str | None:
-    """Return in words how long a training will take by a trial step, None for a short training.
+    """Return the expected duration in words, from a trial step; None for a short training.
 
-    The step is computed on images of noise by a network of its own: reading images, evaluation and
-    the exchange between processes are not in it.
+    The step runs on random images with a separate network. Reading images, evaluation and the
+    exchange between processes are not included.
     """
     settings = loaded.experiment.train
     batches = settings.epochs * batches_per_epoch

@@ -10,6 +10,7 @@ import multiprocessing
 import signal
 import sys
 import threading
+import traceback
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -181,6 +182,8 @@ class WorkerLoader(Generic[BatchT]):
                 shortened(error),
             )
             with _half_made_iterators_unmentioned():
+                # Python 3.10 has the traceback in two places until this block ends.
+                traceback.clear_frames(error.__traceback__)
                 error.__traceback__ = None
             self._loader._iterator = None
             gc.unfreeze()

@@ -1,7 +1,7 @@
 """Size limit and eviction of the cache of decoded images, decided once before a training run.
 
-Nothing is evicted later: workers need no coordination, and no run loses its images while it uses
-them, unless another one starts and needs the room.
+Nothing is evicted later, so workers need no coordination, and a run loses its images only if
+another run starts and needs the room.
 """
 
 import contextlib
@@ -59,8 +59,8 @@ def open_image_cache(
     num_bytes = sum(wanted.values())
     if mode == "auto" and last_key != LAST_KEY:
         _logger.info(
-            "images are decoded in every epoch: a cache of them needs %.1f GiB, and %.1f GiB may be "
-            "used (train.cache_limit, free disk); train.cache=disk caches a part of them",
+            "images are decoded in every epoch: a cache of them needs %.1f GiB, and %.1f GiB may "
+            "be used (train.cache_limit, free disk); train.cache=disk caches a part of them",
             num_bytes / GIB,
             room / GIB,
         )

@@ -22,8 +22,8 @@ class ThreadWatch(Hook):
 
     Args:
         threads: number in use.
-        is_chosen: it was chosen by `train.threads: auto`; of a number that the user states
-            nothing is said. A resumed run knows it from its checkpoint.
+        is_chosen: it was chosen by `train.threads: auto`; a number that the user sets is not
+            commented on. A resumed run knows it from its checkpoint.
         open_meter: begins to measure what other programs take.
         clock: seconds.
     """
@@ -51,7 +51,7 @@ class ThreadWatch(Hook):
         self._looked_at = self._clock()
 
     def after_step(self, run: Run, losses: LossTerms) -> None:
-        """Look at what other programs take, if it is time."""
+        """Measure the load of other programs, if it is time."""
         if self._meter is None or self._clock() - self._looked_at < LOOK_EVERY_S:
             return
         self._looked_at = self._clock()

@@ -1,8 +1,8 @@
 """Cores that other programs keep busy, and the number of compute threads that suits the rest.
 
-Threads of one training wait for each other at every operator, so one that shares its core with
-another program holds all of them up: on two cores, of which one is busy, one thread is as fast as
-two, and leaves the other program alone.
+Threads of one training synchronise at every operator, so a thread that shares its core with another
+program delays all of them: on two cores, one of them busy, one thread is as fast as two, and does
+not slow the other program down.
 """
 
 import math
@@ -24,7 +24,7 @@ LONGEST_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class CoreUse:
-    """Seconds of computing since some moment: of all programs on our cores, and of our own."""
+    """CPU seconds since some moment: of all programs on our cores, and of our own."""
 
     at: float
     """Clock time of the reading."""
@@ -34,7 +34,7 @@ class CoreUse:
 
 
 def read_core_use() -> CoreUse:
-    """Return the use so far of the cores that this process may run on."""
+    """Return the CPU seconds so far on the cores that this process may use."""
     times = psutil.cpu_times(percpu=True)
     return CoreUse(
         at=time.monotonic(),
@@ -71,7 +71,7 @@ _from_start: list[LoadMeter] = []
 
 
 def begin_measuring_load() -> None:
-    """Measure from here to the next `cores_taken`, which need not wait then."""
+    """Start a measurement that ends at the next `cores_taken`, which then need not wait."""
     _from_start[:] = [LoadMeter()]
 
 
@@ -87,8 +87,8 @@ def cores_taken() -> float:
 def threads_beside(taken: float) -> int:
     """Return how many threads compute fastest where other programs keep `taken` cores busy.
 
-    A core that is taken for half of the time or more is left out: the thread on it would hold the
-    others up by more than it adds.
+    A core that is busy for half of the time or more is not counted: a thread on it would delay the
+    others by more than it adds.
     """
     free = len(_own_cores(psutil.cpu_count() or 1)) - taken
     return max(1, min(available_cores(), math.ceil(free - 0.5)))
@@ -96,14 +96,14 @@ def threads_beside(taken: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ThreadChoice:
-    """A number of compute threads, and why it is this one."""
+    """A number of compute threads and the reason for it."""
 
     threads: int
     reason: str
 
 
 def choose_threads() -> ThreadChoice:
-    """Return what the user states in $OMP_NUM_THREADS, else what suits the machine's load."""
+    """Return $OMP_NUM_THREADS if the user sets it, else the number that suits the load."""
     stated, cores = stated_threads(), available_cores()
     if stated is not None:
         return ThreadChoice(stated, "$OMP_NUM_THREADS")

@@ -1,4 +1,4 @@
-"""How much memory there is, and how this process gets it from the system."""
+"""The memory of the machine, and how this process allocates it."""
 
 import ctypes
 import gc
@@ -90,7 +90,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def collections_paused() -> Iterator[None]:
-    """Make many objects that stay without looking for garbage among them again and again."""
+    """Pause garbage collection while many long-lived objects are created."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
