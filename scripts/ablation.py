@@ -1,11 +1,12 @@
 """Train a recipe with one part changed at a time, on several data sets and seeds; print the table.
 
-    python scripts/ablation.py configs/ablation/recipe.yaml --out runs/ablation
+    python scripts/ablation.py configs/ablation/recipe.yaml --out runs/ablation --jobs 2
     python scripts/ablation.py configs/ablation/recipe.yaml --out runs/ablation --table
 
-The design has `sets` (an experiment, its settings and seeds) and `arms` (settings that change; the
-first arm is the reference). Finished runs are not repeated, interrupted ones are resumed. All arms
-of one seed come before the next seed, so that an unfinished table covers every arm.
+The design has `sets` (an experiment, its settings and seeds, and `words` for numbers that differ
+between sets) and `arms` (settings that change, `$word` for a number of the set; the first arm is
+the reference). Finished runs are not repeated, interrupted ones are resumed. All arms of one seed
+come before the next seed, so that an unfinished table covers every arm.
 """
 
 import argparse
@@ -15,8 +16,10 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 
 import yaml
 
@@ -59,7 +62,11 @@ def planned(design: dict[str, object], only: set[str]) -> list[Run]:
             arm=arm,
             seed=seed,
             experiment=each["experiment"],
-            settings=(*common, *each["settings"], *changes, f"train.seed={seed}"),
+            settings=(
+                *(*common, *each["settings"]),
+                *(Template(change).substitute(each.get("words", {})) for change in changes),
+                f"train.seed={seed}",
+            ),
         )
         for seed in seeds
         for name, each in sets.items()
@@ -71,11 +78,20 @@ def planned(design: dict[str, object], only: set[str]) -> list[Run]:
 def command(run: Run, out: Path) -> list[str]:
     """Return the command that trains or resumes a run."""
     folder = run.folder(out)
-    train = [sys.executable, "train.py"]
+    program = [sys.executable, "train.py"]
     if (folder / "last").is_dir():
-        return [*train, "--resume", str(folder)]
+        return [*program, "--resume", str(folder)]
     place = (f"run.folder={folder.parent}", f"run.name={folder.name}")
-    return [*train, "--cfg", f"configs/{run.experiment}", *run.settings, *place]
+    return [*program, "--cfg", f"configs/{run.experiment}", *run.settings, *place]
+
+
+def train(run: Run, out: Path) -> Run:
+    """Train or resume a run, its output in a log beside its folder; return it."""
+    log = run.folder(out).with_suffix(".log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file:
+        subprocess.run(command(run, out), cwd=ROOT, stderr=file, stdout=file, check=True)
+    return run
 
 
 def table(runs: list[Run], score: Callable[[Run], float | None]) -> Iterator[str]:
@@ -116,17 +132,15 @@ def main() -> None:
     parser.add_argument("design", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"), help="folder of runs")
     parser.add_argument("--sets", nargs="+", default=[], help="leave out all other data sets")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side (default: 1)")
     parser.add_argument("--table", action="store_true", help="train nothing, print the table")
     arguments = parser.parse_args()
     out = arguments.out.resolve()
     runs = planned(yaml.safe_load(arguments.design.read_text()), set(arguments.sets))
     left = [] if arguments.table else [run for run in runs if run.score(out) is None]
-    for number, run in enumerate(left, start=1):
-        print(f"{number} of {len(left)}: {run.folder(out)}", flush=True)
-        log = run.folder(out).with_suffix(".log")
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a") as file:
-            subprocess.run(command(run, out), cwd=ROOT, stderr=file, stdout=file, check=True)
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for number, run in enumerate(pool.map(lambda run: train(run, out), left), start=1):
+            print(f"{number} of {len(left)}: {run.folder(out)}", flush=True)
     print(*table(runs, lambda run: run.score(out)), sep="\n")
 
 

@@ -37,7 +37,7 @@ from data.loading.worker_watch import (
 from utils.runtime.errors import UserError
 from utils.runtime.interrupt import SIGNALS
 from utils.runtime.machine.handles import raise_handle_limit
-from utils.runtime.machine.memory import reuse_freed_memory
+from utils.runtime.machine.memory import ALL_BYTES, reuse_freed_memory
 from utils.runtime.printable import shortened
 
 SampleT = TypeVar("SampleT")
@@ -74,7 +74,7 @@ class WorkerLoader(Generic[BatchT]):
             batch_bytes: approximate memory of a batch passed by a worker, 0 if unknown.
             processes: that train on this machine, each with such a loader.
         """
-        reuse_freed_memory()  # this process computes on a CPU with maps as large as images
+        reuse_freed_memory(ALL_BYTES)  # this process computes on a CPU with maps as large as images
         raise_handle_limit()  # workers inherit it
         self._batch_loader = _BatchLoader(dataset, collate)
         self._plan = _Plan(batch_sampler)

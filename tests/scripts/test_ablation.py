@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from configs.reading.load import load_experiment
@@ -15,16 +16,20 @@ def design() -> dict[str, object]:
     return content
 
 
-def test_every_arm_of_the_shipped_design_is_an_experiment(tmp_path: Path) -> None:
-    for run in planned(design(), set()):
-        if run.seed == 0:
-            where = f"data.path={tmp_path}"
-            load_experiment(str(ROOT / "configs" / run.experiment), (*run.settings, where))
+def stated(run: Run, folder: Path) -> str:
+    """Return all that an experiment says: its numbers, and the words for those to be derived."""
+    config = str(ROOT / "configs" / run.experiment)
+    loaded = load_experiment(config, (*run.settings, f"data.path={folder}"))
+    return f"{loaded.experiment} {sorted(loaded.words.items())}"
 
 
-def test_every_arm_changes_something() -> None:
-    of = {run.arm: run.settings for run in planned(design(), {"facemask"}) if run.seed == 0}
-    assert len(set(of.values())) == len(of) > 10
+@pytest.mark.parametrize("data", ["bccd", "facemask", "embedded", "bccd from weights"])
+def test_every_arm_changes_the_experiment(data: str, tmp_path: Path) -> None:
+    """A setting that repeats the recipe's own value would be an arm that measures nothing."""
+    experiments = {
+        run.arm: stated(run, tmp_path) for run in planned(design(), {data}) if run.seed == 0
+    }
+    assert len(set(experiments.values())) == len(experiments) > 10
 
 
 def test_all_arms_of_a_seed_come_first_and_sets_have_their_own_seeds() -> None:
@@ -32,10 +37,15 @@ def test_all_arms_of_a_seed_come_first_and_sets_have_their_own_seeds() -> None:
         {
             "settings": ["a=1"],
             "sets": {
-                "x": {"experiment": "x.yaml", "settings": ["b=2"], "seeds": [0, 1]},
-                "y": {"experiment": "y.yaml", "settings": [], "seeds": [0]},
+                "x": {
+                    "experiment": "x.yaml",
+                    "settings": ["b=2"],
+                    "seeds": [0, 1],
+                    "words": {"rate": 3},
+                },
+                "y": {"experiment": "y.yaml", "settings": [], "seeds": [0], "words": {"rate": 4}},
             },
-            "arms": {"base": [], "other": ["c=3"]},
+            "arms": {"base": [], "other": ["c=$rate"]},
         },
         set(),
     )
@@ -44,6 +54,7 @@ def test_all_arms_of_a_seed_come_first_and_sets_have_their_own_seeds() -> None:
         (1, "x", "base"), (1, "x", "other"),
     ]  # fmt: skip
     assert runs[1].settings == ("a=1", "b=2", "c=3", "train.seed=0")
+    assert runs[3].settings == ("a=1", "c=4", "train.seed=0")
 
 
 def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:

@@ -33,6 +33,29 @@ def pages_per_image(mode: str) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+COUNT_PAGES_OF_STEPS = """
+import resource, sys
+from utils.runtime.machine.memory import ALL_BYTES, KEPT_BYTES, reuse_freed_memory
+assert reuse_freed_memory(ALL_BYTES if sys.argv[1] == "all" else KEPT_BYTES)
+def step():
+    maps = [b"x" * (20 << 20) for _ in range(10)]
+step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a property of glibc")
+def test_a_process_that_trains_keeps_what_its_last_step_freed() -> None:
+    def pages(mode: str) -> int:
+        command = [sys.executable, "-c", COUNT_PAGES_OF_STEPS, mode]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    assert pages("images") > 10_000
+    assert pages("all") < 100
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a property of glibc")
 def test_images_use_the_same_pages_again() -> None:
     assert pages_per_image("as it is") > 100
