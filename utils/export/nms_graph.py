@@ -36,6 +36,11 @@ class _Nodes:
         self.initializers.append(self._onnx.numpy_helper.from_array(array, name))
         return name
 
+    def filled(self, value: float, shape: str) -> str:
+        """Return a float tensor of `shape`; Expand takes several times as long."""
+        numbers = np.array([value], np.float32)
+        return self("ConstantOfShape", shape, value=self._onnx.numpy_helper.from_array(numbers))
+
     def __call__(
         self,
         operator: str,
@@ -76,9 +81,9 @@ def append_suppression(model: Any, settings: Suppression) -> None:
     """
     onnx = require("onnx", purpose="--nms")
     add = _Nodes()
-    scores = _candidates(add, settings)
-    selected, labels = _survivors(add, scores, settings)
-    _place(add, scores, selected, labels, settings)
+    by_class = _candidates(add, settings)
+    selected, labels = _survivors(add, by_class, settings)
+    _place(add, selected, labels, settings)
     graph = model.graph
     graph.node.extend(add.nodes)
     graph.initializer.extend(add.initializers)
@@ -93,48 +98,71 @@ def append_suppression(model: Any, settings: Suppression) -> None:
 
 
 def _candidates(add: _Nodes, settings: Suppression) -> str:
-    """Return scores (B, P, C), with -1 for those that are not candidates."""
-    scores, none = "scores", add.constant(-1.0, np.float32)
-    if not settings.multi_label:
-        best = add("ArgMax", scores, axis=2, keepdims=1)
-        classes = add("Range", add.constant(0), _size(add, scores, 2), add.constant(1))
-        scores = add("Where", add("Equal", best, classes), scores, none)
-    above = add("Greater", scores, add.constant(settings.score_threshold, np.float32))
-    counts = add("ReduceSum", add("Cast", above, to=INT64), add.constant([1, 2]), keepdims=0)
+    """Return scores (B, C, P), with -1 for those that are not candidates."""
+    if settings.multi_label:
+        return _candidates_of_all_classes(add, settings)
+    return _candidates_of_best_classes(add, settings)
+
+
+def _candidates_of_all_classes(add: _Nodes, settings: Suppression) -> str:
+    above = add("Greater", "scores", add.constant(settings.score_threshold, np.float32))
+    # Floats are summed several times as fast; sums beyond their digits are many all the same.
+    counts = add("ReduceSum", add("Cast", above, to=FLOAT), add.constant([1, 2]), keepdims=0)
     most = add("ReduceMax", counts, axes=[0], keepdims=0)
-    is_many = add("Greater", most, add.constant(settings.max_candidates))
+    is_many = add("Greater", most, add.constant(settings.max_candidates, np.float32))
+    many, few = _Nodes("nms/many"), _Nodes("nms/few")
+    kept = _best_candidates(many, "scores", settings)
     # Ranking millions of scores costs more than everything else, and is rarely needed.
     return add(
         "If",
         is_many,
-        then_branch=_best_candidates(scores, none, settings),
-        else_branch=_unchanged(scores),
+        then_branch=many.branch(many("Transpose", kept, perm=[0, 2, 1]), 3),
+        else_branch=few.branch(few("Transpose", "scores", perm=[0, 2, 1]), 3),
     )
 
 
-def _best_candidates(scores: str, none: str, settings: Suppression) -> Any:
-    """Return a subgraph that leaves the best `max_candidates` of an image's scores (B, P, C)."""
-    add = _Nodes("nms/many")
+def _candidates_of_best_classes(add: _Nodes, settings: Suppression) -> str:
+    """Look for the class only where a cell's best score is above the threshold: in few cells."""
+    best = add("ReduceMax", "scores", axes=[2], keepdims=0)
+    above = add("Greater", best, add.constant(settings.score_threshold, np.float32))
+    cells = add("Transpose", add("NonZero", above), perm=[1, 0])  # (N, 2) image and cell
+    label = add("ArgMax", add("GatherND", "scores", cells), axis=1, keepdims=1)
+    values = add("GatherND", best, cells)
+    image, cell = (add("Gather", cells, add.constant([place]), axis=1) for place in (0, 1))
+    is_many = add("Greater", _size(add, cells, 0), add.constant(settings.max_candidates))
+    shape = add("Shape", "scores")
+    turned = add("Gather", shape, add.constant([0, 2, 1]), axis=0)
+    many, few = _Nodes("nms/many"), _Nodes("nms/few")
+
+    def scattered(into: _Nodes, size: str, *columns: str) -> str:
+        empty = into.filled(-1.0, size)
+        return into("ScatterND", empty, into("Concat", *columns, axis=1), values)
+
+    kept = _best_candidates(many, scattered(many, shape, image, cell, label), settings)
+    return add(
+        "If",
+        is_many,
+        then_branch=many.branch(many("Transpose", kept, perm=[0, 2, 1]), 3),
+        else_branch=few.branch(scattered(few, turned, image, label, cell), 3),
+    )
+
+
+def _best_candidates(add: _Nodes, scores: str, settings: Suppression) -> str:
+    """Return scores (B, P, C) of which only the best `max_candidates` of an image are left."""
     flat = add("Reshape", scores, add.constant([0, -1]))
     limit = add("Min", add.constant([settings.max_candidates]), _sizes(add, flat, 1))
     values, places = add.several("TopK", flat, limit, outputs=2, axis=1)
-    empty = add("Expand", none, add("Shape", flat))
+    empty = add.filled(-1.0, add("Shape", flat))
     kept = add("ScatterElements", empty, places, values, axis=1)
-    return add.branch(add("Reshape", kept, add("Shape", scores)), 3)
+    return add("Reshape", kept, add("Shape", scores))
 
 
-def _unchanged(scores: str) -> Any:
-    add = _Nodes("nms/few")
-    return add.branch(add("Identity", scores), 3)
-
-
-def _survivors(add: _Nodes, scores: str, settings: Suppression) -> tuple[str, str]:
+def _survivors(add: _Nodes, by_class: str, settings: Suppression) -> tuple[str, str]:
     """Return which candidates survive: image, class and cell (M, 3), best first, and labels (M,).
 
     Of a cell, one that is class-agnostic keeps only the best class: its boxes are all the same.
     """
     labels = ""
-    by_class = add("Transpose", scores, perm=[0, 2, 1])
     if settings.class_agnostic:
         labels = add("ArgMax", by_class, axis=1, keepdims=1)
         by_class = add("ReduceMax", by_class, axes=[1], keepdims=1)
@@ -151,7 +179,7 @@ def _survivors(add: _Nodes, scores: str, settings: Suppression) -> tuple[str, st
     else:
         label = _column(add, selected, 1)
     cell = _column(add, selected, 2)
-    place = add("Add", add("Mul", cell, _size(add, scores, 2)), label)
+    place = add("Add", add("Mul", cell, _size(add, "scores", 2)), label)
     # TopK takes equal values in the order it finds them, so the first sorting breaks the ties.
     count = _sizes(add, selected, 0)
     _, by_place = add.several("TopK", place, count, outputs=2, axis=0, largest=0)
@@ -161,10 +189,10 @@ def _survivors(add: _Nodes, scores: str, settings: Suppression) -> tuple[str, st
     return add("Gather", selected, order, axis=0), add("Gather", label, order, axis=0)
 
 
-def _place(add: _Nodes, scores: str, selected: str, labels: str, settings: Suppression) -> None:
+def _place(add: _Nodes, selected: str, labels: str, settings: Suppression) -> None:
     """Make the outputs: survivors (M, 3), best first over all images, each in its image's rows."""
     zero, one = add.constant(0), add.constant(1)
-    batch = _size(add, scores, 0)
+    batch = _size(add, "scores", 0)
     image, cell = _column(add, selected, 0), _column(add, selected, 2)
     images = add("Range", zero, batch, one)
     is_of = add("Equal", add("Unsqueeze", image, add.constant([1])), images)  # (M, B)
@@ -178,12 +206,12 @@ def _place(add: _Nodes, scores: str, selected: str, labels: str, settings: Suppr
     sources = add("Compress", _pairs(add, image, cell), fits, axis=0)
     label = add("Compress", labels, fits, axis=0)
     places = add("Concat", sources, add("Unsqueeze", label, add.constant([1])), axis=1)
-    rows = add("Concat", _sizes(add, scores, 0), add.constant([settings.max_detections]), axis=0)
+    rows = add("Concat", _sizes(add, "scores", 0), add.constant([settings.max_detections]), axis=0)
     wide = add("Concat", rows, add.constant([4]), axis=0)
     no_score, no_label = add.constant(0.0, np.float32), add.constant(NO_LABEL)
     contents = (
         (add("Expand", no_score, wide), add("GatherND", "boxes", sources)),
-        (add("Expand", no_score, rows), add("GatherND", scores, places)),
+        (add("Expand", no_score, rows), add("GatherND", "scores", places)),
         (add("Expand", no_label, rows), label),
     )
     for name, (empty, values) in zip(OUTPUTS, contents, strict=False):

@@ -32,6 +32,9 @@ VARIANTS = {
     "few detections": replace(VAL, max_detections=4),
     "one detection": replace(VAL, max_detections=1),
     "few candidates": replace(VAL, max_candidates=7, iou_threshold=0.9),
+    "few candidates, best class": replace(
+        VAL, max_candidates=7, iou_threshold=0.9, multi_label=False
+    ),
     "few candidates, agnostic": replace(VAL, max_candidates=7, class_agnostic=True),
     "all scores": replace(VAL, score_threshold=0.0),
 }
