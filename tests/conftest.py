@@ -3,10 +3,12 @@
 torch is imported inside: the process that hands tests to others needs none.
 """
 
+import gc
 import os
 import signal
 import sys
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,10 @@ from hypothesis import settings
 # A busy machine is slow, not wrong: time limits of single examples would fail tests by chance.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+# Programs that tests start import hundreds of modules of ours: compiled once, not by each anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 GOLDEN = Path(__file__).parent / "golden"
 """Reference numbers that travel with the repository (ORIGIN.md there)."""
@@ -27,6 +33,17 @@ def golden_files(pattern: str) -> list[Path]:
     own = sorted(GOLDEN.glob(pattern))
     names = {path.name for path in own}
     return own + [p for p in sorted((SHARED / "golden").glob(pattern)) if p.name not in names]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Leave what importing and collecting makes, which stays to the end, to no collection."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")

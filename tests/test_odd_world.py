@@ -230,7 +230,7 @@ def written() -> dict[str, Any]:
         ("epoch", "3"), ("config_hash", 3), ("graph", None), ("anchors", [[10**400] * 6] * 2),
         ("versions", [[[[[]]]]] * 100_001), ("config", {"train": {"a": "x" * 9, "b": [[[[0]]]]}}),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:40],
 )  # fmt: skip
 def test_metadata_that_no_training_writes(key: str, value: Any) -> None:
     metadata = {**written(), key: value}
@@ -356,7 +356,7 @@ COCO_BOX = {"id": 1, "image_id": 1, "category_id": 0, "bbox": [5, 5, 20, 20]}
      {"height": [1]}, {"id": 2**70}, {"id": 1.5}, {"id": None}, {"file_name": "a\0.jpg"},
      {"file_name": "\ud800.jpg"}, {"file_name": ["a.jpg"]}, {"file_name": None},
      {"file_name": "x" * 5000}, {"file_name": "/dev/zero"}],
-    ids=str,
+    ids=lambda changes: str(changes)[:40],
 )  # fmt: skip
 def test_coco_images_with_odd_facts(changes: dict[str, Any], tmp_path: Path) -> None:
     """Each is a rejected or repaired row, or one line; the sound image stays where one is left."""
@@ -372,7 +372,11 @@ def test_coco_images_with_odd_facts(changes: dict[str, Any], tmp_path: Path) -> 
         assert "b.jpg" in {Path(record.path).name for record in split.records}
 
 
-@pytest.mark.parametrize("name", [["cat"], {"a": 1}, None, 5, "\ud800", "x" * 10_000], ids=str)
+@pytest.mark.parametrize(
+    "name",
+    [["cat"], {"a": 1}, None, 5, "\ud800", "x" * 10_000],
+    ids=lambda name: str(name)[:40],
+)
 def test_coco_categories_with_odd_names(name: Any, tmp_path: Path) -> None:
     categories = [{"id": 0, "name": "cat"}, {"id": 1, "name": name}]
     dataset = coco(tmp_path, [COCO_IMAGE], [COCO_BOX], categories=categories)

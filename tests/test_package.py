@@ -64,6 +64,7 @@ def test_an_import_that_cannot_be_moved_ends_the_build(building: ModuleType) -> 
         building.below_focaldet("import torch\nimport models\n")
 
 
+@pytest.mark.slow
 def test_no_module_names_the_others_from_outside(
     building: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,8 @@ The rules of YAML 1.2: `1e-3` is a number, `yes`, `no`, `on` and `off` are text.
 YAML: a key that occurs twice, a tag (`!name`) and a merge key (`<<`) are errors.
 """
 
+import copy
+import functools
 import os
 import re
 import stat
@@ -31,6 +33,9 @@ _PATTERNS = (
 
 LARGEST_TEXT = 16 * 2**20
 """Bytes of the largest YAML that is read."""
+
+KEPT_TEXT = 2**16
+"""Letters of a YAML that is not parsed again while it stays as it is."""
 
 MAX_VALUES = 200_000
 """A few aliases of aliases can stand for more values than fit into memory."""
@@ -78,13 +83,20 @@ def read_yaml(path: Path) -> Document:
         text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {name}: {_reason(error)}") from None
-    reader = _Reader(text, name)
-    values = reader.read()
+    parse = _parsed if len(text) < KEPT_TEXT else _parsed.__wrapped__
+    values, lines = parse(text, name)
     if values is None:
         values = {}
     if not isinstance(values, dict):
         raise ConfigError(f"{name} must have keys and values, found {_kind(values)}")
-    return Document(path=path, values=values, lines=reader.lines)
+    return Document(path=path, values=copy.deepcopy(values), lines=lines)
+
+
+@functools.lru_cache(maxsize=32)
+def _parsed(text: str, name: str) -> tuple[Any, Mapping[KeyPath, int]]:
+    """Parse a document once: the arms of a comparison share their bases, graph and data."""
+    reader = _Reader(text, name)
+    return reader.read(), reader.lines
 
 
 def parse_value(text: str) -> Any:

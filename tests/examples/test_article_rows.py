@@ -1,4 +1,6 @@
+import contextlib
 import gzip
+import io
 import struct
 import subprocess
 import sys
@@ -17,10 +19,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def printed() -> str:
-    command = [sys.executable, "examples/article_rows.py", "--epochs", "2", "--images", "640"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        code = article_rows.main(["--epochs", "2", "--images", "640"])
+    assert code == 0, output.getvalue()
+    return output.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,14 @@ def test_every_row_of_the_articles_is_there(printed: str) -> None:
         assert f"\n    {number}" in printed, number
     assert printed.count("CE / FL, alpha") == 12
     assert "!!!" not in printed
+
+
+@pytest.mark.slow
+def test_it_runs_as_a_program(printed: str) -> None:
+    command = [sys.executable, "examples/article_rows.py", "--epochs", "0", "--images", "640"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[:20] == printed.splitlines()[:20]
 
 
 def test_a_row_that_fails_fails_the_program(

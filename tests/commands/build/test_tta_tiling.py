@@ -26,7 +26,7 @@ QUIET = ("train.threads=1", "train.workers=0")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("views")
     write_weights(root / "best.safetensors")
-    write_data_set(root / "data", root / "best.safetensors", count=5)
+    write_data_set(root / "data", root / "best.safetensors", count=3)
     return root
 
 
@@ -67,7 +67,7 @@ def test_prediction_and_validation_see_the_same(
     assert rows == judged.detections
     assert judged.detections != single_view.detections
     counts = judged.result.counts
-    assert (counts["images"], counts["detections"]) == (5, len(rows))
+    assert (counts["images"], counts["detections"]) == (3, len(rows))
     assert judged.result.seconds["inference"] > 0
 
 

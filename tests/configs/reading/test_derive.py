@@ -2,7 +2,7 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.reading.derive import EPOCHS_RANGE, derive, length_of_run
@@ -146,6 +146,7 @@ def test_words_are_derived_anew_for_another_run(load: Load, write: Write) -> Non
     )
 
 
+@settings(max_examples=30)
 @given(
     num_images=st.integers(1, 200_000),
     batch=st.integers(1, 128),

@@ -235,7 +235,7 @@ def test_inherited_keys_without_effect_do_not_stop_the_resolved_yaml(
 
 
 @given(st.text())
-@settings(max_examples=200)
+@settings(max_examples=60)
 def test_any_text_survives_the_resolved_yaml(text: str) -> None:
     if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
         return

@@ -112,6 +112,16 @@ def test_lines_are_known_at_every_depth(write: Write) -> None:
     assert document.lines[("d",)] == 4
 
 
+def test_a_file_is_read_as_it_is_now_whatever_was_done_with_its_values(write: Write) -> None:
+    path = write("x.yaml", "a: {b: [1, 2]}\nc: 3\n")
+    first = read_yaml(path).values
+    first["a"]["b"].append(3)
+    del first["c"]
+    assert read_yaml(path).values == {"a": {"b": [1, 2]}, "c": 3}
+    write("x.yaml", "a: 5\n")
+    assert read_yaml(path).values == {"a": 5}
+
+
 def test_an_empty_file_is_an_empty_mapping(write: Write) -> None:
     assert read_yaml(write("x.yaml", "# nothing\n")).values == {}
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
 import torch
 
 from configs.schema import augment as schema
@@ -58,6 +59,7 @@ def digest(images: torch.Tensor) -> str:
     return hashlib.sha256(images.contiguous().numpy().tobytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_worked_example_takes_three_places(tmp_path: Path) -> None:
     table = below_root(pixel_ops.__file__)
     op = table.with_name("invert.py")

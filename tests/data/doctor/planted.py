@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,9 @@ SHAPES = (
     (0.3, 0.4, 0.25, 0.4),
 )
 
+_SOUND: dict[int, tuple[dict[str, bytes], Any]] = {}
+"""Seed -> files of the sound data set and the state of the generator once they are drawn."""
+
 
 class Planted:
     """The data set under `root`; every method that plants returns the files it touched."""
@@ -29,10 +33,20 @@ class Planted:
         self.rng = np.random.default_rng(seed)
         self.names: tuple[str, ...] = NAMES
         self.val: str | None = "images/val"
+        if seed in _SOUND:
+            files, state = _SOUND[seed]
+            self.rng.bit_generator.state = state
+            for name, content in files.items():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_bytes(content)
+            return
         for split, number in (("train", TRAIN), ("val", VAL)):
             for index in range(number):
                 self.write_image(split, index, self.scene())
                 self.write_rows(split, index, self.objects())
+        written = [path for path in root.rglob("*") if path.suffix in (".jpg", ".txt")]
+        files = {str(path.relative_to(root)): path.read_bytes() for path in written}
+        _SOUND[seed] = files, self.rng.bit_generator.state
 
     def settings(self) -> YoloDataset:
         return YoloDataset(

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import get_args
 
+import pytest
+
 from commands.compare.split_cut import cut_test_split
 from configs.reading.load import load_experiment
 from configs.schema import data as schema
@@ -91,6 +93,7 @@ print(json.dumps([rows(records) for records in found]))
 """
 
 
+@pytest.mark.slow
 def test_a_worked_example_takes_three_places(tmp_path: Path) -> None:
     table = below_root(readers.__file__)
     reader = table.with_name("csv_tables.py")

@@ -78,8 +78,8 @@ def test_nothing_beyond_thing_and_shadow_is_repainted() -> None:
 
 
 def slow_coverage(contours: tuple[np.ndarray, ...], x: int, y: int) -> float:
-    """Share of a 20 x 20 grid of points of the pixel that lie inside (even-odd)."""
-    points = (np.arange(20) + 0.5) / 20
+    """Share of a 10 x 10 grid of points of the pixel that lie inside (even-odd)."""
+    points = (np.arange(10) + 0.5) / 10
     inside = 0
     for dx in points:
         for dy in points:
@@ -88,7 +88,7 @@ def slow_coverage(contours: tuple[np.ndarray, ...], x: int, y: int) -> float:
                 for contour in contours
             )
             inside += crossings % 2
-    return inside / 400
+    return inside / 100
 
 
 @pytest.mark.parametrize("name", [*CLASS_OUTLINES, *DISTRACTOR_OUTLINES])

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.assign import AnchorRatioAssigner
@@ -154,6 +154,7 @@ box_lists = st.lists(
 )
 
 
+@settings(max_examples=50)
 @given(rows=box_lists, max_ratio=st.sampled_from([1.5, 3.2, 4.0]))
 def test_every_level_equals_the_slow_assigner(
     rows: list[tuple[float, float, int, int, int]], max_ratio: float

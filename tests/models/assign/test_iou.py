@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import models.assign.iou as iou_module
@@ -88,6 +88,7 @@ sides = st.integers(0, 8 * 60).map(lambda value: value / 8)
 box_lists = st.lists(st.tuples(eighths, eighths, sides, sides, st.integers(0, 1)), max_size=5)
 
 
+@settings(max_examples=40)
 @given(
     rows=box_lists,
     limits=st.sampled_from([(0.5, 0.4), (0.3, 0.3), (0.7, 0.1)]),

@@ -31,7 +31,7 @@ def ranked(predictions: Predictions, **changes: object) -> RankedCandidates:
     return RankedCandidates(predictions, 0, **options)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 2**16),
     score_threshold=st.sampled_from([0.0, 0.001, 0.3]),

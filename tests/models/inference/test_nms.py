@@ -1,7 +1,5 @@
 """The operator without its package: it works, it is fast to load, and the package still loads."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +8,7 @@ from torchvision.ops import nms as reference
 
 import models.inference.nms as module
 from models.inference.nms import nms
-
-ROOT = Path(__file__).parents[3]
+from tests.run_programs import run
 
 
 def random_boxes(count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,11 +32,6 @@ def test_without_the_library_the_package_is_loaded(monkeypatch: pytest.MonkeyPat
     assert torch.equal(nms(boxes, scores, 0.4), reference(boxes, scores, 0.4))
 
 
-def run(code: str) -> str:
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-
-
 IMPORTED_LATER = """
 import importlib, sys, torch
 for name in ("train", "val", "predict", "export", "convert", "calibrate", "check_data", "compare"):
@@ -55,6 +47,10 @@ print(first.tolist(), nms(boxes, scores, 0.5).tolist())
 """
 
 
-def test_programs_wait_for_what_they_use_and_torchvision_can_be_imported_afterwards() -> None:
+def test_programs_wait_for_what_they_use_and_torchvision_can_be_imported_afterwards(
+    tmp_path: Path,
+) -> None:
     """torchvision and torch's compiler make up most of the time that importing takes."""
-    assert run(IMPORTED_LATER).splitlines() == ["[]", "[0] [0]"]
+    (tmp_path / "later.py").write_text(IMPORTED_LATER)
+    done = run(str(tmp_path / "later.py"))
+    assert done.stdout.splitlines() == ["[]", "[0] [0]"], done.stderr

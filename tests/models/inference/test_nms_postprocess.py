@@ -66,7 +66,7 @@ def assert_equals_oracle(predictions: Predictions, **options: object) -> None:
         torch.testing.assert_close(found.boxes, boxes, rtol=1e-6, atol=roundings)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 2**16),
     score_threshold=st.sampled_from([0.0, 0.001, 0.1, 0.4]),
@@ -80,7 +80,7 @@ def test_equals_the_oracle(seed: int, **options: object) -> None:
     assert_equals_oracle(random_predictions(seed), **options)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**16),
     score_threshold=st.sampled_from([0.0, 0.1, 0.6]),

@@ -1,5 +1,6 @@
 """The shipped graphs against published parameter counts and state-dict layouts."""
 
+import functools
 import json
 
 import pytest
@@ -32,6 +33,7 @@ PUBLISHED = {
 }
 
 
+@functools.cache
 def shapes_only(name: str, num_classes: int = 80) -> Detector:
     with torch.device("meta"):
         return build_detector(read_graph(name), num_classes=num_classes, source=name)

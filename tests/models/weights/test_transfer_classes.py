@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -58,6 +58,7 @@ def expected_rows(own: Tensor, offered: Tensor, theirs: list[str], ours: list[st
 WORDS = st.sampled_from(["cat", "Dog ", "dog", "owl", "CAT", "eel"])
 
 
+@settings(max_examples=25)
 @given(
     theirs=st.lists(WORDS, min_size=1, max_size=5),
     ours=st.lists(WORDS, min_size=1, unique_by=lambda name: name.strip().lower()),

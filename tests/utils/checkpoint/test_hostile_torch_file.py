@@ -106,7 +106,7 @@ def test_views_of_one_storage_take_no_more_than_the_file(tmp_path: Path) -> None
 def test_time_and_memory_grow_as_the_file_does(tmp_path: Path) -> None:
     """Opcodes counted by what they cost: four times the file, at most six times the memory."""
     peaks = []
-    for count in (4_000, 16_000, 64_000):
+    for count in (1_000, 4_000, 16_000):
         items = b"".join(text(f"k{i}") + b"(K\x01K\x02t" for i in range(count))
         path = write(tmp_path / f"{count}.pt", b"}(" + items + b"u")
         tracemalloc.start()

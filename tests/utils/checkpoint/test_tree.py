@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.checkpoint.tree import flatten, unflatten
@@ -42,6 +42,7 @@ def shape(tree: Any) -> Any:
     return type(tree).__name__, repr(tree)
 
 
+@settings(max_examples=50)
 @given(TREES)
 def test_comes_back_exactly(tree: Any) -> None:
     assert shape(through_text(tree)) == shape(tree)

@@ -102,19 +102,28 @@ def assert_equal(joint: dict[str, Any], alone: dict[str, Any]) -> None:
     np.testing.assert_allclose(joint["losses"], alone["losses"], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("joint", [True, False], ids=["joint norms", "norms in evaluation"])
 @pytest.mark.parametrize(
-    "loss",
+    ("loss", "joint"),
     [
-        {},
-        {
-            "objectness": {**FOCAL, "normalizer": "positives"},
-            "box": {"name": "giou", "normalizer": "positives"},
-        },
-        {"objectness": {**FOCAL, "normalizer": "ema_positives"}},
-        {"classification": {"name": "ghm"}},
+        ({}, True),
+        ({}, False),
+        (
+            {
+                "objectness": {**FOCAL, "normalizer": "positives"},
+                "box": {"name": "giou", "normalizer": "positives"},
+            },
+            True,
+        ),
+        ({"objectness": {**FOCAL, "normalizer": "ema_positives"}}, False),
+        ({"classification": {"name": "ghm"}}, True),
     ],
-    ids=["means", "positives", "average of positives", "histogram"],
+    ids=[
+        "means, joint norms",
+        "means, norms in evaluation",
+        "positives",
+        "average of positives",
+        "histogram",
+    ],
 )
 def test_two_processes_learn_what_one_with_both_batches_learns(
     loss: dict[str, Any], joint: bool

@@ -85,7 +85,7 @@ def test_equal_scores_keep_their_order(name: str) -> None:
     num_classes=st.integers(1, 5),
     name=st.sampled_from(sorted(VARIANTS)),
 )
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_any_batch(seed: int, num_images: int, num_classes: int, name: str) -> None:
     assert_same(random_cells(seed, num_images, num_classes), VARIANTS[name])
 

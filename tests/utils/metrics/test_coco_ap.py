@@ -61,6 +61,7 @@ def coco128(shared: Path) -> tuple[Problem, list[int]]:
     )
 
 
+@pytest.mark.slow
 def test_golden_coco128(coco128: tuple[Problem, list[int]]) -> None:
     problem, category_ids = coco128
     results = {judge: problem.evaluator(judge).compute() for judge in JUDGES}
@@ -95,14 +96,14 @@ def test_rounding_gives_a_json_its_decimals_back(
     assert sorted((r["image_id"], r["score"], *r["bbox"]) for r in saved) == as_given
 
 
-@settings(max_examples=240)
+@settings(max_examples=100)
 @given(problems())
 def test_judges_equal_pycocotools_on_adversarial_cases(problem: Problem) -> None:
     """Crowds, equal scores, equal overlaps, area edges, classes and images without anything."""
     assert_equals_pycocotools(problem)
 
 
-@settings(max_examples=80)
+@settings(max_examples=30)
 @given(crowded_problems())
 def test_judges_equal_pycocotools_beyond_its_limits(problem: Problem) -> None:
     """More detections than count, decimals that a file cuts, category ids far apart."""

@@ -30,7 +30,7 @@ def assert_equals_oracle(problem: Problem) -> None:
     assert counts[:-1].sum(axis=1).tolist() == num_truths
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(problems())
 def test_equals_slow_count_on_adversarial_cases(problem: Problem) -> None:
     assert_equals_oracle(problem)

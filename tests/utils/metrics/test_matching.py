@@ -43,7 +43,7 @@ def assert_verdicts_equal_pycocotools(problem: Problem) -> None:
     }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(problems())
 def test_verdicts_are_cocos(problem: Problem) -> None:
     assert_verdicts_equal_pycocotools(problem)
@@ -56,7 +56,7 @@ def test_verdicts_are_cocos_on_many_boxes(seed: int) -> None:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(problems())
 def test_pairs_are_those_of_the_double_loop(problem: Problem) -> None:
     truths, found = rows_of(problem)

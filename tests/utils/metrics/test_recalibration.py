@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.utils.metrics.problems import problems, read_coco
@@ -75,6 +75,7 @@ def test_the_table_is_the_inverse_of_focal(gamma: float, alpha: float | None) ->
     assert (np.diff(table.knots) > 0).all()
 
 
+@settings(max_examples=40)
 @given(problems())
 def test_ap_does_not_change_where_scores_stay_apart(problem: object) -> None:
     """The scores of these problems are few, so that no map brings two of them together."""

@@ -110,7 +110,7 @@ def test_a_batch_is_its_samples(strengths: dict[str, float]) -> None:
         assert_equal(dataset.__getitems__(keys), [dataset[key] for key in keys])
 
 
-@settings(max_examples=60)
+@settings(max_examples=35)
 @given(
     augment=st.builds(
         AugmentSettings,

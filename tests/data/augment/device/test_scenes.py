@@ -102,7 +102,7 @@ def test_the_very_same_places_are_looked_up(geometry: dict[str, float]) -> None:
 
 
 @pytest.mark.usefixtures("_exact_warps")
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 2**16),
     strengths=st.fixed_dictionaries(

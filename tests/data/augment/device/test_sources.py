@@ -72,7 +72,7 @@ def all_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     seed=st.integers(0, 2**16),
     degrees=st.sampled_from([0.0, 25.0]),

@@ -129,6 +129,7 @@ def test_a_server_that_was_never_there_is_said_at_once(tmp_path: Path) -> None:
     assert hook.calls == ["open"]
 
 
+@pytest.mark.slow
 def test_mlflow_reads_the_run_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
@@ -219,6 +220,7 @@ def leveldb_log(content: bytes) -> Iterator[bytes]:
             pending = b""
 
 
+@pytest.mark.slow
 def test_wandb_reads_the_offline_run_back(tmp_path: Path) -> None:
     wandb = pytest.importorskip("wandb")
     from wandb.proto import wandb_internal_pb2
