@@ -39,8 +39,8 @@ def test_every_way_gives_the_same_number(shared: Path, tmp_path: Path) -> None:
         assert ap[way] > 0.5 * ap["val.py"], "int8 costs some AP, not most of it"
 
 
-def few_photographs(source: Path, folder: Path) -> Path:
-    names = [path.stem for path in sorted((source / "images" / "train2017").glob("*.jpg"))[:6]]
+def few_photographs(source: Path, folder: Path, count: int = 6) -> Path:
+    names = [path.stem for path in sorted((source / "images" / "train2017").glob("*.jpg"))[:count]]
     for kind, ending in (("images", "jpg"), ("labels", "txt")):
         (folder / kind).mkdir()
         for name in names:

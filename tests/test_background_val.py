@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.run_programs import run
+from tests.run_programs import TINY_NETWORK, run
 
 
 def pictures(folder: Path, split: str, rows: str, number: int) -> None:
@@ -31,7 +31,7 @@ def write_data(folder: Path, *, train: str, val: str) -> Path:
 SETTINGS = (
     "train.epochs=4", "train.image_size=64", "train.batch_size=2", "train.workers=0",
     "train.threads=1", "train.patience=1", "train.precision=float32", "eval.interval=1",
-    "run.name=x",
+    f"model.graph={TINY_NETWORK}", "run.name=x",
 )  # fmt: skip
 
 

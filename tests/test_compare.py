@@ -17,7 +17,8 @@ import pytest
 
 from configs.reading.overrides import nested
 from configs.reading.yaml_reader import read_yaml
-from tests.run_programs import ROOT
+from tests.forking import ForkedProgram
+from tests.run_programs import ROOT, TINY_NETWORK
 from tests.run_programs import run as run_program
 from utils.comparison.summary.run_numbers import METRICS, TIMES
 from utils.runtime.machine.threads import available_cores
@@ -26,7 +27,7 @@ SMOKE = ("--cfg", "configs/compare/smoke.yaml")
 TINY = (
     "data.train_images=12", "data.val_images=6", "data.test_images=6", "data.side=64",
     "train.image_size=64", "train.batch_size=4", "train.epochs=2", "train.workers=0",
-    "train.threads=1", "test.bootstrap=100", "name=tiny",
+    "train.threads=1", "test.bootstrap=100", f"model.graph={TINY_NETWORK}", "name=tiny",
 )  # fmt: skip
 
 
@@ -43,7 +44,7 @@ def settings(root: Path, *more: str) -> list[str]:
 def kill_when_there_is(path: Path, arguments: list[str]) -> None:
     """Start compare.py and kill it, with all that it started, as soon as `path` is there."""
     command = [sys.executable, "compare.py", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    process = ForkedProgram(command, cwd=ROOT, text=True, start_new_session=True)
     deadline = time.monotonic() + 600
     while not path.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from commands.train.resume_check import verify_resume
-from tests.run_programs import train, weights_digest
+from tests.forking import forked_programs
+from tests.run_programs import TINY_NETWORK, train, weights_digest
 
 SETTINGS = (
     "train.epochs=2", "augment.mixup=0.5", "augment.mosaic=1.0", "augment.close_mosaic=1",
@@ -43,5 +44,7 @@ def test_a_training_does_not_depend_on_workers(dataset: Path, tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killed_trainings_resume_exactly() -> None:
-    said = verify_resume(None, ["augment.device=train", "augment.mixup=0.5"], kills=2)
+    small = f"model.graph={TINY_NETWORK}"
+    with forked_programs():
+        said = verify_resume(None, ["augment.device=train", "augment.mixup=0.5", small], kills=2)
     assert said.startswith("resume is exact: killed")

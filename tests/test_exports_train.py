@@ -9,10 +9,11 @@ from commands.train.cli import parse_train_command
 from commands.train.start import start_training
 from tests.data.intake.exports import EXPORTS
 from tests.data.intake.tool_exports import TOOL_EXPORTS
+from tests.run_programs import TINY_NETWORK
 
 TINY = (
     "train.epochs=1", "train.image_size=64", "train.batch_size=2", "train.workers=0",
-    "train.threads=1", "train.cache=off", "run.name=x",
+    "train.threads=1", "train.cache=off", f"model.graph={TINY_NETWORK}", "run.name=x",
 )  # fmt: skip
 LAYOUTS = EXPORTS | TOOL_EXPORTS
 

@@ -56,7 +56,7 @@ def hooks(file: Path, **more: Any) -> str:
 @pytest.fixture(scope="module")
 def plain(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training without hooks of a user."""
-    return train_program(dataset, tmp_path_factory.mktemp("plain"), "train.epochs=2", fresh=True)
+    return train_program(dataset, tmp_path_factory.mktemp("plain"), "train.epochs=2")
 
 
 def test_a_hook_sees_the_run_and_changes_nothing(

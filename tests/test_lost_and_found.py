@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(dataset, tmp_path_factory.mktemp("finished"), "train.epochs=2", fresh=True)
+    return train(dataset, tmp_path_factory.mktemp("finished"), "train.epochs=2")
 
 
 @pytest.fixture

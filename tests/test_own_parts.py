@@ -3,13 +3,13 @@
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.run_programs import ROOT
+from tests.run_programs import run as run_program
 from utils.checkpoint.weights import load_weights
 
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -30,10 +30,7 @@ def here(tmp_path: Path) -> Path:
 
 
 def run(here: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / program), *arguments]
-    return subprocess.run(
-        command, cwd=here, capture_output=True, text=True, check=False, timeout=800
-    )
+    return run_program(program, *arguments, folder=here)
 
 
 def test_the_page_names_every_kind() -> None:

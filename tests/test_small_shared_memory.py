@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.run_programs import ROOT
+from tests.run_programs import ROOT, TINY_NETWORK
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ARGUMENTS = (
     "--cfg", "configs/quickstart.yaml", "data.train_images=32", "data.val_images=4",
     "data.test_images=0", "data.side=640", "train.image_size=640", "train.batch_size=16",
-    "train.workers=4", "train.epochs=1", "train.cache=off", "run.name=x",
+    "train.workers=4", "train.epochs=1", "train.cache=off", f"model.graph={TINY_NETWORK}",
+    "run.name=x",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.forking import ForkedProgram
 from tests.run_programs import ROOT, TINY, run, train, weights_digest
 
 pytestmark = pytest.mark.slow
@@ -28,7 +29,7 @@ def torchrun_arguments(dataset: Path, runs: Path, *settings: str, restarts: int 
 
 def torchrun(dataset: Path, runs: Path, *settings: str, restarts: int = 0) -> subprocess.Popen[str]:
     """Start two processes that train as `train` does with twice their batch."""
-    return subprocess.Popen(
+    return ForkedProgram(
         torchrun_arguments(dataset, runs, *settings, restarts=restarts),
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -83,18 +84,15 @@ def kill_one_child_once(parent: int, sign: Path) -> None:
     while not sign.is_dir():
         assert time.monotonic() < end, "no checkpoint came"
         time.sleep(0.02)
-    (victim,) = [child for child in children_of(parent) if process_rank(child) == "1"]
-    os.kill(victim, signal.SIGKILL)
+    os.kill(trainings_of(parent)[1], signal.SIGKILL)
 
 
-def children_of(parent: int) -> list[int]:
+def trainings_of(parent: int) -> list[int]:
+    """Return the processes of torchrun by rank: in the order in which they were started."""
     text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
-    return [int(child) for child in text.split()]
-
-
-def process_rank(process: int) -> str:
-    entries = Path(f"/proc/{process}/environ").read_text().split("\0")
-    return dict(entry.partition("=")[::2] for entry in entries if entry).get("RANK", "")
+    _server, *trainings = map(int, text.split())  # the first one is that which forks the others
+    assert len(trainings) == 2
+    return trainings
 
 
 def test_a_mistake_is_said_once(dataset: Path, tmp_path: Path) -> None:
@@ -111,16 +109,15 @@ def test_a_stopped_process_is_named_and_an_interrupt_ends_all(
     """Rank 0 serves the others' store: where it is stopped, nobody can ask who stands still."""
     log = tmp_path / "log"
     with log.open("w") as output:
-        process = subprocess.Popen(
+        process = ForkedProgram(
             torchrun_arguments(dataset, tmp_path, "train.epochs=500"),
-            cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
     try:
         wait_for(lambda: (tmp_path / "x" / "last").is_dir(), 400)
         time.sleep(5)  # signs of life are exchanged by now
-        (victim,) = [pid for pid in children_of(process.pid) if process_rank(pid) == rank]
-        os.kill(victim, signal.SIGSTOP)
+        os.kill(trainings_of(process.pid)[int(rank)], signal.SIGSTOP)
         wait_for(lambda: f"process {rank} is stopped" in log.read_text(), 200)
         os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=200)

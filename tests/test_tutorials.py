@@ -3,10 +3,11 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.forking import python_that_forks
 
 ROOT = Path(__file__).parents[1]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
@@ -16,13 +17,14 @@ TINY = (
     "train.patience=0"
 )
 """What is added to the trainings of a tutorial so that they take seconds."""
+TRAINING = r"^(python (?:train\.py|compare\.py .*smoke\.yaml).*)$"
 BLOCK = re.compile(r"^```shell\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def commands(page: Path) -> str:
     """Return the commands of a page, trainings made tiny."""
     text = "\n".join(BLOCK.findall(page.read_text(encoding="utf-8")))
-    return re.sub(r"^(python train\.py .*)$", rf"\1 {TINY}", text, flags=re.MULTILINE)
+    return re.sub(TRAINING, rf"\1 {TINY}", text, flags=re.MULTILINE)
 
 
 def clone(folder: Path) -> Path:
@@ -46,15 +48,15 @@ def test_every_tutorial_has_commands_and_stands_in_the_index() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 def test_the_commands_of_a_tutorial_run(page: Path, tmp_path: Path) -> None:
-    binaries = str(Path(sys.executable).parent)
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands(page)],
-        cwd=clone(tmp_path),
-        env={**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with python_that_forks(tmp_path / "bin") as binaries:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands(page)],
+            cwd=clone(tmp_path),
+            env={**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "Traceback" not in done.stderr
 

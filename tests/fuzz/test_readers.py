@@ -1,20 +1,23 @@
-"""200,000 damaged files: every reader gives a value or its own error, soon and in little memory."""
+"""Damaged files: every reader gives a value or its own error, soon and in little memory.
+
+The count of each target makes 200,000 in all, which FOCALDET_FUZZ=all feeds. Otherwise the first
+fifth is: what one input in 400 shows is found with a probability of 98 % where a reader gets 1,600.
+"""
 
 import hashlib
 import io
 import json
+import os
 import pickle
 import random
 import resource
 import signal
-import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import pytest
 import torch
@@ -39,6 +42,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 LONGEST_S = 5
 MOST_GROWTH_MIB = 400
+SHARE = 1 if os.environ.get("FOCALDET_FUZZ") == "all" else 5
 CLEAN = (UserError, ConfigError)
 
 
@@ -70,7 +74,7 @@ def fuzz(target: Target) -> tuple[int, int]:
     """Feed a reader; return how many inputs it took and how many it refused."""
     taken = refused = 0
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for number in range(target.count):
+    for number in range(target.count // SHARE):
         draw = random.Random(number)
         data = mutated(target.seeds[number % len(target.seeds)], draw, target.words)
         signal.setitimer(signal.ITIMER_PROF, LONGEST_S)
@@ -229,11 +233,8 @@ def targets(folder: Path) -> dict[str, Target]:
 def test_every_reader_survives_what_it_is_fed(tmp_path: Path) -> None:
     chosen = targets(tmp_path)
     assert sum(target.count for target in chosen.values()) >= 200_000
-    report: dict[str, Any] = {}
     with watchdog():
         for name, target in chosen.items():
-            start = time.perf_counter()
             taken, refused = fuzz(target)
-            report[name] = taken, refused, round(time.perf_counter() - start, 1)
-            assert refused > 0 or name in ("yolo", "voc"), report  # those judge row by row
-            assert taken > 0 or name in ("pt", "state"), report
+            assert refused > 0 or name in ("yolo", "voc"), name  # those judge row by row
+            assert taken > 0 or name in ("pt", "state"), name

@@ -24,7 +24,7 @@ from utils.comparison.statistics.weighted_ap import mean_over_classes, weighted_
 from utils.comparison.summary.arm_result import NAMES, ArmResult, difference, judge_arms
 from utils.metrics.rows import DetectionRows, Integers
 
-TEST = VerdictSettings(bootstrap=600, margin=1.0)
+TEST = VerdictSettings(bootstrap=200, margin=1.0)
 """The rule as it ships, with fewer replicates, which is what a comparison of seconds costs."""
 SEEDS = 6
 IMAGES = 50

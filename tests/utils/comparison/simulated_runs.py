@@ -126,10 +126,15 @@ def compare(
     return deltas[:, 0], result
 
 
-def binomial_bounds(share: float, count: int, z: float = 2.6) -> tuple[float, float]:
+def binomial_bounds(share: float, count: int) -> tuple[float, float]:
     """Return where an observed share lies but for one time in a hundred."""
-    half = z * math.sqrt(share * (1 - share) / count)
-    return share - half, share + half
+    log_chances = [
+        math.lgamma(count + 1) - math.lgamma(hits + 1) - math.lgamma(count - hits + 1)
+        + hits * math.log(share) + (count - hits) * math.log(1 - share)
+        for hits in range(count + 1)
+    ]  # fmt: skip
+    lowest, highest = np.searchsorted(np.cumsum(np.exp(log_chances)), (0.005, 0.995))
+    return float(lowest / count), float(highest / count)
 
 
 def coverage(intervals: Sequence[object], truth: float) -> float:

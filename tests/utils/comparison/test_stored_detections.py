@@ -30,7 +30,10 @@ from utils.comparison.statistics.intervals import bca_interval, percentile_inter
 from utils.comparison.statistics.power import WANTED_POWER, Design, power
 from utils.comparison.summary.arm_result import ArmResult
 
-COMPARISONS = 200
+COMPARISONS = 120
+"""Just enough for 120 intervals around the truth to be too many. Of equal arms six may be called
+different: a rule at its limit of 1/32 (six seeds of one sign) would exceed that with one in twelve
+seeds of this test, and one that calls a tenth of them different would pass with one in 26."""
 EQUAL, LIGHT, HEAVY = Change(0.0), Change(0.15, same_runs=True), Change(0.6)
 """Nothing; little, under the noise of images; much, under the noise of seeds."""
 

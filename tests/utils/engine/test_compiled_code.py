@@ -21,6 +21,7 @@ from models.detector import build_detector
 from models.heads.joint import DistanceDecoder
 from models.losses import build_criterion
 from tests.commands.train.test_no_waiting import OPERATORS
+from tests.forking import ForkedProgram
 from tests.models.assign.test_dynamic import scene
 from tests.models.factories import random_predictions, read_graph
 from tests.utils.engine.test_compiled import detector_learner
@@ -63,16 +64,16 @@ def test_compiled_code_computes_the_same_losses_and_gradients() -> None:
 
 
 def trained(folder: Path, cache: Path, *place: int) -> int:
-    done = subprocess.run(
+    with ForkedProgram(
         [sys.executable, "-m", "tests.utils.engine.compiled_toy", str(folder), *map(str, place)],
         cwd=ROOT,
         env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-    )
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr[-2000:]
-    return done.returncode
+    ) as process:
+        _, errors = process.communicate()
+    assert process.returncode in (0, -signal.SIGKILL), errors[-2000:]
+    return process.returncode
 
 
 def left(folder: Path) -> Any:

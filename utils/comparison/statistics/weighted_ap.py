@@ -61,7 +61,7 @@ def weighted_ap(table: ClassTable, weights: Floats) -> Floats:
         return np.where(truth_weight > 0, 0.0, np.nan) * np.ones((num_thresholds, 1))
     right = weights[table.image[positions], None, :] * table.hit[:, positions].T[:, :, None]
     _accumulate(right)
-    recall = right / np.where(truth_weight > 0, truth_weight, np.nan)
+    recall = right / np.where(truth_weight > 0, truth_weight, np.inf)
     judged = _judged_weight(table, positions, weights)
     precision = np.divide(right, judged + np.spacing(1), out=right)
     for position in range(len(positions) - 2, -1, -1):
@@ -78,7 +78,7 @@ def _recalls_reached(recall: Floats, *, is_whole: bool) -> Floats:
     Decided by the very comparison that pycocotools makes, on the only candidate that is in doubt.
     Sums of weights that are not whole may miss equality by rounding, and get some room.
     """
-    nearest = np.rint(np.nan_to_num(recall) * (len(RECALLS) - 1)).astype(np.int64)
+    nearest = np.rint(recall * (len(RECALLS) - 1)).astype(np.int64)
     room = 0.0 if is_whole else _ROUNDING
     reached = RECALLS.take(nearest) <= recall + room
     return np.asarray(nearest + reached, np.float64)

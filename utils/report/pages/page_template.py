@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -53,8 +54,12 @@ def confusion_view(result: EvalResult, class_names: Sequence[str]) -> ConfusionV
     )
 
 
+@cache
 def page_environment() -> Environment:
-    """Return jinja2's environment for our pages: text is escaped, a missing value is an error."""
+    """Return jinja2's environment for our pages: text is escaped, a missing value is an error.
+
+    Templates are compiled once: the page of a run is written after every epoch.
+    """
     environment = Environment(
         loader=FileSystemLoader((TEMPLATES, STYLE.parent)),
         autoescape=True,

@@ -29,9 +29,6 @@ from utils.comparison.statistics.intervals import (
     t_probability,
     t_quantile,
 )
-from utils.comparison.statistics.power import Design, power
-from utils.comparison.statistics.significance import sign_flip_p
-from utils.comparison.statistics.verdict import Rule, decide
 
 
 @pytest.mark.parametrize(
@@ -214,35 +211,3 @@ def test_six_seeds_that_differ_more_than_images_cover_almost_what_they_say() -> 
     lowest, highest = binomial_bounds(0.94, len(found))
     for interval in (percentile_interval, bca_interval):
         assert lowest <= coverage([interval(one, 0.95) for one in found], 0.0) <= highest
-
-
-def verdicts(effect: float, count: int = 200) -> tuple[list[str], list[float]]:
-    """Return the verdicts of simulated comparisons, and the spread between seeds in each."""
-    rng, rule = np.random.default_rng((2, round(effect * 10))), Rule(level=0.95, margin=0.5)
-    words, spreads = [], []
-    for _ in range(count):
-        deltas, result = compare(rng, AA_LAW, seeds=6, effect=effect, replicates=200)
-        intervals = [bca_interval(result, level) for level in (0.95, 0.9)]
-        words.append(decide(*intervals, sign_flip_p(deltas), rule, num_seeds=6))
-        spreads.append(float(np.std(deltas, ddof=1)))
-    return words, spreads
-
-
-AA_LAW = Law(images=40, classes=1, seed_spread=0.1)
-
-
-@pytest.mark.slow
-def test_equal_arms_are_seldom_called_different() -> None:
-    words, _ = verdicts(0.0)
-    assert sum(word in ("better", "worse") for word in words) <= 0.05 * len(words)
-
-
-@pytest.mark.slow
-def test_an_effect_above_the_detectable_one_is_found() -> None:
-    """As often as the plan says, where the plan knows the spread between seeds."""
-    words, spreads = verdicts(1.2)
-    stated = power(Design(sd=float(np.median(spreads)), margin=0.5), 6).detectable
-    assert stated is not None
-    assert true_difference(AA_LAW, 1.2) > stated
-    assert sum(word == "better" for word in words) >= 0.8 * len(words)
-    assert "worse" not in words
