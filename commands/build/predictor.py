@@ -38,6 +38,7 @@ PREDICTION_KEYS = (
     "eval.max_candidates",
     "eval.multi_label",
     "eval.class_agnostic",
+    "eval.box_voting",
     "eval.batch_size",
     "eval.rectangular",
     "train.image_size",

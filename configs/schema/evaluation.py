@@ -29,6 +29,10 @@ class EvalSettings(Settings):
     class_agnostic: bool = False
     """Boxes of different classes suppress each other too."""
 
+    box_voting: float | None = Field(default=None, gt=0, lt=1)
+    """Place each kept box by the mean of all boxes of its class that overlap it by more than this
+    IoU, 0 to 1; null keeps the box of the best score."""
+
     batch_size: int = Field(default=16, ge=1)
     """Images per forward pass; does not change the result."""
 

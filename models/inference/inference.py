@@ -86,6 +86,7 @@ class Inference:
             max_candidates=settings.max_candidates,
             multi_label=settings.multi_label,
             class_agnostic=settings.class_agnostic,
+            box_voting=settings.box_voting,
         )
 
     @torch.no_grad()

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from models.inference.box_voting import vote
 from models.inference.candidates import Candidates, RankedCandidates
 from utils.structures.exact import in_float64
 from utils.structures.predictions import Predictions
@@ -69,6 +70,7 @@ class Postprocess:
         max_candidates: int = 30000,
         multi_label: bool = True,
         class_agnostic: bool = False,
+        box_voting: float | None = None,
     ) -> None:
         """Keep the settings.
 
@@ -79,6 +81,8 @@ class Postprocess:
             max_candidates: most candidates of an image that enter suppression, best first.
             multi_label: every class of a cell above the threshold is a candidate; else its best.
             class_agnostic: boxes suppress those of other classes too.
+            box_voting: IoU from which candidates vote on a kept box, 0 to 1; None leaves the boxes
+                as they are.
 
         Raises:
             ValueError: a threshold or limit is out of range.
@@ -95,6 +99,7 @@ class Postprocess:
         self.max_candidates = max_candidates
         self.multi_label = multi_label
         self.class_agnostic = class_agnostic
+        self.box_voting = box_voting
 
     @torch.no_grad()
     def __call__(self, predictions: Predictions | ScoredCells) -> Postprocessed:
@@ -109,7 +114,10 @@ class Postprocess:
                 multi_label=self.multi_label,
             )
             kept, has_more_detections = self._suppress(ranked)
-            detections.append(Detections(boxes=kept.boxes, scores=kept.scores, labels=kept.labels))
+            boxes = kept.boxes
+            if self.box_voting is not None:
+                boxes = vote(kept, predictions, image, overlap=self.box_voting)
+            detections.append(Detections(boxes=boxes, scores=kept.scores, labels=kept.labels))
             candidate_caps.append(ranked.exceed_limit())
             detection_caps.append(has_more_detections)
         return Postprocessed(

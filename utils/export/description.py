@@ -37,6 +37,7 @@ class Suppression:
     max_candidates: int
     multi_label: bool
     class_agnostic: bool
+    box_voting: float | None = None
 
 
 SUPPRESSION_KEYS = tuple(Suppression.__dataclass_fields__)
@@ -176,6 +177,11 @@ def _list(text: str, name: str, kind: type) -> tuple[Any, ...]:
 _DEPTH = 40
 
 
+def _optional_number(text: str, name: str) -> float | None:
+    value = _json(text, name)
+    return None if value is None else float(value)
+
+
 def _read(properties: Mapping[str, str]) -> Description:
     score_map = properties.get("score_map")
     return Description(
@@ -193,6 +199,7 @@ def _read(properties: Mapping[str, str]) -> Description:
             max_candidates=int(properties["max_candidates"]),
             multi_label=bool(_json(properties["multi_label"], "multi_label")),
             class_agnostic=bool(_json(properties["class_agnostic"], "class_agnostic")),
+            box_voting=_optional_number(properties.get("box_voting", "null"), "box_voting"),
         ),
         precision=properties["precision"],
         score_map=None if score_map is None else _json(score_map, "score_map"),

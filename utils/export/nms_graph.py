@@ -14,9 +14,11 @@ import numpy.typing as npt
 
 from utils.export.description import Suppression
 from utils.export.packages import require
+from utils.structures.scored_cells import VOTING_SHARE
 
 OUTPUTS = ("detection_boxes", "detection_scores", "detection_labels", "num_detections")
 NO_LABEL = -1
+TINY = 1e-12
 FLOAT, INT64 = 1, 7
 """onnx.TensorProto.FLOAT and INT64."""
 
@@ -206,18 +208,81 @@ def _place(add: _Nodes, selected: str, labels: str, settings: Suppression) -> No
     sources = add("Compress", _pairs(add, image, cell), fits, axis=0)
     label = add("Compress", labels, fits, axis=0)
     places = add("Concat", sources, add("Unsqueeze", label, add.constant([1])), axis=1)
+    boxes, found = add("GatherND", "boxes", sources), add("GatherND", "scores", places)
+    if settings.box_voting is not None:
+        boxes = _voted(add, boxes, found, (_column(add, sources, 0), label), settings)
     rows = add("Concat", _sizes(add, "scores", 0), add.constant([settings.max_detections]), axis=0)
     wide = add("Concat", rows, add.constant([4]), axis=0)
     no_score, no_label = add.constant(0.0, np.float32), add.constant(NO_LABEL)
     contents = (
-        (add("Expand", no_score, wide), add("GatherND", "boxes", sources)),
-        (add("Expand", no_score, rows), add("GatherND", "scores", places)),
+        (add("Expand", no_score, wide), boxes),
+        (add("Expand", no_score, rows), found),
         (add("Expand", no_label, rows), label),
     )
     for name, (empty, values) in zip(OUTPUTS, contents, strict=False):
         add("ScatterND", empty, targets, values, name=name)
     total = add("ReduceSum", counted, add.constant([0]), keepdims=0)
     add("Min", total, limit, name=OUTPUTS[3])
+
+
+def _voted(
+    add: _Nodes, boxes: str, scores: str, place: tuple[str, str], settings: Suppression
+) -> str:
+    """Return boxes (M, 4) after the vote of `models/inference/box_voting.py`, of all N cells.
+
+    Args:
+        add: where operators go.
+        boxes: (M, 4) of the survivors.
+        scores: (M,) theirs.
+        place: image (M,) and class (M,).
+        settings: overlap and score threshold.
+    """
+    image, label = place
+    least = add.constant(VOTING_SHARE * settings.score_threshold, np.float32)
+    best = add("ReduceMax", "scores", axes=[2], keepdims=0)
+    cells = add("Transpose", add("NonZero", add("Greater", best, least)), perm=[1, 0])
+    voters = add("GatherND", "boxes", cells)
+    given = add("Gather", add("GatherND", "scores", cells), label, axis=1)  # (N, M)
+    share = add("Mul", scores, add.constant(VOTING_SHARE, np.float32))
+    overlap = add.constant(settings.box_voting, np.float32)
+    near = add("Relu", add("Sub", _overlaps(add, voters, boxes), overlap))
+    weights = add("Mul", near, add("Relu", add("Sub", given, share)))
+    is_same = add("Equal", add("Gather", cells, add.constant([0]), axis=1), image)
+    weights = add("Mul", weights, add("Cast", is_same, to=FLOAT))
+    total = add(
+        "Unsqueeze", add("ReduceSum", weights, add.constant([0]), keepdims=0), add.constant([1])
+    )
+    sums = add("MatMul", add("Transpose", weights, perm=[1, 0]), voters)
+    moved = add("Sub", sums, add("Mul", total, boxes))
+    tiny = add.constant(TINY, np.float32)
+    return add("Add", boxes, add("Div", moved, add("Max", total, tiny)))
+
+
+def _overlaps(add: _Nodes, voters: str, boxes: str) -> str:
+    """Return the IoU (N, M) of voters (N, 4) and boxes (M, 4)."""
+    sides, areas = [], []
+    for table, keep in ((voters, True), (boxes, False)):
+        columns = [
+            add("Gather", table, add.constant([side] if keep else side), axis=1)
+            for side in range(4)
+        ]
+        width, height = (add("Sub", columns[axis + 2], columns[axis]) for axis in (0, 1))
+        sides.append(columns)
+        areas.append(add("Mul", width, height))
+    lengths = [
+        add(
+            "Relu",
+            add(
+                "Sub",
+                add("Min", sides[0][axis + 2], sides[1][axis + 2]),
+                add("Max", sides[0][axis], sides[1][axis]),
+            ),
+        )
+        for axis in (0, 1)
+    ]
+    common = add("Mul", *lengths)
+    union = add("Sub", add("Add", *areas), common)
+    return add("Div", common, add("Max", union, add.constant(TINY, np.float32)))
 
 
 def _size(add: _Nodes, tensor: str, axis: int) -> str:

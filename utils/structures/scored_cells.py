@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+VOTING_SHARE = 0.5
+"""A candidate with no more than this share of a kept box's score has no vote on its place."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredCells:

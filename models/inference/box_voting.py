@@ -1,0 +1,74 @@
+"""Box voting: each kept box becomes a mean of the boxes that the network gave for the same object.
+
+Suppression keeps the box of the best score, which is not the best placed one; the mean of what it
+dropped is placed better (Gidaris and Komodakis, arXiv 1505.01749, section 4). Ours: a vote weighs
+more the more it overlaps and the nearer its score is, and falls to 0 at both limits without a jump,
+so that rounding never decides who votes. Who votes depends on the kept box alone, not on the score
+threshold: validation and prediction give an object the same box.
+"""
+
+import torch
+from torch import Tensor
+
+from models.inference.candidates import Candidates, RankedCandidates
+from utils.structures.exact import in_float64
+from utils.structures.predictions import Predictions
+from utils.structures.scored_cells import VOTING_SHARE, ScoredCells
+
+MOST_VOTERS = 5000
+"""Only so many candidates of an image vote, best first; a trained network has fewer."""
+MOST_PAIRS = 1 << 19
+"""Pairs of a kept box and a voter that are looked at at once, which bounds the memory."""
+TINY = 1e-12
+
+
+def vote(
+    kept: Candidates, predictions: Predictions | ScoredCells, image: int, *, overlap: float
+) -> Tensor:
+    """Return the boxes (K, 4) of the `kept` ones after the vote, in their order and type.
+
+    Args:
+        kept: what suppression left of the image.
+        predictions: of the batch.
+        image: which of its images.
+        overlap: IoU up to which a candidate of the same class has no vote, 0 to 1.
+    """
+    if not len(kept):
+        return kept.boxes
+    ranked = RankedCandidates(
+        predictions,
+        image,
+        score_threshold=VOTING_SHARE * float(kept.scores.min()),
+        limit=MOST_VOTERS,
+        multi_label=True,  # a cell votes for a class whether or not it is its best
+    )
+    voters, _ = ranked.first(MOST_VOTERS)
+    rows = max(1, MOST_PAIRS // max(1, len(voters)))
+    parts = [
+        elected(kept.take(slice(start, start + rows)), voters, overlap)
+        for start in range(0, len(kept), rows)
+    ]
+    return torch.cat(parts).to(kept.boxes)
+
+
+def elected(kept: Candidates, voters: Candidates, overlap: float) -> Tensor:
+    """Return the boxes (K, 4) float64 on which the voters agree.
+
+    A vote weighs (score - `VOTING_SHARE` x kept score) x (IoU - `overlap`), nothing where one of
+    them is not above 0. A box without votes, because it has no area, stays.
+    """
+    boxes, others = in_float64(kept.boxes), in_float64(voters.boxes)
+    scores = in_float64(voters.scores)[None] - VOTING_SHARE * in_float64(kept.scores)[:, None]
+    weights = (_overlaps(boxes, others) - overlap).clamp(min=0) * scores.clamp(min=0)
+    weights *= (kept.labels[:, None] == voters.labels[None]).to(weights)
+    total = weights.sum(dim=1, keepdim=True)
+    return boxes + (weights @ others - total * boxes) / total.clamp(min=TINY)
+
+
+def _overlaps(boxes: Tensor, others: Tensor) -> Tensor:
+    """Return the IoU (K, N) of boxes (K, 4) and others (N, 4)."""
+    start = torch.maximum(boxes[:, None, :2], others[None, :, :2])
+    end = torch.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    common = (end - start).clamp(min=0).prod(dim=-1)
+    areas, other_areas = ((each[:, 2:] - each[:, :2]).prod(dim=-1) for each in (boxes, others))
+    return common / (areas[:, None] + other_areas[None] - common).clamp(min=TINY)
