@@ -51,13 +51,22 @@ def test_a_foreign_file_says_nothing() -> None:
         read_description({"author": "somebody"}, source="x.onnx")
 
 
+def test_files_from_before_box_voting_have_none() -> None:
+    properties = DESCRIPTION.to_properties()
+    del properties["box_voting"]
+    assert read_description(properties, source="x.onnx").suppression.box_voting is None
+    voting = replace(DESCRIPTION.suppression, box_voting=0.7)
+    description = replace(DESCRIPTION, suppression=voting)
+    assert read_description(description.to_properties(), source="x.onnx") == description
+
+
 def test_newer_and_damaged_files_are_refused() -> None:
     properties = DESCRIPTION.to_properties()
     with pytest.raises(UserError, match=r"x\.onnx has export format 7, this program reads 1"):
         read_description({**properties, "focaldet_format": "7"}, source="x.onnx")
     for key in properties.keys() - {"channel_order", "pixel_range", "box_format", "letterbox"}:
         without = {other: value for other, value in properties.items() if other != key}
-        if key == "focaldet_format":
+        if key in ("focaldet_format", "box_voting"):
             continue
         with pytest.raises(UserError, match=r"x\.onnx: its metadata are damaged"):
             read_description(without, source="x.onnx")
