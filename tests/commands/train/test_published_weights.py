@@ -102,7 +102,7 @@ def test_folded_norms_are_measured_before_the_first_step(
         weights = convert(weights, tmp_path / "nano.safetensors")
     stated = settings(tmp_path, dataset, "yolox-nano", weights, *YOLOX)
     run = train(load_experiment(TINY[1], stated))
-    assert "measured again on 12 images" in caplog.text
+    assert "statistics measured on 12 images" in caplog.text
     tensors, metadata = load_weights(run.best)
     assert "converted_from" not in metadata
     means = [t for name, t in tensors.items() if name.endswith(".running_mean")]
