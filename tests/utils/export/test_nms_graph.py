@@ -63,8 +63,9 @@ def assert_same(cells: ScoredCells, variant: Suppression) -> None:
     assert counts.tolist() == [len(found) for found in expected]
     for image, found in enumerate(expected):
         kept = len(found)
-        # Pixels: a mean of boxes is taken in float32 there, in float64 here.
-        near = 0.0 if variant.box_voting is None else 1e-4
+        # Pixels: weights are computed in float32 there, in float64 here. The IoU of boxes a tenth of
+        # a pixel wide has five digits in float32, and the mean is of boxes some ten pixels apart.
+        near = 0.0 if variant.box_voting is None else 1e-3
         np.testing.assert_allclose(boxes[image, :kept], found.boxes.numpy(), rtol=0, atol=near)
         np.testing.assert_array_equal(scores[image, :kept], found.scores.numpy())
         np.testing.assert_array_equal(labels[image, :kept], found.labels.numpy())
