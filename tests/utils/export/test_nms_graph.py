@@ -63,8 +63,8 @@ def assert_same(cells: ScoredCells, variant: Suppression) -> None:
     assert counts.tolist() == [len(found) for found in expected]
     for image, found in enumerate(expected):
         kept = len(found)
-        # Pixels: weights are computed in float32 there, in float64 here. The IoU of boxes a tenth of
-        # a pixel wide has five digits in float32, and the mean is of boxes some ten pixels apart.
+        # Pixels: weights are computed in float32 there, in float64 here. Boxes a tenth of a pixel
+        # wide have an IoU of five digits in float32, and the mean is of boxes ten pixels apart.
         near = 0.0 if variant.box_voting is None else 1e-3
         np.testing.assert_allclose(boxes[image, :kept], found.boxes.numpy(), rtol=0, atol=near)
         np.testing.assert_array_equal(scores[image, :kept], found.scores.numpy())
