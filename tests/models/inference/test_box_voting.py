@@ -119,6 +119,16 @@ def test_only_boxes_change_and_the_score_threshold_does_not_change_them(seed: in
     torch.testing.assert_close(high_boxes, boxes[: len(high_scores)], rtol=1e-6, atol=0)
 
 
+def test_a_cell_votes_for_a_class_that_is_not_its_best() -> None:
+    cells = ScoredCells(
+        boxes=torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 8]]]),
+        scores=torch.tensor([[[0.8, 0.0], [0.6, 0.7]]]),
+    )
+    boxes, _, labels = found(cells, multi_label=False, box_voting=0.6)
+    assert labels.tolist() == [0, 1]
+    torch.testing.assert_close(boxes[0], torch.tensor([0, 0, 10, 10 * 0.8 + 8 * 0.2]))
+
+
 def test_parts_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = random_cells(1)
     whole = found(cells)[0]
