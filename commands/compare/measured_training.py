@@ -80,7 +80,7 @@ class StepTimes:
 
 
 class MeasuredTraining:
-    """A training with all its parts except those that write files.
+    """A training run with all its parts except those that write files.
 
     The network learns as it will in a run, so that the loss and the suppression have their work.
     """

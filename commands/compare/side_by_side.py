@@ -136,13 +136,13 @@ def answer_questions(cfg: Path, overrides: Sequence[str]) -> None:
 
 
 class _Training:
-    """A training in another process."""
+    """A training run in another process."""
 
     def __init__(self, process: "subprocess.Popen[str]", log: IO[bytes]) -> None:
         self._process, self._log = process, log
 
     def send(self, question: Mapping[str, object]) -> None:
-        """Send a question; a training that has ended will not answer."""
+        """Send a question; a process that has ended will not answer."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(question) + "\n")

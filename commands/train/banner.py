@@ -1,4 +1,4 @@
-"""The first lines of a training's log: device, network, data, processes."""
+"""The first lines of the log of a training run: device, network, data, processes."""
 
 from collections.abc import Iterator
 

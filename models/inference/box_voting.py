@@ -43,6 +43,8 @@ def vote(
         multi_label=True,  # a cell votes for a class whether or not it is its best
     )
     voters, _ = ranked.first(MOST_VOTERS)
+    # One box that is not finite would enter every mean, even by a weight of 0.
+    voters = voters.take(voters.boxes.isfinite().all(dim=1))
     rows = max(1, MOST_PAIRS // max(1, len(voters)))
     parts = [
         elected(kept.take(slice(start, start + rows)), voters, overlap)

@@ -129,6 +129,16 @@ def test_a_cell_votes_for_a_class_that_is_not_its_best() -> None:
     torch.testing.assert_close(boxes[0], torch.tensor([0, 0, 10, 10 * 0.8 + 8 * 0.2]))
 
 
+@pytest.mark.parametrize("side", [float("inf"), float("nan")])
+def test_a_box_that_is_not_finite_harms_no_other(side: float) -> None:
+    cells = ScoredCells(
+        boxes=torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 8], [0, 0, side, side]]]),
+        scores=torch.tensor([[[0.8], [0.6], [0.5]]]),
+    )
+    boxes, *_ = found(cells, box_voting=0.6)
+    torch.testing.assert_close(boxes[0], torch.tensor([0, 0, 10, 10 * 0.8 + 8 * 0.2]))
+
+
 def test_parts_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = random_cells(1)
     whole = found(cells)[0]
