@@ -242,6 +242,9 @@ def _voted(
     best = add("ReduceMax", "scores", axes=[2], keepdims=0)
     cells = add("Transpose", add("NonZero", add("Greater", best, least)), perm=[1, 0])
     voters = add("GatherND", "boxes", cells)
+    # One number that is not finite would enter every mean, even by a weight of 0.
+    is_odd = add("Or", add("IsNaN", voters), add("IsInf", voters))
+    voters = add("Where", is_odd, add.constant(0.0, np.float32), voters)
     given = add("Gather", add("GatherND", "scores", cells), label, axis=1)  # (N, M)
     share = add("Mul", scores, add.constant(VOTING_SHARE, np.float32))
     overlap = add.constant(settings.box_voting, np.float32)

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,6 +96,16 @@ def test_equal_scores_keep_their_order(name: str) -> None:
 @settings(max_examples=15)
 def test_any_batch(seed: int, num_images: int, num_classes: int, name: str) -> None:
     assert_same(random_cells(seed, num_images, num_classes), VARIANTS[name])
+
+
+@pytest.mark.parametrize("side", [np.inf, np.nan])
+def test_a_box_that_is_not_finite_harms_no_other(side: float) -> None:
+    cells = ScoredCells(
+        boxes=torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 8], [0, 0, side, side]]]),
+        scores=torch.tensor([[[0.8], [0.6], [0.5]]]),
+    )
+    boxes, *_ = run_graph(cells, replace(VAL, box_voting=0.6))
+    np.testing.assert_allclose(boxes[0, 0], [0, 0, 10, 10 * 0.8 + 8 * 0.2], rtol=1e-5)
 
 
 def test_nothing_found_in_any_image() -> None:
