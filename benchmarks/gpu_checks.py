@@ -15,8 +15,8 @@ from torch import Tensor
 
 from benchmarks.training_problem import TARGETS_PER_IMAGE, TrainingProblem
 from configs.schema.augment import AugmentSettings
-from data.loading.dataset import SampleKey, TrainDataset, collate
-from data.loading.planned_batch import collate_planned
+from data.loading.dataset import SampleKey, TrainDataset
+from data.loading.planned_batch import load_planned
 from models.inference.nms import Postprocess
 from models.losses import DetectionCriterion
 from utils.engine.compiled import Compiler
@@ -184,8 +184,8 @@ def deterministic() -> Iterator[None]:
 def check_augmentation(problem: TrainingProblem) -> str:
     """Images drawn by the device are the CPU's, and nobody waits for them."""
     dataset, keys = planned_samples(problem)
-    worker = collate([dataset[key] for key in keys])
-    planned = collate_planned([dataset.planned(key) for key in keys])
+    worker = dataset.batch(keys)
+    planned = load_planned(dataset, keys)
     expected = planned.render()
     if problem.device.type == "cuda":
         planned = planned.pin_memory()

@@ -28,9 +28,9 @@ from benchmarks.measure import Figure, alternate, compared, milliseconds, report
 from configs.reading.load import load_experiment
 from configs.schema import Experiment
 from data.images.cache import ImageCache
-from data.loading.dataset import SampleKey, TrainDataset, collate
+from data.loading.dataset import SampleKey, TrainDataset
 from data.loading.loader import train_reader
-from data.loading.planned_batch import PlannedBatch, collate_planned
+from data.loading.planned_batch import PlannedBatch, load_planned
 from data.records.load import load_split
 from utils.runtime.machine.memory import reuse_freed_memory
 from utils.structures.images import Record
@@ -86,14 +86,13 @@ class Samples:
 
     def _planned(self, keys: list[SampleKey]) -> PlannedBatch:
         """Return the next batch of `keys`, which are taken out."""
-        batch = [self._cached.planned(keys.pop()) for _ in range(BATCH)]
-        return collate_planned(batch)
+        return load_planned(self._cached, [keys.pop() for _ in range(BATCH)])
 
     def _epoch_ms(self, dataset: TrainDataset) -> float:
         keys = self._keys()
         batches = [keys[start : start + BATCH] for start in range(0, len(keys), BATCH)]
         num_batches = len(batches)
-        batch_ms = milliseconds(lambda: collate(dataset.__getitems__(batches.pop())), num_batches)
+        batch_ms = milliseconds(lambda: dataset.batch(batches.pop()), num_batches)
         return batch_ms * num_batches / len(keys)
 
     def _keys(self) -> list[SampleKey]:

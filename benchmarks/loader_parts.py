@@ -27,13 +27,13 @@ import torch
 from benchmarks.loader import BATCH, Samples
 from benchmarks.measure import describe_machine
 from configs.reading.load import load_experiment
-from data.augment.batch import drawing
-from data.augment.batch.drawing import SceneDrawer
+from data.augment import plan as plans
+from data.augment.plan import SceneDrawer
 from data.augment.rng import SampleStreams
 from data.images.cache import store
 from data.images.pixels import ShrinkingReader
 from data.loading import dataset as datasets
-from data.loading.dataset import TrainDataset, collate
+from data.loading.dataset import TrainDataset
 from data.records.load import load_split
 from data.records.split import RecordTable
 from utils.runtime.machine.memory import reuse_freed_memory
@@ -44,7 +44,7 @@ PARTS: dict[str, tuple[tuple[object, str], ...]] = {
     "draws: images, corners, affines": ((TrainDataset, "_lay_out"),),
     "draws: pixel operations": ((TrainDataset, "_sampled_ops"),),
     "placing tiles and boxes": ((datasets, "place_scenes"),),
-    "planning resizes": ((drawing, "_plan_tiles"),),
+    "planning resizes": ((plans, "_plan_tiles"),),
     "reading: record": ((RecordTable, "__getitem__"),),
     "reading: key": ((ShrinkingReader, "_key"),),
     "reading: open and map": ((store, "map_entry"),),
@@ -55,7 +55,7 @@ PARTS: dict[str, tuple[tuple[object, str], ...]] = {
     "OpenCV: colour factors": ((cv2, "transform"), (cv2, "LUT")),
     "OpenCV: flips": ((cv2, "flip"), (cv2, "transpose")),
     "drawing, the rest": ((SceneDrawer, "draw"),),
-    "batch: targets, tensors": ((sys.modules[__name__], "collate"),),
+    "batch: targets, tensors": ((datasets, "collate"),),
     "main process: to float": ((Batch, "pixels"),),
 }
 REST = "operations, boxes, samples, the rest"
@@ -113,7 +113,7 @@ def epoch_us(samples: Samples) -> dict[str, float]:
     keys = samples._keys()
     with measured() as clock:
         for start in range(0, len(keys), BATCH):
-            batch = collate(samples._cached.__getitems__(keys[start : start + BATCH]))
+            batch = samples._cached.batch(keys[start : start + BATCH])
             batch.pixels()
     return {part: spent / len(keys) / 1e3 for part, spent in clock.nanoseconds.items()}
 

@@ -12,15 +12,11 @@ import torch
 from torch.utils.data import Dataset
 
 from configs.schema.augment import AugmentSettings
-from data.augment.affine import draw_affine
-from data.augment.batch.drawing import BatchPlan, SampleRow
-from data.augment.batch.geometry import Canvases, draw_units, place_scenes
-from data.augment.device.sources import PlannedSample, gather
-from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
+from data.augment.layout import Canvases, affine_values, draw_units, place_scenes
 from data.augment.mixup import draw_share
 from data.augment.operation import PixelOp, SampledOp
 from data.augment.pixel_ops import PIXEL_OPS
-from data.augment.plan import SamplePlan, Scene, build_plan, compose, render
+from data.augment.plan import BatchPlan, SampleObjects, SampleRow
 from data.augment.rng import SampleStreams
 from data.images.letterbox import Letterbox, evaluation_letterbox
 from data.images.pixels import ReadRecord, ShrinkingReader, read_record
@@ -71,32 +67,43 @@ class TrainDataset(Dataset[Sample]):
         Raises:
             UserError: an image cannot be read.
         """
-        return render(self.plan(key), self._read)
+        return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[Sample]:
-        """Return the samples of `keys`, planned together: the same ones in less time.
+        """Return the samples of `keys`, of one image size; each is the same whatever the others.
 
         Raises:
             UserError: an image cannot be read.
         """
-        if len({key.image_size for key in keys}) != 1:
-            return [self[key] for key in keys]
-        plan = self.plan_batch(keys)
+        plan = self.plan(keys)
         sizes = self._records.sizes(plan.tiles.index).astype(np.float64)
         if isinstance(self._read, ShrinkingReader):
             sizes = self._read.sizes(sizes)
-        return plan.render(lambda index: self._read(self._records[index]), sizes)
+        return plan.render(self.read, sizes)
 
-    def planned(self, key: SampleKey) -> PlannedSample:
-        """Return the sample of `key` for the device to render.
+    def batch(self, keys: Sequence[SampleKey]) -> Batch:
+        """Return the batch of `keys`, of one image size.
 
         Raises:
             UserError: an image cannot be read.
         """
-        return gather(self.plan(key), self._read)
+        return collate(self.__getitems__(keys))
 
-    def plan_batch(self, keys: Sequence[SampleKey]) -> BatchPlan:
-        """Sample the augmentation parameters of `keys`, of one image size; no pixels are read."""
+    def read(self, index: int) -> ImageArray:
+        """Return the pixels (h, w, 3) of a record.
+
+        Raises:
+            UserError: its image cannot be read.
+        """
+        return self._read(self._records[index])
+
+    def plan(self, keys: Sequence[SampleKey]) -> BatchPlan:
+        """Sample the augmentation parameters of `keys`, of one image size; no pixels are read.
+
+        Raises:
+            ValueError: there is no key, or they have several image sizes.
+        """
+        (image_size,) = {key.image_size for key in keys}
         canvases, rows = Canvases(), []
         for key in keys:
             first = len(canvases)
@@ -109,11 +116,14 @@ class TrainDataset(Dataset[Sample]):
                     meta=self._meta(key.index),
                 )
             )
-        tiles, objects = place_scenes(canvases, self._records, self._augment)
-        return BatchPlan(image_size=keys[0].image_size, tiles=tiles, objects=objects, rows=rows)
+        values = affine_values(canvases.units, self._augment)
+        tiles, objects = place_scenes(canvases, values, self._records)
+        return BatchPlan(image_size=image_size, tiles=tiles, objects=objects, rows=rows)
 
     def _lay_out(self, key: SampleKey, canvases: Canvases) -> float:
-        """Add the scenes of a sample to `canvases`; the same draws as of `_scenes`.
+        """Add the scenes of a sample to `canvases`: a single image, a mosaic, or two mosaics.
+
+        A second mosaic takes the next numbers of the same streams.
 
         Returns:
             the mixup share of the first.
@@ -142,12 +152,6 @@ class TrainDataset(Dataset[Sample]):
         else:
             canvases.add_four(indices, image_size, rng)
 
-    def plan(self, key: SampleKey) -> SamplePlan:
-        """Sample the augmentation parameters of `key`; no pixels are read."""
-        scenes, share = self._scenes(key)
-        ops, meta = self._sampled_ops(key), self._meta(key.index)
-        return build_plan(scenes, share=share, ops=ops, meta=meta)
-
     def _sampled_ops(self, key: SampleKey) -> tuple[SampledOp, ...]:
         return tuple(
             SampledOp(op=op, parameters=op.sample(self._stream(op.name, key), self._augment))
@@ -168,55 +172,12 @@ class TrainDataset(Dataset[Sample]):
     def _stream(self, name: str, key: SampleKey) -> np.random.Generator:
         return self._streams(name, key.epoch, key.index, key.copy)
 
-    def _scenes(self, key: SampleKey) -> tuple[tuple[Scene, ...], float]:
-        """Return one or two scenes (mosaics or a single image), and the mixup share of the first.
-
-        A second mosaic takes the next numbers of the same streams.
-        """
-        mosaic, affine = self._stream("mosaic", key), self._stream("affine", key)
-        if not key.mosaic or mosaic.random() >= self._augment.mosaic:
-            size = self._records.size(key.index)
-            return (self._scene(single(key.index, size, key.image_size), key, affine),), 1.0
-        scene = self._scene(self._mosaic(key.index, key.image_size, mosaic), key, affine)
-        mixup = self._stream("mixup", key)
-        if mixup.random() >= self._augment.mixup:
-            return (scene,), 1.0
-        partner = int(mixup.integers(len(self)))
-        second = self._scene(self._mosaic(partner, key.image_size, mosaic), key, affine)
-        return (scene, second), draw_share(mixup)
-
-    def _mosaic(self, index: int, image_size: int, rng: np.random.Generator) -> Layout:
-        """Return a mosaic of image `index` and random others; of nine it is the middle one."""
-        indices, is_nine = self._mosaic_indices(index, rng)
-        lay = mosaic_nine if is_nine else mosaic_four
-        return lay(indices, [self._records.size(i) for i in indices], image_size, rng)
-
     def _mosaic_indices(self, index: int, rng: np.random.Generator) -> tuple[list[int], bool]:
         """Return the images of a mosaic row by row, and whether they are nine instead of four."""
         if rng.random() < self._augment.mosaic_nine:
             others = rng.integers(len(self), size=8).tolist()
             return [*others[:4], index, *others[4:]], True
         return rng.permutation([index, *rng.integers(len(self), size=3)]).tolist(), False
-
-    def _scene(self, layout: Layout, key: SampleKey, rng: np.random.Generator) -> Scene:
-        affine = draw_affine(self._augment, rng)
-        affine = affine.snapped(layout.corner, layout.side, key.image_size)
-        return compose(layout, self._records, affine, key.image_size)
-
-
-class PlannedDataset(Dataset[PlannedSample]):
-    """The samples of a `TrainDataset` for the device to render."""
-
-    def __init__(self, dataset: TrainDataset) -> None:
-        self._dataset = dataset
-
-    def __getitem__(self, key: SampleKey) -> PlannedSample:
-        """Return the sample of `key`.
-
-        Raises:
-            UserError: an image cannot be read.
-        """
-        return self._dataset.planned(key)
 
 
 class EvalDataset(Dataset[Sample]):
@@ -269,6 +230,14 @@ class EvalDataset(Dataset[Sample]):
             meta=meta,
         )
 
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Return the batch of some images, whose frames have one shape.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        return collate([self[index] for index in indices])
+
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Return one batch of `samples`, whose images (H, W, 3) have one shape.
@@ -294,7 +263,7 @@ def _stacked(images: Sequence[ImageArray]) -> ImageArray:
     return np.stack(images)
 
 
-def join_targets(samples: Sequence[Sample | SamplePlan]) -> Targets:
+def join_targets(samples: Sequence[Sample | SampleObjects]) -> Targets:
     """Return the objects of `samples` in one table; ignored ones are left out."""
     kept = [~sample.ignore for sample in samples]
     counts = np.array([int(mask.sum()) for mask in kept])

@@ -4,6 +4,7 @@ What a batch contains does not depend on the number of workers.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 
@@ -14,10 +15,10 @@ from data.augment.custom import load_custom_ops
 from data.augment.pixel_ops import PIXEL_OPS
 from data.images.cache import ImageCache, open_image_cache
 from data.images.pixels import ShrinkingReader
-from data.loading.dataset import EvalDataset, PlannedDataset, TrainDataset, collate
+from data.loading.dataset import EvalDataset, TrainDataset
 from data.loading.device_rendering import RenderedBatches, rendering_device
 from data.loading.image_weights import build_draw
-from data.loading.planned_batch import collate_planned
+from data.loading.planned_batch import load_planned
 from data.loading.samplers import TrainPlan, TrainSampler, group_by_shape, image_size_range
 from data.loading.workers import WorkerLoader
 from utils.runtime.distributed.ranks import ALONE, Ranks
@@ -53,20 +54,17 @@ class TrainBatches:
         self._loader: WorkerLoader[Batch] | RenderedBatches
         if render_on is None:
             self._loader = WorkerLoader(
-                dataset,
+                dataset.batch,
                 self._sampler,
-                collate,
                 workers=workers,
                 pin_memory=pin_memory,
                 batch_bytes=largest_batch_bytes(plan),
                 processes=processes,
             )
         else:
-            planned = PlannedDataset(dataset)
             loader = WorkerLoader(
-                planned,
+                partial(load_planned, dataset),
                 self._sampler,
-                collate_planned,
                 workers=workers,
                 pin_memory=pin_memory,
                 batch_bytes=MOST_SOURCES * largest_batch_bytes(plan),
@@ -123,9 +121,8 @@ class EvalBatches:
         self._batches = group_by_shape(shapes, batch_size)[ranks.rank :: ranks.size]
         self._num_images = sum(map(len, self._batches))
         self._loader = WorkerLoader(
-            dataset,
+            dataset.batch,
             self._batches,
-            collate,
             workers=workers,
             pin_memory=pin_memory,
             batch_bytes=max(

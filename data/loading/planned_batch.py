@@ -1,6 +1,6 @@
 """A batch for rendering on the device: source pixels in one tensor, tables, targets."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from data.augment.device.scenes import SceneTables, blend_scenes, chunks, render_scenes
-from data.augment.device.sources import PlannedSample, Source, output_to_canvas
+from data.augment.device.sources import Windows, find_windows, output_to_canvas
+from data.augment.layout import Rows, Tiles, upright
 from data.augment.operation import BatchOp, batch_ops
-from data.augment.plan import Scene
-from data.augment.warp import is_upright
+from data.augment.plan import BatchPlan, ReadIndex, SampleRow
 from data.images.letterbox import PAD_COLOUR
-from data.loading.dataset import join_targets
+from data.loading.dataset import SampleKey, TrainDataset, join_targets
 from utils.structures.batch import Batch, Targets
-from utils.structures.images import ImageMeta
+from utils.structures.images import ImageArray, ImageMeta, MaskArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,79 +72,89 @@ class PlannedBatch:
         return Batch(images=images.permute(0, 3, 1, 2), targets=self.targets, metas=self.metas)
 
 
-def collate_planned(samples: Sequence[PlannedSample]) -> PlannedBatch:
-    """Return one batch of `samples` of one image size; ignored boxes are left out of the targets.
+def load_planned(dataset: TrainDataset, keys: Sequence[SampleKey]) -> PlannedBatch:
+    """Return the batch of `keys`, of one image size, for the device to render.
 
-    Windows are copied once, into the buffer that is sent.
+    Raises:
+        UserError: an image cannot be read.
     """
-    plans = [sample.plan for sample in samples]
-    has_second = np.array([len(plan.scenes) > 1 for plan in plans])
-    packed = _Packed([*_scenes(samples, 0), *_scenes(samples, 1)])
+    return pack_batch(dataset.plan(keys), dataset.read)
+
+
+def pack_batch(plan: BatchPlan, read: ReadIndex) -> PlannedBatch:
+    """Return the batch of `plan` with the pixels it needs; ignored boxes are left out.
+
+    Args:
+        plan: of all its samples.
+        read: gives the pixels of a record by its index.
+
+    Raises:
+        UserError: an image cannot be read.
+    """
+    rows = plan.rows
+    has_second = np.array([row.scenes[1] - row.scenes[0] > 1 for row in rows])
+    images = [read(index) for index in plan.tiles.index.tolist()]
+    sizes = np.array([image.shape[:2] for image in images], np.float64).reshape(-1, 2)
+    windows = find_windows(plan.tiles, sizes)
+    cut = windows.cut(images)
     return PlannedBatch(
-        image_size=plans[0].image_size,
-        pixels=torch.from_numpy(packed.pixels),
-        scenes=packed.tables(),
+        image_size=plan.image_size,
+        pixels=torch.from_numpy(_packed(cut)),
+        scenes=_tables(plan.tiles, windows, cut, _scene_places(rows, has_second)),
         partners=torch.from_numpy(has_second.cumsum(dtype=np.int64).clip(1) - 1),
-        shares=torch.tensor([plan.share for plan in plans], dtype=torch.float32),
-        ops=batch_ops([plan.ops for plan in plans]),
-        targets=join_targets(plans),
-        metas=tuple(plan.meta for plan in plans),
+        shares=torch.tensor([row.share for row in rows], dtype=torch.float32),
+        ops=batch_ops([row.ops for row in rows]),
+        targets=join_targets(list(plan.sample_objects())),
+        metas=tuple(row.meta for row in rows),
     )
 
 
-_SourcedScene = tuple[Scene, tuple[Source, ...]]
+def _scene_places(rows: Sequence[SampleRow], has_second: MaskArray) -> Rows:
+    """Return the place (G,) of each scene among all: first scenes of the samples, then second."""
+    firsts = np.array([row.scenes[0] for row in rows])
+    order = np.concatenate((firsts, firsts[has_second] + 1))
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    return places
 
 
-def _scenes(samples: Sequence[PlannedSample], position: int) -> Iterator[_SourcedScene]:
-    """Yield scene number `position` of each sample that has so many."""
-    for sample in samples:
-        if position < len(sample.sources):
-            yield sample.plan.scenes[position], sample.sources[position]
+def _packed(windows: Sequence[ImageArray]) -> ImageArray:
+    """Return (P, 3) the colour around tiles and the pixels of all windows, copied once."""
+    pixels = np.empty((1 + sum(map(_area, windows)), 3), np.uint8)
+    pixels[0] = PAD_COLOUR
+    start = 1
+    for window in windows:
+        stop = start + _area(window)
+        pixels[start:stop].reshape(window.shape)[:] = window
+        start = stop
+    return pixels
 
 
-class _Packed:
-    """Tables and pixels of scenes, filled tile by tile."""
+def _area(window: ImageArray) -> int:
+    return int(window.shape[0] * window.shape[1])
 
-    def __init__(self, scenes: Sequence[_SourcedScene]) -> None:
-        num_tiles = max((len(sources) for _, sources in scenes), default=0)
-        shape = (len(scenes), num_tiles)
-        sides = [source.pixels.shape[:2] for _, sources in scenes for source in sources]
-        self.pixels = np.empty((1 + sum(height * width for height, width in sides), 3), np.uint8)
-        self.pixels[0] = PAD_COLOUR
-        self._filled = 1
-        self._matrices = np.tile(np.eye(3, dtype=np.float32), (len(scenes), 1, 1))
-        self._bounds = np.zeros((*shape, 4), np.float32)
-        self._regions = np.zeros((*shape, 4), np.float32)
-        self._lookups = np.zeros((len(scenes), num_tiles + 1, 4), np.float32)
-        self._windows = np.tile(np.array([0, 1, 1], np.int32), (len(scenes), num_tiles + 1, 1))
-        placements = [tile[1] for scene, _ in scenes for tile in scene.tiles[:1]]
-        self._is_upright = all(is_upright(each.matrix) for each in placements)
-        for row, scene in enumerate(scenes):
-            self._add(row, *scene)
 
-    def tables(self) -> SceneTables:
-        """Return the tables as tensors."""
-        return SceneTables(
-            matrices=torch.from_numpy(self._matrices),
-            bounds=torch.from_numpy(self._bounds),
-            regions=None if self._is_upright else torch.from_numpy(self._regions),
-            lookups=torch.from_numpy(self._lookups),
-            windows=torch.from_numpy(self._windows),
-        )
-
-    def _add(self, row: int, scene: Scene, sources: tuple[Source, ...]) -> None:
-        if not sources:
-            return
-        self._matrices[row] = output_to_canvas(scene.tiles[0][1].matrix)
-        for column, ((_, placement), source) in enumerate(zip(scene.tiles, sources, strict=True)):
-            self._bounds[row, column] = placement.bounds
-            self._regions[row, column] = placement.tile.region
-            self._lookups[row, column + 1] = (*source.scale, *source.offset)
-            self._windows[row, column + 1] = self._filled, *source.pixels.shape[1::-1]
-            self._append(source)
-
-    def _append(self, source: Source) -> None:
-        shape = source.pixels.shape
-        stop = self._filled + shape[0] * shape[1]
-        self.pixels[self._filled : stop].reshape(shape)[:] = source.pixels
-        self._filled = stop
+def _tables(tiles: Tiles, windows: Windows, cut: Sequence[ImageArray], places: Rows) -> SceneTables:
+    """Return the tables of the scenes at their `places` (G,); `cut` are the pixels of `windows`."""
+    scene = places[tiles.scene]
+    tile = np.arange(len(tiles)) - np.searchsorted(tiles.scene, tiles.scene)
+    count, most = len(places), int(tile.max(initial=-1)) + 1
+    matrices = np.tile(np.eye(3, dtype=np.float32), (count, 1, 1))
+    bounds = np.zeros((count, most, 4), np.float32)
+    regions = np.zeros((count, most, 4), np.float32)
+    lookups = np.zeros((count, most + 1, 4), np.float32)
+    seats = np.tile(np.array([0, 1, 1], np.int32), (count, most + 1, 1))
+    areas = np.array([_area(window) for window in cut], np.int64)
+    matrices[scene] = output_to_canvas(tiles.matrix)
+    bounds[scene, tile], regions[scene, tile] = tiles.bounds, tiles.region
+    lookups[scene, tile + 1] = np.concatenate((windows.scale, windows.offset), axis=1)
+    sides = windows.ends[:, 2:] - windows.ends[:, :2]
+    starts = 1 + areas.cumsum() - areas
+    seats[scene, tile + 1] = np.concatenate((starts[:, None], sides), axis=1)
+    return SceneTables(
+        matrices=torch.from_numpy(matrices),
+        bounds=torch.from_numpy(bounds),
+        regions=None if upright(tiles.matrix).all() else torch.from_numpy(regions),
+        lookups=torch.from_numpy(lookups),
+        windows=torch.from_numpy(seats),
+    )

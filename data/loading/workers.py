@@ -40,7 +40,6 @@ from utils.runtime.machine.handles import raise_handle_limit
 from utils.runtime.machine.memory import ALL_BYTES, reuse_freed_memory
 from utils.runtime.printable import shortened
 
-SampleT = TypeVar("SampleT")
 BatchT = TypeVar("BatchT")
 _logger = logging.getLogger(__name__)
 
@@ -54,9 +53,8 @@ class WorkerLoader(Generic[BatchT]):
 
     def __init__(
         self,
-        dataset: Dataset[SampleT],
+        load: Callable[[Sequence[Any]], BatchT],
         batch_sampler: Any,
-        collate: Callable[[Sequence[SampleT]], BatchT],
         *,
         workers: int,
         pin_memory: bool,
@@ -66,9 +64,8 @@ class WorkerLoader(Generic[BatchT]):
         """Initialise; no worker is started.
 
         Args:
-            dataset: gives samples by key.
+            load: gives the batch of some keys; its UserError is raised here.
             batch_sampler: gives the keys of each batch.
-            collate: makes a batch of samples.
             workers: processes that load.
             pin_memory: hand out page-locked batches.
             batch_bytes: approximate memory of a batch passed by a worker, 0 if unknown.
@@ -76,7 +73,7 @@ class WorkerLoader(Generic[BatchT]):
         """
         reuse_freed_memory(ALL_BYTES)  # this process computes on a CPU with maps as large as images
         raise_handle_limit()  # workers inherit it
-        self._batch_loader = _BatchLoader(dataset, collate)
+        self._batch_loader = _BatchLoader(load)
         self._plan = _Plan(batch_sampler)
         self._pin_memory = pin_memory
         plan = fitting_workers(min(workers, len(batch_sampler)), batch_bytes, processes=processes)
@@ -247,18 +244,13 @@ class _BatchLoader(Dataset[Any]):
     DataLoader would wrap the text of an exception in the traceback of the worker.
     """
 
-    def __init__(self, dataset: Dataset[Any], collate: Callable[[Sequence[Any]], Any]) -> None:
-        self._dataset = dataset
-        self._collate = collate
+    def __init__(self, load: Callable[[Sequence[Any]], Any]) -> None:
+        self._load = load
 
     def __getitems__(self, keys: Sequence[Any]) -> Any:
         """Return the batch of `keys`, or the first user error; DataLoader calls this method."""
-        # A data set that can load several samples at once says so in torch's way.
-        load_all = getattr(self._dataset, "__getitems__", None)
         try:
-            if load_all is not None:
-                return self._collate(load_all(keys))
-            return self._collate([self._dataset[key] for key in keys])
+            return self._load(keys)
         except UserError as error:
             return error
 

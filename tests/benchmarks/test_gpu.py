@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 import benchmarks.gpu_checks as module
 from benchmarks.gpu_checks import DeviceError, require_close, run_checks
 from benchmarks.training_problem import TrainingProblem
-from data.augment.plan import SamplePlan
+from data.augment.plan import BatchPlan
 from data.loading.dataset import SampleKey, TrainDataset
 from data.loading.planned_batch import PlannedBatch
 from models.inference.nms import Postprocess
@@ -139,11 +140,12 @@ def test_lost_boxes_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = TrainDataset.plan
     calls = []
 
-    def faulty(self: TrainDataset, key: SampleKey) -> SamplePlan:
+    def faulty(self: TrainDataset, keys: Sequence[SampleKey]) -> BatchPlan:
         calls.append(1)
-        whole = plan(self, key)
-        # Planned twice, for the worker and for the device, 8 samples each.
-        return whole if len(calls) <= 8 else replace(whole, ignore=~whole.ignore)
+        whole = plan(self, keys)
+        # Planned twice, for the worker and for the device.
+        hidden = replace(whole.objects, ignore=~whole.objects.ignore)
+        return whole if len(calls) <= 1 else replace(whole, objects=hidden)
 
     monkeypatch.setattr(TrainDataset, "plan", faulty)
     with pytest.raises(DeviceError, match="other boxes"):

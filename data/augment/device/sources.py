@@ -1,88 +1,79 @@
-"""Source pixels of a sample that the device renders: the visible window of each tile."""
+"""Source pixels of a batch that the device renders: the visible window of each tile."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
-from data.augment.batch.geometry import Matrix
-from data.augment.plan import SamplePlan
-from data.augment.warp import Placement, shrink
-from data.images.pixels import ReadRecord
+from data.augment.layout import Floats, Matrix, Points, Rows, Tiles
+from data.augment.plan import block_sides
+from data.augment.warp import average_blocks
 from utils.structures.images import ImageArray
 
-Pair = npt.NDArray[np.float64]
-"""(2,), x and y."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """The window of an image that one tile shows.
+class Windows:
+    """Which part of its image each of T tiles shows.
 
-    Canvas point (x, y) has its colour at `scale` * (x, y) + `offset`, counted from the centre of
-    the window's first pixel.
+    Canvas point (x, y) has the colour at `scale` * (x, y) + `offset`, counted from the centre of
+    the window's first pixel. Beyond a window its image ends, or nothing is visible.
     """
 
-    pixels: ImageArray
-    """(h, w, 3), a view of the image; beyond it the image ends, or nothing is visible."""
-    scale: Pair
-    offset: Pair
+    blocks: Rows
+    """(T,) sides of the blocks of pixels that are averaged first, 1 where none are."""
+    ends: Rows
+    """(T, 4) x1, y1, x2, y2 (end exclusive) in averaged pixels."""
+    scale: Floats
+    """(T, 2) along x and y."""
+    offset: Floats
+    """(T, 2) along x and y."""
+
+    def cut(self, images: Sequence[ImageArray]) -> list[ImageArray]:
+        """Return the windows (h, w, 3) of the T images; without averages they are views."""
+        rows = zip(images, self.blocks.tolist(), self.ends.tolist(), strict=True)
+        return [
+            (average_blocks(image, block) if block > 1 else image)[y1:y2, x1:x2]
+            for image, block, (x1, y1, x2, y2) in rows
+        ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedSample:
-    """A plan and, scene by scene and tile by tile, the pixels it needs."""
-
-    plan: SamplePlan
-    sources: tuple[tuple[Source, ...], ...]
-
-
-def gather(plan: SamplePlan, read: ReadRecord) -> PlannedSample:
-    """Return the plan with its pixels; `read` gives those of a record.
-
-    Raises:
-        UserError: an image cannot be read.
-    """
-    sources = tuple(
-        tuple(_source(read(record), placement) for record, placement in scene.tiles)
-        for scene in plan.scenes
-    )
-    return PlannedSample(plan=plan, sources=sources)
-
-
-def _source(image: ImageArray, placement: Placement) -> Source:
-    image, to_canvas = shrink(image, placement.tile, placement.corners)
-    low, high = _canvas_window(placement)
-    step, corner = to_canvas[[0, 1], [0, 1]], to_canvas[:2, 2]
-    size_wh = np.array([image.shape[1], image.shape[0]])
+def find_windows(tiles: Tiles, sizes: Floats) -> Windows:
+    """Return the windows of tiles whose images have `sizes` (T, 2), height and width."""
+    blocks = block_sides(tiles, sizes)
+    step = (tiles.resized / sizes * blocks[:, None])[:, ::-1]
+    low, high = _canvas_windows(tiles)
+    last_pixel = np.floor(sizes / blocks[:, None])[:, ::-1]
     # Interpolation at a pixel's centre reads half a pixel back and one and a half ahead.
-    first = np.floor((low - corner) / step).astype(np.int64) - 1
-    last = np.ceil((high - corner) / step).astype(np.int64) + 1
-    left, top = first = first.clip(0, size_wh - 1)
-    right, bottom = last.clip(first + 1, size_wh)
-    return Source(
-        pixels=image[top:bottom, left:right],
+    first = (np.floor((low - tiles.offset) / step) - 1).clip(0, last_pixel - 1)
+    last = (np.ceil((high - tiles.offset) / step) + 1).clip(first + 1, last_pixel)
+    return Windows(
+        blocks=blocks,
+        ends=np.concatenate((first, last), axis=1).astype(np.int64),
         scale=1 / step,
-        offset=-corner / step - first - 0.5,
+        offset=-tiles.offset / step - first - 0.5,
     )
 
 
-def _canvas_window(placement: Placement) -> tuple[Pair, Pair]:
-    """Return the ends of the axis-aligned part of the tile's region that the output shows."""
-    region = np.array(placement.tile.region, np.float64)
-    x1, y1, x2, y2 = placement.bounds
-    corners = np.array([[x1, y1, 1], [x2, y1, 1], [x2, y2, 1], [x1, y2, 1]], np.float64)
-    mapped = corners @ output_to_canvas(placement.matrix).T
-    if mapped[:, 2].min() <= 0:  # a corner lies beyond the horizon
-        return region[:2], region[2:]
-    points = mapped[:, :2] / mapped[:, 2:]
-    return np.maximum(points.min(axis=0), region[:2]), np.minimum(points.max(axis=0), region[2:])
+def _canvas_windows(tiles: Tiles) -> tuple[Points, Points]:
+    """Return the ends (T, 2) of the upright part of each tile's region that the output shows."""
+    region = tiles.region
+    corners = np.ones((len(tiles), 4, 3))
+    corners[:, :, :2] = tiles.bounds[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+    mapped = corners @ output_to_canvas(tiles.matrix).transpose(0, 2, 1)
+    divisor = mapped[:, :, 2:]
+    # A corner beyond the horizon says nothing about what is seen.
+    is_known = divisor.min(axis=(1, 2)) > 0
+    points = mapped[:, :, :2] / np.where(is_known[:, None, None], divisor, 1.0)
+    low = np.maximum(points.min(axis=1), region[:, :2])
+    high = np.minimum(points.max(axis=1), region[:, 2:])
+    known = is_known[:, None]
+    return np.where(known, low, region[:, :2]), np.where(known, high, region[:, 2:])
 
 
-def output_to_canvas(matrix: Matrix) -> Matrix:
-    """Return the inverse of a map (3, 3) from canvas to output.
+def output_to_canvas(matrices: Matrix) -> Matrix:
+    """Return the inverses of maps (..., 3, 3) from canvas to output.
 
-    Its divisor is above 0 for every output point that shows the canvas.
+    Their divisors are above 0 for every output point that shows the canvas.
     """
-    return cast(Matrix, np.linalg.inv(matrix))
+    return cast(Matrix, np.linalg.inv(matrices))

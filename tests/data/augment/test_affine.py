@@ -2,16 +2,15 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from configs.schema.augment import AugmentSettings
-from data.augment.affine import Affine, draw_affine, translation
-from data.augment.batch.geometry import map_boxes, map_points, survivors
+from data.augment.layout import affine_values, draw_units, map_boxes, map_points, survivors
+from tests.data.augment.one_by_one import Affine
+from tests.data.augment.scenes import matrix_of
 
 Pair = tuple[float, float]
-
-PLAIN = Affine(degrees=0, zoom=1, shear_degrees=(0, 0), perspective=(0, 0), shift=(0, 0))
 
 
 def slow_point(affine: Affine, point: Pair, canvas: int, size: int) -> Pair:
@@ -28,37 +27,55 @@ def slow_point(affine: Affine, point: Pair, canvas: int, size: int) -> Pair:
     return x + (0.5 + affine.shift[0]) * size, y + (0.5 + affine.shift[1]) * size
 
 
+def change_of(
+    degrees: float = 0.0,
+    zoom: float = 1.0,
+    shear: Pair = (0.0, 0.0),
+    perspective: Pair = (0.0, 0.0),
+    shift: Pair = (0.0, 0.0),
+) -> Affine:
+    return Affine(
+        degrees=degrees, zoom=zoom, shear_degrees=shear, perspective=perspective, shift=shift
+    )
+
+
 @given(
     degrees=st.floats(-180, 180),
     zoom=st.floats(0.1, 1.9),
     shear=st.tuples(st.floats(-45, 45), st.floats(-45, 45)),
     perspective=st.tuples(st.floats(-0.001, 0.001), st.floats(-0.001, 0.001)),
     shift=st.tuples(st.floats(-1, 1), st.floats(-1, 1)),
+    corner=st.tuples(st.integers(0, 640), st.integers(0, 640)),
     point=st.tuples(st.floats(0, 640), st.floats(0, 640)),
 )
 def test_matrix_equals_the_steps(
-    degrees: float, zoom: float, shear: Pair, perspective: Pair, shift: Pair, point: Pair
+    degrees: float,
+    zoom: float,
+    shear: Pair,
+    perspective: Pair,
+    shift: Pair,
+    corner: tuple[int, int],
+    point: Pair,
 ) -> None:
-    affine = Affine(
-        degrees=degrees, zoom=zoom, shear_degrees=shear, perspective=perspective, shift=shift
-    )
-    mapped = map_points(np.array([point]), affine.matrix(640, 320))[0]
-    assert mapped == pytest.approx(slow_point(affine, point, 640, 320), rel=1e-6, abs=1e-6)
+    """The corner lands on the nearest whole pixels, and everything moves with it."""
+    change = change_of(degrees, zoom, shear, perspective, shift)
+    landing = np.array(slow_point(change, corner, 640, 320))
+    assume(np.abs(landing % 1 - 0.5).min() > 1e-6)
+    snap = np.round(landing) - landing
+    mapped = map_points(np.array([corner, point]), matrix_of(change, 640, 320, corner))
+    assert mapped[0] == pytest.approx(np.round(landing), abs=1e-6)
+    want = np.array(slow_point(change, point, 640, 320)) + snap
+    assert mapped[1] == pytest.approx(want, rel=1e-6, abs=1e-6)
 
 
 def test_a_quarter_turn_is_counter_clockwise() -> None:
-    matrix = Affine(
-        degrees=90, zoom=1, shear_degrees=(0, 0), perspective=(0, 0), shift=(0, 0)
-    ).matrix(100, 100)
+    matrix = matrix_of(change_of(degrees=90), 100, 100)
     right_of_middle = np.array([[80.0, 50.0]])
     assert map_points(right_of_middle, matrix)[0] == pytest.approx([50, 20])
 
 
 def test_horizon_stays_outside_the_canvas() -> None:
-    affine = Affine(
-        degrees=0, zoom=1, shear_degrees=(0, 0), perspective=(0.001, -0.001), shift=(0, 0)
-    )
-    matrix = affine.matrix(4000, 2000)
+    matrix = matrix_of(change_of(perspective=(0.001, -0.001)), 4000, 2000)
     corners = np.array([[0, 0], [4000, 0], [4000, 4000], [0, 4000]], float)
     divisor = corners @ matrix[2, :2] + matrix[2, 2]
     assert divisor.min() == pytest.approx(0.2)
@@ -67,25 +84,20 @@ def test_horizon_stays_outside_the_canvas() -> None:
 def test_draws_fill_their_ranges_and_nothing_more() -> None:
     strengths = AugmentSettings(degrees=30, scale=0.4, shear=5, perspective=0.0004, translate=0.2)
     rng = np.random.default_rng(0)
-    drawn = [draw_affine(strengths, rng) for _ in range(2000)]
-    for values, bound in (
-        ([d.degrees for d in drawn], 30),
-        ([d.zoom - 1 for d in drawn], 0.4),
-        ([d.shear_degrees for d in drawn], 5),
-        ([d.perspective for d in drawn], 0.0004),
-        ([d.shift for d in drawn], 0.2),
-    ):
-        assert np.abs(values).max() <= bound
-        assert np.min(values) < -0.95 * bound
-        assert np.max(values) > 0.95 * bound
-        assert abs(np.mean(values)) < 0.05 * bound
+    values = affine_values([draw_units(rng) for _ in range(2000)], strengths)
+    for column, bound in enumerate((30, 0.4, 5, 5, 0.0004, 0.0004, 0.2, 0.2)):
+        drawn = values[:, column]
+        assert np.abs(drawn).max() <= bound
+        assert drawn.min() < -0.95 * bound
+        assert drawn.max() > 0.95 * bound
+        assert abs(drawn.mean()) < 0.05 * bound
 
 
 def test_switched_off_draws_leave_the_middle_where_it_is() -> None:
     still = AugmentSettings(scale=0, translate=0)
-    affine = draw_affine(still, np.random.default_rng(0))
-    assert affine == PLAIN
-    assert np.allclose(affine.matrix(200, 100), translation(-50, -50))
+    values = affine_values([draw_units(np.random.default_rng(0))], still)
+    assert not values.any()
+    assert np.allclose(matrix_of(change_of(), 200, 100), [[1, 0, -50], [0, 1, -50], [0, 0, 1]])
 
 
 @settings(max_examples=50)
@@ -94,14 +106,19 @@ def test_boxes_are_the_bounds_of_their_corners(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
     corner = rng.uniform(0, 300, (n, 2))
     boxes = np.concatenate((corner, corner + rng.uniform(0, 100, (n, 2))), axis=1).astype("f4")
-    strengths = AugmentSettings(degrees=180, shear=30, perspective=0.001)
-    affine = draw_affine(strengths, rng)
-    mapped = map_boxes(boxes, affine.matrix(400, 200))
+    change = change_of(
+        rng.uniform(-180, 180),
+        1.2,
+        tuple(rng.uniform(-30, 30, 2)),
+        tuple(rng.uniform(-1, 1, 2) / 1000),
+    )
+    matrix = matrix_of(change, 400, 200)
+    mapped = map_boxes(boxes, matrix)
     assert mapped.shape == (n, 4)
     assert mapped.dtype == np.float32
     for (x1, y1, x2, y2), got in zip(boxes.tolist(), mapped, strict=True):
         corners = [
-            map_points(np.array([point]), affine.matrix(400, 200))[0]
+            map_points(np.array([point]), matrix)[0]
             for point in ((x1, y1), (x1, y2), (x2, y1), (x2, y2))
         ]
         want = [*np.min(corners, axis=0), *np.max(corners, axis=0)]
@@ -133,21 +150,3 @@ def test_rule_for_keeping_boxes(after: tuple[float, ...], zoom: float, kept: boo
 def test_no_boxes_survive_of_none() -> None:
     empty = np.zeros((0, 4), np.float32)
     assert survivors(empty, empty, 1.0).shape == (0,)
-
-
-@pytest.mark.parametrize("degrees", [0.0, 33.0])
-@given(
-    zoom=st.floats(0.5, 1.5),
-    shift=st.tuples(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5)),
-    point=st.tuples(st.integers(0, 640), st.integers(0, 640)),
-)
-def test_a_snapped_point_lands_on_whole_pixels_nearby(
-    degrees: float, zoom: float, shift: tuple[float, float], point: tuple[int, int]
-) -> None:
-    drawn = Affine(
-        degrees=degrees, zoom=zoom, shear_degrees=(0, 0), perspective=(0, 0), shift=shift
-    )
-    before = slow_point(drawn, point, 640, 320)
-    after = slow_point(drawn.snapped(point, 640, 320), point, 640, 320)
-    assert np.abs(np.subtract(after, np.round(after))).max() < 1e-6
-    assert np.abs(np.subtract(after, before)).max() <= 0.5 + 1e-6

@@ -173,9 +173,9 @@ def test_two_operations_have_numbers_of_their_own() -> None:
     both = dataset_with("my_ops.numpy_noise", "my_ops.Lazy")
     alone = dataset_with("my_ops.Lazy")
     for key in keys():
-        seeds = [sampled.parameters for sampled in both.plan(key).ops]
+        seeds = [sampled.parameters for sampled in both.plan([key]).rows[0].ops]
         assert seeds[-1] != seeds[-2]
-        assert seeds[-1] == alone.plan(key).ops[-1].parameters
+        assert seeds[-1] == alone.plan([key]).rows[0].ops[-1].parameters
 
 
 def test_a_class_of_ours_is_rendered_by_the_device_too() -> None:
@@ -184,7 +184,7 @@ def test_a_class_of_ours_is_rendered_by_the_device_too() -> None:
     plain, _ = drawn_both_ways(
         dataset_with(hsv_hue=0, hsv_saturation=0, hsv_value=0, mosaic=0.0), keys()
     )
-    factors = [dataset.plan(key).ops[-1].parameters for key in keys()]
+    factors = [row.ops[-1].parameters for row in dataset.plan(keys()).rows]
     for image, before, factor in zip(worker.images, plain.images, factors, strict=True):
         assert factor is not None
         assert torch.equal(image, before // int(factor[0]))

@@ -135,8 +135,8 @@ def test_each_operation_has_a_stream_of_its_own() -> None:
         other = dataset_of(augment, photograph, ops=ops)
         for key in keys:
             before, after = (
-                {each.op.name: each.parameters for each in dataset.plan(key).ops}
+                {each.op.name: each.parameters for each in dataset.plan([key]).rows[0].ops}
                 for dataset in (plain, other)
             )
             assert {n: p for n, p in after.items() if n in before}.items() <= before.items()
-            assert len(other.plan(key).scenes) == len(plain.plan(key).scenes)
+            assert other.plan([key]).rows[0].scenes == plain.plan([key]).rows[0].scenes

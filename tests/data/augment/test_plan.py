@@ -1,4 +1,4 @@
-"""Sampling first and pixels later give what both in turn give, bit for bit."""
+"""A batch planned in arrays gives what one draw, one tile, one box in turn give, bit for bit."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,20 @@ import numpy as np
 import pytest
 
 from configs.schema.augment import AugmentSettings
-from data.augment.affine import draw_affine
-from data.augment.batch.geometry import map_boxes, survivors
-from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
-from data.augment.plan import canvas_boxes
+from data.augment.layout import map_boxes, survivors
 from data.augment.rng import generator
-from data.augment.warp import place, render_tile
 from data.images.pixels import read_record
 from data.loading.dataset import SampleKey, TrainDataset
+from tests.data.augment.one_by_one import (
+    Layout,
+    canvas_boxes,
+    draw_affine,
+    mosaic_four,
+    mosaic_nine,
+    place,
+    render_tile,
+    single,
+)
 from tests.data.synthetic.scene_files import write_scenes
 from utils.structures.images import ImageArray, Record
 

@@ -6,15 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.augment.affine import Affine
-from data.augment.layout import Layout, mosaic_four, mosaic_nine, single
-from data.augment.plan import compose, render_scene
-from data.images.pixels import ReadRecord
+from tests.data.augment.one_by_one import Affine
+from tests.data.augment.scenes import Scene, draw
 from tests.data.augment.test_affine import slow_point
-from utils.structures.images import ImageMeta, Record, Sample
+from utils.structures.images import Record
 
 SIZE = 96
-META = ImageMeta(path="x", image_id=0, original_size=(1, 1), scale=(1.0, 1.0), pad=(0, 0))
 
 
 def record(index: int, size: tuple[int, int], boxes: npt.ArrayLike = ()) -> Record:
@@ -60,25 +57,16 @@ def affine(
     )
 
 
-def draw(layout: Layout, records: list[Record], change: Affine, read: ReadRecord = ramp) -> Sample:
-    scene = compose(layout, records, change, SIZE)
-    return Sample(
-        image=render_scene(scene, read),
-        boxes=scene.boxes,
-        labels=scene.labels,
-        ignore=scene.ignore,
-        meta=META,
-    )
-
-
 def expected_pixels(
-    layout: Layout, records: list[Record], change: Affine
+    scene: Scene, change: Affine
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Oracle: (S, S, 3) float colours and (S, S) margin to the nearest outline, in canvas pixels.
 
     Every output pixel's centre is mapped back to the canvas and looked up in every tile.
     """
-    matrix = np.linalg.inv(change.matrix(layout.side, SIZE))
+    layout, records = scene.layout(), scene.records
+    snapped = change.snapped(layout.corner, layout.side, SIZE)
+    matrix = np.linalg.inv(snapped.matrix(layout.side, SIZE))
     grid = np.stack(np.meshgrid(np.arange(SIZE) + 0.5, np.arange(SIZE) + 0.5), -1).reshape(-1, 2)
     back = np.concatenate((grid, np.ones((len(grid), 1))), 1) @ matrix.T
     colours, margins = [], []
@@ -123,18 +111,10 @@ CHANGES = {
 }
 
 
-def laid_out(lay: str, sizes: list[tuple[int, int]]) -> tuple[Layout, list[Record]]:
-    """Return the layout named and the records that it shows."""
-    rng = np.random.default_rng(1)
+def laid_out(lay: str, sizes: list[tuple[int, int]]) -> Scene:
+    """Return the scene of the layout named."""
     count = {"single": 1, "four": 4, "nine": 9}[lay]
-    records = [record(i, (sizes * 3)[i]) for i in range(count)]
-    all_sizes = [r.size for r in records]
-    layout = {
-        "single": lambda: single(0, all_sizes[0], SIZE),
-        "four": lambda: mosaic_four(range(4), all_sizes, SIZE, rng),
-        "nine": lambda: mosaic_nine(range(9), all_sizes, SIZE, rng),
-    }[lay]()
-    return layout, records
+    return Scene(records=[record(i, (sizes * 3)[i]) for i in range(count)], image_size=SIZE)
 
 
 @pytest.mark.parametrize("sizes", [SQUARE_SIZES, LARGE_SIZES], ids=["small", "large"])
@@ -143,9 +123,9 @@ def laid_out(lay: str, sizes: list[tuple[int, int]]) -> tuple[Layout, list[Recor
 def test_pixels_are_where_the_geometry_says(
     lay: str, change: Affine, sizes: list[tuple[int, int]]
 ) -> None:
-    layout, records = laid_out(lay, sizes)
-    image = draw(layout, records, change).image
-    want, margin = expected_pixels(layout, records, change)
+    scene = laid_out(lay, sizes)
+    image = draw(scene, change, ramp).image
+    want, margin = expected_pixels(scene, change)
     is_upright = change.degrees == 0 and change.shear_degrees == (0, 0)
     # Outlines are exact where they are upright; else OpenCV rounds them to 1/16 px and adds a rim.
     clear = margin > (1e-6 if is_upright else 1.5 / change.zoom)
@@ -158,8 +138,10 @@ def test_pixels_are_where_the_geometry_says(
     assert np.abs(error.mean(axis=0)).max() < 0.2
 
 
-def slow_boxes(layout: Layout, records: list[Record], change: Affine) -> list[tuple[float, ...]]:
+def slow_boxes(scene: Scene, change: Affine) -> list[tuple[float, ...]]:
     """Oracle: one box at a time through scale, placement, clip, each step of the change, clip."""
+    layout, records = scene.layout(), scene.records
+    change = change.snapped(layout.corner, layout.side, SIZE)
     kept = []
     for tile in layout.tiles:
         source = records[tile.index]
@@ -204,13 +186,12 @@ def test_boxes_equal_the_slow_way(
         far = corner + rng.uniform(0.02, 1, corner.shape) * (1 - corner)
         boxes = np.concatenate((corner, far), 1) * [width, height, width, height]
         records.append(record(index, (int(height), int(width)), boxes))
-    lay = mosaic_nine if nine else mosaic_four
-    layout = lay(range(len(records)), [r.size for r in records], SIZE, rng)
+    scene = Scene(records=records, image_size=SIZE, seed=seed)
     change = affine(
         degrees, rng.uniform(0.5, 1.5), degrees / 9, perspective, rng.uniform(-0.2, 0.2, 2)
     )
-    sample = draw(layout, records, change)
-    want = slow_boxes(layout, records, change)
+    sample = draw(scene, change, ramp)
+    want = slow_boxes(scene, change)
     assert sample.labels.tolist() == [row[4] for row in want]
     assert sample.ignore.tolist() == [row[5] for row in want]
     assert np.allclose(sample.boxes, np.array([row[:4] for row in want]).reshape(-1, 4), atol=1e-2)
@@ -230,14 +211,14 @@ def painted(source: Record) -> npt.NDArray[np.uint8]:
 def test_box_is_the_bounds_of_what_it_surrounds(change: Affine, scale: int) -> None:
     box = np.array([30, 20, 62, 58]) * scale
     source = record(0, (80 * scale, 96 * scale), [box])
-    sample = draw(single(0, source.size, SIZE), [source], change, painted)
-    rows, columns = np.nonzero(sample.image[..., 0] > 200)
+    sample = draw(Scene(records=[source], image_size=SIZE), change, painted)
+    # The tip of a turned box covers little of its last pixel.
+    rows, columns = np.nonzero(sample.image[..., 0] > 120)
     seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     assert sample.boxes[0] == pytest.approx(seen, abs=1.0)
 
 
 def test_image_outside_the_view_is_not_read() -> None:
-    layout = mosaic_four(range(4), [(50, 50)] * 4, SIZE, np.random.default_rng(0))
     read: list[str] = []
 
     def spy(source: Record) -> npt.NDArray[np.uint8]:
@@ -245,10 +226,11 @@ def test_image_outside_the_view_is_not_read() -> None:
         return ramp(source)
 
     records = [record(i, (50, 50), [(5, 5, 45, 45)]) for i in range(4)]
-    sample = draw(layout, records, affine(shift=(1.0, 1.0)), spy)
+    scene = Scene(records=records, image_size=SIZE, seed=0)
+    sample = draw(scene, affine(shift=(1.0, 1.0)), spy)
     assert read == ["0"]
     assert set(sample.labels.tolist()) <= {0}
-    everything = draw(layout, records, affine(zoom=0.5))
+    everything = draw(scene, affine(zoom=0.5), ramp)
     assert everything.labels.tolist() == [0, 100, 200, 300]
 
 
@@ -257,14 +239,16 @@ def test_degenerate_images(size: tuple[int, int]) -> None:
     height, width = size
     source = record(0, size, [(0, 0, width, height)])
     for change in CHANGES.values():
-        assert draw(single(0, size, SIZE), [source], change).image.shape == (SIZE, SIZE, 3)
-        layout = mosaic_four([0] * 4, [size] * 4, SIZE, np.random.default_rng(0))
-        draw(layout, [source], change)
+        for count in (1, 4, 9):
+            scene = Scene(records=[source] * count, image_size=SIZE)
+            assert draw(scene, change, ramp).image.shape == (SIZE, SIZE, 3)
 
 
 def test_all_out_of_view_is_a_background_sample() -> None:
     source = record(0, (50, 50), [(5, 5, 45, 45)])
-    sample = draw(single(0, (50, 50), SIZE), [source], affine(shift=(1.0, 0.0), zoom=0.5))
+    sample = draw(
+        Scene(records=[source], image_size=SIZE), affine(shift=(1.0, 0.0), zoom=0.5), ramp
+    )
     assert sample.boxes.shape == (0, 4)
     assert (sample.image == 114).all()
 
@@ -274,5 +258,5 @@ def test_strong_shrinking_averages_instead_of_skipping_pixels() -> None:
     source = record(0, (SIZE * 4, SIZE * 4))
     lines = np.zeros((SIZE * 4, SIZE * 4, 3), np.uint8)
     lines[:, ::4] = 200
-    sample = draw(single(0, source.size, SIZE), [source], affine(), lambda _: lines)
+    sample = draw(Scene(records=[source], image_size=SIZE), affine(), lambda _: lines)
     assert (sample.image == 50).all()

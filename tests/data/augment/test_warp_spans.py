@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.augment.warp import LARGEST_ZOOM, Span, find_span, find_spans
+from data.augment.warp import LARGEST_ZOOM, find_spans
+from tests.data.augment.one_by_one import Span, find_span
 
 Axis = tuple[float, float, int, int]
 axes = st.tuples(

@@ -2,12 +2,9 @@ import numpy as np
 import torch
 
 from configs.schema.augment import AugmentSettings
-from data.augment.device.sources import gather
 from data.augment.flip import FlipHorizontal, FlipVertical
-from data.augment.layout import single
 from data.augment.operation import SampledOp
-from data.augment.plan import build_plan, compose
-from data.loading.planned_batch import PlannedBatch, collate_planned
+from data.loading.planned_batch import PlannedBatch, load_planned, pack_batch
 from tests.commands.train.test_no_waiting import questions
 from tests.data.augment.device.both_ways import (
     dataset_of,
@@ -17,14 +14,24 @@ from tests.data.augment.device.both_ways import (
     photograph,
     same_targets,
 )
-from tests.data.augment.test_plan_compose import META, affine, ramp, record
+from tests.data.augment.one_by_one import Affine
+from tests.data.augment.scenes import Scene, plan_scenes
+from tests.data.augment.test_plan_compose import affine, ramp, record
+from utils.structures.images import Record
 
 CPU = torch.device("cpu")
 
 
 def planned_batch(**strengths: float) -> PlannedBatch:
     dataset = dataset_of(AugmentSettings(**strengths), photograph)
-    return collate_planned([dataset.planned(key) for key in keys_of(dataset, 64)])
+    return load_planned(dataset, keys_of(dataset, 64))
+
+
+def packed(source: Record, *changes: Affine, ops: tuple[SampledOp, ...] = ()) -> PlannedBatch:
+    """One sample of the image alone for each of the changes, all with the same operations."""
+    scene = Scene(records=[source], image_size=64)
+    plan, records = plan_scenes([(scene, change) for change in changes], ops)
+    return pack_batch(plan, lambda index: ramp(records[index]))
 
 
 def flipped(*flips: bool) -> tuple[SampledOp, ...]:
@@ -81,11 +88,10 @@ def test_moving_leaves_nothing_behind() -> None:
 
 
 def test_a_flipped_sample_is_its_mirror_image() -> None:
-    scene = compose(single(0, (60, 80), 64), [record(0, (60, 80))], affine(17, 0.9), 64)
     images = {}
     for flips in ((False, False), (True, False), (False, True), (True, True)):
-        plan = build_plan((scene,), share=1.0, ops=flipped(*flips), meta=META)
-        images[flips] = collate_planned([gather(plan, ramp)]).render().images.int()
+        batch = packed(record(0, (60, 80)), affine(17, 0.9), ops=flipped(*flips))
+        images[flips] = batch.render().images.int()
     for flips, image in images.items():
         axes = [3 - axis for axis in range(2) if flips[axis]]
         assert torch.equal(image.flip(axes), images[False, False])
@@ -93,23 +99,17 @@ def test_a_flipped_sample_is_its_mirror_image() -> None:
 
 def test_all_out_of_view_is_a_grey_background_sample() -> None:
     source = record(0, (50, 50), [(5, 5, 45, 45)])
-    away = compose(single(0, (50, 50), 64), [source], affine(shift=(1.0, 0.0), zoom=0.5), 64)
-    seen = compose(single(0, (50, 50), 64), [source], affine(), 64)
-    for scenes, is_grey in (((away,), [True]), ((away, seen), [True, False])):
-        plans = [
-            build_plan((scene,), share=1.0, ops=flipped(True, False), meta=META) for scene in scenes
-        ]
-        batch = collate_planned([gather(plan, ramp) for plan in plans]).render()
+    away, seen = affine(shift=(1.0, 0.0), zoom=0.5), affine()
+    for changes, is_grey in (((away,), [True]), ((away, seen), [True, False])):
+        batch = packed(source, *changes, ops=flipped(True, False)).render()
         assert [bool((image == 114).all()) for image in batch.images] == is_grey
-        assert len(batch.targets) == len(scenes) - 1
+        assert len(batch.targets) == len(changes) - 1
 
 
 def test_upright_scenes_beside_turned_ones_keep_their_outlines() -> None:
-    source = record(0, (60, 80))
-    still = compose(single(0, (60, 80), 64), [source], affine(zoom=0.8), 64)
-    turned = compose(single(0, (60, 80), 64), [source], affine(30), 64)
+    still, turned = affine(zoom=0.8), affine(30)
     batches = [
-        collate_planned([gather(build_plan((s,), share=1, ops=(), meta=META), ramp) for s in group])
+        packed(record(0, (60, 80)), *group)
         for group in ((still,), (still, turned), (turned, still), (turned,))
     ]
     assert [batch.scenes.regions is None for batch in batches] == [True, False, False, False]
@@ -121,7 +121,7 @@ def test_upright_scenes_beside_turned_ones_keep_their_outlines() -> None:
 def test_ignored_objects_are_left_out() -> None:
     still = AugmentSettings(mosaic=0.0, scale=0.0, translate=0.0)
     dataset = dataset_of(still, photograph)
-    batch = collate_planned([dataset.planned(key) for key in keys_of(dataset, 64, 1)]).render()
+    batch = load_planned(dataset, keys_of(dataset, 64, 1)).render()
     order = [meta.image_id for meta in batch.metas]
     assert batch.targets.labels.tolist() == [
         10 * index + number for index in order if index for number in range(2)

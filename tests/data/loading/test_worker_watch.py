@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import psutil
 import pytest
-from torch.utils.data import Dataset
 
 import data.loading.worker_watch
 from data.loading.worker_watch import (
@@ -28,20 +27,16 @@ from utils.runtime.interrupt import StopRequest, StopWaiting
 from utils.runtime.screen import LAST_WAIT_S, WAIT_S
 
 
-class Numbers(Dataset[int]):
-    """Gives its keys, slowly; a key may end or stop the worker that loads it."""
+class Numbers:
+    """Gives its keys; one of them may end or stop the worker that loads it."""
 
     def __init__(self, ends: int = -1, number: int = signal.SIGKILL) -> None:
         self.home, self.ends, self.number = os.getpid(), ends, number
 
-    def __getitem__(self, key: int) -> int:
-        if key == self.ends and os.getpid() != self.home:
+    def __call__(self, keys: Sequence[int]) -> list[int]:
+        if self.ends in keys and os.getpid() != self.home:
             os.kill(os.getpid(), self.number)
-        return key
-
-
-def collate(samples: Sequence[int]) -> list[int]:
-    return list(samples)
+        return list(keys)
 
 
 BATCHES = [[2 * n, 2 * n + 1] for n in range(8)]
@@ -52,7 +47,7 @@ def test_every_batch_comes_in_order(
     number: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(data.loading.worker_watch, "STOPPED_AFTER_S", 1.0)
-    loader = WorkerLoader(Numbers(7, number), BATCHES, collate, workers=2, pin_memory=False)
+    loader = WorkerLoader(Numbers(7, number), BATCHES, workers=2, pin_memory=False)
     assert list(loader) == BATCHES
     words = "stopped" if number == signal.SIGSTOP else signal.Signals(number).name
     assert [record for record in caplog.records if words in record.message]
@@ -74,7 +69,7 @@ def test_workers_that_cannot_start_cost_workers_only(
         return begun[-1]
 
     monkeypatch.setattr(os, "fork", fork)
-    loader = WorkerLoader(Numbers(), BATCHES, collate, workers=3, pin_memory=False)
+    loader = WorkerLoader(Numbers(), BATCHES, workers=3, pin_memory=False)
     assert list(loader) == BATCHES
     assert "cannot start 3 loader workers" in caplog.text
     deadline = time.monotonic() + 60
@@ -153,7 +148,7 @@ def test_an_interrupt_is_answered_within_two_seconds_by_construction() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_request_ends_waiting_for_a_stopped_worker(number: int) -> None:
-    loader = WorkerLoader(Numbers(1, signal.SIGSTOP), BATCHES, collate, workers=2, pin_memory=False)
+    loader = WorkerLoader(Numbers(1, signal.SIGSTOP), BATCHES, workers=2, pin_memory=False)
     came = []
     with StopRequest(while_waiting=True) as request:
         timer = threading.Timer(0.5, os.kill, (os.getpid(), number))

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from configs.schema.augment import AugmentSettings
+from data.augment.layout import upright
 from data.augment.operation import PixelOp
 from data.augment.pixel_ops import PIXEL_OPS
-from data.augment.warp import is_upright
-from data.loading.dataset import SampleKey, TrainDataset, collate
-from data.loading.planned_batch import collate_planned
+from data.loading.dataset import SampleKey, TrainDataset
+from data.loading.planned_batch import load_planned
 from utils.structures.batch import Batch
 from utils.structures.images import ImageArray, Record
 
@@ -94,23 +94,22 @@ def keys_of(dataset: TrainDataset, image_size: int, epochs: int = 2) -> list[Sam
 
 def drawn_both_ways(dataset: TrainDataset, keys: Sequence[SampleKey]) -> tuple[Batch, Batch]:
     """One batch by the worker, the same by the device."""
-    planned = collate_planned([dataset.planned(key) for key in keys])
-    return collate([dataset[key] for key in keys]), planned.render()
+    return dataset.batch(keys), load_planned(dataset, keys).render()
 
 
 def clear_of_outlines(dataset: TrainDataset, keys: Sequence[SampleKey]) -> torch.Tensor:
     """(B, S, S) where no turned tile ends within 2 pixels: a worker gives those a rim."""
+    plan = dataset.plan(keys)
+    is_turned = ~upright(plan.tiles.matrix)
     masks = []
-    for key in keys:
-        plan = dataset.plan(key)
-        mask = np.ones((key.image_size, key.image_size), np.uint8)
-        for scene in plan.scenes:
-            for _, placement in scene.tiles:
-                if is_upright(placement.matrix):
-                    continue
-                corners = np.round(placement.corners * 16).astype(np.int32)
-                cv2.polylines(mask, [corners], True, 0, thickness=5, shift=4)
-        for sampled in plan.ops:
+    for row in plan.rows:
+        mask = np.ones((plan.image_size, plan.image_size), np.uint8)
+        first, stop = row.scenes
+        is_own = (plan.tiles.scene >= first) & (plan.tiles.scene < stop)
+        for corners in plan.tiles.corners[is_own & is_turned]:
+            fixed = np.round(corners * 16).astype(np.int32)
+            cv2.polylines(mask, [fixed], True, 0, thickness=5, shift=4)
+        for sampled in row.ops:
             if sampled.op.name != "hsv":
                 mask = sampled.apply(mask[..., None].repeat(3, axis=2))[..., 0]
         masks.append(mask)

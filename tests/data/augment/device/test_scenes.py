@@ -8,14 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.schema.augment import AugmentSettings
-from data.augment import warp
-from data.augment.affine import Affine
+from data.augment import plan as plans
 from data.augment.device import scenes
-from data.augment.device.sources import gather
-from data.augment.layout import single
-from data.augment.plan import build_plan, compose
-from data.augment.warp import TOLERANCE_PX
-from data.loading.planned_batch import collate_planned
+from data.augment.layout import Floats
+from data.augment.warp import TOLERANCE_PX, Spans, find_spans
+from data.loading.planned_batch import load_planned, pack_batch
 from tests.data.augment.device.both_ways import (
     SIZES,
     TINY_SIZES,
@@ -29,10 +26,11 @@ from tests.data.augment.device.both_ways import (
     same_targets,
     waves,
 )
+from tests.data.augment.one_by_one import Affine
+from tests.data.augment.scenes import Scene, plan_scenes
 from tests.data.augment.test_plan_compose import (
     CHANGES,
     LARGE_SIZES,
-    META,
     SIZE,
     SQUARE_SIZES,
     expected_pixels,
@@ -58,7 +56,12 @@ GEOMETRIES = {
 @pytest.fixture
 def _exact_warps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Upright tiles by a warp as well: a resize moves them by up to 1/16 pixel."""
-    monkeypatch.setattr(warp, "_stretch", lambda *arguments: False)
+
+    def find_none(zoom: Floats, shift: Floats, length: Floats, stop: Floats) -> Spans:
+        spans = find_spans(zoom, shift, length, stop)
+        return spans._replace(found=np.zeros_like(spans.found))
+
+    monkeypatch.setattr(plans, "find_spans", find_none)
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
@@ -144,11 +147,11 @@ def test_pixels_are_where_the_geometry_says(
     lay: str, change: Affine, sizes: list[tuple[int, int]]
 ) -> None:
     """As for the worker, but outlines are exact for turned tiles too: no rim, no gap."""
-    layout, records = laid_out(lay, sizes)
-    scene = compose(layout, records, change, SIZE)
-    plan = build_plan((scene,), share=1.0, ops=(), meta=META)
-    image = collate_planned([gather(plan, ramp)]).render().images[0].permute(1, 2, 0).numpy()
-    want, margin = expected_pixels(layout, records, change)
+    scene = laid_out(lay, sizes)
+    plan, records = plan_scenes([(scene, change)])
+    batch = pack_batch(plan, lambda index: ramp(records[index])).render()
+    image = batch.images[0].permute(1, 2, 0).numpy()
+    want, margin = expected_pixels(scene, change)
     clear = margin > 1e-3
     assert np.array_equal(image[clear][:, 2], want[clear][:, 2])
     inner = margin > 4 / change.zoom
@@ -163,9 +166,9 @@ def test_strong_shrinking_averages_instead_of_skipping_pixels() -> None:
     source = record(0, (SIZE * 4, SIZE * 4))
     lines = np.zeros((SIZE * 4, SIZE * 4, 3), np.uint8)
     lines[:, ::4] = 200
-    scene = compose(single(0, source.size, SIZE), [source], CHANGES["still"], SIZE)
-    plan = build_plan((scene,), share=1.0, ops=(), meta=META)
-    planned = collate_planned([gather(plan, lambda _: lines)])
+    scene = Scene(records=[source], image_size=SIZE)
+    plan, _ = plan_scenes([(scene, CHANGES["still"])])
+    planned = pack_batch(plan, lambda _: lines)
     assert len(planned.pixels) == 1 + SIZE**2
     assert (planned.render().images == 50).all()
 
@@ -187,7 +190,7 @@ def test_on_the_horizon_and_beyond_nothing_is_seen() -> None:
 
 def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = dataset_of(AugmentSettings(mixup=0.5, degrees=5), photograph)
-    planned = collate_planned([dataset.planned(key) for key in keys_of(dataset, 64)])
+    planned = load_planned(dataset, keys_of(dataset, 64))
     whole = planned.render().images
     for pixels in (1, 3 * 64**2, 5 * 64**2 + 1):
         monkeypatch.setattr(scenes, "CHUNK_PIXELS", pixels)

@@ -6,26 +6,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.schema.augment import AugmentSettings
-from data.augment.affine import Affine
 from data.augment.device import sources
-from data.augment.device.sources import gather
-from data.augment.layout import single
-from data.augment.plan import build_plan, compose
-from data.loading.planned_batch import collate_planned
+from data.augment.device.sources import find_windows
+from data.augment.layout import Points, Tiles
+from data.loading.planned_batch import load_planned, pack_batch
 from tests.data.augment.device.both_ways import dataset_of, differences, keys_of, photograph
-from tests.data.augment.test_plan_compose import META, affine, record
+from tests.data.augment.one_by_one import Affine
+from tests.data.augment.scenes import Scene, plan_scenes
+from tests.data.augment.test_plan_compose import affine, record
 from utils.structures.batch import Batch
-from utils.structures.images import ImageArray, Record
+from utils.structures.images import ImageArray
 
 
 def window(change: Affine, side: int = 96) -> ImageArray:
     """The pixels that are sent of one square image in an output of 96 pixels."""
-    source = record(0, (side, side))
+    scene = Scene(records=[record(0, (side, side))], image_size=96)
     numbered = np.arange(side * side, dtype=np.uint32).view(np.uint8).reshape(side, side, 4)
-    scene = compose(single(0, source.size, 96), [source], change, 96)
-    plan = build_plan((scene,), share=1.0, ops=(), meta=META)
-    ((found,),) = gather(plan, lambda _: numbered[..., :3]).sources
-    return found.pixels
+    plan, _ = plan_scenes([(scene, change)])
+    (found,) = find_windows(plan.tiles, np.array([[side, side]], float)).cut([numbered[..., :3]])
+    return found
 
 
 @pytest.mark.parametrize(
@@ -37,7 +36,10 @@ def window(change: Affine, side: int = 96) -> ImageArray:
         (affine(zoom=2.0), (50, 50)),  # 48 pixels in the middle, one more on each side
         (affine(zoom=2.0, shift=(-0.5, 0.0)), (50, 49)),
         (affine(zoom=0.5), (48, 48)),  # shrunk before it is sent
-        (affine(degrees=45, zoom=2.0), (70, 70)),  # the square on its corner is 67.9 wide
+        (
+            affine(degrees=45, zoom=2.0),
+            (71, 71),
+        ),  # the square on its corner, 67.9 wide, off whole px
     ],
 )
 def test_windows_by_pencil(change: Affine, shape: tuple[int, int]) -> None:
@@ -61,15 +63,8 @@ def test_windows_are_views_of_the_image() -> None:
     assert window(affine(zoom=1.7)).base is not None
 
 
-def all_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        sources,
-        "_canvas_window",
-        lambda placement: (
-            np.array(placement.tile.region[:2]) - 1e4,
-            np.array(placement.tile.region[2:]) + 1e4,
-        ),
-    )
+def whole_canvas(tiles: Tiles) -> tuple[Points, Points]:
+    return tiles.region[:, :2] - 1e4, tiles.region[:, 2:] + 1e4
 
 
 @settings(max_examples=12)
@@ -92,8 +87,8 @@ def test_whole_images_would_draw_the_same(
     for is_whole in (False, True):
         with pytest.MonkeyPatch.context() as patch:
             if is_whole:
-                all_windows(patch)
-            planned = collate_planned([dataset.planned(key) for key in keys])
+                patch.setattr(sources, "_canvas_windows", whole_canvas)
+            planned = load_planned(dataset, keys)
         drawn.append(planned.render())
         numbers.append(len(planned.pixels))
     # The origin of coordinates differs, and with it the last bit of some: one level of grey, of
@@ -105,13 +100,14 @@ def test_whole_images_would_draw_the_same(
 
 def test_an_image_out_of_view_is_not_read() -> None:
     dataset = dataset_of(AugmentSettings(translate=1.0, scale=0.0), photograph)
-    for key in keys_of(dataset, 64):
-        read: list[str] = []
-        plan = dataset.plan(key)
+    keys = keys_of(dataset, 64)
+    plan = dataset.plan(keys)
+    read: list[int] = []
 
-        def spy(source: Record, names: list[str] = read) -> ImageArray:
-            names.append(source.path)
-            return photograph(*source.size, 0)
+    def spy(index: int) -> ImageArray:
+        read.append(index)
+        return dataset.read(index)
 
-        gather(plan, spy)
-        assert read == [source.path for scene in plan.scenes for source, _ in scene.tiles]
+    pack_batch(plan, spy)
+    assert read == plan.tiles.index.tolist()
+    assert len(read) < 4 * len(keys)

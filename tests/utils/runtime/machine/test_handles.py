@@ -1,6 +1,6 @@
 """Loader workers may hold more files open than the 1024 that systems start programs with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -33,19 +33,16 @@ def test_a_higher_limit_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     raise_handle_limit()
 
 
-class _Limits:
-    """A data set whose samples are the limit of the process that loads them."""
-
-    def __getitem__(self, key: int) -> int:
-        return int(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+def _own_limit(keys: Sequence[int]) -> list[int]:
+    """Return the limit of the process that loads."""
+    return [int(resource.getrlimit(resource.RLIMIT_NOFILE)[0])]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_whoever_loads_images_has_the_higher_limit(few_handles: int, workers: int) -> None:
     loader: WorkerLoader[list[int]] = WorkerLoader(
-        _Limits(),  # type: ignore[arg-type]
+        _own_limit,
         [[0]],
-        list,
         workers=workers,
         pin_memory=False,
     )

@@ -1,4 +1,4 @@
-"""A batch planned and drawn at once against its samples one after the other: not a bit differs."""
+"""A batch planned and drawn at once against its samples one by one: not a bit differs."""
 
 import gc
 import weakref
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.schema.augment import AugmentSettings
-from data.augment.batch import drawing
+from data.augment import plan as plans
 from data.augment.operation import Parameters, PixelOp
 from data.augment.pixel_ops import PIXEL_OPS
 from data.images.pixels import ReadRecord, ShrinkingReader, shrunk_size
@@ -158,13 +158,6 @@ def test_a_batch_does_not_depend_on_what_else_is_in_it() -> None:
     assert_equal(dataset.__getitems__([keys[9]]), [whole[9]])
 
 
-def test_sizes_may_be_mixed() -> None:
-    dataset = TrainDataset(RECORDS, augment=AugmentSettings(), seed=1, read=READ)
-    keys = [*keys_of([1], 64, 2), *keys_of([1], 96, 2)]
-    assert_equal(dataset.__getitems__(keys), [dataset[key] for key in keys])
-    assert dataset.__getitems__([]) == []
-
-
 class View(PixelOp):
     """Returns a view of the image that it is given, backwards, sometimes."""
 
@@ -216,8 +209,8 @@ def test_few_images_are_open_at_once(
 ) -> None:
     """They take memory while the cache is filled, and a file handle each once it is."""
     num_bytes, most = limits
-    monkeypatch.setattr(drawing, "AHEAD_BYTES", num_bytes)
-    monkeypatch.setattr(drawing, "MOST_AHEAD", most)
+    monkeypatch.setattr(plans, "AHEAD_BYTES", num_bytes)
+    monkeypatch.setattr(plans, "MOST_AHEAD", most)
     opened: list[weakref.ref[ImageArray]] = []
     peaks = []
 
