@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 .PHONY: demo test unit slow check clean
 
 demo: $(VENV)/.installed
-	$(BIN)/python train.py --cfg configs/quickstart.yaml --open-report
+	$(BIN)/python train.py --cfg configs/quickstart_modern.yaml --open-report
 
 test: unit slow
 

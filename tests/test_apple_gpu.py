@@ -23,6 +23,9 @@ from utils.structures.batch import Batch, Targets
 from utils.structures.exact import in_float64, move
 from utils.structures.images import ImageMeta
 
+pytestmark = pytest.mark.slow
+
+
 CLASSES = 3
 SIDE = 64
 ANCHORS = "base: presets/yolov5.yaml\nmodel: {graph: models/yolov5n.yaml}\n"

@@ -89,6 +89,7 @@ def test_help_is_quick_and_tells_every_key() -> None:
     assert not [line for line in done.stderr.splitlines() if line.endswith(" torch")]
 
 
+@pytest.mark.slow
 def test_power_answers_before_any_training() -> None:
     done = run("power", "--sd", "0.8", "--margin", "0.5")
     assert done.returncode == 0

@@ -24,6 +24,7 @@ def converted(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return convert(released, tmp_path_factory.mktemp("converted") / "n.safetensors")
 
 
+@pytest.mark.slow
 def test_provenance_is_recorded(released: Path, converted: Path) -> None:
     _, metadata = load_weights(converted)
     source = metadata["converted_from"]

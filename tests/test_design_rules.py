@@ -107,6 +107,7 @@ def import_violations(module: str, nodes: Iterable[ast.AST]) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_import_direction() -> None:
     violations = []
     for path in sources():

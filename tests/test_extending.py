@@ -19,6 +19,9 @@ import yaml
 from tests.data.synthetic.scene_files import write_scenes
 from tests.worked_example import REPOSITORY, extended_copy, run_in
 
+pytestmark = pytest.mark.slow
+
+
 PAGE = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
 ALLOWED = {
     "a loss of one logit": 3,

@@ -64,6 +64,7 @@ def detect(weights: Path, source: object, out: Path, *arguments: str) -> Predict
 # Names.
 
 
+@pytest.mark.slow
 def test_pictures_whose_names_are_no_utf8(weights: Path, tmp_path: Path) -> None:
     """As archives of Latin-1 systems have them."""
     folder = os.fsencode(tmp_path / "in")
@@ -88,6 +89,7 @@ def test_class_names_of_half_characters_are_drawn() -> None:
         assert drawn.any()
 
 
+@pytest.mark.slow
 def test_results_that_no_file_can_take_cost_their_picture(weights: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     for name in ("a" * 251 + ".jpg", "b.jpg"):
@@ -481,6 +483,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), torch.get_num_threads(
 """
 
 
+@pytest.mark.slow
 def test_a_child_of_a_process_with_threads_computes(weights: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FORKED, str(weights)],
@@ -585,6 +588,7 @@ def test_a_slip_in_the_name_of_a_section_gets_a_hint(key: str, nearest: str) -> 
         load_experiment(Path("configs/quickstart.yaml"), [f"{key}=1"])
 
 
+@pytest.mark.slow
 def test_no_folder_is_left_where_the_network_cannot_be_built(tmp_path: Path) -> None:
     graph = tmp_path / "g.yaml"
     text = (ROOT / "configs" / "models" / "yolov5n.yaml").read_text()

@@ -95,6 +95,7 @@ def predict(*arguments: str, stdin: str = "", cwd: Path) -> "subprocess.Complete
     )
 
 
+@pytest.mark.slow
 def test_program_reads_a_list_and_writes_pictures(tmp_path: Path) -> None:
     write_weights(tmp_path / "w.safetensors")
     write_scenes(tmp_path, 2)

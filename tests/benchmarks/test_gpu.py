@@ -76,6 +76,7 @@ def second_call_differs(monkeypatch: pytest.MonkeyPatch, owner: type, name: str)
     monkeypatch.setattr(owner, name, faulty)
 
 
+@pytest.mark.slow
 def test_a_wrong_loss_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     module.check_loss(PROBLEM)
     second_call_differs(monkeypatch, DetectionCriterion, "forward")
@@ -83,6 +84,7 @@ def test_a_wrong_loss_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         module.check_loss(PROBLEM)
 
 
+@pytest.mark.slow
 def test_wrong_detections_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     module.check_suppression(PROBLEM)
     second_call_differs(monkeypatch, Postprocess, "__call__")
@@ -90,6 +92,7 @@ def test_wrong_detections_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         module.check_suppression(PROBLEM)
 
 
+@pytest.mark.slow
 def test_a_forgotten_momentum_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     state = Learner.state
     monkeypatch.setattr(Learner, "state", lambda self: {**state(self), "optimizer": {}})
@@ -107,6 +110,7 @@ class ToyProblem:
         return toy_batch(seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [1.0, 1.01])
 def test_a_compiled_step_that_learns_something_else_is_noticed(factor: float) -> None:
     def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Any:

@@ -71,6 +71,7 @@ def test_sound_data_give_0_and_say_so(data: Planted) -> None:
     assert checked.lines[-1] == "set is sound"
 
 
+@pytest.mark.slow
 def test_findings_give_1_and_stand_in_json_and_on_the_page(data: Planted, tmp_path: Path) -> None:
     planted = plant_local(data)
     before = digests(data.root)
@@ -118,6 +119,7 @@ def test_labelled_images_are_drawn_evenly_spread(data: Planted, tmp_path: Path) 
     assert len(list((tmp_path / "s" / "val").iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_the_repaired_copy_has_only_what_a_person_must_decide(
     data: Planted, tmp_path: Path
 ) -> None:
@@ -147,6 +149,7 @@ def test_the_repaired_copy_has_only_what_a_person_must_decide(
     assert "15.jpg" in kept
 
 
+@pytest.mark.slow
 def test_no_box_is_lost_by_the_repair_without_a_line(data: Planted, tmp_path: Path) -> None:
     plant_local(data)
     check_data(command(data, fix=tmp_path / "fixed"))

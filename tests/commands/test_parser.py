@@ -177,6 +177,7 @@ def test_every_program_tells_the_version(
     assert capsys.readouterr().out == f"focaldet {focaldet.__version__}\n"
 
 
+@pytest.mark.slow
 def test_help_and_loading_import_neither_torch_nor_numpy() -> None:
     code = (
         "import sys, commands.parser, configs.reading.load, commands.settings_help as h;"

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
+import pytest
+
 from configs.schema.keys import ROOT, Group, group_of
 
 REPOSITORY = Path(__file__).parents[2]
@@ -62,6 +64,7 @@ def unread(sources: Iterable[str], group: Group = ROOT) -> list[str]:
     return sorted(k for k, name in fields if name not in read and k not in READ_BY_CONFIGS)
 
 
+@pytest.mark.slow
 def test_every_field_is_read() -> None:
     assert unread(program_sources()) == []
 

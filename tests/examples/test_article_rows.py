@@ -25,6 +25,7 @@ def printed() -> str:
     return output.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [

@@ -67,6 +67,7 @@ def assert_same(found: list[dict[str, Any]], wanted: Any) -> None:
     np.testing.assert_allclose([each["box"] for each in found], wanted.boxes, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_command_line_finds_what_the_detector_finds(folder: Path) -> None:
     names = [f"{index}.png" for index in range(len(SIZES))]
     done = subprocess.run(
@@ -129,6 +130,7 @@ def test_server_answers_with_json(folder: Path, address: str) -> None:
     assert post(address, b"")[0] == 400
 
 
+@pytest.mark.slow
 def test_a_file_without_suppression_is_refused_in_one_line(folder: Path) -> None:
     export(ExportCommand(weights=folder / "w.safetensors"))
     done = subprocess.run(

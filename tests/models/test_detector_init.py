@@ -126,6 +126,7 @@ def test_without_prior_the_head_without_objectness_starts_even() -> None:
     assert not drawn_retina(has_prior=False).class_output.bias.any()
 
 
+@pytest.mark.slow
 def test_one_seed_draws_one_head() -> None:
     first, second = drawn_retina().state_dict(), drawn_retina().state_dict()
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())

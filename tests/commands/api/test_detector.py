@@ -202,6 +202,7 @@ def test_the_project_itself_does_not_import_it() -> None:
     assert [path for path in own if "from focaldet" in path.read_text()] == []
 
 
+@pytest.mark.slow
 def test_detections_are_shown_as_a_picture_and_a_table(folder: Path, detector: Detector) -> None:
     found = detector(folder / "0.png")
     drawn = found.plot()
@@ -213,6 +214,7 @@ def test_detections_are_shown_as_a_picture_and_a_table(folder: Path, detector: D
     assert f"{found.image_size[1]} x {found.image_size[0]} pixels" in repr(found)
 
 
+@pytest.mark.slow
 def test_a_table_has_a_row_for_each_object(folder: Path, detector: Detector) -> None:
     pandas = pytest.importorskip("pandas")
     found = detector(folder / "0.png")

@@ -95,6 +95,7 @@ def loaded(tmp_path: Path) -> LoadedExperiment:
     return load_experiment(path)
 
 
+@pytest.mark.slow
 def test_the_run_keeps_the_number(
     loaded: LoadedExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,12 +114,14 @@ def test_the_run_keeps_the_number(
     assert choose_batch_size(again, split, torch.device("cpu"), ALONE) is again
 
 
+@pytest.mark.slow
 def test_several_processes_are_told_to_state_it(loaded: LoadedExperiment) -> None:
     split = load_split(loaded.experiment.data, "train")
     with pytest.raises(UserError, match="run once without torchrun"):
         choose_batch_size(loaded, split, torch.device("cpu"), Ranks(rank=0, size=2))
 
 
+@pytest.mark.slow
 def test_a_real_step_is_measured(loaded: LoadedExperiment, monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe for CUDA, with the CPU for a device and its peak played."""
     split = load_split(loaded.experiment.data, "train")

@@ -60,6 +60,7 @@ def test_without_the_key_nothing_is_measured(dataset: Path) -> None:
     assert match_scales(given.loaded, given.detector, given.split, device=CPU) == {}
 
 
+@pytest.mark.slow
 def test_cross_entropy_matches_itself(dataset: Path) -> None:
     given = setting(dataset, "loss.objectness.scale=matched", "loss.classification.scale=matched")
     before = {name: value.clone() for name, value in given.detector.state_dict().items()}
@@ -72,6 +73,7 @@ def test_cross_entropy_matches_itself(dataset: Path) -> None:
         assert torch.equal(value, before[name]), name
 
 
+@pytest.mark.slow
 def test_cross_entropy_by_targets_matches_itself_on_an_anchor_free_head(dataset: Path) -> None:
     given = setting(
         dataset,
@@ -86,6 +88,7 @@ def test_cross_entropy_by_targets_matches_itself_on_an_anchor_free_head(dataset:
     assert {name: match.after_warmup for name, match in matches.items()} == {"classification": 1.0}
 
 
+@pytest.mark.slow
 def test_half_the_loss_is_doubled(dataset: Path) -> None:
     given = setting(
         dataset, "loss.objectness={name: bce_alpha, alpha: 0.5, scale: matched, gain: 4.0}"
@@ -130,6 +133,7 @@ def test_the_multiplier_makes_the_gradients_equal(
         assert getattr(focal, name).multiplier != 1.0
 
 
+@pytest.mark.slow
 def test_a_begun_run_keeps_its_multipliers(dataset: Path, tmp_path: Path) -> None:
     given = setting(dataset, f"loss.objectness={FOCAL}")
     folder = RunFolder(tmp_path)
@@ -143,6 +147,7 @@ def test_a_begun_run_keeps_its_multipliers(dataset: Path, tmp_path: Path) -> Non
     assert again.objectness.multiplier == 3.5
 
 
+@pytest.mark.slow
 def test_a_loss_without_gradient_has_no_scale(dataset: Path) -> None:
     given = setting(dataset, "loss.objectness={name: bce, gain: 0.0, scale: matched}")
     with pytest.raises(UserError, match=r"loss\.objectness\.scale: matched has nothing to match"):

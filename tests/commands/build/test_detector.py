@@ -49,6 +49,7 @@ def assert_imported(path: Path, state: Mapping[str, Tensor], graph: str) -> None
     assert len(found.notes["sha256"]) == 64
 
 
+@pytest.mark.slow
 def test_yolox_checkpoint_in_half_precision(tmp_path: Path) -> None:
     state = {
         name: tensor.half() if tensor.is_floating_point() else tensor
@@ -62,6 +63,7 @@ def test_yolox_checkpoint_in_half_precision(tmp_path: Path) -> None:
     assert loaded.metadata["converted_from"]["licence"] == "Apache-2.0"
 
 
+@pytest.mark.slow
 def test_rtmdet_checkpoint_with_histories_and_the_average_preferred(tmp_path: Path) -> None:
     average = state_of("rtmdet", "tiny")
     state = {n: t + 1 if t.is_floating_point() else t for n, t in average.items()}
@@ -74,6 +76,7 @@ def test_rtmdet_checkpoint_with_histories_and_the_average_preferred(tmp_path: Pa
     assert_imported(published, average, "rtmdet-tiny")
 
 
+@pytest.mark.slow
 def test_yolov9_flat_and_of_lightning_with_hyper_parameters(tmp_path: Path) -> None:
     state = state_of("yolov9", "t")
     torch.save(state, tmp_path / "v9-t.pt")
@@ -83,6 +86,7 @@ def test_yolov9_flat_and_of_lightning_with_hyper_parameters(tmp_path: Path) -> N
     assert_imported(write_lightning(tmp_path / "b.ckpt", old, ema=state), state, "yolov9-t")
 
 
+@pytest.mark.slow
 def test_convert_keeps_origin_licence_checksum_and_input(tmp_path: Path) -> None:
     path = write_yolox(tmp_path / "yolox_nano.pth", state_of("yolox", "nano"))
     ours = convert(path, tmp_path / "ours.safetensors")
@@ -225,6 +229,7 @@ DAMAGE: dict[str, tuple[str, Tensor | None, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", DAMAGE)
 def test_damaged_weights_are_refused_in_one_line(tmp_path: Path, case: str) -> None:
     name, tensor, words = DAMAGE[case]

@@ -81,13 +81,14 @@ def terms(dataset: Path, *settings: str) -> dict[str, float]:
     found = criterion(predictions, targets)
     found.total.backward()
     assert measure_budget(criterion, predictions, targets).images == 2
-    return {name: float(value) for name, value in zip(found.names, found.values, strict=True)}
+    return {name: value.item() for name, value in zip(found.names, found.values, strict=True)}
 
 
 def custom(branch: str, name: str, **arguments: float) -> str:
     return f"loss.{branch}={{name: custom, object: '{name}', arguments: {dict(arguments)}}}"
 
 
+@pytest.mark.slow
 def test_losses_of_a_module(dataset: Path) -> None:
     plain = terms(dataset, "loss.objectness.name=bce", "loss.classification.name=bce")
     own = terms(

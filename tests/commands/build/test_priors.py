@@ -43,6 +43,7 @@ def detector() -> Detector:
     return build_detector(read_graph("retinanet-csp-n"), num_classes=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_a_time", [1, 2, 32])
 @pytest.mark.parametrize("assigner", [None, IouAssignerSettings(name="iou", negative=0.1)])
 def test_shares_equal_those_of_one_image_after_the_other(

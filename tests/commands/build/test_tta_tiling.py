@@ -56,6 +56,7 @@ def predicted(folder: Path, target: Path, *arguments: str) -> list[object]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [("--tta",), ("--tile", "40"), ("--tile", "48", "--overlap", "0.5", "--tta")]
 )

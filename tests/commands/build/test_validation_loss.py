@@ -102,6 +102,7 @@ class Parts:
         return {name: value / images for name, value in sums.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", LOSSES.values(), ids=LOSSES)
 def test_it_is_the_loss_of_every_head_and_changes_nothing(
     settings: tuple[str, ...], dataset: Path
@@ -133,6 +134,7 @@ def test_the_setting_leaves_it_out(dataset: Path, monkeypatch: pytest.MonkeyPatc
     assert parts.evaluation()(parts.detector).losses == {}
 
 
+@pytest.mark.slow
 def test_a_batch_counts_as_a_whole_however_it_is_computed(
     dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +156,7 @@ def test_a_batch_counts_as_a_whole_however_it_is_computed(
     assert max(sizes) > 1
 
 
+@pytest.mark.slow
 def test_processes_reach_the_numbers_of_one(dataset: Path) -> None:
     """Three batches among two processes: one has two of them, and none waits for the other."""
     parts = Parts(

@@ -27,6 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.mark.slow
 def test_what_fits_is_copied_as_it_is(folder: Path, tmp_path: Path) -> None:
     files = publish(folder, tmp_path / "docs" / "x", most_kib=100_000, pictures=True)
     assert [path.name for path in files] == ["comparison.json", "report.html", "README.md"]

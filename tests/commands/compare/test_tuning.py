@@ -116,6 +116,7 @@ def tuned(design: LoadedDesign, folder: Path, engine: FakeEngine) -> tuple[dict[
     return chosen, (folder / "tuning.json").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_best_trial_of_each_arm_is_chosen_on_validation(
     tmp_path: Path, design: Callable[[str], LoadedDesign], kind: str
@@ -140,6 +141,7 @@ def test_the_best_trial_of_each_arm_is_chosen_on_validation(
     assert sorted(engine.done) == sorted(key for keys in engine.rounds for key in keys)
 
 
+@pytest.mark.slow
 def test_random_trials_run_together_and_those_of_tpe_in_turn(
     tmp_path: Path, design: Callable[[str], LoadedDesign]
 ) -> None:
@@ -161,6 +163,7 @@ def test_random_trials_run_together_and_those_of_tpe_in_turn(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_stopped_anywhere_it_ends_as_if_nothing_had_happened(
     tmp_path: Path, design: Callable[[str], LoadedDesign], kind: str
@@ -205,6 +208,7 @@ def test_an_arm_without_any_finished_trial_is_an_error(
         tuned(design("random"), tmp_path / "x", FakeEngine(failing=failing))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "count"), [("random", 16), ("tpe", 16), ("listed", 8)])
 def test_trainings_are_counted_before_anything_is_drawn(
     tmp_path: Path, design: Callable[[str], LoadedDesign], kind: str, count: int

@@ -38,6 +38,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "site"
 
 
+@pytest.mark.slow
 def test_a_broken_download_goes_on_and_ends_as_our_file_with_its_origin(
     site: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -278,6 +279,7 @@ def test_lines_of_an_origin_hold_no_control_characters() -> None:
     assert len(line) < 400
 
 
+@pytest.mark.slow
 def test_torch_is_not_needed_to_list(site: Path) -> None:
     code = (
         "import commands.weights_by_name as m, sys; m.list_weights(); print('torch' in sys.modules)"

@@ -27,6 +27,9 @@ from tests.utils.export.test_description import DESCRIPTION
 from utils.runtime.errors import UserError
 from utils.structures.scored_cells import ScoredCells
 
+pytestmark = pytest.mark.slow
+
+
 SHAPES = [(1, 3, 64, 64), (4, 3, 64, 64), (1, 3, 32, 48), (4, 3, 32, 48), (3, 3, 8, 8)]
 
 

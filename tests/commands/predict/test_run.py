@@ -127,6 +127,7 @@ def headline(judged: Evaluation) -> list[float]:
 # One number everywhere
 
 
+@pytest.mark.slow
 def test_prediction_gives_the_numbers_of_validation(folder: Path, tmp_path: Path) -> None:
     judged = validate(folder / "best.safetensors", str(folder / "data" / "data.yaml"))
     results = tmp_path / "results.json"
@@ -138,6 +139,7 @@ def test_prediction_gives_the_numbers_of_validation(folder: Path, tmp_path: Path
     assert [*stats[:3], *stats[6:9]] == headline(judged)
 
 
+@pytest.mark.slow
 def test_released_weights_on_photographs_give_the_numbers_of_validation(
     shared: Path, tmp_path: Path
 ) -> None:
@@ -248,6 +250,7 @@ def test_category_ids_come_from_a_coco_file_by_name(tmp_path: Path) -> None:
 # Files
 
 
+@pytest.mark.slow
 def test_every_kind_of_file_tells_the_same(folder: Path, tmp_path: Path) -> None:
     summary = run(folder, tmp_path, "--save", "images,txt,json,csv,crops")
     out = tmp_path / "predict"
@@ -364,6 +367,7 @@ def test_what_cannot_be_read_is_counted_and_named(folder: Path, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == [images]
 
 
+@pytest.mark.slow
 def test_what_was_found_is_written_when_a_stream_breaks_off(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -61,6 +61,7 @@ def test_a_sound_training(dataset: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_export")
 def test_the_killed_training_is_resumed_and_evaluated(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -82,6 +83,7 @@ def test_the_killed_training_is_resumed_and_evaluated(
     assert (folder / "best.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_resume_at_the_wrong_place_is_found(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +170,7 @@ class Sleepy:
         return image
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_export")
 def test_a_slow_loader(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "perf_counter", lambda: time.perf_counter() + Sleepy.slept_s)

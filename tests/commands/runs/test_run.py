@@ -178,6 +178,7 @@ def keep(folder: Path, quality: float, *, seed: int = 0, names: str = "abc") -> 
     return kept
 
 
+@pytest.mark.slow
 def test_a_difference_is_that_of_the_judge_and_its_interval_tells_noise_from_more(
     tmp_path: Path,
 ) -> None:

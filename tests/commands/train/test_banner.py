@@ -89,6 +89,7 @@ def test_too_little_memory_for_a_trial_is_left_to_the_training(
     assert expected_time(*trial, torch.device("cpu"), batches_per_epoch=100) is None
 
 
+@pytest.mark.slow
 def test_a_trial_draws_no_random_number_of_the_run(trial: tuple[LoadedExperiment, Split]) -> None:
     before = torch.random.get_rng_state()
     assert expected_time(*trial, torch.device("cpu"), batches_per_epoch=100) is not None

@@ -19,6 +19,9 @@ from benchmarks.training_problem import TrainingProblem
 from utils.engine.learner import Learner
 from utils.engine.loss_log import LossLog
 
+pytestmark = pytest.mark.slow
+
+
 OPERATORS = {
     "_local_scalar_dense", "item", "is_nonzero", "nonzero", "nonzero_numpy", "masked_select",
     "equal", "unique", "_unique2", "unique_dim", "unique_consecutive", "bincount",

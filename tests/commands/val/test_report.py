@@ -11,6 +11,9 @@ from commands.val.run import Evaluation, evaluate_weights
 from commands.val.speed import measure_speed
 from tests.commands.tiny_weights import write_data_set, write_weights
 
+pytestmark = pytest.mark.slow
+
+
 QUIET = ("train.threads=1", "train.workers=0")
 
 

@@ -234,6 +234,7 @@ def test_inherited_keys_without_effect_do_not_stop_the_resolved_yaml(
         load_experiment("config.yaml", ["augment.mixup=0.5"])
 
 
+@pytest.mark.slow
 @given(st.text())
 @settings(max_examples=60)
 def test_any_text_survives_the_resolved_yaml(text: str) -> None:

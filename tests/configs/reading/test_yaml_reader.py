@@ -60,6 +60,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(json_values)
 def test_ascii_json_is_read_as_json(value: object) -> None:
     text = json.dumps(value)
@@ -142,6 +143,7 @@ def test_aliases_that_repeat_aliases_do_not_fill_the_memory() -> None:
         parse_value("\n".join(lines))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "words"),
     [("[" * 5000, "nested too deeply"), ("%YAML 1.1\n---\n!!int", "is not allowed")],

@@ -102,6 +102,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strengths", CASES.values(), ids=CASES.keys())
 def test_a_batch_is_its_samples(strengths: dict[str, float]) -> None:
     dataset = TrainDataset(RECORDS, augment=AugmentSettings(**strengths), seed=5, read=READ)
@@ -110,6 +111,7 @@ def test_a_batch_is_its_samples(strengths: dict[str, float]) -> None:
         assert_equal(dataset.__getitems__(keys), [dataset[key] for key in keys])
 
 
+@pytest.mark.slow
 @settings(max_examples=35)
 @given(
     augment=st.builds(

@@ -83,6 +83,7 @@ def test_places_of_local_faults_name_no_other_image(data: Planted) -> None:
         assert named == planted[code], code
 
 
+@pytest.mark.slow
 def test_pairs_name_both_images(data: Planted) -> None:
     plant_local(data)
     pairs = {
@@ -289,6 +290,7 @@ def test_all_codes_have_a_severity_and_words() -> None:
         assert check.advice.endswith((".", "?"))
 
 
+@pytest.mark.slow
 def test_findings_are_the_same_after_the_folder_has_moved(data: Planted, tmp_path: Path) -> None:
     plant_local(data)
     before = [finding.line() for finding in diagnose(data).findings]

@@ -82,6 +82,7 @@ def test_many_images_need_a_difference_that_matters() -> None:
     assert _critical(_Looks(none, 10**6), _Looks(none, 10**6)) == LEAST_DISTANCE
 
 
+@pytest.mark.slow
 def test_sound_data_give_no_alarm_in_40_draws() -> None:
     sizes = ((300, 120), (60, 30), (900, 40))
     alarms = sum(len(codes(seed, list(range(CLASSES)), sizes[seed % 3])) for seed in range(40))
@@ -95,6 +96,7 @@ def test_swapped_classes_are_found(pair: tuple[int, int]) -> None:
     assert [codes(seed, order) for seed in range(3)] == [["classes-swapped"]] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [1])
 def test_shifted_classes_are_found(shift: int) -> None:
     order = [label + shift for label in range(CLASSES)]

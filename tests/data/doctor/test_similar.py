@@ -38,6 +38,7 @@ def slow_pairs(thumbnails: np.ndarray) -> set[tuple[int, int]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [1.0, 4.0, 9.0, 20.0])
 def test_the_same_pairs_as_comparing_each_with_each(noise: float) -> None:
     rng = np.random.default_rng(int(noise))

@@ -175,6 +175,7 @@ coordinate = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(coordinate, coordinate, coordinate, coordinate), max_size=6))
 def test_verdicts_match_the_oracle_and_rows_add_up(boxes: list[Box]) -> None:

@@ -38,6 +38,7 @@ print(Path(path).name, read_image(path).shape, inspect_image(path).size)
 """
 
 
+@pytest.mark.slow
 def test_with_the_package(tmp_path: Path) -> None:
     (tmp_path / "packages").mkdir()
     (tmp_path / "packages" / "pillow_heif.py").write_text(STUB)

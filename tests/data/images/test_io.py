@@ -318,6 +318,7 @@ def test_reading_leaves_the_file_alone(tmp_path: Path) -> None:
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_random_bytes_never_crash(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)

@@ -126,6 +126,7 @@ def test_own_image_is_in_its_mosaic(records: list[Record]) -> None:
     assert dataset[key(0, 0)].meta.image_id == records[0].image_id
 
 
+@pytest.mark.slow
 def test_flips_happen_as_often_as_asked(records: list[Record]) -> None:
     def share(flip_horizontal: float, flip_vertical: float) -> tuple[float, float]:
         augment = AugmentSettings(

@@ -38,6 +38,7 @@ def test_every_image_comes_as_often_as_its_weight_says(weights: list[float], see
         assert {copy for i, copy in drawn if i == index} == set(range(counts[index]))
 
 
+@pytest.mark.slow
 def test_over_many_epochs_the_mean_is_the_weight() -> None:
     weights = np.array([1.0, 2.0, 0.3, 5.0])
     counts = Counter(

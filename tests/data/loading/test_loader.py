@@ -289,6 +289,7 @@ def test_who_draws_changes_pixels_by_a_level(records: list[Record]) -> None:
             assert difference.max() <= 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_drawing_on_the_device_does_not_depend_on_workers(
     records: list[Record], device_reference: list[list[Batch]], workers: int

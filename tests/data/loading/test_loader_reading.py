@@ -67,6 +67,7 @@ def evaluated(records: list[Record], workers: int, cache: ImageCache | None) -> 
         batches.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "multi_scale"), [(0, 0.5), (1, 0.0), (4, 0.5)])
 def test_training_batches_do_not_depend_on_the_cache(
     records: list[Record], workers: int, multi_scale: float, tmp_path: Path

@@ -42,6 +42,7 @@ class Numbers:
 BATCHES = [[2 * n, 2 * n + 1] for n in range(8)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV])
 def test_every_batch_comes_in_order(
     number: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -43,6 +43,7 @@ def images(split: Split) -> list[str]:
     return [str(Path(r.path).relative_to(Path(r.path).parents[1])) for r in split.records]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folds", [2, 3, 5, 13])
 def test_every_image_is_kept_once_and_trained_on_otherwise(root: Path, folds: int) -> None:
     every = sorted(f"{split}/{name}.png" for split, names in NAMES.items() for name in names)

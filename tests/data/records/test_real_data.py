@@ -12,6 +12,8 @@ from data.formats.rows import NO_AREA
 from data.formats.yolo.files import ORPHAN_LABELS
 from data.records.load import Split, SplitName, load_split
 
+pytestmark = pytest.mark.slow
+
 
 def class_counts(split: Split) -> dict[str, int]:
     labels = [label for record in split.records for label in record.labels[~record.ignore].tolist()]

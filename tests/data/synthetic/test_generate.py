@@ -91,6 +91,7 @@ def test_an_image_does_not_depend_on_how_many_there_are(tmp_path: Path) -> None:
     assert few.items() <= many.items()
 
 
+@pytest.mark.slow
 def test_labels_are_inside_and_equal_the_scene(tmp_path: Path) -> None:
     dataset = tiny(tmp_path / "set", train_images=30)
     root = Path(ensure_written(dataset).path)

@@ -162,6 +162,7 @@ def test_sizes_reach_from_small_to_large() -> None:
     assert sizes.max() <= 0.6 * 256 * np.sqrt(2)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32), side=st.integers(64, 160), num_classes=st.integers(1, 6))
 def test_every_scene_is_sound(seed: int, side: int, num_classes: int) -> None:

@@ -28,6 +28,7 @@ def test_no_random_number_is_drawn(build: object) -> None:
     assert not torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_a_network_and_its_optimizer_load_no_compiler() -> None:
     """It would cost two seconds and 180 MiB."""
     code = (

@@ -38,6 +38,7 @@ def test_as_many_parameters_as_torchvision_has(num_classes: int) -> None:
     assert sum(map(torch.Tensor.numel, ours)) == sum(map(torch.Tensor.numel, theirs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["retinanet-csp-n", "retinanet-r18", "retinanet-r50"])
 def test_shipped_graphs_have_levels_p3_to_p7_of_nine_anchors(name: str) -> None:
     detector = build_detector(read_graph(name), num_classes=3).eval()

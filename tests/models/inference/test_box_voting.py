@@ -65,6 +65,7 @@ def some(draw: st.DrawFn) -> Candidates:
     return candidates([[float(side) for side in box] for box in boxes], scores, labels)
 
 
+@pytest.mark.slow
 @given(some(), some(), st.sampled_from([0.1, 0.5, 0.7]))
 def test_as_by_loops(kept: Candidates, others: Candidates, overlap: float) -> None:
     voters = kept.join(others)

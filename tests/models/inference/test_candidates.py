@@ -31,6 +31,7 @@ def ranked(predictions: Predictions, **changes: object) -> RankedCandidates:
     return RankedCandidates(predictions, 0, **options)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 2**16),

@@ -7,6 +7,7 @@ from models.inference.fusion import fuse
 from tests.models.factories import randomise_norms, read_graph, tiny_detector, tiny_graph
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["yolov5n", "yolov5s-ghost", "yolov5s-transformer"])
 def test_fused_detector_gives_the_same_output(name: str) -> None:
     torch.manual_seed(0)

@@ -48,6 +48,7 @@ print(first.tolist(), nms(boxes, scores, 0.5).tolist())
 """
 
 
+@pytest.mark.slow
 def test_programs_wait_for_what_they_use_and_torchvision_can_be_imported_afterwards() -> None:
     """torchvision and torch's compiler make up most of the time that importing takes."""
     command = [sys.executable, "-c", IMPORTED_LATER]  # a fork has imported all that others need

@@ -66,6 +66,7 @@ def assert_equals_oracle(predictions: Predictions, **options: object) -> None:
         torch.testing.assert_close(found.boxes, boxes, rtol=1e-6, atol=roundings)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 2**16),
@@ -80,6 +81,7 @@ def test_equals_the_oracle(seed: int, **options: object) -> None:
     assert_equals_oracle(random_predictions(seed), **options)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**16),

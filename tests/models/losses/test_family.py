@@ -141,6 +141,7 @@ def test_quality_is_focal_with_the_quality_form() -> None:
 
 
 # The weights of seesaw carry no gradient: test_softmax.py.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(ALL_NAMES) - {"seesaw"}))
 @pytest.mark.parametrize("hard", [False, True])
 def test_the_slope_is_the_derivative_of_the_value(name: str, hard: bool) -> None:

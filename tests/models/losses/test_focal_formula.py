@@ -154,6 +154,7 @@ def test_gamma_never_raises_a_loss(x: float, t: float, gamma: float) -> None:
         assert 0 <= loss <= bce * (1 + 1e-12)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(x=st.floats(-1e4, 1e4), t=st.floats(0, 1), gamma=st.floats(0.1, 10))
 def test_swapping_the_classes_changes_nothing_without_alpha(

@@ -75,6 +75,7 @@ def test_the_smallest_of_our_own_is_small() -> None:
     assert count(shapes_only("focal-n", 3)) < 3_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameters_and_strides_are_the_published_ones(name: str) -> None:
     detector = shapes_only(name)

@@ -66,6 +66,7 @@ def test_decoded_output(released: Released) -> None:
     torch.testing.assert_close(decoded.class_scores, expected[..., 5:], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_detections_on_real_images(released: Released, shared: Path) -> None:
     process = Postprocess(score_threshold=0.25, iou_threshold=0.45, multi_label=False)

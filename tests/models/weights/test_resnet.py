@@ -33,6 +33,7 @@ def rows_of(detector: Detector, images: Tensor) -> list[Tensor]:
     return outputs[1:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["r18", "r50"])
 def test_a_renamed_backbone_computes_what_the_classifier_does(name: str) -> None:
     model = classifier(name)

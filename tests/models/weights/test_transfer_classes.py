@@ -58,6 +58,7 @@ def expected_rows(own: Tensor, offered: Tensor, theirs: list[str], ours: list[st
 WORDS = st.sampled_from(["cat", "Dog ", "dog", "owl", "CAT", "eel"])
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     theirs=st.lists(WORDS, min_size=1, max_size=5),

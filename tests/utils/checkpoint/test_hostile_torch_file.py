@@ -82,6 +82,7 @@ def write(path: Path, pickle: bytes, data: bytes = b"\0" * 16) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_refused_in_one_line(case: str, tmp_path: Path) -> None:
     path = write(tmp_path / "x.pt", CASES[case]())
@@ -103,6 +104,7 @@ def test_views_of_one_storage_take_no_more_than_the_file(tmp_path: Path) -> None
         read_torch_file(path)
 
 
+@pytest.mark.slow
 def test_time_and_memory_grow_as_the_file_does(tmp_path: Path) -> None:
     """Opcodes counted by what they cost: four times the file, at most six times the memory."""
     peaks = []

@@ -89,6 +89,7 @@ def test_every_flipped_bit_of_content_is_noticed(tmp_path: Path) -> None:
             load_weights(path)
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=200), st.integers(0, 400))
 @settings(max_examples=200, deadline=None)
 def test_garbage_and_cut_files_are_refused(garbage: bytes, cut: int) -> None:

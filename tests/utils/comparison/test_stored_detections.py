@@ -87,6 +87,7 @@ def test_an_effect_above_the_detectable_one_is_found(change: Change) -> None:
     assert "better" not in words
 
 
+@pytest.mark.slow
 def test_the_pool_holds_trainings_that_learned_something_and_differ() -> None:
     stored = pool()
     assert len(stored.runs) >= 32

@@ -122,6 +122,7 @@ def assert_close(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
         assert difference <= TOLERANCE * value.double().abs().max(), name
 
 
+@pytest.mark.slow
 def test_loss_gradient_and_budget_of_a_detector_are_those_of_the_uncompiled_step() -> None:
     plain, compiled = detector_learner(), detector_learner(aot())
     budgets = [watched_budgets(subject) for subject in (plain, compiled)]
@@ -200,6 +201,7 @@ class ToyLoss(nn.Module):
         return toy_criterion(predictions[: len(targets)], targets)
 
 
+@pytest.mark.slow
 def test_a_compiled_loss_is_the_same_loss_for_any_number_of_targets() -> None:
     backend = CountingBackend()
     compiler = Compiler(batch_size=BATCH_SIZE, has_loss=True, backend=backend)
@@ -229,6 +231,7 @@ def compiled_trainer(path: Path, **changes: Any) -> Trainer:
     return trainer
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_never_stopped(tmp_path: Path) -> None:
     straight = compiled_trainer(tmp_path / "straight")
     straight.run()
@@ -246,6 +249,7 @@ def test_killed_and_resumed_equals_never_stopped(tmp_path: Path) -> None:
         assert outcome(path, trainer) == expected, position
 
 
+@pytest.mark.slow
 def test_a_checkpoint_goes_on_without_compiling(tmp_path: Path) -> None:
     dying = compiled_trainer(tmp_path, batches=dies_before((1, 1)))
     with pytest.raises(KilledError):
@@ -255,6 +259,7 @@ def test_a_checkpoint_goes_on_without_compiling(tmp_path: Path) -> None:
     assert trainer.run().epochs == 3
 
 
+@pytest.mark.slow
 def test_evaluation_is_not_compiled(tmp_path: Path) -> None:
     backend = CountingBackend()
     trainer = toy_trainer(tmp_path, epochs=2)

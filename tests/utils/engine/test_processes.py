@@ -102,6 +102,7 @@ def assert_equal(joint: dict[str, Any], alone: dict[str, Any]) -> None:
     np.testing.assert_allclose(joint["losses"], alone["losses"], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "joint"),
     [
@@ -134,6 +135,7 @@ def test_two_processes_learn_what_one_with_both_batches_learns(
     assert_equal(first, work(ALONE))
 
 
+@pytest.mark.slow
 def test_gradients_that_wait_for_more_batches_are_joint_ones() -> None:
     work = partial(trained, loss={}, joint=True, accumulate=3)
     first, _ = in_processes(PROCESSES, work)

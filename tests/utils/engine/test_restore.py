@@ -30,6 +30,7 @@ def in_the_old_form(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [(0, 3), (1, 0), (1, 2), (2, 4)])
 @pytest.mark.parametrize("variant", [{}, {"patience": 1, "epochs": 6}, {"evaluate": None}])
 def test_a_training_of_an_earlier_version_goes_on_exactly(

@@ -73,6 +73,7 @@ def dies_before(place: tuple[int, int]) -> ToyBatches:
     return ToyBatches(before_batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_killed_anywhere_and_resumed_equals_never_stopped(name: str, tmp_path: Path) -> None:
     variant = VARIANTS[name]

@@ -71,6 +71,7 @@ def test_a_start_that_nothing_beats_is_not_the_best_epoch(tmp_path: Path) -> Non
     assert (summary.best_epoch, trainer.current.best.score) == (2, 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [(0, 0), (0, 2), (1, 3)])
 def test_a_resumed_run_evaluates_its_start_once(place: tuple[int, int], tmp_path: Path) -> None:
     straight = toy_trainer(tmp_path / "straight", evaluates_start=True)

@@ -136,6 +136,7 @@ def test_it_is_named_where_it_is_not_finite(tmp_path: Path) -> None:
     assert bad_terms(poisoned(ToyModel()(batch.pixels()), batch.targets)) == ["distribution"]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same(tmp_path: Path) -> None:
     whole = toy_trainer(tmp_path / "whole", criterion=criterion_with_more)
     whole.run()

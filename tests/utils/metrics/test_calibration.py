@@ -136,6 +136,7 @@ def test_undoing_focal_gives_the_published_probabilities(
     assert undo_focal(np.array([p]), gamma=gamma, alpha=alpha)[0] == pytest.approx(q, abs=2e-3)
 
 
+@pytest.mark.slow
 @given(
     gamma=st.floats(0, 5),
     alpha=st.one_of(st.none(), st.floats(0.1, 0.9)),

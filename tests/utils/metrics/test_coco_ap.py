@@ -82,6 +82,7 @@ def test_golden_coco128(coco128: tuple[Problem, list[int]]) -> None:
     assert headline(result) == expected.stats.tolist()
 
 
+@pytest.mark.slow
 def test_rounding_gives_a_json_its_decimals_back(
     shared: Path, coco128: tuple[Problem, list[int]]
 ) -> None:
@@ -96,6 +97,7 @@ def test_rounding_gives_a_json_its_decimals_back(
     assert sorted((r["image_id"], r["score"], *r["bbox"]) for r in saved) == as_given
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(problems())
 def test_judges_equal_pycocotools_on_adversarial_cases(problem: Problem) -> None:
@@ -103,6 +105,7 @@ def test_judges_equal_pycocotools_on_adversarial_cases(problem: Problem) -> None
     assert_equals_pycocotools(problem)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(crowded_problems())
 def test_judges_equal_pycocotools_beyond_its_limits(problem: Problem) -> None:
@@ -117,6 +120,7 @@ def test_judges_equal_pycocotools_on_random_cases(seed: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_more_detections_of_a_class_than_coco_looks_at() -> None:
     problem = random_problem(9, num_images=2, per_image=160, num_classes=1)
     assert max(len(found) for found in problem.found) > 100

@@ -1,6 +1,7 @@
 """The confusion matrix: background included, ignored truths in no cell."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 
 from tests.utils.metrics.oracles import slow_confusion
@@ -30,6 +31,7 @@ def assert_equals_oracle(problem: Problem) -> None:
     assert counts[:-1].sum(axis=1).tolist() == num_truths
 
 
+@pytest.mark.slow
 @settings(max_examples=75, deadline=None)
 @given(problems())
 def test_equals_slow_count_on_adversarial_cases(problem: Problem) -> None:

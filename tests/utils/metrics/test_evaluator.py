@@ -25,6 +25,7 @@ def evaluator_of(*truths: object, num_classes: int = 1) -> DetectionEvaluator:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(problems(), st.randoms())
 def test_order_of_images_does_not_matter(problem: Problem, random: object) -> None:
@@ -39,6 +40,7 @@ def test_order_of_images_does_not_matter(problem: Problem, random: object) -> No
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(problems(), st.integers(1, 3))
 def test_images_without_anything_change_only_their_count(problem: Problem, added: int) -> None:
@@ -78,6 +80,7 @@ def test_perfect_detections_are_perfect(seed: int) -> None:
     assert off_diagonal == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(problems())
 def test_pooled_point_agrees_with_classes_and_counts(problem: Problem) -> None:

@@ -43,6 +43,7 @@ def assert_verdicts_equal_pycocotools(problem: Problem) -> None:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=75, deadline=None)
 @given(problems())
 def test_verdicts_are_cocos(problem: Problem) -> None:
@@ -56,6 +57,7 @@ def test_verdicts_are_cocos_on_many_boxes(seed: int) -> None:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(problems())
 def test_pairs_are_those_of_the_double_loop(problem: Problem) -> None:

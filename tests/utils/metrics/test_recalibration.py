@@ -75,6 +75,7 @@ def test_the_table_is_the_inverse_of_focal(gamma: float, alpha: float | None) ->
     assert (np.diff(table.knots) > 0).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(problems())
 def test_ap_does_not_change_where_scores_stay_apart(problem: object) -> None:
@@ -91,6 +92,7 @@ def test_ap_does_not_change_where_scores_stay_apart(problem: object) -> None:
         np.testing.assert_array_equal(before.stats, after.stats)
 
 
+@pytest.mark.slow
 def test_ap_on_photographs_stays_after_rounding(shared: Path) -> None:
     """27,725 detections: the few scores that six decimals bring together move AP by nothing."""
     problem, _ = read_coco(

@@ -89,6 +89,7 @@ def test_a_name_too_wide_for_the_picture_loses_its_score() -> None:
     assert not (with_score == plain).all()
 
 
+@pytest.mark.slow
 def test_text_and_lines_grow_with_the_picture() -> None:
     large = draw([[1000, 1500, 3000, 3500]], [0.9], np.zeros((4000, 6000, 3), np.uint8))
     small = draw([[100, 150, 300, 350]], [0.9])

@@ -28,6 +28,7 @@ def test_output_and_exit_code_are_the_programs_own() -> None:
     assert (done.returncode, done.stdout) == (7, "['a b', '--c']\n")
 
 
+@pytest.mark.slow
 def test_it_ends_when_its_parent_is_killed() -> None:
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None

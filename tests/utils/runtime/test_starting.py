@@ -88,6 +88,7 @@ def test_programs_import_nothing_before_interrupts_are_quiet(name: str) -> None:
     assert imports == guarded
 
 
+@pytest.mark.slow
 def test_only_the_first_of_several_processes_speaks(tmp_path: Path) -> None:
     done = interrupted("torch", "val.py", *PROGRAMS["val"], folder=tmp_path, RANK="1")
     assert (done.returncode, done.stderr) == (130, "")
@@ -190,6 +191,7 @@ def test_who_imports_a_program_keeps_its_own_signals() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=250)
 
 
+@pytest.mark.slow
 def test_who_imports_the_package_keeps_its_own_signals() -> None:
     code = (
         "import signal\n"
@@ -200,6 +202,7 @@ def test_who_imports_the_package_keeps_its_own_signals() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=250)
 
 
+@pytest.mark.slow
 def test_an_ignored_interrupt_stays_ignored(tmp_path: Path) -> None:
     code = (
         "import os, signal, subprocess, sys\n"

@@ -56,6 +56,7 @@ def random_budget(seed: int, strides: tuple[int, ...] = (8, 16)) -> LossBudget:
 seeds = st.integers(0, 2**16)
 
 
+@pytest.mark.slow
 @given(first=seeds, second=seeds, third=seeds)
 def test_addition_does_not_depend_on_the_order(first: int, second: int, third: int) -> None:
     a, b, c = map(random_budget, (first, second, third))

@@ -17,6 +17,7 @@ def calibrator(inner: list[int]) -> ScoreCalibrator:
     return ScoreCalibrator.of(knots, [knot**2 for knot in knots])
 
 
+@pytest.mark.slow
 @given(SHARES)
 def test_what_keeps_the_order_is_undone_by_its_inverse(inner: list[int]) -> None:
     one = calibrator(inner)

@@ -67,6 +67,7 @@ def whole_canvas(tiles: Tiles) -> tuple[Points, Points]:
     return tiles.region[:, :2] - 1e4, tiles.region[:, 2:] + 1e4
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(
     seed=st.integers(0, 2**16),

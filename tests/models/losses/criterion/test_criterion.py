@@ -44,6 +44,7 @@ rows = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     rows=st.lists(rows, max_size=4),

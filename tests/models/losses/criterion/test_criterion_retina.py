@@ -113,6 +113,7 @@ sides = st.integers(8 * 6, 8 * 70).map(lambda value: value / 8)
 places = st.integers(0, 8 * 60).map(lambda value: value / 8)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     rows=st.lists(

@@ -125,6 +125,7 @@ def test_what_is_no_onnx_is_refused(tmp_path: Path) -> None:
         read_convolutions(tmp_path / "x.onnx")
 
 
+@pytest.mark.slow
 def test_unfolded_norms_are_the_same_function_and_normalise_what_they_meet(real: Path) -> None:
     imported = import_file(real)
     assert imported is not None

@@ -38,6 +38,7 @@ def assert_close(own: Tensor, reference: Any) -> None:
     assert float((error / (expected.abs() + 1e-2)).max()) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("project", "size"), ALL)
 def test_layouts_are_equal(project: str, size: str) -> None:
     weights = imported(blank_state(project, size))
@@ -84,6 +85,7 @@ def test_yolox_forward(size: str) -> None:
     assert "BGR" in weights.notes["input"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["tiny", "m"])
 def test_rtmdet_forward(size: str) -> None:
     weights = imported(filled_state("rtmdet", size))
@@ -104,6 +106,7 @@ def test_rtmdet_forward(size: str) -> None:
         assert_close(maps[:, 4:], reference[f"{size}_cls{level}"])
 
 
+@pytest.mark.slow
 def test_yolov9_forward_also_with_its_convolutions_side_by_side_made_one() -> None:
     detector = build_imported(imported(filled_state("yolov9", "t")), "yolov9-t")
     x = torch.from_numpy(np.random.default_rng(7).random((2, 3, 96, 128)).astype(np.float32))
@@ -120,6 +123,7 @@ def test_yolov9_forward_also_with_its_convolutions_side_by_side_made_one() -> No
         assert_close(maps[:, 64:], reference[f"cls{level}"])
 
 
+@pytest.mark.slow
 def test_legacy_pixels_of_yolox_are_told_by_the_norms_of_the_stem() -> None:
     """A stem that has learned from pixels of variance 1, and one that has from pixels to 255."""
     state = filled_state("yolox", "nano")
@@ -141,6 +145,7 @@ def test_legacy_pixels_of_yolox_are_told_by_the_norms_of_the_stem() -> None:
     torch.testing.assert_close(found[inner], expected[inner], rtol=1.3e-6, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_classes_are_named_by_the_file_by_coco_or_by_number() -> None:
     state = blank_state("yolov9", "t")
     assert imported(state, class_names=["a"] * 80).class_names == ("a",) * 80

@@ -76,6 +76,7 @@ def _cells_by_anchor(features: list[Tensor]) -> Tensor:
     return torch.cat(parts)
 
 
+@pytest.mark.slow
 def test_both_ways_of_naming_are_the_same(theirs: torch.nn.Module) -> None:
     state = theirs.state_dict()
     old = {

@@ -56,6 +56,7 @@ def trial_lines(journal: Path) -> list[bytes]:
     return [line for line in journal.read_bytes().splitlines() if b'"op_code":0,' not in line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_key_takes_what_the_space_allows(tmp_path: Path, sampler: str) -> None:
     trials = search(tmp_path / "journal", tuning(sampler=sampler, trials=40))
@@ -75,6 +76,7 @@ def test_a_choice_may_be_a_whole_loss(tmp_path: Path) -> None:
     assert len({one["loss.objectness"]["name"] for one in trials}) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_kill_anywhere_leads_to_the_same_trials(tmp_path: Path, sampler: str) -> None:
     """A journal is cut after every line, which is how a kill leaves it, and gone on with."""
@@ -138,6 +140,7 @@ def test_the_seed_decides_and_arms_draw_alike(tmp_path: Path) -> None:
     assert len(set(gains[0])) == 8
 
 
+@pytest.mark.slow
 def test_tpe_learns_from_what_was_reached_and_random_does_not(tmp_path: Path) -> None:
     def opposite(settings: dict[str, Any]) -> float:
         return -objective(settings)

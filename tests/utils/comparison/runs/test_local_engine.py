@@ -137,6 +137,7 @@ LocalEngine(folder=folder, jobs=1).run([run_of(folder, "a", seconds=float(sys.ar
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="parent death signals are Linux's")
 def test_killed_without_mercy_it_leaves_no_orphan_and_the_run_free(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path), "120"])
@@ -156,6 +157,7 @@ def test_killed_without_mercy_it_leaves_no_orphan_and_the_run_free(tmp_path: Pat
     assert starts(run) == 2
 
 
+@pytest.mark.slow
 def test_asked_to_stop_it_says_how_to_go_on(tmp_path: Path) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(tmp_path), "60"], stderr=subprocess.PIPE
@@ -204,6 +206,7 @@ def test_what_is_started_next_depends_on_what_is_there(tmp_path: Path) -> None:
     assert run.next_command() is None
 
 
+@pytest.mark.slow
 def test_what_is_left_is_said_by_the_forecast_then_by_runs_that_ended(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -229,6 +232,7 @@ def test_without_a_forecast_nothing_is_said_before_a_run_ended(tmp_path: Path) -
     assert engine._remaining_text() == ""
 
 
+@pytest.mark.slow
 def test_a_long_run_says_what_is_left_while_it_runs(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ def test_power_is_what_new_draws_give() -> None:
     assert found / 400 == pytest.approx(0.8, abs=0.06)
 
 
+@pytest.mark.slow
 def test_power_grows_with_seeds_and_scales_with_the_unit() -> None:
     plans = [power(Design(sd=0.8, margin=0.5), seeds) for seeds in (6, 8, 12, 16)]
     detectable = [plan.detectable for plan in plans]

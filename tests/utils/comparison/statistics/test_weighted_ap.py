@@ -65,6 +65,7 @@ def test_ones_give_the_judges_numbers(judge: str, crowd_share: float) -> None:
     assert_equals_judge(ap[0], truths, found, judge)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 2**16),

@@ -18,6 +18,9 @@ from utils.comparison.summary.folds import fold_tables, objects_of_classes
 from utils.metrics.coco_ap import JUDGES
 from utils.runtime.errors import UserError
 
+pytestmark = pytest.mark.slow
+
+
 FOLDS = 6
 QUALITIES = {"bce": 0.5, "much": 0.9}
 

@@ -16,6 +16,9 @@ from utils.comparison.summary.run_numbers import METRICS
 from utils.metrics.coco_ap import JUDGES
 from utils.runtime.errors import UserError
 
+pytestmark = pytest.mark.slow
+
+
 QUALITIES = {"bce": 0.6, "x": 0.7}
 
 

@@ -82,6 +82,7 @@ def test_rows_hold_shares_matches_and_recall(tmp_path: Path) -> None:
         assert float(row["best_possible_recall"]) == 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("epochs", "kept"), [(1, [1]), (2, [1, 2]), (3, [1, 3]), (8, [1, 2, 8]), (12, [1, 3, 12])]
 )

@@ -116,6 +116,7 @@ def test_new_head_learns_alone_first_then_all(tmp_path: Path) -> None:
     assert learner.model.norm.training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", [2, BATCHES + 1])
 def test_resume_knows_which_tensors_were_new(position: int, tmp_path: Path) -> None:
     """The weights that a training began with may be gone when it is resumed."""

@@ -67,6 +67,7 @@ def page(folder: Path, content: dict[str, Any]) -> Page:
     return Page((folder / "report.html").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_it_needs_no_other_file_and_no_network(folder: Path, page: Page) -> None:
     text = (folder / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"(src|href)=\"(?!data:|#)", text)

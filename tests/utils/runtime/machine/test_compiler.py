@@ -77,6 +77,7 @@ def test_other_errors_are_none_of_the_compilers() -> None:
         raise ValueError("mine")
 
 
+@pytest.mark.slow
 def test_the_small_function_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     class TriedError(Exception):
         pass

@@ -46,6 +46,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a property of glibc")
 def test_a_process_that_trains_keeps_what_its_last_step_freed() -> None:
     def pages(mode: str) -> int:
@@ -56,6 +57,7 @@ def test_a_process_that_trains_keeps_what_its_last_step_freed() -> None:
     assert pages("all") < 100
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a property of glibc")
 def test_images_use_the_same_pages_again() -> None:
     assert pages_per_image("as it is") > 100
