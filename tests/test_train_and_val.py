@@ -185,11 +185,14 @@ def test_four_images_are_learned_by_heart(tmp_path: Path, monkeypatch: pytest.Mo
     config = tmp_path / "four.yaml"
     config.write_text(
         f"""
-base: {ROOT / "configs/quickstart.yaml"}
+base: {ROOT / "configs/presets/yolov5.yaml"}
 data: {{format: yolo, path: {folder}, class_names: [disc, ring, box],
         train: images/train, val: images/train}}
+model: {{graph: models/yolov5n.yaml, anchors: auto}}
+loss: {{objectness: {{gain: 4.0}}, classification: {{gain: 4.0}}}}
 train: {{epochs: 400, image_size: 160, batch_size: 4, nominal_batch: 4, patience: 0, threads: 1,
-         precision: float32, optimizer: {{name: adamw, lr: 0.005}}, ema: {{decay: 0.95}}}}
+         workers: 0, optimizer: {{name: adamw, lr: 0.005}}, schedule: {{name: cosine}},
+         warmup: {{bias_lr: 0.004}}, ema: {{decay: 0.95, ramp_steps: 300}}}}
 augment: {{mosaic: 0, scale: 0, translate: 0, flip_horizontal: 0, flip_vertical: 0,
            hsv_hue: 0, hsv_saturation: 0, hsv_value: 0}}
 eval: {{interval: 100}}
