@@ -51,6 +51,8 @@ def _server() -> socket.socket:
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
+        # Libraries start threads when they are imported, and what has threads cannot be forked.
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         pass_fds=[there.fileno()],
     )
     there.close()

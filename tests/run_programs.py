@@ -21,7 +21,8 @@ TINY = (
     "--cfg", "configs/quickstart.yaml", "data.train_images=12", "data.val_images=6",
     "data.test_images=3", "data.side=96", "train.image_size=96", "train.batch_size=4",
     "train.nominal_batch=8", "train.workers=0", "train.threads=1", "train.precision=float32",
-    "augment.mosaic=0.5", "eval.interval=1", f"model.graph={TINY_NETWORK}",
+    "augment.mosaic=0.5", "eval.interval=1", "train.optimizer.lr=0.004",
+    f"model.graph={TINY_NETWORK}",
 )  # fmt: skip
 """Arguments of train.py for a training of seconds."""
 
