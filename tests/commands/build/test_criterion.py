@@ -16,6 +16,7 @@ from commands.build.criterion import (
     scales_to_json,
 )
 from commands.build.training_start import build_training_detector
+from configs.reading.derive import derive
 from configs.reading.load import LoadedExperiment, load_experiment
 from data.loading.loader import build_train_batches
 from data.records.load import Split, load_split
@@ -47,8 +48,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def setting(dataset: Path, *overrides: str) -> Setting:
-    loaded = load_experiment("configs/quickstart.yaml", [*TINY, f"data.path={dataset}", *overrides])
-    split = load_split(loaded.experiment.data, "train")
+    stated = load_experiment("configs/quickstart.yaml", [*TINY, f"data.path={dataset}", *overrides])
+    split = load_split(stated.experiment.data, "train")
+    loaded = derive(stated, num_images=len(split.records))
     seed_process(0)
     start = build_training_detector(loaded, split)
     return Setting(loaded=start.loaded, split=split, detector=start.detector)

@@ -12,6 +12,7 @@ from commands.build.criterion import unscaled_criterion
 from commands.build.evaluation import SplitEvaluation, build_evaluation
 from commands.build.training_start import build_training_detector
 from commands.build.validation_loss import ValidationLoss
+from configs.reading.derive import derive
 from configs.reading.load import LoadedExperiment, load_experiment
 from data.records.load import Split, load_split
 from models.detector import Detector
@@ -67,9 +68,10 @@ class Parts:
 
     def __init__(self, dataset: Path, *settings: str) -> None:
         stated = (*SMALL, f"data.path={dataset}", *settings)
-        self.loaded: LoadedExperiment = load_experiment("quickstart.yaml", stated)
-        self.split: Split = load_split(self.loaded.experiment.data, "val")
-        train = load_split(self.loaded.experiment.data, "train")
+        given = load_experiment("quickstart.yaml", stated)
+        self.split: Split = load_split(given.experiment.data, "val")
+        train = load_split(given.experiment.data, "train")
+        self.loaded: LoadedExperiment = derive(given, num_images=len(train.records))
         torch.manual_seed(0)
         start = build_training_detector(self.loaded, train)
         self.detector: Detector = start.detector.eval()
