@@ -1,17 +1,16 @@
 """What `train.image_size: auto` stands for: the size of the weights that a run starts from."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
-from commands.weights_by_name import SUFFIX, find_weights_file
+from commands.weights_by_name import find_weights_file
 from configs.reading.load import LoadedExperiment
+from configs.reading.own_weights import read_content
 
 KEY = "train.image_size"
 USUAL_SIZE = 640
 """Pixels; of released weights, whose files do not say, and of runs from scratch."""
 STEP = 32
-LONGEST_HEADER = 100_000_000
 
 
 def with_size_of_weights(loaded: LoadedExperiment) -> LoadedExperiment:
@@ -42,21 +41,11 @@ def with_size_of_weights(loaded: LoadedExperiment) -> LoadedExperiment:
 def stated_size(path: Path) -> int | None:
     """Return the side of the images that weights were trained on, pixels.
 
-    Only the header is read, and without torch: a mistake shall show before that is loaded.
-
     Args:
         path: weights, ours or foreign.
 
     Returns:
         None where the file does not say; what is wrong with it is told when it is taken.
     """
-    if path.suffix != SUFFIX:
-        return None
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, LONGEST_HEADER)))
-        size = json.loads(header["__metadata__"]["focaldet"])["metadata"]["content"]["image_size"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None
+    size = (read_content(path) or {}).get("image_size")
     return size if type(size) is int and 0 < size <= 8192 else None

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 MOST_KEPT = 500_000
 """Detections of a split that are kept: about 10 MB."""
-RECIPES = ("from_scratch", "finetune")
+RECIPES = ("from_scratch", "from_scratch_anchors", "finetune")
 """Shipped experiments that name no data set."""
 CUT: tuple[SplitName, ...] = ("val", "test")
 

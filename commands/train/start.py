@@ -16,7 +16,9 @@ from commands.train.cli import TrainCommand
 from commands.weights_by_name import require_weights
 from configs.checks.resume_changes import Change, changes_between, require_changeable
 from configs.errors import ConfigError
+from configs.origins import CONFIGS_FOLDER
 from configs.reading.load import LoadedExperiment, load_experiment
+from configs.reading.overrides import FROM_SCRATCH, WITH_ANCHORS
 from configs.schema.data import AutoDataset
 from utils.runtime.command import USER_ERROR_CODE
 from utils.runtime.errors import UserError
@@ -77,6 +79,11 @@ def load_for_trial(command: TrainCommand) -> LoadedExperiment:
 
 def _prepared(loaded: LoadedExperiment, command: TrainCommand) -> LoadedExperiment:
     """Return the experiment with its data recognised; the process is ready to import torch."""
+    if loaded.path == CONFIGS_FOLDER / FROM_SCRATCH:
+        logging.info(
+            "%s: %s, a head without anchors; --cfg %s trains one with anchors",
+            *(FROM_SCRATCH, loaded.network_name, WITH_ANCHORS),
+        )
     for note in loaded.notes:
         logging.info(note)
     prepare_environment()

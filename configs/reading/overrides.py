@@ -5,7 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.origins import CONFIGS_FOLDER, DEFAULT, KeyPath, Layer
+from configs.errors import ConfigError
+from configs.heads import head_traits
+from configs.origins import CONFIGS_FOLDER, DEFAULT, KeyPath, Layer, Source
+from configs.reading.locate import find_graph
+from configs.reading.yaml_reader import parse_value, read_yaml
 from configs.schema.tuning import Overrides
 
 
@@ -36,19 +40,40 @@ def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
 
 FINE_TUNE = "finetune.yaml"
 FROM_SCRATCH = "from_scratch.yaml"
+WITH_ANCHORS = "from_scratch_anchors.yaml"
 
 
 def choose_recipe(overrides: Sequence[str]) -> Path:
     """Return the experiment for settings of a command line that names none.
 
+    From scratch it is the one whose losses fit the head of `model.graph`, where that is stated.
+
     Args:
         overrides: `section.key=value` settings.
     """
-    has_weights = any(
-        text.startswith("model.weights=") and text.partition("=")[2] not in ("", "null", "~")
-        for text in overrides
-    )
-    return CONFIGS_FOLDER / (FINE_TUNE if has_weights else FROM_SCRATCH)
+    if _stated(overrides, "model.weights") is not None:
+        return CONFIGS_FOLDER / FINE_TUNE
+    graph = _stated(overrides, "model.graph")
+    has_anchors = graph is not None and _has_anchors(graph)
+    return CONFIGS_FOLDER / (WITH_ANCHORS if has_anchors else FROM_SCRATCH)
+
+
+def _stated(overrides: Sequence[str], key: str) -> str | None:
+    values = [text.partition("=")[2] for text in overrides if text.startswith(f"{key}=")]
+    try:
+        value = parse_value(values[-1]) if values else None
+    except ConfigError:
+        return None
+    return value if isinstance(value, str) and value else None
+
+
+def _has_anchors(graph: str) -> bool:
+    """Tell whether a graph's head codes boxes by anchors; what is wrong with it is told later."""
+    try:
+        traits = head_traits(read_yaml(find_graph(graph, Source("", Path.cwd()))).values)
+    except ConfigError:
+        return False
+    return traits is not None and traits.has_anchors
 
 
 def names_data(overrides: Sequence[str]) -> bool:

@@ -1,7 +1,8 @@
 """Weights that others published and that are fetched by name; their addresses are data, in a YAML.
 
 A name in `model.weights` brings its network, its input size and its losses: they are laid beneath
-whatever states the name, so that every one of them can be stated otherwise beside it.
+whatever states the name, so that every one of them can be stated otherwise beside it. A file of
+ours does so with its network and losses where a recipe would train another one (`own_weights.py`).
 """
 
 import os
@@ -15,6 +16,7 @@ from pydantic import Field, model_validator
 from configs.errors import ConfigError
 from configs.origins import CONFIGS_FOLDER, Layer, Source
 from configs.reading.locate import WEIGHTS_VARIABLE, find_weights
+from configs.reading.own_weights import network_of_file
 from configs.reading.public_data import read_entries
 from configs.reading.yaml_reader import read_yaml
 from configs.schema.settings import Settings
@@ -155,16 +157,28 @@ def with_origins(layers: list[Layer], notes: list[str]) -> list[Layer]:
             continue
         name, source = model["weights"], layers[place].source(("model", "weights"))
         entry = _named(name, source)
-        if entry is None:
-            break
-        brought = _origin_layer(name, entry, rank=source.rank)
+        if entry is not None:
+            brought = _origin_layer(name, entry, rank=source.rank)
+            what = f"{entry.graph}, {entry.image_size} px and its losses"
+        else:
+            network = _network_of(name, layers, place)
+            if network is None:
+                break
+            brought, what = [network], f"{network.values['model']['graph']} and its losses"
         if source.by_user:
-            brought_text = f"{entry.graph}, {entry.image_size} px and its losses"
             notes.append(
-                f"model.weights: {name} brings {brought_text}; what is stated beside it goes first"
+                f"model.weights: {name} brings {what}; what is stated beside it goes first"
             )
         return [*layers[:place], *brought, *layers[place:]]
     return layers
+
+
+def _network_of(name: object, layers: list[Layer], place: int) -> Layer | None:
+    """Return what a file of ours that is named by a layer brings, None where it is no such file."""
+    if not isinstance(name, str):
+        return None
+    weights = find_weights(name, layers[place].source(("model", "weights")))
+    return network_of_file(layers, place, Path(weights))
 
 
 def _named(name: object, source: Source) -> PublishedWeights | None:

@@ -25,7 +25,7 @@ def _folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-WITHOUT_DATA = ("finetune.yaml", "from_scratch.yaml")
+WITHOUT_DATA = ("finetune.yaml", "from_scratch.yaml", "from_scratch_anchors.yaml")
 
 
 def experiment(name: str, *overrides: str) -> Experiment:
