@@ -44,7 +44,7 @@ def test_network_and_losses_come_with_the_file(tmp_path: Path) -> None:
     assert found.experiment.eval.iou_threshold == 0.7
     assert found.words["augment.close_mosaic"] == "25%"  # the recipe stays that of fine-tuning
     assert found.origins["loss.assigner.name"] == "weights mine.safetensors"
-    assert any("mine.safetensors brings models/focal-n.yaml" in note for note in found.notes)
+    assert any("mine.safetensors brings focal-n and its losses" in note for note in found.notes)
 
 
 def test_the_folder_of_a_run_stands_for_its_best_weights(tmp_path: Path) -> None:
@@ -52,6 +52,13 @@ def test_the_folder_of_a_run_stands_for_its_best_weights(tmp_path: Path) -> None
     write_weights(tmp_path / "run" / "best.safetensors", FOCAL)
     found = loaded(tmp_path, f"model.weights={tmp_path / 'run'}")
     assert found.graph_path.name == "focal-n.yaml"
+
+
+def test_a_shipped_network_is_found_on_another_machine(tmp_path: Path) -> None:
+    model = {**MODERN["model"], "graph": "/home/nobody/FocalDet/configs/models/focal-n.yaml"}
+    weights = write_weights(tmp_path / "mine.safetensors", FOCAL, model=model)
+    found = loaded(tmp_path, f"model.weights={weights}")
+    assert found.graph_path == CONFIGS_FOLDER / "models" / "focal-n.yaml"
 
 
 def test_what_is_stated_beside_it_goes_first(tmp_path: Path) -> None:
