@@ -162,7 +162,7 @@ def load_epochs(arguments: argparse.Namespace) -> dict[str, Any]:
     overrides += [f"train.workers={arguments.workers}", f"train.batch_size={BATCH}"]
     overrides += ["train.image_size=32", "train.cache=off", "train.epochs=3"]
     overrides += [f"data={arguments.data}"]
-    experiment = load_experiment("from_scratch.yaml", overrides).experiment
+    experiment = load_experiment("from_scratch_anchors.yaml", overrides).experiment
     records = load_split(experiment.data, "train").records
     batches = build_train_batches(records, experiment, stride=STRIDE)
     seconds, workers_mib, main_mib = [], [], []

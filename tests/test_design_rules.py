@@ -134,6 +134,7 @@ def test_no_banned_module_names() -> None:
     assert [str(path) for path in sources() if path.stem in BANNED_NAMES] == []
 
 
+@pytest.mark.slow
 def test_files_and_functions_are_short() -> None:
     long = []
     for path in sources():

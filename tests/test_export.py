@@ -80,6 +80,7 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         packages.require("there_is_none", purpose="x", package="there-is-none")
 
 
+@pytest.mark.slow
 def test_files_that_are_none_of_ours_are_refused(tmp_path: Path) -> None:
     for name in ("w.onnx", "w.xml", "w.torchscript"):
         path = tmp_path / name

@@ -77,6 +77,7 @@ def test_a_later_process_with_the_same_number_is_another(
     assert not is_claimed(tmp_path, "x")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_kill")
 def test_a_group_of_processes_is_killed_without_groups() -> None:
     from commands.train.resume_check import _kill_group

@@ -109,6 +109,7 @@ def test_program_reads_a_list_and_writes_pictures(tmp_path: Path) -> None:
     assert names == ["0.jpg", "1.jpg"]
 
 
+@pytest.mark.slow
 def test_program_names_what_is_missing_in_one_line(tmp_path: Path) -> None:
     write_weights(tmp_path / "w.safetensors")
     done = run("predict.py", "--weights", "w.safetensors", "--source", "a.jpg", folder=tmp_path)

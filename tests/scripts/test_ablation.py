@@ -23,6 +23,7 @@ def stated(run: Run, folder: Path) -> str:
     return f"{loaded.experiment} {sorted(loaded.words.items())}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["bccd", "facemask", "embedded", "bccd from weights"])
 def test_every_arm_changes_the_experiment(data: str, tmp_path: Path) -> None:
     """A setting that repeats the recipe's own value would be an arm that measures nothing."""

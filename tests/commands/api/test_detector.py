@@ -104,6 +104,7 @@ def test_coco_entries_are_rounded_and_carry_the_categories(
         assert entry["score"] == round(score, 6)
 
 
+@pytest.mark.slow
 def test_arguments_reach_the_settings(folder: Path, detector: Detector) -> None:
     path, weights = folder / "0.png", folder / "best.safetensors"
     wanted = detector(path)

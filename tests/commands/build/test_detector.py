@@ -105,6 +105,7 @@ def test_convert_keeps_origin_licence_checksum_and_input(tmp_path: Path) -> None
     assert all(map(torch.equal, first.levels, again.levels))
 
 
+@pytest.mark.slow
 def test_levels_with_convolutions_of_their_own_are_refused(tmp_path: Path) -> None:
     state = state_of("rtmdet", "tiny")
     state["bbox_head.cls_convs.1.0.conv.weight"] = state["bbox_head.cls_convs.0.0.conv.weight"] + 1

@@ -103,6 +103,7 @@ def test_losses_of_a_module(dataset: Path) -> None:
     assert sides["box"] != pytest.approx(plain["box"])
 
 
+@pytest.mark.slow
 def test_an_assigner_of_a_module(dataset: Path) -> None:
     plain = terms(dataset)
     own = terms(dataset, "loss.assigner={name: custom_anchors, object: own_parts.Wide}")

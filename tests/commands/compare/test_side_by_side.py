@@ -62,6 +62,7 @@ def asked(path: Path) -> list[list[tuple[str, int]]]:
     return sorted(found, key=len, reverse=True)
 
 
+@pytest.mark.slow
 def test_every_way_is_measured_by_as_many_trainings(
     program: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -86,6 +87,7 @@ def test_every_way_is_measured_by_as_many_trainings(
     assert re.search(r"tried 2 at a time with 1 thread: 4 s a step, \d+:\d\d a run", caplog.text)
 
 
+@pytest.mark.slow
 def test_a_single_way_is_no_trial_to_speak_of(
     program: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -96,6 +98,7 @@ def test_a_single_way_is_no_trial_to_speak_of(
     assert not caplog.messages
 
 
+@pytest.mark.slow
 def test_ways_that_do_not_fit_into_memory_are_not_tried(
     program: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +115,7 @@ def test_a_training_that_cannot_be_built_is_one_line(program: Path) -> None:
         measured(*ALL)
 
 
+@pytest.mark.slow
 def test_a_second_training_that_fails_leaves_the_ways_without_it(
     program: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -121,6 +125,7 @@ def test_a_second_training_that_fails_leaves_the_ways_without_it(
     assert "2 at a time with 1 thread: a training could not be tried" in caplog.text
 
 
+@pytest.mark.slow
 def test_no_training_outlives_an_interrupt(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(program)
     before = set(psutil.Process().children(recursive=True))

@@ -172,6 +172,7 @@ def test_a_published_file_that_lies_there_is_converted_without_network_and_stays
     assert find_weights_file(NAME).is_file()
 
 
+@pytest.mark.slow
 def test_a_file_that_holds_no_weights_of_ours_leaves_nothing_under_the_name(
     site: Path, content: bytes
 ) -> None:

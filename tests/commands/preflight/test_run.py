@@ -134,6 +134,7 @@ def test_classes_that_do_not_fit(tmp_path: Path) -> None:
     assert any("class" in finding.text for finding in result.findings), result.text()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_export")
 def test_a_batch_that_is_too_large(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

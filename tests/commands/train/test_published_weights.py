@@ -109,6 +109,7 @@ def test_folded_norms_are_measured_before_the_first_step(
     assert all(bool(mean.abs().max() > 0) for mean in means)
 
 
+@pytest.mark.slow
 def test_weights_of_another_network_say_which_one_they_fit(tmp_path: Path, dataset: Path) -> None:
     stated = settings(tmp_path, dataset, "yolox-s", written(tmp_path, "yolox"), *YOLOX)
     with pytest.raises(ConfigError, match=r"set model\.graph=models/yolox-nano\.yaml"):

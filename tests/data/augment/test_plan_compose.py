@@ -117,6 +117,7 @@ def laid_out(lay: str, sizes: list[tuple[int, int]]) -> Scene:
     return Scene(records=[record(i, (sizes * 3)[i]) for i in range(count)], image_size=SIZE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [SQUARE_SIZES, LARGE_SIZES], ids=["small", "large"])
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("lay", ["single", "four", "nine"])

@@ -1,6 +1,7 @@
 """Spans of many axes against the search for one axis."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ axes = st.tuples(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(axes, min_size=1, max_size=30))
 def test_each_span_is_found_as_if_alone(rows: list[Axis]) -> None:
     zoom, shift, length, stop = np.array(rows, np.float64).T

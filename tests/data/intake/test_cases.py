@@ -113,6 +113,7 @@ def differences(split: Split, truth: Truth, case: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", all_cases())
 def test_folder(case: str, cases: Path, truth: Truth) -> None:
     if case in REFUSED:

@@ -209,6 +209,7 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     assert (tmp_path / "set" / MANIFEST).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, MemoryError])
 def test_interrupted_generation_is_redone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]
@@ -239,6 +240,7 @@ def test_what_a_killed_process_left_is_removed_and_a_live_one_is_left_alone(tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "set.partial-alive"]
 
 
+@pytest.mark.slow
 def test_two_at_once_end_with_one_whole_set(tmp_path: Path) -> None:
     failures: list[BaseException] = []
 

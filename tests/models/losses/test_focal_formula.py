@@ -46,6 +46,7 @@ def test_the_slope_is_the_derivative_of_the_value(form: FocalForm, gamma: float)
     assert torch.autograd.gradcheck(lambda logits: loss(logits, t), (x.requires_grad_(),))
 
 
+@pytest.mark.slow
 @given(
     x=st.floats(-600, 600),
     t=st.sampled_from([0.0, 1.0]) | st.floats(0, 1),
@@ -145,6 +146,7 @@ def test_hard_targets_give_torchvisions_loss_in_every_form(
         torch.testing.assert_close(elementwise(gamma, alpha, form)(x, t), expected)
 
 
+@pytest.mark.slow
 @given(x=st.floats(-50, 50), t=st.floats(0, 1), gamma=st.floats(0.1, 10))
 def test_gamma_never_raises_a_loss(x: float, t: float, gamma: float) -> None:
     logits, targets = tensor(x), tensor(t)

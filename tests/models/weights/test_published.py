@@ -87,6 +87,7 @@ def test_other_class_counts_have_the_published_parameters(num_classes: int, expe
     assert count(shapes_only("yolov5s", num_classes)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", "nsmlx")
 def test_state_has_the_layout_of_released_weights(size: str) -> None:
     layout = json.loads((GOLDEN / f"yolov5{size}_layout.json").read_text())
@@ -103,6 +104,7 @@ def test_p5_anchors_are_stored_in_cells() -> None:
     assert detector.state_dict()["model.24.anchors"][0, 1].tolist() == [16 / 8, 30 / 8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["yolov5n", "yolov5n6", "yolov3-tiny", "yolov5s-ghost", "yolov5s-transformer"]
 )

@@ -22,6 +22,7 @@ def random_resnet() -> torch.nn.Module:
     return network.eval()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_backbone_computes_what_the_classifier_computed() -> None:
     network = random_resnet()

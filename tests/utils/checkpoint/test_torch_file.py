@@ -252,6 +252,7 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
         read_torch_file(tmp_path / "x.pt")
 
 
+@pytest.mark.slow
 def test_deep_and_cyclic_structures_end(tmp_path: Path) -> None:
     deep = b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"."
     cyclic = b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s."
@@ -260,6 +261,7 @@ def test_deep_and_cyclic_structures_end(tmp_path: Path) -> None:
             read_torch_file(write_archive(tmp_path / f"{index}.pt", data))
 
 
+@pytest.mark.slow
 def test_truncated_pickles_are_refused(tmp_path: Path) -> None:
     whole = tensor_pickle((2, 2), (2, 1))
     for end in range(len(whole)):

@@ -73,6 +73,7 @@ def test_loaded_tensors_can_be_changed(tmp_path: Path) -> None:
     assert torch.equal(load_weights(tmp_path / "w")[0]["a"], torch.ones(3))
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_content_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "w"
     save_weights(path, {"a": torch.arange(3.0), "b": torch.tensor(5)}, {"x": 1})

@@ -99,6 +99,7 @@ def test_the_pool_holds_trainings_that_learned_something_and_differ() -> None:
     assert len({run.scores.tobytes() for run in stored.runs}) == len(stored.runs)
 
 
+@pytest.mark.slow
 def test_drawn_images_count_as_their_weights_do() -> None:
     table, rng = tables_of(0.0)[3], np.random.default_rng(2)
     images = rng.integers(0, table.num_images, IMAGES)

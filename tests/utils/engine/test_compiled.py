@@ -154,6 +154,7 @@ def watched_budgets(subject: Learner) -> list[Tensor]:
     return seen
 
 
+@pytest.mark.slow
 def test_the_smaller_last_batch_is_not_compiled_for() -> None:
     backend = CountingBackend()
     plain, compiled = learner(), learner(aot(backend))
@@ -164,6 +165,7 @@ def test_the_smaller_last_batch_is_not_compiled_for() -> None:
     assert_close(plain.model.state_dict(), compiled.model.state_dict())
 
 
+@pytest.mark.slow
 def test_names_in_states_do_not_change() -> None:
     plain, compiled = learner(), learner(aot())
     for subject in (plain, compiled):
@@ -173,6 +175,7 @@ def test_names_in_states_do_not_change() -> None:
     assert compiled.average.state()["model"].keys() == plain.average.state()["model"].keys()
 
 
+@pytest.mark.slow
 def test_layers_may_begin_to_learn_later() -> None:
     backend = CountingBackend()
     plain, compiled = learner(), learner(aot(backend))
@@ -276,12 +279,14 @@ class BrokenModel(ToyModel):
         return self.head(self.dropout(features.mean((2, 3))))
 
 
+@pytest.mark.slow
 def test_the_place_of_a_nan_is_found_in_a_compiled_network(tmp_path: Path) -> None:
     trainer = compiled_trainer(tmp_path, model=BrokenModel())
     with pytest.raises(NotFiniteError, match="began in the output of second"):
         trainer.run()
 
 
+@pytest.mark.slow
 def test_in_the_context_nothing_is_compiled() -> None:
     backend = CountingBackend()
     network = aot(backend).network(ToyModel())

@@ -119,6 +119,7 @@ def test_skip_goes_on_as_if_the_batch_had_not_been(
     assert "skipped: " in caplog.text
 
 
+@pytest.mark.slow
 def test_skipping_trainings_resume_exactly_and_say_where(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

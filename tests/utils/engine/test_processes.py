@@ -156,6 +156,7 @@ def after_head_warmup(ranks: Ranks) -> list[float]:
     return [float(value.double().sum()) for value in subject.model.state_dict().values()]
 
 
+@pytest.mark.slow
 def test_layers_may_begin_to_learn_later() -> None:
     first, second = in_processes(PROCESSES, after_head_warmup)
     assert first == second
@@ -199,6 +200,7 @@ def judged(ranks: Ranks, *, twice: bool = False) -> dict[str, Any]:
     return asdict(evaluator.compute())
 
 
+@pytest.mark.slow
 def test_evaluation_in_three_processes_gives_the_numbers_of_one() -> None:
     alone = judged(ALONE)
     assert alone["map50_95"] > 0

@@ -10,6 +10,7 @@ import pytest
 from utils.runtime.screen import WAIT_S, Screen
 
 
+@pytest.mark.slow
 def test_a_silent_reader_costs_lines_and_not_time() -> None:
     reading, writing = os.pipe()
     screen = Screen()

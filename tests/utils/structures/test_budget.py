@@ -144,6 +144,7 @@ def branch_of_losses(losses: list[float]) -> BranchBudget:
     return BranchBudget(sums=torch.zeros(2, 10, 1, 1, 3), scores=torch.zeros(2, 20), losses=table)
 
 
+@pytest.mark.slow
 @given(
     losses=st.lists(
         st.one_of(st.just(0.0), st.floats(-60, 15).map(lambda power: 2.0**power)),

@@ -43,6 +43,7 @@ def test_published_overlaps(
     assert got == pytest.approx(expected, abs=6e-7)
 
 
+@pytest.mark.slow
 @given(n=st.integers(0, 6), m=st.integers(0, 6), seed=seeds)
 def test_pairwise_iou_is_the_slow_one_for_every_pair(n: int, m: int, seed: int) -> None:
     a, b = random_boxes(n, seed), random_boxes(m, seed + 1)

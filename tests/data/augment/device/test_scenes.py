@@ -79,6 +79,7 @@ def test_smooth_images_are_the_workers(geometry: dict[str, float]) -> None:
     assert difference.mean() < 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
 def test_photographs_are_nearly_the_workers(geometry: dict[str, float]) -> None:
     dataset = dataset_of(AugmentSettings(**TRUE_COLOURS, **geometry), photograph)
@@ -104,6 +105,7 @@ def test_the_very_same_places_are_looked_up(geometry: dict[str, float]) -> None:
         assert difference.float().mean() < 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_exact_warps")
 @settings(max_examples=20)
 @given(

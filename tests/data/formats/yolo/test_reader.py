@@ -86,6 +86,7 @@ token = st.one_of(
 line = st.one_of(st.lists(token, max_size=9).map(" ".join), st.text(max_size=30))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(line, max_size=8).map("\n".join))
 def test_any_text_is_read_and_every_row_accounted_for(text: str) -> None:

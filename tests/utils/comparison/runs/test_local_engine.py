@@ -55,6 +55,7 @@ def starts(run: PlannedRun) -> int:
     return len((run.folder / "starts").read_text().splitlines())
 
 
+@pytest.mark.slow
 def test_every_run_is_done_once_and_never_again(tmp_path: Path) -> None:
     runs = [run_of(tmp_path, arm, seed) for seed in (0, 1) for arm in ("a", "b")]
     for _ in range(2):
@@ -78,6 +79,7 @@ def test_jobs_run_at_the_same_time(tmp_path: Path) -> None:
     assert all(run.is_done for run in runs)
 
 
+@pytest.mark.slow
 def test_a_failing_run_does_not_lose_the_others(tmp_path: Path) -> None:
     bad = run_of(tmp_path, "bad", program="print('the loss is not finite'); raise SystemExit(2)")
     good = run_of(tmp_path, "good")
@@ -94,6 +96,7 @@ def test_a_failing_run_does_not_lose_the_others(tmp_path: Path) -> None:
     assert starts(good) == 1
 
 
+@pytest.mark.slow
 def test_runs_of_others_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("utils.comparison.runs.local_engine.OTHERS_S", 0.1)
     run = run_of(tmp_path, "a")
