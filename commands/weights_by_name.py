@@ -5,7 +5,7 @@ from pathlib import Path
 
 from configs.origins import CONFIGS_FOLDER
 from configs.reading.locate import WEIGHTS_VARIABLE, best_weights
-from configs.reading.published_weights import (
+from configs.reading.weights.published import (
     PublishedWeights,
     is_bare_name,
     nearest_published,

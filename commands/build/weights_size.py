@@ -5,7 +5,7 @@ from pathlib import Path
 
 from commands.weights_by_name import find_weights_file
 from configs.reading.load import LoadedExperiment
-from configs.reading.own_weights import read_content
+from configs.reading.weights.own import read_content
 
 KEY = "train.image_size"
 USUAL_SIZE = 640

@@ -8,7 +8,7 @@ from typing import Any
 from commands.convert.cli import ConvertCommand
 from commands.convert.run import convert, provenance
 from commands.weights_by_name import SUFFIX, weights_folders
-from configs.reading.published_weights import PublishedWeights, find_published, read_published
+from configs.reading.weights.published import PublishedWeights, find_published, read_published
 from utils.checkpoint.weights import load_weights, save_weights
 from utils.runtime.errors import UserError
 from utils.runtime.files.download import RemoteFile, download, file_sha256

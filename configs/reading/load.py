@@ -19,8 +19,8 @@ from configs.reading.fingerprint import fingerprint
 from configs.reading.layering import COMMAND_LINE, Layers
 from configs.reading.locate import find_data_folder, find_experiment, find_graph, find_weights
 from configs.reading.merge import merge, schema_defaults
-from configs.reading.published_weights import with_origins
 from configs.reading.resolved import resolved_yaml
+from configs.reading.weights.published import with_origins
 from configs.reading.yaml_reader import read_yaml
 from configs.schema import Experiment
 from configs.schema.data import Dataset

@@ -10,7 +10,7 @@ import yaml
 
 from configs.origins import CONFIGS_FOLDER
 from configs.reading.load import LoadedExperiment, load_experiment
-from configs.reading.own_weights import read_content
+from configs.reading.weights.own import read_content
 
 MODERN = load_experiment("bccd_modern.yaml", ["data.path=/"]).experiment.model_dump(mode="json")
 FOCAL = yaml.safe_load((CONFIGS_FOLDER / "models" / "focal-n.yaml").read_text())

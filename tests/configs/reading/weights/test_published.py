@@ -6,7 +6,7 @@ import pytest
 
 from configs.errors import ConfigError
 from configs.reading.load import load_experiment
-from configs.reading.published_weights import CATALOGUE, read_published
+from configs.reading.weights.published import CATALOGUE, read_published
 from tests.published_files import NAME, write_catalogue
 
 DATA = "data: {format: yolo, path: ., train: images, class_names: [a, b]}\n"

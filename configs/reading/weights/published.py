@@ -2,7 +2,7 @@
 
 A name in `model.weights` brings its network, its input size and its losses: they are laid beneath
 whatever states the name, so that every one of them can be stated otherwise beside it. A file of
-ours does so with its network and losses where a recipe would train another one (`own_weights.py`).
+ours does so with its network and losses where a recipe would train another one (`own.py`).
 """
 
 import os
@@ -16,8 +16,8 @@ from pydantic import Field, model_validator
 from configs.errors import ConfigError
 from configs.origins import CONFIGS_FOLDER, Layer, Source
 from configs.reading.locate import WEIGHTS_VARIABLE, find_weights
-from configs.reading.own_weights import network_of_file
 from configs.reading.public_data import read_entries
+from configs.reading.weights.own import network_of_file
 from configs.reading.yaml_reader import read_yaml
 from configs.schema.settings import Settings
 

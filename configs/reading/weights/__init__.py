@@ -1,0 +1,1 @@
+"""What weights bring to the experiment that starts from them: their network and losses."""
