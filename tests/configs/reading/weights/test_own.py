@@ -10,6 +10,7 @@ import yaml
 
 from configs.origins import CONFIGS_FOLDER
 from configs.reading.load import LoadedExperiment, load_experiment
+from configs.reading.weights import own
 from configs.reading.weights.own import read_content
 
 MODERN = load_experiment("bccd_modern.yaml", ["data.path=/"]).experiment.model_dump(mode="json")
@@ -74,16 +75,29 @@ def test_a_network_that_the_user_states_is_trained(tmp_path: Path, stated: str) 
     found = loaded(tmp_path, f"model.weights={weights}", stated)
     assert found.graph_path.stem == stated.partition("=")[2]
     assert found.experiment.loss.objectness is not None
-    own = tmp_path / "own.yaml"
-    own.write_text("base: presets/finetune.yaml\nmodel: {graph: yolov5s}\n")
-    found = loaded(tmp_path, f"model.weights={weights}", cfg=own)
+    mine = tmp_path / "own.yaml"
+    mine.write_text("base: presets/finetune.yaml\nmodel: {graph: yolov5s}\n")
+    found = loaded(tmp_path, f"model.weights={weights}", cfg=mine)
     assert found.graph_path.stem == "yolov5s"
     assert not any("brings" in note for note in found.notes)
 
 
+def test_a_recipe_that_states_both_is_taken_at_its_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = write_weights(tmp_path / "mine.safetensors", FOCAL)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"base: presets/finetune.yaml\nmodel: {{graph: yolov5s, weights: {weights}}}\n"
+    )
+    monkeypatch.setattr(own, "CONFIGS_FOLDER", tmp_path)
+    assert loaded(tmp_path, cfg=recipe).graph_path.stem == "yolov5s"
+
+
 def test_the_network_of_the_recipe_keeps_the_losses_of_the_recipe(tmp_path: Path) -> None:
     loss = {**MODERN["loss"], "objectness": {"name": "bce", "gain": 0.123}}
-    weights = write_weights(tmp_path / "mine.safetensors", YOLOV5, loss=loss)
+    model = {**MODERN["model"], "graph": "models/yolov5n.yaml"}
+    weights = write_weights(tmp_path / "mine.safetensors", YOLOV5, loss=loss, model=model)
     found = loaded(tmp_path, f"model.weights={weights}")
     assert found.graph_path.name == "yolov5n.yaml"
     assert found.experiment.loss.objectness is not None
@@ -91,11 +105,11 @@ def test_the_network_of_the_recipe_keeps_the_losses_of_the_recipe(tmp_path: Path
 
 
 def test_a_network_of_ones_own_is_that_of_the_run(tmp_path: Path) -> None:
-    own = {**FOCAL, "width_multiple": 0.5}
-    weights = write_weights(tmp_path / "mine.safetensors", own)
+    wider = {**FOCAL, "width_multiple": 0.5}
+    weights = write_weights(tmp_path / "mine.safetensors", wider)
     found = loaded(tmp_path, f"model.weights={weights}")
     assert found.graph_path.name == "yolov5n.yaml"  # nobody knows its YAML
-    (tmp_path / "graph.yaml").write_text(yaml.safe_dump(own))
+    (tmp_path / "graph.yaml").write_text(yaml.safe_dump(wider))
     found = loaded(tmp_path, f"model.weights={weights}")
     assert found.graph_path == tmp_path / "graph.yaml"
 
