@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -87,6 +88,23 @@ def test_every_way_gives_the_number_of_the_training(
     ap = {row.way: row.map50_95 for row in found}
     assert ap["val.py"] == trained["map50_95"]
     assert_agreement(ap)
+
+
+def test_other_data_start_from_its_network(finished: Path, dataset: Path, tmp_path: Path) -> None:
+    """The folder of the run is all that is named; the recipe would train another head."""
+    classes = load_weights(finished / "best.safetensors")[1]["class_names"]
+    data = tmp_path / "data.yaml"
+    data.write_text(
+        f"{{path: {dataset}, train: images/train, val: images/val, names: {json.dumps(classes)}}}"
+    )
+    done = run(
+        "train.py", f"data={data}", f"model.weights={finished}", "train.epochs=1",
+        "train.image_size=96", "train.workers=0", f"run.folder={tmp_path}", "run.name=x",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    assert f"model.weights: {finished} brings" in said
+    assert re.search(r"\b(\d+) of \1 tensors taken", said), said
 
 
 def test_views_and_tiles_find_objects(finished: Path, dataset: Path, tmp_path: Path) -> None:

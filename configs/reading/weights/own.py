@@ -97,12 +97,11 @@ def _stated_graph(layers: list[Layer], place: int) -> tuple[str, Source] | None:
 def _find_network(
     own: Mapping[str, Any], settings: Mapping[str, Any], source: Source
 ) -> str | None:
-    """Return the YAML of a file's network: the one that it was trained from, or the run's."""
+    """Return the YAML of a file's network: the shipped one of its name, or the run's."""
     model = settings.get("model")
-    named = str(model.get("graph")) if isinstance(model, dict) else ""
-    shipped = Path(named).stem  # the path may be of another machine
-    for name in (shipped, named, str(source.folder / GRAPH_OF_RUN)):
-        if _rows(_read(name, source)) == _rows(own):
+    named = model.get("name") if isinstance(model, dict) else None
+    for name in (named, str(source.folder / GRAPH_OF_RUN)):
+        if isinstance(name, str) and _rows(_read(name, source)) == _rows(own):
             return name
     return None
 
