@@ -82,7 +82,9 @@ def _prepared(loaded: LoadedExperiment, command: TrainCommand) -> LoadedExperime
     if loaded.path == CONFIGS_FOLDER / FROM_SCRATCH:
         logging.info(
             "%s: %s, a head without anchors; --cfg %s trains one with anchors",
-            *(FROM_SCRATCH, loaded.network_name, WITH_ANCHORS),
+            FROM_SCRATCH,
+            loaded.network_name,
+            WITH_ANCHORS,
         )
     for note in loaded.notes:
         logging.info(note)

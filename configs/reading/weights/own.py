@@ -56,8 +56,9 @@ def network_of_file(layers: list[Layer], place: int, weights: Path) -> Layer | N
         weights: the file.
     """
     content = read_content(weights)
-    stated = _stated_graph(layers, place)
-    if content is None or (stated is not None and stated[1].folder not in _recipes()):
+    stated = _stated_graph(layers[:place])
+    is_the_users = stated is not None and stated[1].folder not in _recipes()
+    if content is None or is_the_users or _stated_graph(layers[place:]) is not None:
         return None
     own, settings = content.get("graph"), content.get("config")
     if not isinstance(own, dict) or not isinstance(settings, dict):
@@ -80,17 +81,12 @@ def _recipes() -> tuple[Path, Path]:
     return CONFIGS_FOLDER, CONFIGS_FOLDER / "presets"
 
 
-def _stated_graph(layers: list[Layer], place: int) -> tuple[str, Source] | None:
-    """Return the graph that counts without the weights', and where it is stated.
-
-    A graph stated beside the weights or above them counts as the user's.
-    """
-    for position in reversed(range(len(layers))):
-        model = layers[position].values.get("model")
+def _stated_graph(layers: list[Layer]) -> tuple[str, Source] | None:
+    """Return the graph that the last of the layers to do so states, and where."""
+    for layer in reversed(layers):
+        model = layer.values.get("model")
         if isinstance(model, dict) and isinstance(model.get("graph"), str):
-            source = layers[position].source(("model", "graph"))
-            is_beside = position >= place
-            return model["graph"], Source("", Path()) if is_beside else source
+            return model["graph"], layer.source(("model", "graph"))
     return None
 
 

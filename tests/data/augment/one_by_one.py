@@ -1,4 +1,4 @@
-"""The slow way to a training sample: one tile, one axis, one box after the other.
+"""Reference for the planner: a training sample computed tile by tile, axis by axis, box by box.
 
 Matrices are (3, 3) and act on continuous pixel coordinates as columns (x, y, 1).
 """
