@@ -40,8 +40,10 @@ def find_weights_file(stated: str) -> Path:
             one; says what to do.
         ConfigError: the catalogue cannot be read.
     """
-    path = best_weights(Path(stated))
     # A name may be longer than a file system takes: os.path answers no where pathlib raises.
+    if os.path.isfile(stated):
+        return Path(stated)
+    path = best_weights(Path(stated))
     if not is_bare_name(stated) or os.path.exists(path):
         return path
     catalogue = read_published()

@@ -21,7 +21,7 @@ from commands.build.training_start import (
 from commands.train.banner import banner, expected_time
 from commands.train.data_witness import require_same_data, write_data
 from commands.train.hooks import budget_log, training_hooks
-from commands.train.pairing import PAIRING_NAME, HashedBatches
+from commands.train.pairing import PAIRING_NAME, PairingHashes
 from commands.train.report import ReportPage, say_result
 from commands.train.run_files import (
     keep_detections,
@@ -174,7 +174,7 @@ class _Training:
         )
         self._evaluation = self._build_evaluation(detector, val_split, cache, criterion)
         self._page = ReportPage(start.loaded, folder, [each for each in splits if each])
-        self._witness = HashedBatches(
+        self._pairing = PairingHashes(
             source=self._batches,
             path=folder.path / PAIRING_NAME,
             total=settings.epochs * len(self._batches),
@@ -185,7 +185,7 @@ class _Training:
             self._say_expected_time(split)
         self._trainer = self._build_trainer(start, split, criterion)
         if not is_begun:
-            self._witness.write_weights(detector)
+            self._pairing.write_weights(detector)
 
     def _build_evaluation(
         self,
@@ -244,7 +244,8 @@ class _Training:
         )
         return Trainer(
             learner=learner,
-            batches=self._witness,
+            batches=self._batches,
+            observe=self._pairing.see,
             evaluate=self._evaluation,
             folder=self._folder,
             hooks=training_hooks(
@@ -296,7 +297,7 @@ class _Training:
     def _write_results(self, summary: TrainingSummary) -> None:
         """Evaluate the saved weights once more, as val.py will, and write what they are worth."""
         if self._ranks.is_main:
-            self._witness.finish()
+            self._pairing.finish()
         if self._evaluation is None:
             logger.info(
                 "no validation split: weights of the last epoch are in %s", self._folder.best

@@ -25,6 +25,7 @@ from utils.runtime.files.run_folder import RunFolder
 from utils.runtime.interrupt import StopRequest, StopWaiting
 from utils.runtime.machine.memory import is_out_of_memory
 from utils.runtime.machine.thread_trials import FixedThreads
+from utils.structures.batch import Batch
 from utils.structures.metrics_columns import FROM_EVALUATION, VALIDATION
 from utils.structures.results import EvalResult
 
@@ -51,6 +52,8 @@ class Trainer:
     evaluates_start: bool = False
     """Evaluate the weights that a new training starts from, as epoch 0; it changes no number of the
     training and is never the best epoch."""
+    observe: Callable[[Batch, int], None] | None = None
+    """Gets each batch before it is trained on, and its iteration, from 0 over the whole run."""
     ranks: Ranks = ALONE
     threads: FixedThreads = field(default_factory=FixedThreads)
     evidence: Evidence | None = None
@@ -123,8 +126,11 @@ class Trainer:
         run.clock.start()
         for batch in source:
             self.ranks.at(f"epoch {run.epochs_done + 1}, batch {run.batch + 1}/{total}")
+            iteration = run.epochs_done * total + run.batch
+            if self.observe is not None:
+                self.observe(batch, iteration)
             with self.threads.batch(batch.images.numel()):
-                losses = self.learner.learn(batch, run.epochs_done * total + run.batch)
+                losses = self.learner.learn(batch, iteration)
             run.batch += 1
             run.clock.count(len(batch) * self.ranks.size)
             if losses is not None:

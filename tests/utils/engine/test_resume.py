@@ -13,7 +13,10 @@ from torch import Tensor
 from configs.schema.train import AdamSettings, AdamWSettings, SgdSettings
 from tests.utils.engine.toy import BATCHES, ToyBatches, toy_trainer
 from utils.engine.run import TrainingStopped
+from utils.engine.trainer import Trainer
 from utils.runtime.errors import UserError
+from utils.structures.batch import Batch
+from utils.structures.loss_terms import LossTerms
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "sgd": {},
@@ -124,6 +127,31 @@ def test_stopped_by_signal_and_resumed_equals_never_stopped(
     trainer.run()
     assert outcome(path, trainer) == expected
     assert signal.getsignal(number) == handler
+
+
+def test_every_batch_is_observed_before_it_is_trained_on(tmp_path: Path) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def observer(path: Path, **changes: Any) -> Trainer:
+        trainer = toy_trainer(
+            path, epochs=2, observe=lambda batch, at: seen.append(("seen", at)), **changes
+        )
+        learn = trainer.learner.learn
+
+        def noted(batch: Batch, iteration: int) -> LossTerms | None:
+            seen.append(("trained on", iteration))
+            return learn(batch, iteration)
+
+        trainer.learner.learn = noted  # type: ignore[method-assign]
+        return trainer
+
+    with pytest.raises(KilledError):
+        observer(tmp_path, batches=dies_before((1, 1)), checkpoint_minutes=1e-9).run()
+    resumed = observer(tmp_path, seed=7)
+    resumed.resume()
+    resumed.run()
+    both = [(what, at) for at in range(2 * BATCHES) for what in ("seen", "trained on")]
+    assert seen == both
 
 
 def test_resuming_a_complete_training_changes_nothing(tmp_path: Path) -> None:

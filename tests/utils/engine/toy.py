@@ -148,6 +148,7 @@ class ToyParts:
     evaluate: Evaluate | None = field(default_factory=ToyEvaluation)
     eval_interval: int = 1
     evaluates_start: bool = False
+    observe: Callable[[Batch, int], None] | None = None
     checkpoint_minutes: float = 10.0
     rules: LayerRules = field(default_factory=LayerRules)
     measure_budget: MeasureBudget | None = None
@@ -194,6 +195,7 @@ class ToyParts:
             hooks=[hook for hook in hooks if hook is not None],
             eval_interval=self.eval_interval,
             evaluates_start=self.evaluates_start,
+            observe=self.observe,
             threads=self.threads,
         )
 
