@@ -1,14 +1,16 @@
 """Whole epochs as the user sees them: train.py against `yolo train` on the same images.
 
-    python benchmarks/end_to_end.py [--peer PYTHON] [--epochs N] [--json FILE]
+    python benchmarks/end_to_end.py [--cfg FILE ...] [--peer PYTHON] [--peer-networks NAME ...]
+                                    [--epochs N] [--json FILE]
 
 BCCD's training split, yolov5n, 320 px, batch 16, 2 workers, validation after every epoch. The peer
 is Ultralytics' yolov5n, started by its own command in the environment of --peer, with the same
-strengths of augmentation. An epoch lasts from one new row of a run's table to the next, seen from
-outside; the first one, which fills caches, is left out. Every side runs alone and beside a process
-that keeps a core busy. Memory is that of all processes of a run, shared pages counted once (PSS),
-in three runs of their own, because counting pages stops the processes that own them; the median of
-their peaks, which differ by a tenth.
+strengths of augmentation. Several experiments and several networks of the peer run in turn, and
+each of ours is compared with each of the peer's. An epoch lasts from one new row of a run's table
+to the next, seen from outside; the first one, which fills caches, is left out. Every side runs
+alone and beside a process that keeps a core busy. Memory is that of all processes of a run, shared
+pages counted once (PSS), in three runs of their own, because counting pages stops the processes
+that own them; the median of their peaks, which differ by a tenth.
 """
 
 import argparse
@@ -137,30 +139,65 @@ def busy_core() -> Iterator[None]:
         process.wait()
 
 
-def ours(precision: str, folder: Path, arguments: argparse.Namespace, epochs: int) -> Program:
-    """Return our training."""
-    settings = (
-        f"train.epochs={epochs}",
-        f"train.precision={precision}",
-        f"run.folder={folder}",
-        "train.workers=2",
-        *arguments.set,
-    )
-    command = [sys.executable, "train.py", "--cfg", arguments.cfg, *settings]
-    return Program(command=command, folder=folder, table="metrics.csv")
+@dataclass(frozen=True, kw_only=True)
+class OurSide:
+    """Our training of an experiment."""
+
+    cfg: str
+    precision: str
+    network: str
+
+    @property
+    def name(self) -> str:
+        """What figures call it."""
+        return f"{self.network}, {self.precision}"
+
+    def program(self, folder: Path, arguments: argparse.Namespace, epochs: int) -> Program:
+        """Return what to start."""
+        settings = (
+            f"train.epochs={epochs}",
+            f"train.precision={self.precision}",
+            f"run.folder={folder}",
+            "train.workers=2",
+            *arguments.set,
+        )
+        command = [sys.executable, "train.py", "--cfg", self.cfg, *settings]
+        return Program(command=command, folder=folder, table="metrics.csv")
 
 
-def theirs(data: Path, folder: Path, arguments: argparse.Namespace, epochs: int) -> Program:
+@dataclass(frozen=True, kw_only=True)
+class PeerSide:
+    """A training of Ultralytics on the same images."""
+
+    network: str
+    data: Path
+
+    @property
+    def name(self) -> str:
+        """What figures call it."""
+        return f"Ultralytics' {self.network}"
+
+    def program(self, folder: Path, arguments: argparse.Namespace, epochs: int) -> Program:
+        """Return what to start."""
+        return theirs(self.network, self.data, folder, arguments, epochs)
+
+
+Side = OurSide | PeerSide
+
+
+def theirs(
+    network: str, data: Path, folder: Path, arguments: argparse.Namespace, epochs: int
+) -> Program:
     """Return the training of Ultralytics with our settings, by its command `yolo`."""
-    experiment = load_experiment(arguments.cfg, arguments.set).experiment
+    experiment = load_experiment(arguments.cfg[0], arguments.set).experiment
     train, augment = experiment.train, experiment.augment
     settings = {
-        "model": "yolov5n.yaml",
+        "model": f"{network}.yaml",
         "data": data,
         "epochs": epochs,
         "imgsz": train.image_size,
         "batch": train.batch_size,
-        "nbs": train.nominal_batch,
+        "nbs": train.batch_size,  # an update a batch, as in our adaptive recipe
         "workers": 2,
         "device": "cpu",
         "optimizer": "SGD",
@@ -219,79 +256,91 @@ def write_yolo(
     return description
 
 
-def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Runs]:
-    """Return what was seen of every side, each run in turn, alone and beside a busy process."""
+def all_sides(arguments: argparse.Namespace, folder: Path) -> list[Side]:
+    """Return what is measured; writes the data as the peer reads them."""
     precisions = ["float32", *(["bf16"] if cpu_computes_bf16() else [])]
-    runs = {side: Runs() for side in [*precisions, *(["peer"] if arguments.peer else [])]}
-    data = write_yolo(load_experiment(arguments.cfg, arguments.set).experiment, folder / "data")
+    loaded = {cfg: load_experiment(cfg, arguments.set) for cfg in arguments.cfg}
+    sides: list[Side] = [
+        OurSide(cfg=cfg, precision=precision, network=experiment.network_name)
+        for cfg, experiment in loaded.items()
+        for precision in precisions
+    ]
+    if arguments.peer:
+        data = write_yolo(loaded[arguments.cfg[0]].experiment, folder / "data")
+        sides += [PeerSide(network=network, data=data) for network in arguments.peer_networks]
+    return sides
 
-    def program(side: str, name: str, epochs: int) -> Program:
-        place = folder / f"{side}-{name}"
-        if side == "peer":
-            return theirs(data, place, arguments, epochs)
-        return ours(side, place, arguments, epochs)
 
-    for repetition in range(arguments.repetitions):
+def measure(
+    sides: Sequence[Side], arguments: argparse.Namespace, folder: Path
+) -> list[tuple[Side, Runs]]:
+    """Return what was seen of every side, each run in turn, alone and beside a busy process."""
+    runs = [(side, Runs()) for side in sides]
+    places = (folder / f"run{number}" for number in itertools.count())
+    for _ in range(arguments.repetitions):
         for company in ("alone", "beside a busy process"):
-            for side, seen in runs.items():
+            for side, seen in runs:
+                started = side.program(next(places), arguments, arguments.epochs)
                 with busy_core() if company != "alone" else contextlib.nullcontext():
-                    started = program(side, f"{repetition}-{company[:5]}", arguments.epochs)
                     seconds = watch(started)
                 (seen.alone if company == "alone" else seen.beside).extend(seconds)
-                print(f"{side} {company}: {statistics.median(seconds):.2f} s", file=sys.stderr)
-    for number in range(WEIGHED_RUNS):
-        for side, seen in runs.items():
-            seen.peaks_mib.append(weigh(program(side, f"weighed{number}", WEIGHED_EPOCHS)))
-            print(f"{side}: {seen.peaks_mib[-1]:.0f} MiB", file=sys.stderr)
+                print(f"{side.name} {company}: {statistics.median(seconds):.2f} s", file=sys.stderr)
+    for _ in range(WEIGHED_RUNS):
+        for side, seen in runs:
+            seen.peaks_mib.append(weigh(side.program(next(places), arguments, WEIGHED_EPOCHS)))
+            print(f"{side.name}: {seen.peaks_mib[-1]:.0f} MiB", file=sys.stderr)
     return runs
 
 
-def figures(runs: dict[str, Runs]) -> list[Figure]:
+def figures(runs: Sequence[tuple[Side, Runs]]) -> list[Figure]:
     """Return the rows of all sides."""
-    peer = runs.get("peer")
+    peers = [(side.name, seen) for side, seen in runs if isinstance(side, PeerSide)]
     rows = []
-    for side, seen in runs.items():
-        alone, beside = statistics.median(seen.alone), statistics.median(seen.beside)
-        if side != "peer":
-            goal = BF16_GOAL if side == "bf16" else FLOAT32_GOAL
-            theirs_alone = None if peer is None else statistics.median(peer.alone)
-            theirs_beside = None if peer is None else statistics.median(peer.beside)
-            memory = None if peer is None else statistics.median(peer.peaks_mib)
-            rows += [
-                compared(f"epoch, {side}, s", alone, theirs_alone, goal=goal, limit=None),
-                compared(
-                    f"epoch beside a busy process, {side}, s",
-                    beside,
-                    theirs_beside,
-                    goal=BESIDE_GOAL,
-                    limit=None,
-                ),
-                compared(
-                    f"peak memory, {side}, MiB",
-                    statistics.median(seen.peaks_mib),
-                    memory,
-                    goal=MEMORY_GOAL,
-                    limit=None,
-                ),
-            ]
-        goal_beside = None if side == "peer" else BUSY_GOAL
+    for side, seen in runs:
+        if isinstance(side, OurSide):
+            goal = BF16_GOAL if side.precision == "bf16" else FLOAT32_GOAL
+            against: Sequence[tuple[str, Runs] | None] = peers or (None,)
+            for peer in against:
+                rows += compared_rows(side.name, seen, peer, goal)
         rows.append(
             compared(
-                f"epoch beside a busy process, s (peer: alone), {side}",
-                beside,
-                alone,
-                goal=goal_beside,
-                limit=alone,
+                f"epoch beside a busy process, s (peer: alone), {side.name}",
+                statistics.median(seen.beside),
+                statistics.median(seen.alone),
+                goal=None if isinstance(side, PeerSide) else BUSY_GOAL,
+                limit=statistics.median(seen.alone),
             )
         )
     return rows
+
+
+def compared_rows(
+    name: str, seen: Runs, peer: tuple[str, Runs] | None, goal: float
+) -> list[Figure]:
+    """Return epochs and memory of one of our sides beside one of the peer's, if there is one."""
+    against = "" if peer is None else f" (peer: {peer[0]})"
+    quantities = (
+        ("epoch, {}, s", seen.alone, peer and peer[1].alone, goal),
+        ("epoch beside a busy process, {}, s", seen.beside, peer and peer[1].beside, BESIDE_GOAL),
+        ("peak memory, {}, MiB", seen.peaks_mib, peer and peer[1].peaks_mib, MEMORY_GOAL),
+    )
+    return [
+        compared(
+            title.format(name) + against,
+            statistics.median(mine),
+            None if other is None else statistics.median(other),
+            goal=wanted,
+            limit=None,
+        )
+        for title, mine, other, wanted in quantities
+    ]
 
 
 def main() -> None:
     """Read the command line, measure, print."""
     arguments = _arguments()
     with tempfile.TemporaryDirectory(prefix="focaldet-benchmark-") as folder:
-        runs = measure(arguments, Path(folder))
+        runs = measure(all_sides(arguments, Path(folder)), arguments, Path(folder))
     report(figures(runs), arguments.json)
 
 
@@ -299,8 +348,13 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--cfg", default="configs/bccd.yaml", help="experiment of our side")
+    parser.add_argument(
+        "--cfg", nargs="+", default=["configs/bccd.yaml"], help="experiments of our side"
+    )
     parser.add_argument("--peer", help="Python interpreter beside which Ultralytics' `yolo` lies")
+    parser.add_argument(
+        "--peer-networks", nargs="+", default=["yolov5n"], metavar="NAME", help="what it trains"
+    )
     parser.add_argument("--epochs", type=int, default=5, help="of every run, from 3")
     parser.add_argument("--repetitions", type=int, default=1, help="runs of every side")
     parser.add_argument(

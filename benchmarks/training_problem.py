@@ -13,7 +13,7 @@ from utils.runtime.distributed.ranks import ALONE, Ranks
 from utils.structures.batch import Batch, Targets
 from utils.structures.images import ImageMeta
 
-TARGETS_PER_IMAGE = 8
+NUM_CLASSES, TARGETS_PER_IMAGE = 80, 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,24 +41,42 @@ class TrainingProblem:
         return build_learner(loaded, self.device, ranks)
 
     def batch(self, seed: int = 0) -> Batch:
-        """Return uint8 noise with boxes of a tenth to a half of the side, on the CPU."""
-        generator = torch.Generator().manual_seed(seed)
-        shape = (self.batch_size, self.image_size, self.image_size, 3)
-        images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-        count = self.batch_size * TARGETS_PER_IMAGE
-        sides = (torch.rand(count, 2, generator=generator) * 0.4 + 0.1) * self.image_size
-        corners = torch.rand(count, 2, generator=generator) * (self.image_size - sides)
-        size = (self.image_size, self.image_size)
-        meta = ImageMeta(path="", image_id=0, original_size=size, scale=(1.0, 1.0), pad=(0, 0))
-        return Batch(
-            images=images.permute(0, 3, 1, 2),
-            targets=Targets(
-                boxes=torch.cat((corners, corners + sides), dim=1),
-                labels=torch.randint(0, 80, (count,), generator=generator),
-                image_index=torch.arange(self.batch_size).repeat_interleave(TARGETS_PER_IMAGE),
-            ),
-            metas=(meta,) * self.batch_size,
+        """Return uint8 noise with boxes, on the CPU."""
+        return noise_batch(
+            image_size=self.image_size,
+            batch_size=self.batch_size,
+            num_classes=NUM_CLASSES,
+            targets_per_image=TARGETS_PER_IMAGE,
+            seed=seed,
         )
+
+
+def noise_batch(
+    *,
+    image_size: int,
+    batch_size: int,
+    num_classes: int,
+    targets_per_image: int,
+    seed: int = 0,
+) -> Batch:
+    """Return uint8 noise with boxes of a tenth to a half of the side, on the CPU."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch_size, image_size, image_size, 3)
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    count = batch_size * targets_per_image
+    sides = (torch.rand(count, 2, generator=generator) * 0.4 + 0.1) * image_size
+    corners = torch.rand(count, 2, generator=generator) * (image_size - sides)
+    size = (image_size, image_size)
+    meta = ImageMeta(path="", image_id=0, original_size=size, scale=(1.0, 1.0), pad=(0, 0))
+    return Batch(
+        images=images.permute(0, 3, 1, 2),
+        targets=Targets(
+            boxes=torch.cat((corners, corners + sides), dim=1),
+            labels=torch.randint(0, num_classes, (count,), generator=generator),
+            image_index=torch.arange(batch_size).repeat_interleave(targets_per_image),
+        ),
+        metas=(meta,) * batch_size,
+    )
 
 
 def build_learner(loaded: LoadedExperiment, device: torch.device, ranks: Ranks = ALONE) -> Learner:
