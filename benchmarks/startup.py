@@ -46,13 +46,11 @@ FIRST_STEP = """
 import runpy, sys, time
 from utils.runtime.machine.threads import prepare_environment
 prepare_environment()
-from utils.engine.learner import Learner
-learn = Learner.learn
+from utils.engine.hook import HookCalls
 def first(*arguments):
-    learn(*arguments)
     print("first step at", time.time(), flush=True)
     raise SystemExit
-Learner.learn = first
+HookCalls.after_step = first  # the trainer calls it; the trial step before does not
 sys.argv[0] = "train.py"
 runpy.run_path("train.py", run_name="__main__")
 """

@@ -21,6 +21,8 @@ FLOPS_PER_PRODUCT = 2
 """A product and its addition."""
 WORTH_A_TRIAL = 200
 """Batches of a training; shorter ones are over soon."""
+TRIAL_IMAGES = 4
+"""Images of the trial step on a CPU: a whole batch would delay the first step of the training."""
 
 
 def banner(
@@ -73,16 +75,20 @@ def expected_time(
 ) -> str | None:
     """Return the expected duration in words, from a trial step; None for a short training.
 
-    The step runs on random images with a separate network. Reading images, evaluation and the
-    exchange between processes are not included.
+    The step runs on random images with a separate network; on a CPU, where time grows with the
+    images, on a few of them, which tells up to a third too much for small ones. Reading images,
+    evaluation and the exchange between processes are not included.
     """
     settings = loaded.experiment.train
     batches = settings.epochs * batches_per_epoch
     if batches < WORTH_A_TRIAL:
         return None
     steps = NoiseSteps(loaded, split, device, settings.image_size)
+    images = settings.batch_size
+    if device.type == "cpu":
+        images = min(images, TRIAL_IMAGES)
     try:
-        seconds = steps.seconds(settings.batch_size)
+        seconds = steps.seconds(images) * settings.batch_size / images
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise

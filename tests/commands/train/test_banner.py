@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,27 @@ def test_expected_time_is_that_of_all_steps(
     short = (WORTH_A_TRIAL - 1) // 40
     assert expected_time(*trial, torch.device("cpu"), batches_per_epoch=short) is None
     assert asked == [4]
+
+
+@pytest.mark.parametrize(
+    ("device", "images", "told"), [("cpu", 4, "about 6:40:00"), ("cuda", 16, "about 1:40:00")]
+)
+def test_a_trial_on_a_cpu_takes_a_part_of_a_batch(
+    device: str,
+    images: int,
+    told: str,
+    trial: tuple[LoadedExperiment, Split],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(NoiseSteps, "seconds", lambda self, images: asked.append(images) or 1.5)
+    loaded, split = trial
+    train = loaded.experiment.train.model_copy(update={"batch_size": 16})
+    loaded = replace(loaded, experiment=loaded.experiment.model_copy(update={"train": train}))
+    text = expected_time(loaded, split, torch.device(device), batches_per_epoch=100)
+    assert text is not None
+    assert text.startswith(told)  # 4,000 steps of 1.5 s, a quarter of each measured on a CPU
+    assert asked == [images]
 
 
 def test_too_little_memory_for_a_trial_is_left_to_the_training(
