@@ -19,6 +19,8 @@ MOST_VOTERS = 5000
 """Only so many candidates of an image vote, best first; a trained network has fewer."""
 MOST_PAIRS = 1 << 19
 """Pairs of a kept box and a voter that are looked at at once, which bounds the memory."""
+CACHED_PAIRS = 1 << 15
+"""The same on a CPU, whose nearest caches have room for several tables of so many float64."""
 TINY = 1e-12
 
 
@@ -45,7 +47,8 @@ def vote(
     voters, _ = ranked.first(MOST_VOTERS)
     # One box that is not finite would enter every mean, even by a weight of 0.
     voters = voters.take(voters.boxes.isfinite().all(dim=1))
-    rows = max(1, MOST_PAIRS // max(1, len(voters)))
+    pairs = CACHED_PAIRS if voters.boxes.device.type == "cpu" else MOST_PAIRS
+    rows = max(1, pairs // max(1, len(voters)))
     parts = [
         elected(kept.take(slice(start, start + rows)), voters, overlap)
         for start in range(0, len(kept), rows)
@@ -61,16 +64,21 @@ def elected(kept: Candidates, voters: Candidates, overlap: float) -> Tensor:
     """
     boxes, others = in_float64(kept.boxes), in_float64(voters.boxes)
     scores = in_float64(voters.scores)[None] - VOTING_SHARE * in_float64(kept.scores)[:, None]
-    weights = (_overlaps(boxes, others) - overlap).clamp(min=0) * scores.clamp(min=0)
-    weights *= (kept.labels[:, None] == voters.labels[None]).to(weights)
+    weights = _overlaps(boxes, others).sub_(overlap).clamp_(min=0).mul_(scores.clamp_(min=0))
+    weights.masked_fill_(kept.labels[:, None] != voters.labels[None], 0.0)
     total = weights.sum(dim=1, keepdim=True)
     return boxes + (weights @ others - total * boxes) / total.clamp(min=TINY)
 
 
 def _overlaps(boxes: Tensor, others: Tensor) -> Tensor:
-    """Return the IoU (K, N) of boxes (K, 4) and others (N, 4)."""
-    start = torch.maximum(boxes[:, None, :2], others[None, :, :2])
-    end = torch.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    common = (end - start).clamp(min=0).prod(dim=-1)
-    areas, other_areas = ((each[:, 2:] - each[:, :2]).prod(dim=-1) for each in (boxes, others))
-    return common / (areas[:, None] + other_areas[None] - common).clamp(min=TINY)
+    """Return the IoU (K, N) of boxes (K, 4) and others (N, 4).
+
+    Each coordinate is a row in memory, of which a CPU takes several values at once.
+    """
+    x1, y1, x2, y2 = boxes.T.contiguous()[:, :, None]
+    left, top, right, bottom = others.T.contiguous()
+    widths = (torch.minimum(x2, right) - torch.maximum(x1, left)).clamp_(min=0)
+    heights = (torch.minimum(y2, bottom) - torch.maximum(y1, top)).clamp_(min=0)
+    common = widths.mul_(heights)
+    areas = (x2 - x1) * (y2 - y1) + (right - left) * (bottom - top)
+    return common / (areas - common).clamp_(min=TINY)
