@@ -1,5 +1,6 @@
 """Recipes whose numbers follow from the run, as a person trains and resumes with them."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,9 @@ def test_the_length_follows_from_the_data(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "train.epochs = 300: 300 optimizer steps" in done.stderr
     assert "run: 300 epochs of 1 batch, 300 optimizer steps" in done.stderr
+    before, begins, _ = done.stderr.partition("Saving results to")
+    assert begins
+    assert re.search(r"about \d+:\d+ for 300 epochs, by a trial step", before)
 
 
 def test_two_processes_are_one_batch_of_the_recipe(tmp_path: Path) -> None:

@@ -219,6 +219,11 @@ class _Training:
             logger.info("%s", line)
 
     def _say_expected_time(self, split: Split) -> None:
+        """Say how long the training takes where its length is ours; the console says it after the
+        first batches of every training.
+        """
+        if "train.epochs" not in self._loaded.words:
+            return
         text = expected_time(
             self._loaded, split, self._device, batches_per_epoch=len(self._batches)
         )
