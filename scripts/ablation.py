@@ -1,21 +1,23 @@
 """Train a recipe with one part changed at a time, on several data sets and seeds; print the table.
 
     python scripts/ablation.py configs/ablation/recipe.yaml --out runs/ablation --jobs 2
-    python scripts/ablation.py configs/ablation/recipe.yaml --out runs/ablation --table
+    python scripts/ablation.py configs/ablation/recipe.yaml --scores docs/results/recipe.csv --table
 
 The design has `sets` (an experiment, its settings and seeds, and `words` for numbers that differ
 between sets) and `arms` (settings that change, `$word` for a number of the set; the first arm is
 the reference). Finished runs are not repeated, interrupted ones are resumed. All arms of one seed
-come before the next seed, so that an unfinished table covers every arm.
+come before the next seed, so that an unfinished table covers every arm. Scores outlive the runs in
+a file, from which another machine can go on.
 """
 
 import argparse
+import csv
 import json
 import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,11 @@ class Run:
         """Return where its files are."""
         return out / self.data / re.sub(r"\W+", "-", self.arm).strip("-") / f"seed{self.seed}"
 
+    @property
+    def key(self) -> "Key":
+        """Return what tells it from the other runs of a design."""
+        return self.data, self.arm, self.seed
+
     def score(self, out: Path) -> float | None:
         """Return the best AP50-95 on the validation split, None before the run is finished."""
         try:
@@ -47,6 +54,46 @@ class Run:
         except FileNotFoundError:
             return None
         return float(results["map50_95"])
+
+
+Key = tuple[str, str, int]
+"""Data set, arm and seed."""
+COLUMNS = ("data", "arm", "seed", "map50_95")
+
+
+class Scores:
+    """Best AP50-95 of finished runs: those of the file and those that lie in the folder of runs."""
+
+    def __init__(self, out: Path, file: Path | None) -> None:
+        """Read the file, if it is there."""
+        self._out, self._file = out, file
+        self._known: dict[Key, float] = {}
+        if file is not None and file.exists():
+            with file.open(newline="") as lines:
+                for row in csv.DictReader(lines):
+                    key = row["data"], row["arm"], int(row["seed"])
+                    self._known[key] = float(row["map50_95"])
+
+    def of(self, run: Run) -> float | None:
+        """Return the score of a run, None before it is finished."""
+        found = run.score(self._out)
+        return self._known.get(run.key) if found is None else found
+
+    def write(self, runs: Sequence[Run]) -> None:
+        """Write those of `runs` that are finished to the file, in their order."""
+        if self._file is None:
+            return
+        for run in runs:
+            score = run.score(self._out)
+            if score is not None:
+                self._known[run.key] = score
+        places = {run.key: place for place, run in enumerate(runs)}
+        rows = sorted(self._known.items(), key=lambda item: places.get(item[0], len(places)))
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.open("w", newline="") as lines:
+            writer = csv.writer(lines, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            writer.writerows((*key, f"{score:.4f}") for key, score in rows)
 
 
 def planned(design: dict[str, object], only: set[str]) -> list[Run]:
@@ -131,17 +178,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("design", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"), help="folder of runs")
+    parser.add_argument("--scores", type=Path, help="CSV of scores, read first and kept up to date")
     parser.add_argument("--sets", nargs="+", default=[], help="leave out all other data sets")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side (default: 1)")
     parser.add_argument("--table", action="store_true", help="train nothing, print the table")
     arguments = parser.parse_args()
     out = arguments.out.resolve()
     runs = planned(yaml.safe_load(arguments.design.read_text()), set(arguments.sets))
-    left = [] if arguments.table else [run for run in runs if run.score(out) is None]
+    scores = Scores(out, arguments.scores)
+    left = [] if arguments.table else [run for run in runs if scores.of(run) is None]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         for number, run in enumerate(pool.map(lambda run: train(run, out), left), start=1):
+            scores.write(runs)
             print(f"{number} of {len(left)}: {run.folder(out)}", flush=True)
-    print(*table(runs, lambda run: run.score(out)), sep="\n")
+    print(*table(runs, scores.of), sep="\n")
 
 
 if __name__ == "__main__":

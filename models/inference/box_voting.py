@@ -81,4 +81,5 @@ def _overlaps(boxes: Tensor, others: Tensor) -> Tensor:
     heights = (torch.minimum(y2, bottom) - torch.maximum(y1, top)).clamp_(min=0)
     common = widths.mul_(heights)
     areas = (x2 - x1) * (y2 - y1) + (right - left) * (bottom - top)
-    return common / (areas - common).clamp_(min=TINY)
+    overlaps: Tensor = common / (areas - common).clamp_(min=TINY)
+    return overlaps

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from configs.reading.load import load_experiment
-from scripts.ablation import ROOT, Run, command, planned, table
+from scripts.ablation import ROOT, Run, Scores, command, planned, table
 
 DESIGN = ROOT / "configs/ablation/recipe.yaml"
 
@@ -68,6 +68,20 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
     assert run.score(tmp_path) is None
     (folder / "results.json").write_text('{"map50_95": 0.25}')
     assert run.score(tmp_path) == 0.25
+
+
+def test_scores_outlive_the_runs(tmp_path: Path) -> None:
+    runs = [Run("x", arm, seed, "", ()) for seed in (0, 1) for arm in ("base", "a, b")]
+    here, there, file = tmp_path / "here", tmp_path / "there", tmp_path / "new" / "scores.csv"
+    for out, run, score in ((here, runs[3], 0.5), (here, runs[0], 0.25), (there, runs[1], 0.125)):
+        run.folder(out).mkdir(parents=True)
+        (run.folder(out) / "results.json").write_text(f'{{"map50_95": {score}}}')
+    Scores(here, file).write(runs)
+    assert file.read_text() == 'data,arm,seed,map50_95\nx,base,0,0.2500\nx,"a, b",1,0.5000\n'
+    elsewhere = Scores(there, file)
+    assert [elsewhere.of(run) for run in runs] == [0.25, 0.125, None, 0.5]
+    elsewhere.write(runs)
+    assert [Scores(tmp_path / "nothing", file).of(run) for run in runs] == [0.25, 0.125, None, 0.5]
 
 
 def test_differences_are_those_of_seeds_that_both_have() -> None:
