@@ -20,7 +20,8 @@ MOST_VOTERS = 5000
 MOST_PAIRS = 1 << 19
 """Pairs of a kept box and a voter that are looked at at once, which bounds the memory."""
 CACHED_PAIRS = 1 << 15
-"""The same on a CPU, whose nearest caches have room for several tables of so many float64."""
+"""The same on a CPU, whose nearest caches have room for several tables of so many float64. With
+more pairs for each class than that, it looks at class by class, else at all of them together."""
 TINY = 1e-12
 
 
@@ -47,13 +48,29 @@ def vote(
     voters, _ = ranked.first(MOST_VOTERS)
     # One box that is not finite would enter every mean, even by a weight of 0.
     voters = voters.take(voters.boxes.isfinite().all(dim=1))
-    pairs = CACHED_PAIRS if voters.boxes.device.type == "cpu" else MOST_PAIRS
+    if kept.boxes.device.type != "cpu":
+        return _elected_in_parts(kept, voters, overlap, pairs=MOST_PAIRS).to(kept.boxes)
+    labels = kept.labels.unique()
+    if len(kept) * len(voters) < CACHED_PAIRS * len(labels):
+        return _elected_in_parts(kept, voters, overlap, pairs=CACHED_PAIRS).to(kept.boxes)
+    boxes = kept.boxes.clone()
+    for label in labels:
+        own, others = kept.labels == label, voters.labels == label
+        part = _elected_in_parts(kept.take(own), voters.take(others), overlap, pairs=CACHED_PAIRS)
+        boxes[own] = part.to(boxes)
+    return boxes
+
+
+def _elected_in_parts(
+    kept: Candidates, voters: Candidates, overlap: float, *, pairs: int
+) -> Tensor:
+    """As `elected`, from tables of about so many `pairs` at once."""
     rows = max(1, pairs // max(1, len(voters)))
     parts = [
         elected(kept.take(slice(start, start + rows)), voters, overlap)
         for start in range(0, len(kept), rows)
     ]
-    return torch.cat(parts).to(kept.boxes)
+    return torch.cat(parts)
 
 
 def elected(kept: Candidates, voters: Candidates, overlap: float) -> Tensor:

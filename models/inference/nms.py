@@ -9,8 +9,9 @@ classes, H W cells of a level, N candidates of one image.
 
 import importlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -101,29 +102,37 @@ class Postprocess:
         self.class_agnostic = class_agnostic
         self.box_voting = box_voting
 
-    @torch.no_grad()
     def __call__(self, predictions: Predictions | ScoredCells) -> Postprocessed:
-        """Return the detections of every image, on the predictions' device, boxes not clipped."""
-        detections, candidate_caps, detection_caps = [], [], []
-        for image in range(len(predictions.levels[0])):
-            ranked = RankedCandidates(
-                predictions,
-                image,
-                score_threshold=self.score_threshold,
-                limit=self.max_candidates,
-                multi_label=self.multi_label,
-            )
-            kept, has_more_detections = self._suppress(ranked)
-            boxes = kept.boxes
-            if self.box_voting is not None:
-                boxes = vote(kept, predictions, image, overlap=self.box_voting)
-            detections.append(Detections(boxes=boxes, scores=kept.scores, labels=kept.labels))
-            candidate_caps.append(ranked.exceed_limit())
-            detection_caps.append(has_more_detections)
+        """Return the detections of every image, on the predictions' device, boxes not clipped.
+
+        On a CPU its compute threads share the images, because most steps of one image are too
+        small for more than one of them.
+        """
+        first = predictions.levels[0]
+        threads = min(torch.get_num_threads(), len(first)) if first.device.type == "cpu" else 1
+        single = partial(self._of_image, predictions)
+        if threads < 2:
+            return join([single(image) for image in range(len(first))])
+        with ThreadPoolExecutor(threads) as pool:
+            return join(list(pool.map(single, range(len(first)))))
+
+    @torch.no_grad()  # threads do not inherit it
+    def _of_image(self, predictions: Predictions | ScoredCells, image: int) -> Postprocessed:
+        ranked = RankedCandidates(
+            predictions,
+            image,
+            score_threshold=self.score_threshold,
+            limit=self.max_candidates,
+            multi_label=self.multi_label,
+        )
+        kept, has_more_detections = self._suppress(ranked)
+        boxes = kept.boxes
+        if self.box_voting is not None:
+            boxes = vote(kept, predictions, image, overlap=self.box_voting)
         return Postprocessed(
-            detections=tuple(detections),
-            at_candidate_cap=tuple(candidate_caps),
-            at_detection_cap=tuple(detection_caps),
+            detections=(Detections(boxes=boxes, scores=kept.scores, labels=kept.labels),),
+            at_candidate_cap=(ranked.exceed_limit(),),
+            at_detection_cap=(has_more_detections,),
         )
 
     def _suppress(self, ranked: RankedCandidates) -> tuple[Candidates, bool]:

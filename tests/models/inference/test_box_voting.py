@@ -73,6 +73,37 @@ def test_as_by_loops(kept: Candidates, others: Candidates, overlap: float) -> No
     torch.testing.assert_close(elected(kept, voters, overlap), expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize(("num_classes", "pairs"), [(2, 1 << 6), (2, 1 << 15), (9, 1 << 10)])
+def test_all_classes_together_or_one_after_the_other(
+    num_classes: int, pairs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Class by class in small tables, in large ones, and all together give what loops give."""
+    generator = torch.Generator().manual_seed(num_classes)
+    starts = torch.rand(60, 2, generator=generator) * 40
+    sides = torch.rand(60, 2, generator=generator) * 30 + 5
+    voters = Candidates(
+        boxes=torch.cat((starts, starts + sides), dim=1),
+        scores=torch.rand(60, generator=generator).sort(descending=True).values,
+        labels=torch.randint(0, num_classes, (60,), generator=generator),
+    )
+    kept = voters.take(slice(25))
+    monkeypatch.setattr(box_voting, "CACHED_PAIRS", pairs)
+    monkeypatch.setattr(box_voting, "RankedCandidates", lambda *_, **__: Ranked(voters))
+    found = box_voting.vote(kept, random_cells(0), 0, overlap=0.3)
+    expected = torch.tensor(by_loops(kept, voters, 0.3))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+class Ranked:
+    """Candidates that were ranked before."""
+
+    def __init__(self, candidates: Candidates) -> None:
+        self._candidates = candidates
+
+    def first(self, count: int) -> tuple[Candidates, bool]:
+        return self._candidates.take(slice(count)), True
+
+
 def test_two_boxes_meet_by_their_weights() -> None:
     kept = candidates([[0, 0, 10, 10]], [0.8], [0])
     voters = kept.join(candidates([[0, 0, 10, 8]], [0.6], [0]))

@@ -1,6 +1,7 @@
 """Postprocessing against a plain-Python oracle, and its limits."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from models.heads.detect import CellDecoder
 from models.heads.retina import DeltaDecoder
+from models.inference import nms
 from models.inference.candidates import Candidates
 from models.inference.nms import Postprocess
 from tests.models.factories import logit, random_predictions, raw_cells
@@ -245,6 +247,32 @@ def test_an_image_gets_the_same_detections_in_any_batch() -> None:
         assert torch.equal(actual.boxes, expected.boxes)
         assert torch.equal(actual.scores, expected.scores)
         assert torch.equal(actual.labels, expected.labels)
+
+
+def test_threads_share_the_images_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictions = random_predictions(5, num_images=7)
+    for level in predictions.levels:
+        level.requires_grad_()
+    process = Postprocess(box_voting=0.5)
+    alone = process(predictions)
+    began: list[int] = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, threads: int) -> None:
+            began.append(threads)
+            super().__init__(threads)
+
+    monkeypatch.setattr(nms, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    together = process(predictions)
+    assert began == [3]
+    assert together.at_candidate_cap == alone.at_candidate_cap
+    assert together.at_detection_cap == alone.at_detection_cap
+    for found, expected in zip(together.detections, alone.detections, strict=True):
+        assert torch.equal(found.boxes, expected.boxes)
+        assert torch.equal(found.scores, expected.scores)
+        assert torch.equal(found.labels, expected.labels)
+        assert not found.boxes.requires_grad
 
 
 @pytest.mark.parametrize("threshold", [0.001, 0.25, 0.9])
