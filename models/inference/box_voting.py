@@ -82,7 +82,8 @@ def elected(kept: Candidates, voters: Candidates, overlap: float) -> Tensor:
     boxes, others = in_float64(kept.boxes), in_float64(voters.boxes)
     scores = in_float64(voters.scores)[None] - VOTING_SHARE * in_float64(kept.scores)[:, None]
     weights = _overlaps(boxes, others).sub_(overlap).clamp_(min=0).mul_(scores.clamp_(min=0))
-    weights.masked_fill_(kept.labels[:, None] != voters.labels[None], 0.0)
+    other_class = kept.labels[:, None] != voters.labels[None]
+    weights.masked_fill_(other_class.to(weights.device), 0.0)  # float64 is not on every device
     total = weights.sum(dim=1, keepdim=True)
     return boxes + (weights @ others - total * boxes) / total.clamp(min=TINY)
 

@@ -54,6 +54,7 @@ def learner(ranks: Ranks, loss: dict[str, Any], *, joint: bool, accumulate: int 
         nominal_batch=4 * accumulate,
         epochs=100,
         optimizer=SgdSettings(lr=0.01),
+        precision="float32",
         warmup=WarmupSettings(epochs=0),
         sync_batchnorm=joint,
     )

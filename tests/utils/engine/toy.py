@@ -133,6 +133,7 @@ def toy_settings(**changes: Any) -> TrainSettings:
         "ema": EmaSettings(decay=0.9, ramp_steps=5.0),
         "workers": 0,
         "device": "cpu",
+        "precision": "float32",  # equalities hold to its digits, not to those of bf16
         **changes,
     }
     return TrainSettings(**values)
