@@ -1,5 +1,5 @@
 # make demo   environment, install, train on the embedded data, open the report
-# make test   environment, install, all tests
+# make test   environment, install, all tests; make unit or make slow: a part of them
 # make check  lint, format, types
 VENV ?= .venv
 PYTHON ?= python3
@@ -12,7 +12,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 demo: $(VENV)/.installed
 	$(BIN)/python train.py --cfg configs/quickstart_modern.yaml --open-report
 
-test: unit slow
+test: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --timeout=900
 
 unit: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
