@@ -99,7 +99,7 @@ class DetectionHead(nn.Module, ABC):
         if raw.requires_grad and raw.is_contiguous(memory_format=torch.channels_last):
             # The same view, taken in the order of memory: so its gradient keeps that order, which
             # else costs two copies of it.
-            cells = raw.permute(0, 2, 3, 1).unflatten(-1, (self.num_anchors, -1))
+            cells: Tensor = raw.permute(0, 2, 3, 1).unflatten(-1, (self.num_anchors, -1))
             return cells.permute(0, 3, 1, 2, 4)
         batch, channels, height, width = raw.shape
         per_anchor = raw.view(batch, self.num_anchors, channels // self.num_anchors, height, width)
