@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,9 @@ class Measured:
 def measure_ways(experiment: Path, overrides: Sequence[str], ways: Sequence[Way]) -> list[Measured]:
     """Try ways one after the other; skip those whose runs do not fit into memory.
 
+    Of ways with as many threads a run only the one with most runs at a time is tried that can be:
+    fewer of them do not do more together.
+
     Args:
         experiment: YAML of the training that is tried.
         overrides: settings that go before it.
@@ -75,7 +78,9 @@ def measure_ways(experiment: Path, overrides: Sequence[str], ways: Sequence[Way]
         start_s = time.monotonic() - began
         pool.ask(Way(jobs=1, threads=min(ways).threads), "fill_cache")
         first: dict[str, Any] = {}
-        for way in sorted(ways, key=lambda way: (way.jobs, -way.threads)):
+        for way in in_order(ways):
+            if is_outdone(way, [one.way for one in measured]):
+                continue
             if first and way not in fitting([way], free=free, each=first["memory"]):
                 logger.info("not tried: %s, memory is too small", way)
                 continue
@@ -85,7 +90,7 @@ def measure_ways(experiment: Path, overrides: Sequence[str], ways: Sequence[Way]
                 if not first:
                     raise
                 logger.warning("%s: %s", way, error)
-                break
+                continue
             first = first or answers[0]
             times = [seconds for answer in answers for seconds in answer["times"]]
             slower = _mean(times) / _mean(first["times"])
@@ -102,6 +107,20 @@ def measure_ways(experiment: Path, overrides: Sequence[str], ways: Sequence[Way]
                 whole = format_duration(measured[-1].tried.run_s)
                 logger.info("tried %s: %.3g s a step, %s a run", way, _mean(times), whole)
     return measured
+
+
+def in_order(ways: Sequence[Way]) -> list[Way]:
+    """Return the ways in the order of trials: the first tells what memory a run takes, then those
+    with most threads, and among these with most runs at a time.
+    """
+    first = min(ways, key=lambda way: (way.jobs, -way.threads))
+    others = sorted(ways, key=lambda way: (-way.threads, -way.jobs))
+    return [first, *(way for way in others if way != first)]
+
+
+def is_outdone(way: Way, others: Iterable[Way]) -> bool:
+    """Tell whether one of the others has as many threads a run and more runs at a time."""
+    return any(other.threads == way.threads and other.jobs > way.jobs for other in others)
 
 
 def answer_questions(cfg: Path, overrides: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from commands.compare.forecast import rounds_left, time_sentence
-from commands.compare.side_by_side import Measured, measure_ways
+from commands.compare.side_by_side import Measured, in_order, is_outdone, measure_ways
 from configs.reading.design import LoadedDesign
 from utils.comparison.runs.execution import (
     Execution,
@@ -75,7 +75,9 @@ def settle_way(
     jobs = _known_jobs(design, kept, stated)
     if jobs is None and left:
         ways = ways_to_try(available_cores(), left, threads=decided)
-        logger.info("jobs: auto tries %s", "; ".join(map(str, ways)))
+        first, *others = in_order(ways)
+        tries = [first, *(way for way in others if not is_outdone(way, others))]
+        logger.info("jobs: auto tries %s", "; ".join(map(str, tries)))
         measured = measure_ways(*_training(design), ways)
         tried = [one.tried for one in measured]
         best = best_way(tried, left)

@@ -10,13 +10,14 @@ import psutil
 import pytest
 
 from commands.compare import side_by_side
-from commands.compare.side_by_side import Measured, measure_ways
+from commands.compare.side_by_side import Measured, in_order, measure_ways
 from utils.comparison.runs.execution import Way
 from utils.runtime.errors import UserError
 
 PROGRAM = """
 import json, os, sys, time
 folder = os.path.dirname(os.path.abspath(__file__))
+is_second = any(name.startswith("asked") for name in os.listdir(folder))
 print("a line of a library")
 for line in sys.stdin:
     question = json.loads(line)
@@ -69,22 +70,33 @@ def test_every_way_is_measured_by_as_many_trainings(
     write(program)
     with caplog.at_level(logging.INFO):
         found = measured(*ALL)
-    assert [one.way for one in found] == list(ALL)
-    assert [one.mean_s for one in found] == [2.0, 4.0, 4.0]
-    assert [one.times.measured for one in found] == [2, 2, 4]
+    assert [one.way for one in found] == [ALL[0], ALL[2]]
+    assert [one.mean_s for one in found] == [2.0, 4.0]
+    assert [one.times.measured for one in found] == [2, 4]
     # evaluations were measured with two threads; with one they take twice as long, as steps do
     start_s = found[0].besides_s - 60
     assert 0.2 < start_s < 60
-    assert found[1].besides_s == found[2].besides_s == pytest.approx(start_s + 120)
-    assert found[2].tried.run_s == pytest.approx(100 * 4 + start_s + 120)
+    assert found[1].besides_s == pytest.approx(start_s + 120)
+    assert found[1].tried.run_s == pytest.approx(100 * 4 + start_s + 120)
     first, second = asked(program)
     assert [do for do, _ in first if do != "build"] == [
-        "fill_cache", "measure all", "measure", "measure",
+        "fill_cache", "measure all", "measure",
     ]  # fmt: skip
-    assert [threads for do, threads in first if do.startswith("measure")] == [2, 1, 1]
+    assert [threads for do, threads in first if do.startswith("measure")] == [2, 1]
     assert second == [("build", 1), ("measure", 1)]
     assert len(list(program.parent.glob("ended-*"))) == 2
     assert re.search(r"tried 2 at a time with 1 thread: 4 s a step, \d+:\d\d a run", caplog.text)
+
+
+def test_the_order_of_trials_begins_alone_and_goes_from_most_at_a_time_to_fewest() -> None:
+    ways = [Way(jobs=jobs, threads=threads) for jobs, threads in ((4, 1), (1, 1), (1, 4), (2, 2))]
+    assert in_order([*ways, Way(jobs=1, threads=2)]) == [
+        Way(jobs=1, threads=4),
+        Way(jobs=2, threads=2), Way(jobs=1, threads=2),
+        Way(jobs=4, threads=1), Way(jobs=1, threads=1),
+    ]  # fmt: skip
+    decided = [Way(jobs=jobs, threads=2) for jobs in (1, 2, 4)]
+    assert [way.jobs for way in in_order(decided)] == [1, 4, 2]
 
 
 @pytest.mark.slow
@@ -119,7 +131,7 @@ def test_a_training_that_cannot_be_built_is_one_line(program: Path) -> None:
 def test_a_second_training_that_fails_leaves_the_ways_without_it(
     program: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write(program, fails="len(os.listdir(folder)) > 2")
+    write(program, fails="is_second")
     found = measured(*ALL)
     assert [one.way for one in found] == list(ALL[:2])
     assert "2 at a time with 1 thread: a training could not be tried" in caplog.text
