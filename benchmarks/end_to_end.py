@@ -144,7 +144,7 @@ def busy_core() -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class OurSide:
-    """Our training of an experiment."""
+    """Our training run of an experiment."""
 
     cfg: str
     precision: str
@@ -170,7 +170,7 @@ class OurSide:
 
 @dataclass(frozen=True, kw_only=True)
 class PeerSide:
-    """A training of Ultralytics on the same images."""
+    """A training run of Ultralytics on the same images."""
 
     network: str
     data: Path
@@ -191,7 +191,7 @@ Side = OurSide | PeerSide
 def theirs(
     network: str, data: Path, folder: Path, arguments: argparse.Namespace, epochs: int
 ) -> Program:
-    """Return the training of Ultralytics with our settings, by its command `yolo`."""
+    """Return the training run of Ultralytics with our settings, by its command `yolo`."""
     experiment = load_experiment(arguments.cfg[0], arguments.set).experiment
     train, augment = experiment.train, experiment.augment
     settings = {

@@ -21,7 +21,7 @@ WITNESSED_BATCHES = 100
 
 @dataclass(kw_only=True, eq=False)
 class PairingHashes:
-    """Hashes of the start of a training, in `pairing.json`; 3 ms for 16 images of 320 px.
+    """Hashes of the start of a run, in `pairing.json`; 3 ms for 16 images of 320 px.
 
     The file gets the hash of the initial weights at once, that of the first 100 batches when they
     were seen, or of fewer where the whole training has fewer.
