@@ -107,7 +107,6 @@ def import_violations(module: str, nodes: Iterable[ast.AST]) -> list[str]:
     return found
 
 
-@pytest.mark.slow
 def test_import_direction() -> None:
     violations = []
     for path in sources():
@@ -134,7 +133,6 @@ def test_no_banned_module_names() -> None:
     assert [str(path) for path in sources() if path.stem in BANNED_NAMES] == []
 
 
-@pytest.mark.slow
 def test_files_and_functions_are_short() -> None:
     long = []
     for path in sources():

@@ -74,11 +74,7 @@ def settle_way(
     measured: list[Measured] = []
     jobs = _known_jobs(design, kept, stated)
     if jobs is None and left:
-        ways = ways_to_try(available_cores(), left, threads=decided)
-        first, *others = in_order(ways)
-        tries = [first, *(way for way in others if not is_outdone(way, others))]
-        logger.info("jobs: auto tries %s", "; ".join(map(str, tries)))
-        measured = measure_ways(*_training(design), ways)
+        measured = _try_ways(design, ways_to_try(available_cores(), left, threads=decided))
         tried = [one.tried for one in measured]
         best = best_way(tried, left)
         jobs, decided = best.way.jobs, best.way.threads
@@ -100,6 +96,14 @@ def settle_way(
         settings=() if stated == "own" else (f"train.threads={threads}",),
         run_s=found[0].tried.run_s if found else None,
     )
+
+
+def _try_ways(design: LoadedDesign, ways: Sequence[Way]) -> list[Measured]:
+    """Measure the ways that may be the fastest, and log which they are."""
+    first, *others = in_order(ways)
+    tries = [first, *(way for way in others if not is_outdone(way, others))]
+    logger.info("jobs: auto tries %s", "; ".join(map(str, tries)))
+    return measure_ways(*_training(design), ways)
 
 
 def _of_way(

@@ -1,5 +1,6 @@
 """Load weights of others in a process of their own each, and see what that takes and does."""
 
+import gc
 import json
 import os
 import resource
@@ -37,19 +38,29 @@ def load_each(paths: Iterable[Path]) -> Iterator[Loaded]:
     """Yield what becomes of each file; a child that crashes raises AssertionError."""
     import commands.build.detector  # noqa: F401  so that no child pays for it
 
-    for path in paths:
-        reading, writing = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(reading)
-            _load(path, writing)
-        os.close(writing)
-        with os.fdopen(reading) as answer:
-            text = answer.read()
-        _, status = os.waitpid(pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        assert code == 0, f"{path}: exit code {code}, said {text[-2000:]}"
-        yield Loaded(path, **json.loads(text))
+    # A collection of garbage in a child would visit, and so copy, every object of the parent: with
+    # the heap of a whole test session that took longer than the file.
+    gc.freeze()
+    try:
+        for path in paths:
+            yield _load_in_child(path)
+    finally:
+        gc.unfreeze()
+
+
+def _load_in_child(path: Path) -> Loaded:
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        _load(path, writing)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        text = answer.read()
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code == 0, f"{path}: exit code {code}, said {text[-2000:]}"
+    return Loaded(path, **json.loads(text))
 
 
 def _load(path: Path, writing: int) -> None:
