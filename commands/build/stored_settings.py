@@ -72,7 +72,8 @@ def _without_folders(value: Any, root: str) -> Any:
 def with_data_found(stored: Mapping[str, Any], weights: Path) -> dict[str, Any]:
     """Return stored settings with the location of the data set on this machine.
 
-    Weights in their run folder: where the run's configuration says; else below the usual places.
+    Weights in their run folder: all that the run's configuration says of the data, which names
+    splits outside the data set's folder in full, too; else below the usual places.
 
     Raises:
         UserError: it is in none of them.
@@ -81,9 +82,8 @@ def with_data_found(stored: Mapping[str, Any], weights: Path) -> dict[str, Any]:
     name = data.get("path")
     if not isinstance(name, str):
         return dict(stored)
-    if (of_run := _data_path_of_run(weights)) and Path(of_run).name == Path(name).name:
-        data["path"] = of_run
-        return {**stored, "data": data}
+    if of_run := _data_of_run(weights, Path(name).name):
+        return {**stored, "data": of_run}
     try:
         folder, _ = find_data_folder(name, Source("weights", weights.parent))
         if data.get("format") == "synthetic" and not is_regular(folder / MANIFEST):
@@ -97,7 +97,8 @@ def with_data_found(stored: Mapping[str, Any], weights: Path) -> dict[str, Any]:
     return {**stored, "data": data}
 
 
-def _data_path_of_run(weights: Path) -> str | None:
+def _data_of_run(weights: Path, name: str) -> dict[str, Any] | None:
+    """Return the data section of the run that the weights lie in, if it is of that data set."""
     config = RunFolder(weights.parent).config
     if not is_regular(config):
         return None
@@ -106,7 +107,7 @@ def _data_path_of_run(weights: Path) -> str | None:
     except ConfigError:
         return None
     path = data.get("path") if isinstance(data, dict) else None
-    return path if isinstance(path, str) else None
+    return data if isinstance(path, str) and Path(path).name == name else None
 
 
 def stored_settings(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a weights file keeps of its training, and where its data set is found again."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,16 @@ def test_data_are_found_by_the_run_beside_the_weights_or_in_the_usual_places(
         with_data_found(stored, moved / "best.safetensors")
     monkeypatch.setenv("FOCALDET_DATASETS", str(tmp_path / "far"))
     assert with_data_found(stored, moved / "x")["data"]["path"] == str(far)
+
+
+def test_splits_outside_the_data_set_are_found_by_the_run(tmp_path: Path) -> None:
+    run, split = tmp_path / "run", tmp_path / "lists" / "val.txt"
+    run.mkdir()
+    data = {**STORED["data"], "path": f"{tmp_path}/cells", "val": [str(split)]}
+    experiment = experiment_from_mapping({**STORED, "data": data})
+    (run / "config.yaml").write_text(json.dumps({"data": data}))
+    found = with_data_found(shareable_settings(experiment), run / "best.safetensors")
+    assert experiment_from_mapping(found).data == experiment.data
 
 
 def test_another_data_set_in_the_run_beside_weights_is_not_taken(tmp_path: Path) -> None:
