@@ -17,6 +17,7 @@ import pytest
 
 from configs.reading.overrides import nested
 from configs.reading.yaml_reader import read_yaml
+from tests.commands.compare.test_comparison_parts import coco_data
 from tests.forking import ForkedProgram
 from tests.run_programs import ROOT, TINY_NETWORK
 from tests.run_programs import run as run_program
@@ -132,6 +133,25 @@ def test_smoke_goes_from_design_to_report_and_repeats(tmp_path: Path) -> None:
     again = run(*settings(tmp_path))
     assert "4 training runs, 0 of them to do" in again.stderr
     assert before == {name: (folder / name).read_bytes() for name in before}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1600)
+def test_halves_of_a_validation_split_are_evaluated_apart(tmp_path: Path) -> None:
+    (tmp_path / "experiment.yaml").write_text(
+        f"data: {coco_data(tmp_path / 'cells')}\nmodel: {{graph: {TINY_NETWORK}}}\n"
+    )
+    design = tmp_path / "design.yaml"
+    design.write_text(json.dumps({
+        "experiment": str(tmp_path / "experiment.yaml"), "baseline": "bce", "seeds": [0, 1],
+        "arms": {"bce": {}, "poly": {"loss.classification": {"name": "poly"}}},
+        "settings": {"train": {"epochs": 1, "image_size": 64, "batch_size": 4, "workers": 0}},
+        "test": {"bootstrap": 100}, "name": "tiny", "folder": str(tmp_path / "compare"), "jobs": 1,
+    }))  # fmt: skip
+    done = run("--cfg", design, "settings.train.threads=1")
+    assert done.returncode == 0, done.stderr
+    facts = result_of(tmp_path)["data"]
+    assert facts["val_images"] + facts["test_images"] == facts["train_images"]
 
 
 @pytest.mark.slow
