@@ -33,8 +33,6 @@ ReadIndex = Callable[[int], ImageArray]
 AHEAD_BYTES = 4 << 20
 """Pixels that are read in one go: half the time of reading between images, which take the place of
 all else in the processor's caches; more would be memory of each worker."""
-MOST_AHEAD = 32
-"""Images that are read in one go: each takes a file handle where it is mapped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +163,7 @@ class SceneDrawer:
     def _next_image(self) -> ImageArray:
         if not self._images:
             room = AHEAD_BYTES
-            for plan in islice(self._plans, self._place, self._place + MOST_AHEAD):
+            for plan in islice(self._plans, self._place, None):
                 room -= int(3 * plan.height * plan.width)
                 if self._images and room < 0:
                     break

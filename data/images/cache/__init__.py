@@ -1,4 +1,5 @@
-"""Disk cache of decoded images, memory-mapped, so that all loader workers share the same pages.
+"""Disk cache of decoded images; all loader workers read the same files, which the system keeps in
+memory once.
 
 A file of its own for each image in the user's cache folder, addressed by a key made from all that
 determines the pixels (`store.py`). The size limit, and what to evict, is decided once

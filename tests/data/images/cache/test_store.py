@@ -51,14 +51,14 @@ def test_pixels_are_summed_up_once_a_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checks = []
-    real = store.map_entry
+    real = store.read_entry
 
     def spy(path: str, key: bytes, size: tuple[int, int], *, check: bool) -> ImageArray | None:
         checks.append(check)
         return real(path, key, size, check=check)
 
     write_entry(entry_path(tmp_path, KEY), KEY, Maker()())
-    monkeypatch.setattr(store, "map_entry", spy)
+    monkeypatch.setattr(store, "read_entry", spy)
     cache = ImageCache(tmp_path)
     for _ in range(3):
         cache.get(KEY, (4, 6), Maker())
