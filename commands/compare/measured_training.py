@@ -32,6 +32,9 @@ SLOW_STEPS = 2
 """Steps left out at the start: libraries prepare, workers start, memory is asked for."""
 FEWEST_STEPS = 5
 MOST_STEPS = 40
+MOST_OF_RUN = 4
+"""Part of a run's steps, a quarter, above which no more are measured once there are `FEWEST_STEPS`:
+a comparison of seconds is not worth a trial of seconds."""
 LONG_ENOUGH_S = 4.0
 """Seconds of measuring after which `FEWEST_STEPS` are enough."""
 TOO_LONG_S = 40.0
@@ -138,7 +141,8 @@ class MeasuredTraining:
 
     def measure_steps(self) -> list[float]:
         """Return the seconds of some steps on real batches, without the first ones."""
-        return measure_steps(self._stream, self._learn)
+        most = min(MOST_STEPS, max(FEWEST_STEPS, self.steps // MOST_OF_RUN))
+        return measure_steps(self._stream, self._learn, most=most)
 
     def measure_evaluations(self) -> float:
         """Return the seconds of all evaluations of a run, extrapolated from one on a few images.
@@ -185,9 +189,17 @@ def measure_steps(
     batches: Iterable[T],
     learn: Callable[[T, int], None],
     *,
+    most: int = MOST_STEPS,
     clock: Callable[[], float] = perf_counter,
 ) -> list[float]:
-    """Return the times of steps, waiting for their batches included; at least one batch."""
+    """Return the times of steps, waiting for their batches included; at least one batch.
+
+    Args:
+        batches: what is learned.
+        learn: takes a step with a batch and its number.
+        most: steps that are measured.
+        clock: gives seconds.
+    """
     times: list[float] = []
     began = clock()
     for iteration, batch in enumerate(batches):
@@ -197,7 +209,7 @@ def measure_steps(
         began = now
         steady = times[SLOW_STEPS:]
         wanted_s = LONG_ENOUGH_S if len(steady) >= FEWEST_STEPS else TOO_LONG_S
-        if sum(steady) >= wanted_s or len(steady) >= MOST_STEPS:
+        if sum(steady) >= wanted_s or len(steady) >= most:
             break
     return times[SLOW_STEPS:] or times[-1:]
 

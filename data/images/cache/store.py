@@ -53,17 +53,17 @@ def read_entry(
         try:
             if os.fstat(handle).st_size != len(content):
                 return None
-            if os.readv(handle, [content]) != len(content):
+            if os.readv(handle, [content.data]) != len(content):
                 return None
         finally:
             os.close(handle)
     except OSError:
         return None
-    magic, own_key, height, width, checksum = _HEADER.unpack_from(content)
+    magic, own_key, height, width, checksum = _HEADER.unpack_from(content.data)
     if (magic, own_key, (height, width)) != (_MAGIC, key, size):
         return None
     pixels = content[_HEADER.size :]
-    if check and zlib.crc32(pixels) != checksum:
+    if check and zlib.crc32(pixels.data) != checksum:
         return None
     pixels.flags.writeable = False
     return pixels.reshape(height, width, 3)

@@ -9,6 +9,7 @@ from commands.compare.measured_training import (
     MOST_STEPS,
     SLOW_STEPS,
     TOO_LONG_S,
+    MeasuredTraining,
     StepTimes,
     measure_steps,
     over_epochs,
@@ -44,6 +45,18 @@ def test_quick_steps_are_measured_until_there_are_many() -> None:
     assert measured([0.0] * 500, [0.01] * 500)[1] == SLOW_STEPS + MOST_STEPS
     enough = round(LONG_ENOUGH_S / 0.25)
     assert measured([0.0] * 500, [0.25] * 500)[1] == SLOW_STEPS + enough
+
+
+def test_no_more_steps_are_measured_than_asked_for() -> None:
+    assert len(measure_steps(range(99), lambda *_: None, most=7)) == 7
+
+
+@pytest.mark.parametrize(("run", "want"), [(8, 5), (39, 9), (1300, 40)])
+def test_a_short_run_is_tried_for_a_quarter_of_it_at_most(run: int, want: int) -> None:
+    training = object.__new__(MeasuredTraining)
+    training.steps, training._stream = run, iter(range(99))  # type: ignore[assignment]
+    training._learn = lambda *_: None  # type: ignore[method-assign]
+    assert len(training.measure_steps()) == want
 
 
 def test_slow_steps_are_not_waited_for() -> None:
