@@ -22,6 +22,8 @@ from utils.structures.images import ImageArray
 KEY_BYTES = 16
 TEMPORARY_SUFFIX = ".tmp"
 
+_BINARY = getattr(os, "O_BINARY", 0)
+"""Windows would change line ends."""
 _MAGIC = b"FDpixel1"
 _HEADER = struct.Struct(f"<8s{KEY_BYTES}sIII28x")
 """Magic, key, height, width, CRC-32 of the pixels."""
@@ -35,7 +37,7 @@ def entry_bytes(size: tuple[int, int]) -> int:
 def read_entry(
     path: str, key: bytes, size: tuple[int, int], *, check: bool = True
 ) -> ImageArray | None:
-    """Return the image (H, W, 3) of a file, not to be written to; None for any other file.
+    """Return the image (H, W, 3) of a file, read-only; None for any other file.
 
     The file is read, not mapped: mapping, touching and unmapping its pages takes twice as long, and
     a mapped file that becomes shorter ends the process.
@@ -46,26 +48,24 @@ def read_entry(
         size: (height, width) it must have.
         check: compare the pixels with their checksum too.
     """
-    content = np.empty(entry_bytes(size), np.uint8)
+    wanted = entry_bytes(size)
     try:
         # Not `open`, which takes as long as the rest: a mosaic opens four files in a millisecond.
-        handle = os.open(path, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY | _BINARY)
         try:
-            if os.fstat(handle).st_size != len(content):
-                return None
-            if os.readv(handle, [content.data]) != len(content):
-                return None
+            content = os.read(handle, wanted + 1)  # one more tells a longer file
         finally:
             os.close(handle)
     except OSError:
         return None
-    magic, own_key, height, width, checksum = _HEADER.unpack_from(content.data)
+    if len(content) != wanted:
+        return None
+    magic, own_key, height, width, checksum = _HEADER.unpack_from(content)
     if (magic, own_key, (height, width)) != (_MAGIC, key, size):
         return None
-    pixels = content[_HEADER.size :]
+    pixels = np.frombuffer(content, np.uint8, offset=_HEADER.size)
     if check and zlib.crc32(pixels.data) != checksum:
         return None
-    pixels.flags.writeable = False
     return pixels.reshape(height, width, 3)
 
 
