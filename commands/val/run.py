@@ -94,9 +94,7 @@ def load_for_evaluation(command: ValCommand) -> tuple[LoadedDetector, Experiment
     loaded = load_detector(command.weights, trusted=command.trust)
     say_origin(loaded.metadata)
     experiment = _experiment(loaded, command)
-    # Data named in weights may be read; only data named by the user are generated.
-    may_generate = command.data is not None
-    split = load_split(experiment.data, command.split, may_generate=may_generate)
+    split = _load_split(experiment, command)
     split.report.require_usable(experiment.data.max_rejected)
     check_class_names(loaded.class_names, split.class_names, source=str(command.weights))
     set_threads(experiment.train.threads)
@@ -122,6 +120,19 @@ def _judge_views(
         device=device,
     )
     return evaluate_views(infer, split.records, evaluator, description=split.name), evaluator
+
+
+def _load_split(experiment: Experiment, command: ValCommand) -> Split:
+    # Data named in weights may be read; only data named by the user are generated.
+    is_named = command.data is not None
+    try:
+        return load_split(experiment.data, command.split, may_generate=is_named)
+    except UserError as error:
+        if is_named:
+            raise
+        raise UserError(
+            f"{error} (so {command.weights} names the data it was trained on; name others with --data)"
+        ) from error
 
 
 def _experiment(loaded: LoadedDetector, command: ValCommand) -> Experiment:
