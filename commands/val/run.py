@@ -131,7 +131,8 @@ def _load_split(experiment: Experiment, command: ValCommand) -> Split:
         if is_named:
             raise
         raise UserError(
-            f"{error} (so {command.weights} names the data it was trained on; name others with --data)"
+            f"{error} (so {command.weights} names the data it was trained on; "
+            "name others with --data)"
         ) from error
 
 

@@ -23,7 +23,7 @@ def test_missing_data_say_who_named_them(tmp_path: Path, named: tuple[str, ...])
     }
     experiment = experiment_from_mapping({"data": data, "train": {"image_size": 64}})
     command = parse_val_command(["--weights", "old.safetensors", *named])
-    with pytest.raises(UserError, match="lists/val.txt") as raised:
+    with pytest.raises(UserError, match=r"lists/val\.txt") as raised:
         run._load_split(experiment, command)
     hint = "(so old.safetensors names the data it was trained on; name others with --data)"
     assert str(raised.value).endswith(hint) != bool(named)
