@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from configs.origins import CONFIGS_FOLDER
-from configs.reading.locate import WEIGHTS_VARIABLE, best_weights
+from configs.reading.locate import WEIGHTS_VARIABLE, best_weights, is_file_name
 from configs.reading.weights.published import (
     PublishedWeights,
     is_bare_name,
@@ -30,7 +30,8 @@ def weights_folders() -> tuple[Path, ...]:
 
 
 def find_weights_file(stated: str) -> Path:
-    """Return the file that weights were given as: a path, a run's folder, or a published name.
+    """Return the file that weights were given as: a path, a run's folder, a published name, or the
+    name of a file in one of the folders of weights.
 
     Args:
         stated: what exists goes before a name; what is neither is returned as it is.
@@ -44,6 +45,9 @@ def find_weights_file(stated: str) -> Path:
     if os.path.isfile(stated):
         return Path(stated)
     path = best_weights(Path(stated))
+    if is_file_name(stated) and not os.path.lexists(path):
+        places = [folder / stated for folder in weights_folders()]
+        return next((place for place in places if os.path.isfile(place)), path)
     if not is_bare_name(stated) or os.path.exists(path):
         return path
     catalogue = read_published()

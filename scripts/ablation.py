@@ -133,11 +133,16 @@ def command(run: Run, out: Path) -> list[str]:
 
 
 def train(run: Run, out: Path) -> Run:
-    """Train or resume a run, its output in a log beside its folder; return it."""
+    """Train or resume a run, its output in a log beside its folder; return it.
+
+    A run that fails is said, and the others go on.
+    """
     log = run.folder(out).with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
-        subprocess.run(command(run, out), cwd=ROOT, stderr=file, stdout=file, check=True)
+        done = subprocess.run(command(run, out), cwd=ROOT, stderr=file, stdout=file, check=False)
+    if done.returncode:
+        print(f"failed: {log}", file=sys.stderr, flush=True)
     return run
 
 
@@ -173,8 +178,8 @@ def table(runs: list[Run], score: Callable[[Run], float | None]) -> Iterator[str
         yield f"| {arm} | {' | '.join(cells)} | {'' if arm == arms[0] else overall} |"
 
 
-def main() -> None:
-    """Carry out what is left of a design, then print its table."""
+def main() -> int:
+    """Carry out what is left of a design, then print its table; 1 where runs failed, else 0."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("design", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"), help="folder of runs")
@@ -192,7 +197,8 @@ def main() -> None:
             scores.write(runs)
             print(f"{number} of {len(left)}: {run.folder(out)}", flush=True)
     print(*table(runs, scores.of), sep="\n")
+    return int(any(scores.of(run) is None for run in left))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

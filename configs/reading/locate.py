@@ -159,9 +159,12 @@ def _is_public(source: Source) -> bool:
 
 
 def find_weights(stated: str, source: Source) -> str:
-    """Return the full name of weights, a file or a run; the given one where there are none."""
+    """Return the full name of weights, a file or a run; the given one where there are none.
+
+    The name of a file alone is looked for in $FOCALDET_WEIGHTS, too.
+    """
     try:
-        for folder in (source.folder, Path.cwd()):
+        for folder in (source.folder, Path.cwd(), *_weights_folders(stated)):
             place = folder / Path(stated).expanduser()
             place = best_weights(place)
             if os.path.isfile(place):
@@ -169,6 +172,16 @@ def find_weights(stated: str, source: Source) -> str:
     except _NO_PATH:
         pass
     return stated
+
+
+def _weights_folders(stated: str) -> list[Path]:
+    folder = os.environ.get(WEIGHTS_VARIABLE)
+    return [Path(folder).expanduser()] if folder and is_file_name(stated) else []
+
+
+def is_file_name(stated: str) -> bool:
+    """Tell whether this names a file without its folder, such as yolov5n.pt."""
+    return bool(Path(stated).suffix) and parts_of(stated) == [stated]
 
 
 def best_weights(path: Path) -> Path:

@@ -6,6 +6,8 @@ import pytest
 
 from commands.build.detector import load_detector
 from commands.weights_by_name import require_weights
+from configs.origins import Source
+from configs.reading.locate import find_weights
 from utils.runtime.errors import UserError
 
 
@@ -52,3 +54,24 @@ def test_settings_are_no_weights() -> None:
     Path("data.yaml").write_text("train: images\n")
     with pytest.raises(UserError, match=r"data\.yaml holds settings, not weights"):
         load_detector(Path("data.yaml"))
+
+
+def test_a_file_in_a_folder_of_weights_is_found_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, cache = tmp_path / "site", tmp_path / "cache"
+    monkeypatch.setenv("FOCALDET_WEIGHTS", str(site))
+    monkeypatch.setenv("FOCALDET_CACHE", str(cache))
+    for place in (site / "a.pt", cache / "weights" / "a.pt", cache / "weights" / "b.pt"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    assert require_weights("a.pt") == site / "a.pt"
+    assert require_weights("b.pt") == cache / "weights" / "b.pt"
+    source = Source("x.yaml", tmp_path)
+    assert find_weights("a.pt", source) == str(site / "a.pt")
+    assert find_weights("sub/a.pt", source) == "sub/a.pt"
+    Path("a.pt").touch()
+    assert require_weights("a.pt") == Path("a.pt")
+    assert find_weights("a.pt", source) == str(tmp_path / "a.pt")
+    with pytest.raises(UserError, match=r"cannot read sub/a\.pt"):
+        require_weights("sub/a.pt")

@@ -1,11 +1,13 @@
 """The ablation: which runs a design means, how they are started, what its table says."""
 
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from configs.reading.load import load_experiment
+from scripts import ablation
 from scripts.ablation import ROOT, Run, Scores, command, planned, table
 
 DESIGN = ROOT / "configs/ablation/recipe.yaml"
@@ -101,3 +103,30 @@ def test_differences_are_those_of_seeds_that_both_have() -> None:
         "| b | 65.0 (+5.0), 1 seeds | 13.0 (+3.0), 1 seeds | +4.0 |",
         "| c | - | - | - |",
     ]
+
+
+def test_a_run_that_fails_leaves_the_others_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    design = tmp_path / "design.yaml"
+    content = {
+        "settings": [], "arms": {"base": [], "bad": [], "good": []},
+        "sets": {"x": {"experiment": "x.yaml", "settings": [], "seeds": [0]}},
+    }  # fmt: skip
+    design.write_text(yaml.safe_dump(content))
+    script = (
+        "import pathlib, sys; arm, out = sys.argv[1:]; sys.exit(2) if arm == 'bad' else None; "
+        "place = pathlib.Path(out); place.mkdir(parents=True); "
+        "(place / 'results.json').write_text('{\"map50_95\": 0.5}')"
+    )
+    monkeypatch.setattr(
+        ablation,
+        "command",
+        lambda run, out: [sys.executable, "-c", script, run.arm, str(run.folder(out))],
+    )
+    monkeypatch.setattr(sys, "argv", ["ablation.py", str(design), "--out", str(tmp_path / "runs")])
+    assert ablation.main() == 1
+    said = capsys.readouterr()
+    assert said.err == f"failed: {tmp_path / 'runs/x/bad/seed0.log'}\n"
+    assert "| bad | - | - |" in said.out
+    assert "| good | 50.0 (+0.0), 1 seeds | +0.0 |" in said.out
