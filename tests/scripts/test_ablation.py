@@ -113,7 +113,7 @@ def test_a_run_that_fails_leaves_the_others_to_go_on(
         "settings": [], "arms": {"base": [], "bad": [], "good": []},
         "sets": {"x": {"experiment": "x.yaml", "settings": [], "seeds": [0]}},
     }  # fmt: skip
-    design.write_text(yaml.safe_dump(content))
+    design.write_text(yaml.safe_dump(content, sort_keys=False))
     script = (
         "import pathlib, sys; arm, out = sys.argv[1:]; sys.exit(2) if arm == 'bad' else None; "
         "place = pathlib.Path(out); place.mkdir(parents=True); "
