@@ -17,6 +17,9 @@ from data.loading.dataset import SampleKey, TrainDataset, join_targets
 from utils.structures.batch import Batch, Targets
 from utils.structures.images import ImageArray, ImageMeta, MaskArray
 
+IMAGES_AT_ONCE = 16
+"""Images whose windows are cut together: all of a large batch would be gigabytes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedBatch:
@@ -93,10 +96,7 @@ def pack_batch(plan: BatchPlan, read: ReadIndex) -> PlannedBatch:
     """
     rows = plan.rows
     has_second = np.array([row.scenes[1] - row.scenes[0] > 1 for row in rows])
-    images = [read(index) for index in plan.tiles.index.tolist()]
-    sizes = np.array([image.shape[:2] for image in images], np.float64).reshape(-1, 2)
-    windows = find_windows(plan.tiles, sizes)
-    cut = windows.cut(images)
+    windows, cut = _cut_windows(plan.tiles, read)
     return PlannedBatch(
         image_size=plan.image_size,
         pixels=torch.from_numpy(_packed(cut)),
@@ -107,6 +107,18 @@ def pack_batch(plan: BatchPlan, read: ReadIndex) -> PlannedBatch:
         targets=join_targets(list(plan.sample_objects())),
         metas=tuple(row.meta for row in rows),
     )
+
+
+def _cut_windows(tiles: Tiles, read: ReadIndex) -> tuple[Windows, list[ImageArray]]:
+    """Return the windows of all tiles and copies of their pixels, holding few images at a time."""
+    found, cut = [], []
+    for start in range(0, max(len(tiles), 1), IMAGES_AT_ONCE):
+        part = tiles.part(slice(start, start + IMAGES_AT_ONCE))
+        images = [read(index) for index in part.index.tolist()]
+        sizes = np.array([image.shape[:2] for image in images], np.float64).reshape(-1, 2)
+        found.append(find_windows(part, sizes))
+        cut += [window.copy() for window in found[-1].cut(images)]
+    return Windows.join(found), cut
 
 
 def _scene_places(rows: Sequence[SampleRow], has_second: MaskArray) -> Rows:

@@ -29,6 +29,12 @@ class Windows:
     offset: Floats
     """(T, 2) along x and y."""
 
+    @classmethod
+    def join(cls, parts: "Sequence[Windows]") -> "Windows":
+        """Return the windows of several parts, at least one, in their order."""
+        rows = {name: [getattr(part, name) for part in parts] for name in cls.__slots__}
+        return cls(**{name: np.concatenate(columns) for name, columns in rows.items()})
+
     def cut(self, images: Sequence[ImageArray]) -> list[ImageArray]:
         """Return the windows (h, w, 3) of the T images; without averages they are views."""
         rows = zip(images, self.blocks.tolist(), self.ends.tolist(), strict=True)

@@ -9,8 +9,8 @@ ENOUGH = 1 << 16
 def raise_handle_limit() -> None:
     """Let this process hold as many files open as the system grants it, at most `ENOUGH`.
 
-    Systems start programs with 1024, the limit of an old function. Every decoded image of the cache
-    that a batch still uses is one: a batch of 256 mosaics for the device to draw has as many.
+    Systems start programs with 1024, the limit of an old function. Every tensor of a batch on its
+    way between processes is one, and so are the pipes of each worker.
     """
     try:
         import resource
