@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from configs.origins import CONFIGS_FOLDER
-from configs.reading.locate import WEIGHTS_VARIABLE, best_weights, is_file_name
+from configs.reading.locate import best_weights, is_file_name, stated_weights_folder
 from configs.reading.weights.published import (
     PublishedWeights,
     is_bare_name,
@@ -24,9 +24,7 @@ def weights_folders() -> tuple[Path, ...]:
     """Return where weights are looked for by name, first place first: $FOCALDET_WEIGHTS where it is
     set, and the folder of the user's cache. They need not exist.
     """
-    stated = os.environ.get(WEIGHTS_VARIABLE)
-    own = [Path(stated).expanduser()] if stated else []
-    return (*own, user_cache_folder() / "weights")
+    return (*stated_weights_folder(), user_cache_folder() / "weights")
 
 
 def find_weights_file(stated: str) -> Path:

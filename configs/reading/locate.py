@@ -164,7 +164,8 @@ def find_weights(stated: str, source: Source) -> str:
     The name of a file alone is looked for in $FOCALDET_WEIGHTS, too.
     """
     try:
-        for folder in (source.folder, Path.cwd(), *_weights_folders(stated)):
+        shared = stated_weights_folder() if is_file_name(stated) else []
+        for folder in (source.folder, Path.cwd(), *shared):
             place = folder / Path(stated).expanduser()
             place = best_weights(place)
             if os.path.isfile(place):
@@ -174,9 +175,10 @@ def find_weights(stated: str, source: Source) -> str:
     return stated
 
 
-def _weights_folders(stated: str) -> list[Path]:
+def stated_weights_folder() -> list[Path]:
+    """Return the folder $FOCALDET_WEIGHTS; nothing where it is not set."""
     folder = os.environ.get(WEIGHTS_VARIABLE)
-    return [Path(folder).expanduser()] if folder and is_file_name(stated) else []
+    return [Path(folder).expanduser()] if folder else []
 
 
 def is_file_name(stated: str) -> bool:

@@ -1,9 +1,13 @@
+import weakref
+
 import numpy as np
+import pytest
 import torch
 
 from configs.schema.augment import AugmentSettings
 from data.augment.flip import FlipHorizontal, FlipVertical
 from data.augment.operation import SampledOp
+from data.loading import planned_batch as planned
 from data.loading.planned_batch import PlannedBatch, load_planned, pack_batch
 from tests.commands.train.test_no_waiting import questions
 from tests.data.augment.device.both_ways import (
@@ -17,7 +21,7 @@ from tests.data.augment.device.both_ways import (
 from tests.data.augment.one_by_one import Affine
 from tests.data.augment.scenes import Scene, plan_scenes
 from tests.data.augment.test_plan_compose import affine, ramp, record
-from utils.structures.images import Record
+from utils.structures.images import ImageArray, Record
 
 CPU = torch.device("cpu")
 
@@ -127,3 +131,26 @@ def test_ignored_objects_are_left_out() -> None:
         10 * index + number for index in order if index for number in range(2)
     ]
     assert np.array_equal(np.unique(batch.targets.image_index), [1, 2, 3, 4, 5])
+
+
+def test_few_images_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = dataset_of(AugmentSettings(), photograph)
+    plan = dataset.plan(keys_of(dataset, 64))
+    whole = pack_batch(plan, dataset.read)
+    given: list[weakref.ref[ImageArray]] = []
+    counts = []
+
+    def read(index: int) -> ImageArray:
+        image = dataset.read(index).copy()
+        given.append(weakref.ref(image))
+        counts.append(sum(each() is not None for each in given))
+        return image
+
+    monkeypatch.setattr(planned, "IMAGES_AT_ONCE", 3)
+    batch = pack_batch(plan, read)
+    assert len(given) > 8
+    assert max(counts) <= 6  # three, and those before until they are replaced
+    assert torch.equal(batch.pixels, whole.pixels)
+    for name in batch.scenes.__slots__:
+        one, other = getattr(batch.scenes, name), getattr(whole.scenes, name)
+        assert (one is other is None) or torch.equal(one, other)
