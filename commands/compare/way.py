@@ -1,9 +1,11 @@
-"""The way a comparison runs: simultaneous runs (`jobs`), and the threads that all runs use."""
+"""The way a comparison runs: simultaneous runs (`jobs`), threads and precision of all runs."""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from commands.compare.forecast import rounds_left, time_sentence
 from commands.compare.side_by_side import Measured, in_order, is_outdone, measure_ways
@@ -18,6 +20,7 @@ from utils.comparison.runs.execution import (
 )
 from utils.comparison.runs.plan import PlannedRun
 from utils.comparison.runs.stored_evaluation import is_judged
+from utils.engine.precision import precision_name
 from utils.runtime.errors import UserError
 from utils.runtime.machine.device import choose_device
 from utils.runtime.machine.environment import cpu_name
@@ -34,7 +37,7 @@ class Settled:
     jobs: int
     """Runs at a time."""
     settings: tuple[str, ...] = ()
-    """What every run is told besides its own settings: the number of threads."""
+    """What every run is told besides its own settings: number of threads, precision."""
     run_s: float | None = None
     """Seconds that a run takes by a trial; None where nothing was tried."""
 
@@ -49,8 +52,8 @@ def settle_way(
 ) -> Settled:
     """Decide how the remaining runs are executed, and log how long they take.
 
-    What `jobs: auto` chose on this machine, and the threads of all runs, are taken from the folder
-    when a comparison is continued; numbers that the user states go before.
+    What `jobs: auto` chose on this machine, and threads and precision of all runs, are taken from
+    the folder when a comparison is continued; what the user states goes before.
 
     Args:
         design: the comparison.
@@ -81,19 +84,22 @@ def settle_way(
         kept = kept.with_choice(_machine(), best, tried)
     jobs = jobs or 1
     threads = decided or _threads_for(jobs, stated)
-    if keeps and stated != "own":
-        own = replace(kept, threads=threads)
-        agreed = keep_execution(folder, own, goes_before=isinstance(stated, int))
-        if agreed != threads and design.settings.jobs == "auto":
-            jobs = max(1, available_cores() // agreed)
-        threads = agreed  # another machine may have been quicker to decide
+    own = replace(
+        kept,
+        threads=None if stated == "own" else threads,
+        precision=kept.precision or _precision_for(design),
+    )
+    agreed = keep_execution(folder, own, goes_before=isinstance(stated, int)) if keeps else own
+    if agreed.threads not in (None, threads):  # another machine was quicker to decide
+        threads = agreed.threads
+        jobs = max(1, available_cores() // threads) if design.settings.jobs == "auto" else jobs
     found = _of_way(design, measured, Way(jobs=min(jobs, max(left, 1)), threads=threads), left)
     for one in found:
         rounds = rounds_left(design.settings, runs, trials, jobs)
         logger.info("%s", time_sentence(one, rounds))
     return Settled(
         jobs=jobs,
-        settings=() if stated == "own" else (f"train.threads={threads}",),
+        settings=agreed.settings,
         run_s=found[0].tried.run_s if found else None,
     )
 
@@ -163,6 +169,20 @@ def _threads_for(jobs: int, stated: int | str) -> int:
     return stated_threads() or available_cores()
 
 
+def _precision_for(design: LoadedDesign) -> str | None:
+    """Return the precision of all runs where the design leaves it to the machine, else None.
+
+    None on a cluster, too: this machine need not be one that trains.
+    """
+    found = {loaded.experiment.train.precision for loaded in design.arms.values()}
+    if found != {"auto"} or design.settings.engine == "ray":
+        return None
+    return precision_name("auto", _device(design))
+
+
 def _computes_on_gpu(design: LoadedDesign) -> bool:
-    device = design.arms[design.settings.baseline].experiment.train.device
-    return choose_device(device).type != "cpu"
+    return _device(design).type != "cpu"
+
+
+def _device(design: LoadedDesign) -> torch.device:
+    return choose_device(design.arms[design.settings.baseline].experiment.train.device)

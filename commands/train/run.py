@@ -22,6 +22,7 @@ from commands.train.banner import banner, expected_time
 from commands.train.data_witness import require_same_data, write_data
 from commands.train.hooks import budget_log, training_hooks
 from commands.train.pairing import PAIRING_NAME, PairingHashes
+from commands.train.precision import settle_precision
 from commands.train.report import ReportPage, say_result
 from commands.train.run_files import (
     keep_detections,
@@ -92,6 +93,7 @@ def train(
     with ranks.main_first("reading labels"):
         splits = _load_splits(loaded)
     loaded = settle_threads(loaded, device, ranks)
+    loaded = settle_precision(loaded, device, ranks)
     loaded = choose_batch_size(loaded, splits[0], device, ranks)
     loaded = derive_recipe(loaded, splits[0], processes=ranks.size)
     settings = loaded.experiment.train

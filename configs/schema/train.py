@@ -254,7 +254,8 @@ class TrainSettings(Settings):
 
     precision: Literal["float32", "bf16", "fp16", "auto"] = "auto"
     """Precision of the network: auto takes bf16 on GPUs and CPUs that compute it natively, fp16 on
-    other CUDA devices, else float32. Losses and weights are float32 always."""
+    other CUDA devices, else float32, and the run keeps that where it is resumed on another machine.
+    Losses and weights are float32 always."""
 
     non_finite: Literal["stop", "skip"] = "stop"
     """What to do about a loss or gradient that is NaN or infinite: stop, or skip the batch (up to

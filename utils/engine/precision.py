@@ -30,6 +30,16 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype | None:
     return DTYPES[name]
 
 
+def precision_name(name: str, device: torch.device) -> str:
+    """Return float32, bf16 or fp16, what `choose_precision` takes for `train.precision`.
+
+    Raises:
+        UserError: as `choose_precision`.
+    """
+    dtype = choose_precision(name, device)
+    return next(known for known, its_dtype in DTYPES.items() if its_dtype is dtype)
+
+
 def autocast(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
     """Return a context in which the network computes in `dtype`; None leaves float32."""
     return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)

@@ -37,11 +37,13 @@ class Machine:
         self.seconds: Mapping[tuple[int, int], float] = SIDE_BY_SIDE
         self.tried: list[list[tuple[int, int]]] = []
         self.name, self.cores, self.idle_threads = "one", 2, 2
+        self.precision = "float32"
         patch.delenv("OMP_NUM_THREADS", raising=False)
         patch.setattr(way_module, "available_cores", lambda: self.cores)
         patch.setattr(way_module, "cpu_name", lambda: self.name)
         patch.setattr(way_module, "choose_device", lambda name: torch.device("cpu"))
         patch.setattr(way_module, "measure_ways", self.measure)
+        patch.setattr(way_module, "precision_name", lambda name, device: self.precision)
         patch.setattr(
             way_module, "choose_threads", lambda: ThreadChoice(self.idle_threads, "so busy")
         )
@@ -55,6 +57,10 @@ class Machine:
             Measured(way=way, times=StepTimes.of([s]), mean_s=s, steps=10, besides_s=5.0)
             for way, s in zip(ways, seconds, strict=True)
         ]
+
+
+def told(threads: int, precision: str = "float32") -> tuple[str, str]:
+    return f"train.threads={threads}", f"train.precision={precision}"
 
 
 @pytest.fixture
@@ -99,7 +105,7 @@ def test_auto_takes_what_is_done_soonest_and_says_the_whole_time(
     with caplog.at_level(logging.INFO):
         settled = settle("jobs=auto")
     jobs, threads = expected
-    assert (settled.jobs, settled.settings) == (jobs, (f"train.threads={threads}",))
+    assert (settled.jobs, settled.settings) == (jobs, told(threads))
     assert machine.tried == [[(1, 2), (1, 1), (2, 1)]]  # and not once more for the forecast
     run_s = 10 * seconds[expected] + 5
     assert settled.run_s == run_s
@@ -113,7 +119,7 @@ def test_a_continued_comparison_takes_what_it_has_kept(
     settle("jobs=auto")
     machine.seconds, machine.idle_threads = ALONE, 1
     continued = settle("jobs=auto", done=1)
-    assert (continued.jobs, continued.settings) == (2, ("train.threads=1",))
+    assert (continued.jobs, continued.settings) == (2, told(1))
     assert machine.tried[1:] == [[(2, 1)]]  # for the forecast alone
     nothing_left = settle("jobs=auto", done=4)
     assert (nothing_left.jobs, nothing_left.run_s) == (2, None)
@@ -128,7 +134,7 @@ def test_another_machine_takes_the_threads_and_its_own_number_of_runs(
     machine.seconds = {(1, 1): 100.0, (2, 1): 100.0, (4, 1): 110.0}
     settled = settle("jobs=auto")
     assert machine.tried[-1] == [(1, 1), (2, 1), (4, 1)]
-    assert (settled.jobs, settled.settings) == (4, ("train.threads=1",))
+    assert (settled.jobs, settled.settings) == (4, told(1))
     machine.name, machine.cores = "one", 2
     assert settle("jobs=auto").jobs == 2
 
@@ -156,7 +162,7 @@ def test_numbers_that_the_user_states_stay(
     settle: Callable[..., Settled],
 ) -> None:
     settled = settle(*overrides)
-    assert (settled.jobs, settled.settings) == (jobs, (f"train.threads={threads}",))
+    assert (settled.jobs, settled.settings) == (jobs, told(threads))
     assert machine.tried == [tried]
 
 
@@ -164,12 +170,12 @@ def test_one_run_at_a_time_leaves_busy_cores_out_and_later_does_the_same(
     machine: Machine, settle: Callable[..., Settled]
 ) -> None:
     machine.idle_threads = 1
-    assert settle().settings == ("train.threads=1",)
+    assert settle().settings == told(1)
     machine.idle_threads = 2
-    assert settle().settings == ("train.threads=1",)
-    assert settle("jobs=2").settings == ("train.threads=1",)
-    assert settle("jobs=1", "train.threads=2").settings == ("train.threads=2",)
-    assert settle().settings == ("train.threads=2",)  # stated once, kept from then on
+    assert settle().settings == told(1)
+    assert settle("jobs=2").settings == told(1)
+    assert settle("jobs=1", "train.threads=2").settings == told(2)
+    assert settle().settings == told(2)  # stated once, kept from then on
 
 
 def test_other_threads_than_in_earlier_runs_are_warned_of(
@@ -185,11 +191,33 @@ def test_arms_that_state_their_own_threads_keep_them(
     machine: Machine, settle: Callable[..., Settled], tmp_path: Path
 ) -> None:
     settled = settle("jobs=2", "arms.b.train.threads=2")
-    assert (settled.jobs, settled.settings) == (2, ())
-    assert not (tmp_path / "comparison" / EXECUTION_NAME).exists()
+    assert (settled.jobs, settled.settings) == (2, ("train.precision=float32",))
+    kept = json.loads((tmp_path / "comparison" / EXECUTION_NAME).read_text())
+    assert kept == {"threads": None, "precision": "float32", "machines": {}}
     for own in ("arms.b.train.threads=2", "train.threads=adaptive"):
         with pytest.raises(UserError, match="jobs: auto chooses one number of threads"):
             settle("jobs=auto", "train.deterministic=false", own)
+
+
+@pytest.mark.parametrize("own", [(), ("arms.b.train.threads=2",)])
+def test_runs_on_a_machine_that_joins_compute_in_the_same_precision(
+    own: tuple[str, ...], machine: Machine, settle: Callable[..., Settled]
+) -> None:
+    machine.precision = "bf16"
+    first = settle("jobs=2", *own)
+    machine.name, machine.precision = "two", "float32"
+    assert settle("jobs=2", *own).settings == first.settings
+    assert "train.precision=bf16" in first.settings
+
+
+@pytest.mark.parametrize(
+    "stated", [("train.precision=bf16",), ("arms.b.train.precision=bf16",), ("engine=ray",)]
+)
+def test_a_precision_that_the_design_states_or_leaves_to_a_cluster_stays(
+    stated: tuple[str, ...], machine: Machine, settle: Callable[..., Settled]
+) -> None:
+    machine.precision = "fp16"
+    assert settle("jobs=2", *stated).settings == ("train.threads=1",)
 
 
 def test_a_gpu_computes_one_run_at_a_time(
@@ -224,4 +252,4 @@ def test_a_machine_that_was_quicker_decides_the_threads(
 
     monkeypatch.setattr(way_module, "measure_ways", meanwhile)
     settled = settle("jobs=auto")
-    assert (settled.jobs, settled.settings) == (2, ("train.threads=1",))
+    assert (settled.jobs, settled.settings) == (2, told(1))

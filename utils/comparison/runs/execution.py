@@ -1,12 +1,12 @@
 """How the runs of a comparison are executed: how many side by side, each with how many threads.
 
-The number of threads changes the last digits of sums, so a comparison has one for all its runs,
-stored beside its design; the number of runs side by side changes times alone, and belongs to a
-machine.
+The number of threads changes the last digits of sums, and the precision of the network more than
+those, so a comparison has one of each for all its runs, stored beside its design; the number of
+runs side by side changes times alone, and belongs to a machine.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from utils.runtime.files.atomic import write_json
 from utils.runtime.files.json_file import read_json_object
 
 EXECUTION_NAME = "execution.json"
+PRECISIONS = ("float32", "bf16", "fp16")
 USABLE_SHARE = 0.8
 """Of the free memory."""
 
@@ -85,9 +86,17 @@ class Execution:
     """What a comparison has decided, as its folder keeps it."""
 
     threads: int | None = None
-    """Of every run; None before it is decided."""
+    """Of every run; None before it is decided, and where arms have their own."""
+    precision: str | None = None
+    """Of every run, `train.precision`; None where arms differ in it or have it from the design."""
     machines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By machine: `jobs` that `auto` chose there, and what it has tried."""
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """What every run is told besides its own settings."""
+        found = {"train.threads": self.threads, "train.precision": self.precision}
+        return tuple(f"{key}={value}" for key, value in found.items() if value is not None)
 
     def jobs_on(self, machine: str) -> int | None:
         """Return how many runs at a time `auto` has chosen for a machine, None if it has not."""
@@ -99,7 +108,8 @@ class Execution:
             "jobs": chosen.way.jobs,
             "tried": [{**asdict(one.way), "run_s": round(one.run_s, 2)} for one in tried],
         }
-        return Execution(threads=chosen.way.threads, machines={**self.machines, machine: entry})
+        machines = {**self.machines, machine: entry}
+        return replace(self, threads=chosen.way.threads, machines=machines)
 
 
 def read_execution(folder: Path) -> Execution:
@@ -113,30 +123,35 @@ def read_execution(folder: Path) -> Execution:
         return Execution(threads=_threads_of_begun(folder))
     content = read_json_object(path)
     threads, machines = content.get("threads"), content.get("machines", {})
-    if not (type(threads) is int and threads > 0 and _are_machines(machines)):
+    precision = content.get("precision")
+    has_threads = type(threads) is int and threads > 0
+    is_sound = has_threads if precision is None else has_threads or threads is None
+    if not (is_sound and precision in (None, *PRECISIONS) and _are_machines(machines)):
         raise UserError(
-            f"{path} is damaged: it has no number of threads; remove it, and the runs that are "
-            "there say theirs"
+            f"{path} is damaged: it has no number of threads or no known precision; remove it, and "
+            "the runs that are there say their threads"
         )
-    return Execution(threads=threads, machines=machines)
+    return Execution(threads=threads, precision=precision, machines=machines)
 
 
-def keep_execution(folder: Path, execution: Execution, *, goes_before: bool = False) -> int:
-    """Keep a decision in the folder of a comparison; return the number of threads that holds.
+def keep_execution(folder: Path, execution: Execution, *, goes_before: bool = False) -> Execution:
+    """Keep a decision in the folder of a comparison; return the one that holds.
 
     Args:
         folder: of the comparison.
-        execution: the decision, with its number of threads.
-        goes_before: it holds even if another machine has kept another number meanwhile, as what the
-            user states does.
+        execution: the decision; one without threads and precision is not kept.
+        goes_before: its number holds even if another machine has kept another one meanwhile, as
+            what the user states does. A precision that was kept first always holds.
     """
-    assert execution.threads is not None, "a decision has a number of threads"
+    if execution.threads is None and execution.precision is None:
+        return execution
     other = read_execution(folder)
+    agreed = replace(execution, precision=other.precision or execution.precision)
     if not goes_before and other.threads not in (None, execution.threads):
-        return int(other.threads or 0)
-    machines = {**other.machines, **execution.machines}
-    write_json(folder / EXECUTION_NAME, {"threads": execution.threads, "machines": machines})
-    return execution.threads
+        agreed = replace(agreed, threads=other.threads, machines=other.machines)
+    agreed = replace(agreed, machines={**other.machines, **agreed.machines})
+    write_json(folder / EXECUTION_NAME, asdict(agreed))
+    return agreed
 
 
 def _are_machines(machines: object) -> bool:

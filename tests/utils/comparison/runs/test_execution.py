@@ -1,6 +1,7 @@
 """Which way of running is tried, taken and kept."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def test_a_decision_is_read_as_it_was_kept(tmp_path: Path) -> None:
         TriedWay(way=Way(jobs=2, threads=1), run_s=105.0),
     ]
     decision = Execution().with_choice("one", tried[1], tried)
-    assert keep_execution(tmp_path, decision) == 1
+    assert keep_execution(tmp_path, decision).threads == 1
     kept = read_execution(tmp_path)
     assert (kept.threads, kept.jobs_on("one"), kept.jobs_on("two")) == (1, 2, None)
     assert kept.machines["one"]["tried"][0] == {"jobs": 1, "threads": 2, "run_s": 60.0}
@@ -100,16 +101,33 @@ def test_a_decision_is_read_as_it_was_kept(tmp_path: Path) -> None:
 
 def test_machines_agree_on_the_threads_that_were_kept_first(tmp_path: Path) -> None:
     first, second = TriedWay(way=Way(jobs=2, threads=1), run_s=9.0), Way(jobs=4, threads=4)
-    assert keep_execution(tmp_path, Execution().with_choice("one", first, [first])) == 1
+    assert keep_execution(tmp_path, Execution().with_choice("one", first, [first])).threads == 1
     late = TriedWay(way=second, run_s=3.0)
-    assert keep_execution(tmp_path, Execution().with_choice("two", late, [late])) == 1
+    assert keep_execution(tmp_path, Execution().with_choice("two", late, [late])).threads == 1
     assert read_execution(tmp_path).jobs_on("two") is None
     same = TriedWay(way=Way(jobs=8, threads=1), run_s=3.0)
-    assert keep_execution(tmp_path, Execution().with_choice("two", same, [same])) == 1
+    assert keep_execution(tmp_path, Execution().with_choice("two", same, [same])).threads == 1
     kept = read_execution(tmp_path)
     assert (kept.jobs_on("one"), kept.jobs_on("two")) == (2, 8)
-    assert keep_execution(tmp_path, Execution(threads=3), goes_before=True) == 3
+    assert keep_execution(tmp_path, Execution(threads=3), goes_before=True).threads == 3
     assert read_execution(tmp_path).threads == 3
+
+
+def test_machines_agree_on_the_precision_that_was_kept_first(tmp_path: Path) -> None:
+    """Else arms would differ in the arithmetic of the machine that happened to train them."""
+    first = Execution(threads=1, precision="bf16")
+    assert keep_execution(tmp_path, first) == first == read_execution(tmp_path)
+    other = Execution(threads=1, precision="float32")
+    assert keep_execution(tmp_path, other) == first == read_execution(tmp_path)
+    stated = replace(other, threads=2)
+    assert keep_execution(tmp_path, stated, goes_before=True) == replace(first, threads=2)
+
+
+def test_a_precision_is_added_where_none_was_kept(tmp_path: Path) -> None:
+    keep_execution(tmp_path, Execution(threads=1))
+    assert read_execution(tmp_path).precision is None
+    keep_execution(tmp_path, Execution(threads=1, precision="float32"))
+    assert read_execution(tmp_path).precision == "float32"
 
 
 def test_runs_that_began_before_decisions_were_kept_say_theirs(tmp_path: Path) -> None:
@@ -132,6 +150,8 @@ def test_runs_that_began_before_decisions_were_kept_say_theirs(tmp_path: Path) -
         '{"threads": 1, "machines": {"x": {"jobs": 0, "tried": []}}}',
         '{"threads": 1, "machines": {"x": {"jobs": 1, "tried": [1]}}}',
         '{"threads": 1, "machines": []}',
+        '{"threads": 1, "precision": "auto"}',
+        '{"threads": 1, "precision": 16}',
     ],
 )
 def test_a_damaged_decision_is_one_line(tmp_path: Path, content: str) -> None:
