@@ -71,7 +71,8 @@ def overlap_parts(a: Tensor, b: Tensor, kind: OverlapKind) -> tuple[Tensor, tupl
         return iou, ()
     hull_size = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
     if kind == "giou":
-        hull = hull_size.clamp(min=0).prod(dim=-1)
+        width, height = hull_size.clamp(min=0).unbind(dim=-1)
+        hull = width * height  # the way back of a product over an axis waits for the device
         return iou, ((hull - union) / (hull + _EPS),)
     centre_shift = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
     if kind == "siou":
@@ -103,10 +104,9 @@ def _siou_distance(shift: Tensor, hull_size: Tensor) -> Tensor:
 
     `shift` (..., 2) from centre to centre, `hull_size` (..., 2).
     """
-    length = (shift.square().sum(dim=-1) + _EPS).sqrt()
-    sine = shift[..., 1].abs() / length
-    # The paper's 1 - 2 sin^2(arcsin(sine) - pi / 4), which is sin(2 arcsin(sine)).
-    angle_cost = 2 * sine * (1 - sine.square()).clamp(min=_EPS).sqrt()
+    # The paper's 1 - 2 sin^2(arcsin(sine) - pi / 4) is sin(2 arcsin(sine)): 2 sine cosine.
+    across, down = shift.abs().unbind(dim=-1)
+    angle_cost = 2 * across * down / (shift.square().sum(dim=-1) + _EPS)
     relative = (shift / (hull_size + _EPS)).square()
     return (1 - torch.exp((angle_cost - 2)[..., None] * relative)).sum(dim=-1)
 
