@@ -42,7 +42,9 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors, on the CPU, and the metadata of a file of `save_weights`.
+    """Return the tensors and the metadata of a file of `save_weights`.
+
+    The tensors are on the CPU, in the order of their names.
 
     Raises:
         UserError: missing, damaged, not of this program, or of a newer version of it.
@@ -92,7 +94,9 @@ def format_tensor_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any
 
 
 def read_tensor_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors, on the CPU, and the metadata of a file of `format_tensor_file`.
+    """Return the tensors and the metadata of a file of `format_tensor_file`.
+
+    The tensors are on the CPU, in the order of their names.
 
     Raises:
         DamagedFileError: cut short, a bit flipped, or not a file of this program.
@@ -131,7 +135,7 @@ def read_tensor_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
     if checksum != own_checksum:
         raise DamagedFileError(f"{path} is damaged: its content does not match its checksum")
-    return tensors, metadata
+    return dict(sorted(tensors.items())), metadata  # safetensors' own order changes by the process
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:

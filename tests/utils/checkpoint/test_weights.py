@@ -67,6 +67,15 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_tensors_come_in_the_order_of_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    shared = torch.ones(1)
+    numbered = {f"{number:02}": torch.tensor(float(number)) for number in range(40)}
+    save_weights(path, {"c": shared, **numbered, "b": shared, "a": shared}, METADATA)
+    loaded, _ = load_weights(path)
+    assert list(loaded) == [*numbered, "a", "b", "c"]
+
+
 def test_loaded_tensors_can_be_changed(tmp_path: Path) -> None:
     save_weights(tmp_path / "w", {"a": torch.ones(3)}, {})
     load_weights(tmp_path / "w")[0]["a"].zero_()
