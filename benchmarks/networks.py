@@ -24,6 +24,7 @@ import torch
 
 from benchmarks.measure import added_mib, alternate, describe_machine, milliseconds
 from benchmarks.training_problem import build_learner, noise_batch
+from commands.build.training_start import trained_graph
 from commands.train.banner import forward_flops
 from configs.reading.load import load_experiment
 from models.detector import Detector, build_detector
@@ -66,7 +67,7 @@ class Subject:
             num_classes=num_classes,
             targets_per_image=TARGETS_PER_IMAGE,
         )
-        self.detector: Detector = build_detector(loaded.graph, num_classes=num_classes)
+        self.detector: Detector = build_detector(trained_graph(loaded), num_classes=num_classes)
         self._fused = fuse(self.detector)
         self._image = torch.rand(1, 3, IMAGE_SIDE, IMAGE_SIDE)
         self._image = self._image.contiguous(memory_format=torch.channels_last)

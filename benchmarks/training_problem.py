@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from commands.build.training_start import trained_graph
 from configs.reading.load import LoadedExperiment, load_experiment
 from models.detector import build_detector
 from models.losses import build_criterion
@@ -84,7 +85,7 @@ def build_learner(loaded: LoadedExperiment, device: torch.device, ranks: Ranks =
     experiment = loaded.experiment
     torch.manual_seed(0)
     num_classes = len(experiment.data.class_names)
-    detector = build_detector(loaded.graph, num_classes=num_classes)
+    detector = build_detector(trained_graph(loaded), num_classes=num_classes)
     criterion = build_criterion(
         experiment.loss,
         num_classes=num_classes,

@@ -5,7 +5,7 @@ A head is the last row of a graph. Its layers and the meaning of its output are 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +49,25 @@ def distribution_bins(graph: Mapping[str, object]) -> int:
     traits, last = head_traits(graph), _last_row(graph)
     if traits is None or not traits.default_bins:
         return 0
-    arguments = last[3] if len(last) > 3 and isinstance(last[3], list | tuple) else ()
+    arguments = _arguments(last)
     stated = arguments[1] if len(arguments) > 1 else traits.default_bins
     return stated if isinstance(stated, int) else 0
+
+
+def with_bins(graph: Mapping[str, object], bins: int) -> Mapping[str, object]:
+    """Return a graph whose head codes box sides as distributions of so many bins; the same graph
+    where it has that many, or a head without distributions.
+    """
+    if distribution_bins(graph) in (0, bins):
+        return graph
+    rows, last = graph["head"], list(_last_row(graph))
+    arguments = _arguments(last) or ["nc"]
+    last[3:4] = [[arguments[0], bins, *arguments[2:]]]
+    return {**graph, "head": [*cast(Sequence[Any], rows)[:-1], last]}
+
+
+def _arguments(row: Sequence[Any]) -> Sequence[Any]:
+    return row[3] if len(row) > 3 and isinstance(row[3], list | tuple) else ()
 
 
 def _last_row(graph: Mapping[str, object]) -> Sequence[Any]:

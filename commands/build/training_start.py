@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from commands.build.box_bins import report_bins, with_number_of_bins
 from commands.build.detector import import_checkpoint, import_file
 from commands.build.plugins import import_network_parts
 from commands.build.priors import head_priors
@@ -73,6 +74,7 @@ def build_training_detector(
     """
     loaded.require_derived()
     import_network_parts(loaded)
+    loaded = with_number_of_bins(loaded)
     settings, train = loaded.experiment.model, loaded.experiment.train
     stated = settings.anchors if isinstance(settings.anchors, tuple) else None
     detector = build_detector(
@@ -96,6 +98,7 @@ def build_training_detector(
                 max_ratio=loaded.experiment.loss.assigner.anchor_limit,
             ).text
         )
+    report_bins(loaded, split.records, stride=max(detector.strides))
     fresh = report.fresh if report else frozenset[str]()
     return TrainingStart(
         loaded=loaded,
@@ -106,10 +109,13 @@ def build_training_detector(
 
 
 def trained_graph(loaded: LoadedExperiment) -> Mapping[str, Any]:
-    """Return the graph with scores as the class loss trains them: one softmax or many sigmoids."""
+    """Return the graph with as many bins as are trained, and scores as the class loss trains them:
+    one softmax or many sigmoids.
+    """
+    graph = with_number_of_bins(loaded).graph
     if not loaded.experiment.loss.classification.over_classes:
-        return loaded.graph
-    return {**loaded.graph, "class_scores": "softmax"}
+        return graph
+    return {**graph, "class_scores": "softmax"}
 
 
 def _layer_rules(train: TrainSettings, detector: Detector, fresh: frozenset[str]) -> LayerRules:

@@ -193,6 +193,8 @@ def _coding(experiment: Experiment, graph: Mapping[str, object]) -> Iterator[tup
     if traits is None:
         return
     network = f"the head {head_name(graph)} of {PurePath(experiment.model.graph).name}"
+    if isinstance(experiment.model.bins, int) and not bins:
+        yield "model.bins", f"must be graph: {network} does not predict box sides as distributions"
     if loss.distribution is not None and not bins:
         yield (
             "loss.distribution",

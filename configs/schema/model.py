@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from configs.schema.settings import ObjectName, Settings
 
+MAX_BINS = 64
+"""Of a distribution."""
+
 
 class ModelSettings(Settings):
     """The network and how it starts."""
@@ -24,6 +27,12 @@ class ModelSettings(Settings):
     anchors: Literal["graph", "auto"] | tuple[tuple[float, ...], ...] = "graph"
     """graph: as in the graph; auto: fitted to the training boxes, kept if the fitted ones are not
     better; or one list w, h, w, h, ... per level, in pixels at train.image_size."""
+
+    bins: Literal["graph", "auto"] | Annotated[int, Field(ge=2, le=MAX_BINS)] = "graph"
+    """Bins of each box side, for heads that code sides as distributions. Boxes cannot be larger
+    than 2 x (bins - 1) cells of the coarsest level. graph: as in the graph; auto: those of
+    model.weights, else those of the graph, or more where objects as large as the image need
+    them."""
 
     prior: Literal["fixed", "counted", "none"] = "fixed"
     """Start value of objectness and class biases: fixed by formula (8 objects a 640 px image;

@@ -3,7 +3,7 @@
 from data.anchors.fit import AnchorFit, fit_anchors
 from data.anchors.matching import best_possible_recall
 from data.anchors.report import AnchorReport, describe_anchors
-from data.anchors.statistics import LabelStatistics, label_statistics
+from data.anchors.statistics import LabelStatistics, label_statistics, trained_sizes_wh
 
 __all__ = [
     "AnchorFit",
@@ -13,4 +13,5 @@ __all__ = [
     "describe_anchors",
     "fit_anchors",
     "label_statistics",
+    "trained_sizes_wh",
 ]

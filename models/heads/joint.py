@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.heads import HEAD_TRAITS
+from configs.schema.model import MAX_BINS
 from models.blocks.conv import Conv, DWConv
 from models.heads.detection_head import BoxFirst, ClassRows, DetectionHead
 from models.heads.priors import Priors, cell_biases
@@ -24,7 +25,6 @@ SMALLEST_DISTANCE = 1e-8
 """In cells; keeps the logarithm of a distance finite."""
 START_DISTANCE = 2.0
 """Cells from the centre to each side that a plain distance starts with."""
-MAX_BINS = 64
 MAX_WIDTH = 4096
 
 Coding = int | Literal["exp", "linear"]

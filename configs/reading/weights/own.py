@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError
+from configs.heads import distribution_bins, with_bins
 from configs.origins import CONFIGS_FOLDER, Layer, Source
 from configs.reading.locate import find_graph
 from configs.reading.yaml_reader import read_yaml
@@ -18,6 +19,7 @@ ROWS = ("depth_multiple", "width_multiple", "backbone", "head")
 SUPPRESSION = ("iou_threshold", "box_voting")
 """Settings of an evaluation that fit a head."""
 LONGEST_HEADER = 100_000_000
+ANY_BINS = 2
 
 
 def read_content(path: Path) -> Mapping[str, Any] | None:
@@ -73,7 +75,8 @@ def network_of_file(layers: list[Layer], place: int, weights: Path) -> Layer | N
     if graph is None or not isinstance(loss, dict) or not isinstance(evaluation, dict):
         return None
     suppression = {key: evaluation[key] for key in SUPPRESSION if key in evaluation}
-    values: dict[str, Any] = {"model": {"graph": graph}, "loss": loss, "eval": suppression}
+    model = {"graph": graph, **({"bins": "auto"} if distribution_bins(own) else {})}
+    values: dict[str, Any] = {"model": model, "loss": loss, "eval": suppression}
     return Layer(values=values, sources={(): source})
 
 
@@ -111,5 +114,7 @@ def _read(name: str, source: Source) -> Mapping[str, Any]:
 
 
 def _rows(graph: Mapping[str, Any]) -> str:
+    """Return the rows as text, without the number of bins: that is fitted to the size of images."""
+    graph = with_bins(graph, ANY_BINS)
     rows = [graph.get(key) for key in ROWS]
     return json.dumps(rows).replace('"None"', "null")
