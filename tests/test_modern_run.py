@@ -188,6 +188,32 @@ def test_stopped_training_resumes_to_the_same_network(
     assert weights_digest(folder) == weights_digest(straight)
 
 
+def test_bins_for_large_images_stay_with_the_run_and_its_weights(
+    head: str, dataset: Path, tmp_path: Path
+) -> None:
+    if head != "joint":
+        pytest.skip("only distributions have bins")
+    own = settings(head, tmp_path)
+    first = train(dataset, tmp_path / "first", *own, "train.image_size=192", "train.epochs=1")
+    assert yaml.safe_load((first / "graph.yaml").read_text())["head"][-1][3] == ["nc", 12]
+    assert yaml.safe_load((first / "config.yaml").read_text())["model"]["bins"] == 12
+    said = (first / "config.yaml").read_text()
+    assert "auto: the 8 of joint.yaml reach 112 px from a cell" in said
+
+    resumed = run("train.py", "--resume", first, "train.epochs=2", "train.image_size=96")
+    assert resumed.returncode == 0, resumed.stderr
+    assert load_weights(first / "best.safetensors")[1]["graph"]["head"][-1][3] == ["nc", 12]
+
+    second = run(
+        "train.py", *TINY, *own, f"data.path={dataset}", f"model.weights={first}",
+        "train.epochs=1", f"run.folder={tmp_path}", "run.name=second",
+    )  # fmt: skip
+    assert second.returncode == 0, second.stderr
+    assert re.search(r"\b(\d+) of \1 tensors taken", second.stdout + second.stderr)
+    val = run("val.py", "--weights", tmp_path / "second")
+    assert val.returncode == 0, val.stderr
+
+
 def test_two_processes_train_as_one(head: str, dataset: Path, tmp_path: Path) -> None:
     own = (
         *settings(head, tmp_path)[:2], *HEADS[head][1:], "train.epochs=1",
