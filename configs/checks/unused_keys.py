@@ -79,6 +79,11 @@ def _never_validated(experiment: Experiment) -> bool:
     return is_known and getattr(experiment.data, "val", "generated") is None
 
 
+def _no_epoch_for_l1(experiment: Experiment) -> bool:
+    l1, mosaic_free = experiment.loss.l1, experiment.augment.close_mosaic
+    return l1 is not None and (mosaic_free if l1.last_epochs is None else l1.last_epochs) == 0
+
+
 def _no_focusing(experiment: Experiment, branch: str) -> bool:
     loss = getattr(experiment.loss, branch)
     return isinstance(loss, FocalLossSettings) and loss.gamma == 0
@@ -114,6 +119,13 @@ RULES = (
         applies=_no_double_claims,
         because="with this assigner a cell is assigned to one target",
         causes=("loss.assigner.name",),
+    ),
+    Rule(
+        keys=("loss.l1",),
+        applies=_no_epoch_for_l1,
+        because="its epochs are loss.l1.last_epochs, else augment.close_mosaic, and that is 0",
+        causes=("augment.close_mosaic",),
+        unless_derived=("augment.close_mosaic",),
     ),
     Rule(
         keys=("eval.class_agnostic",),

@@ -182,7 +182,12 @@ ALIGNED = "assigner: {name: task_aligned}, objectness: null"
             "loss.distribution",
             "does not predict box sides as distributions",
         ),
-        (JOINT, f"{ALIGNED}, l1: {{gain: 1.0}}", "loss.l1", "predicts box sides as distributions"),
+        (
+            JOINT,
+            f"{ALIGNED}, l1: {{last_epochs: 5}}",
+            "loss.l1",
+            "predicts box sides as distributions",
+        ),
     ],
 )
 def test_on_an_anchor_free_head(
@@ -204,7 +209,7 @@ def test_on_an_anchor_free_head(
             "the assigner anchor_ratio gives matches no quality",
         ),
         ("assigner: {name: task_aligned}", "loss.assigner.name", "takes heads without anchors"),
-        ("l1: {gain: 1.0}", "loss.l1", "no inverse"),
+        ("l1: {last_epochs: 5}", "loss.l1", "no inverse"),
         ("distribution: {gain: 1.0}", "loss.distribution", "does not predict"),
     ],
 )
@@ -222,7 +227,7 @@ def test_on_an_anchor_head(faults: Faults, loss: str, key: str, message: str) ->
         (JOINT, f"{ALIGNED}, classification: {{name: poly, target: hard}}"),
         (JOINT, f"{ALIGNED}, classification: {{name: focal, gamma: 2, alpha: 0.25, form: linear}}"),
         (JOINT, f"{ALIGNED}, classification: {{name: varifocal, target: overlap}}"),
-        ("Joint, [nc, linear]", f"{ALIGNED}, l1: {{gain: 1.0}}"),
+        ("Joint, [nc, linear]", f"{ALIGNED}, l1: {{last_epochs: 5}}"),
         ("YOLOX, [nc, 16]", "assigner: {name: simota}, l1: {gain: 1.0, last_epochs: 3}"),
     ],
 )

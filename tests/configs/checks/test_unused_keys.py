@@ -14,6 +14,8 @@ ONE_CLASS = "data: {path: images_here, train: x, val: y, class_names: [a]}\n"
 NO_VAL = "data: {path: images_here, train: x, class_names: [a, b]}\n"
 RETINA = "model: {graph: models/retinanet-csp-n.yaml}\n"
 JOINT = "model: {graph: models/focal-n.yaml}\n"
+YOLOX = "model: {graph: models/yolox-nano.yaml}\n"
+SIMOTA = "assigner: {name: simota}"
 ALIGNED = "objectness: null, assigner: {name: task_aligned}"
 CASES = [
     ("loss: {objectness: {label_smoothing: 0.1}}", "loss.objectness.label_smoothing"),
@@ -26,6 +28,11 @@ CASES = [
     ("loss: {assigner: {name: iou}, claimed_twice: last}", "loss.claimed_twice"),
     (JOINT + "loss: {" + ALIGNED + ", claimed_twice: last}", "loss.claimed_twice"),
     (JOINT + "loss: {" + ALIGNED + ", level_balance: [1.0, 1.0, 1.0]}", "loss.level_balance"),
+    (YOLOX + "loss: {" + SIMOTA + ", l1: {gain: 2.0}}", "loss.l1.gain"),
+    (
+        YOLOX + "augment: {close_mosaic: 3}\nloss: {" + SIMOTA + ", l1: {last_epochs: 0}}",
+        "loss.l1.last_epochs",
+    ),
     ("train: {ema: {horizon: 2 epochs}}", "train.ema.horizon"),
     ("train: {ema: {decay: 0.9, ramp_steps: 5.0, horizon: 3.0}}", "train.ema.horizon"),
     ("train: {warmup: {epochs: 0, max_share: 0.1}}", "train.warmup.max_share"),
@@ -89,6 +96,9 @@ def test_every_rule_has_a_case() -> None:
     [
         "loss: {objectness: {label_smoothing: 0.0}}",
         "augment: {mosaic: 0, mixup: 0, close_mosaic: 0}",
+        YOLOX + "loss: {" + SIMOTA + ", l1: {last_epochs: 3}}",
+        YOLOX + "augment: {close_mosaic: 3}\nloss: {" + SIMOTA + ", l1: {gain: 2.0}}",
+        YOLOX + "augment: {close_mosaic: 15%}\nloss: {" + SIMOTA + ", l1: {gain: 2.0}}",
         "augment: {mosaic: 0.1, mixup: 0.1}",
         "train: {warmup: {epochs: 0}}",
         "train: {ema: {decay: auto, horizon: 4 epochs}}",
