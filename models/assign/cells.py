@@ -78,7 +78,7 @@ class Cells:
 
     def overlaps(self, boxes: Tensor, image: Tensor) -> Tensor:
         """Return the IoU (K, P) of boxes (K, 4) px with predicted boxes of their images (K,)."""
-        left, top, right, bottom, area = self.edges[:, image]
+        left, top, right, bottom, area = self.edges.index_select(1, image)
         x1, y1, x2, y2 = boxes[:, :, None].unbind(dim=1)
         width = (torch.minimum(right, x2) - torch.maximum(left, x1)).clamp_(min=0)
         height = (torch.minimum(bottom, y2) - torch.maximum(top, y1)).clamp_(min=0)

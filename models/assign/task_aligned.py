@@ -84,14 +84,16 @@ class TaskAlignedAssigner:
         """Return the candidate cells of each target."""
         decoded = cells.decoded
         scores = (decoded.class_scores * decoded.objectness[..., None]).transpose(1, 2)
-        scores = scores.contiguous().pow(self.alpha)
+        num_classes = scores.shape[1]
+        scores = scores.flatten(0, 1).pow(self.alpha)
         parts = []
         for chunk in cells.chunks(len(targets)):
             boxes, image = targets.boxes[chunk], targets.image_index[chunk]
             overlap = cells.overlaps(boxes, image)
             # torch has fast squares and cubes, and a slow power of any number.
             alignment = overlap.square().pow_(self.beta / 2)
-            alignment.mul_(scores[image, targets.labels[chunk]])
+            own = image * num_classes + targets.labels[chunk]
+            alignment.mul_(scores.index_select(0, own))
             is_inside = cells.are_inside(_grown(boxes, smallest_side))
             candidates = torch.where(is_inside, alignment, 0.0)
             is_left = candidates.amax(dim=1, keepdim=True) == 0

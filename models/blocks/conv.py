@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from models.blocks.join import join
 from models.blocks.norm_silu import can_save_memory, norm_silu
 
 BATCH_NORM_EPS = 1e-3
@@ -190,7 +191,7 @@ class AvgMaxConv(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map features (B, in, H, W), in, H and W even, to (B, out, H / 2, W / 2)."""
         first, second = self.mean(features).chunk(2, dim=1)
-        return torch.cat((self.cv1(first), self.cv2(self.largest(second))), dim=1)
+        return join(self.cv1(first), self.cv2(self.largest(second)))
 
 
 class Concat(nn.Module):
@@ -202,4 +203,4 @@ class Concat(nn.Module):
 
     def forward(self, *features: Tensor) -> Tensor:
         """Join maps (B, C_i, H, W) to (B, sum of C_i, H, W)."""
-        return torch.cat(features, dim=self.dimension)
+        return join(*features) if self.dimension == 1 else torch.cat(features, self.dimension)

@@ -3,10 +3,10 @@
 Source: CSPNet (arXiv 1911.11929); C3 is its form with three convolutions.
 """
 
-import torch
 from torch import Tensor, nn
 
 from models.blocks.conv import Conv, SeparableConv, batch_norm
+from models.blocks.join import dense_rows, join
 from models.blocks.pooling import SPP, SPPF
 
 
@@ -84,7 +84,7 @@ class BottleneckCSP(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map features (B, in, H, W) to (B, out, H, W)."""
         branches = self.cv3(self.m(self.cv1(features))), self.cv2(features)
-        result: Tensor = self.cv4(self.act(self.bn(torch.cat(branches, dim=1))))
+        result: Tensor = self.cv4(self.act(self.bn(join(*branches))))
         return result
 
 
@@ -117,7 +117,7 @@ class C3(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map features (B, in, H, W) to (B, out, H, W)."""
         branches = self.m(self.cv1(features)), self.cv2(features)
-        result: Tensor = self.cv3(torch.cat(branches, dim=1))
+        result: Tensor = self.cv3(join(*branches))
         return result
 
 
@@ -155,7 +155,7 @@ class CSPNeXt(C3):
     def forward(self, features: Tensor) -> Tensor:
         """Map features (B, in, H, W) to (B, out, H, W)."""
         branches = self.m(self.cv1(features)), self.cv2(features)
-        result: Tensor = self.cv3(self.attention(torch.cat(branches, dim=1)))
+        result: Tensor = self.cv3(self.attention(join(*branches)))
         return result
 
 
@@ -225,10 +225,11 @@ class SplitConcat(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features (B, in, H, W) to (B, out, H, W)."""
-        made = list(self.cv1(features).chunk(2, dim=1))
+        first, second = self.cv1(features).chunk(2, dim=1)
+        made = [first, dense_rows(second)]
         for step in self.m:
             made.append(made[-1] + step(made[-1]) if self.has_shortcut else step(made[-1]))
-        result: Tensor = self.cv2(self.attention(torch.cat(made, dim=1)))
+        result: Tensor = self.cv2(self.attention(join(*made)))
         return result
 
 

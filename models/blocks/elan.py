@@ -3,11 +3,11 @@
 Sources: ELAN (arXiv 2211.04800); GELAN of YOLOv9 (arXiv 2402.13616); RepVGG (arXiv 2101.03697).
 """
 
-import torch
 from torch import Tensor, nn
 
 from models.blocks.conv import Conv
 from models.blocks.csp import C3, Bottleneck
+from models.blocks.join import join
 
 
 class RepConv(nn.Module):
@@ -74,7 +74,7 @@ class ELAN(nn.Module):
         made = list(self.cv1(features).chunk(2, dim=1))
         for step in self.m:
             made.append(step(made[-1]))
-        result: Tensor = self.cv2(torch.cat(made, dim=1))
+        result: Tensor = self.cv2(join(*made))
         return result
 
 

@@ -1,10 +1,10 @@
 """Blocks of GhostNet (arXiv 1911.11907): cheap depth-wise filters make half of the channels."""
 
-import torch
 from torch import Tensor, nn
 
 from models.blocks.conv import Conv, DWConv
 from models.blocks.csp import C3
+from models.blocks.join import join
 
 CHEAP_KERNEL = 5
 
@@ -29,7 +29,7 @@ class GhostConv(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map features (B, in, H, W) to (B, out, H / stride, W / stride)."""
         primary = self.cv1(features)
-        return torch.cat((primary, self.cv2(primary)), dim=1)
+        return join(primary, self.cv2(primary))
 
 
 class GhostBottleneck(nn.Module):

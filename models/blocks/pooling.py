@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from models.blocks.conv import Conv
+from models.blocks.join import join
 
 
 class SPP(nn.Module):
@@ -28,7 +28,7 @@ class SPP(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map features (B, in, H, W) to (B, out, H, W)."""
         narrow = self.cv1(features)
-        result: Tensor = self.cv2(torch.cat([narrow, *(pool(narrow) for pool in self.m)], dim=1))
+        result: Tensor = self.cv2(join(narrow, *(pool(narrow) for pool in self.m)))
         return result
 
 
@@ -47,5 +47,5 @@ class SPPF(nn.Module):
         pooled = [self.cv1(features)]
         for _ in range(3):
             pooled.append(self.m(pooled[-1]))
-        result: Tensor = self.cv2(torch.cat(pooled, dim=1))
+        result: Tensor = self.cv2(join(*pooled))
         return result

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from configs.heads import HEAD_TRAITS
 from models.blocks.conv import Conv, SeparableConv
+from models.blocks.join import join
 from models.heads.detection_head import BoxFirst, ClassRows, DetectionHead
 from models.heads.joint import LARGEST_LOG, MAX_WIDTH
 from models.heads.priors import CLASS_PRIOR, Priors, frequency_biases, objectness_biases
@@ -95,7 +96,7 @@ class YOLOX(DetectionHead):
         classes = self.cls_preds[level](self.cls_convs[level](stem))
         box_features = self.reg_convs[level](stem)
         outputs = (self.reg_preds[level](box_features), self.obj_preds[level](box_features))
-        return self.split_anchors(torch.cat((*outputs, classes), dim=1))
+        return self.split_anchors(join(*outputs, classes))
 
     @torch.no_grad()
     def init_weights(self, priors: Priors, strides: Sequence[int]) -> None:

@@ -9,7 +9,8 @@ import torch
 from configs.errors import ConfigError
 from configs.heads import distribution_bins
 from models.detector import Detector, build_detector, init_weights
-from models.heads.joint import DistanceDecoder, Joint
+from models.heads import joint
+from models.heads.joint import DistanceDecoder, Joint, _mean_bins
 from models.heads.priors import Priors, cell_biases
 from models.heads.yolox import YOLOX, ShiftDecoder
 from tests.models.factories import tiny_graph
@@ -54,6 +55,21 @@ def test_a_distribution_is_decoded_to_its_mean() -> None:
     assert box.tolist() == pytest.approx(expected, rel=1e-6)
     cell_box = torch.tensor([[-1.0, -2.0, 1.5, 3.0]])
     assert decoder.encode(cell_box).tolist() == [[1.5, 2.5, 1.0, 2.5]]
+
+
+@pytest.mark.parametrize("bins", [2, 5, 8, 16, 64])
+@pytest.mark.parametrize("is_recorded", [False, True])
+def test_means_of_bins_are_those_of_float64(
+    bins: int, is_recorded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both orders of the softmax: that of a step, and that of a recorded graph."""
+    monkeypatch.setattr(joint, "is_recorded", lambda: is_recorded)
+    torch.manual_seed(bins)
+    for size in (0.1, 3.0, 1e4):
+        logits = torch.randn(3, 1, 5, 7, 4, bins) * size
+        exact = logits.double().softmax(-1) @ torch.arange(bins, dtype=torch.float64)
+        torch.testing.assert_close(_mean_bins(logits), exact.float(), rtol=0, atol=1e-6 * bins)
+    assert _mean_bins(torch.zeros(0, 4, bins)).shape == (0, 4)
 
 
 def test_yolox_codes_by_hand() -> None:
