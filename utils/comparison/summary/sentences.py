@@ -124,7 +124,8 @@ def _undecided(result: ArmResult, test: VerdictSettings) -> list[str]:
         (f"to show equivalence within {test.margin:g}", need.seeds_for_equivalence),
     ):
         if seeds is not None and seeds > have:
-            lines.append(f"{result.name}: about {seeds - have} more seeds are needed {what}.")
+            more = "1 more seed is" if seeds - have == 1 else f"{seeds - have} more seeds are"
+            lines.append(f"{result.name}: about {more} needed {what}.")
     if not lines:
         lines.append(
             f"{result.name}: no reasonable number of seeds decides this on so few test images; "

@@ -1,6 +1,8 @@
 """Verdicts by hand, and what would change them against what happens when it is done."""
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from utils.comparison.statistics.intervals import Interval, t_quantile
 from utils.comparison.statistics.power import Design, power
 from utils.comparison.statistics.significance import sign_flip_p, smallest_p
 from utils.comparison.statistics.verdict import Rule, decide, fewest_seeds, needed
-from utils.comparison.summary.sentences import data_name
+from utils.comparison.summary.sentences import _undecided, data_name
 
 RULE = Rule(level=0.95, margin=0.5)
 
@@ -32,6 +34,18 @@ RULE = Rule(level=0.95, margin=0.5)
 def test_verdicts_by_hand(low: float, high: float, p_value: float, word: str) -> None:
     interval = Interval(low, high)
     assert decide(interval, interval, p_value, RULE, num_seeds=6) == word
+
+
+@pytest.mark.parametrize(
+    ("seeds", "sentence"),
+    [(7, "x: about 1 more seed is needed to"), (9, "x: about 3 more seeds are needed to")],
+)
+def test_seeds_that_are_missing_are_counted(seeds: int, sentence: str) -> None:
+    need = SimpleNamespace(seeds_for_difference=seeds, seeds_for_equivalence=None)
+    result: Any = SimpleNamespace(name="x", seeds=range(6), needed=need, bar=None)
+    settings: Any = SimpleNamespace(margin=0.5)
+    (line,) = _undecided(result, settings)
+    assert line.startswith(sentence)
 
 
 def test_one_seed_decides_nothing() -> None:
