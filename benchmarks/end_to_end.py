@@ -115,9 +115,11 @@ def running(program: Program, every_s: float) -> Iterator[psutil.Popen]:
 def count_rows(program: Program) -> int:
     """Return the number of epochs in the table so far."""
     rows = 0
-    for table in program.folder.rglob(program.table):
-        with contextlib.suppress(OSError):  # it is being replaced
-            rows = max(rows, len(table.read_text(encoding="utf-8").strip().splitlines()) - 1)
+    for folder, _, names in os.walk(program.folder):  # unlike rglob it bears folders that vanish
+        if program.table in names:
+            with contextlib.suppress(OSError):  # it is being replaced
+                text = Path(folder, program.table).read_text(encoding="utf-8")
+                rows = max(rows, len(text.strip().splitlines()) - 1)
     return rows
 
 
